@@ -1,0 +1,1 @@
+"""The Hushtag server: ciphertext in, ciphertext out."""

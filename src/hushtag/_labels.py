@@ -1,0 +1,22 @@
+"""Every domain-separation label of the suite: unique, and none a prefix of another (tested).
+
+A label is the first thing in the `info` of its derivation, or the BLAKE2s `person` where it is 8 bytes.
+Fixed-width fields follow a label directly, so two derivations can only meet if their labels do.
+"""
+
+PHRASE_KEY = b"hushtag-v1/phrase-key"  # stretch || device secret -> the OPAQUE password
+CREDENTIAL = b"hushtag-v1/credential/"  # prefix of the OPAQUE credential identifier of a user
+KEK = b"hushtag-v1/kek"  # export key -> the key that wraps a vault's data key
+OBJECT = b"hushtag-v1/object"  # data key -> key and commitment of one revision of a small object
+STREAM = b"hushtag-v1/stream"  # data key -> key of one large object
+HEAD = b"hushtag-v1/head"  # data key -> key and commitment of one generation of the vault head
+SET_KEY = b"hushtag-v1/set-key"  # data key -> key of the set hash inside the vault head
+LABEL = b"hushtag-v1/label"  # data key -> key and commitment of a tag's sealed label
+TAG_KEY_PAIR = b"hushtag-v1/tag-key-pair"  # export key -> X25519 private key of a tag
+VAULT_TOKEN = b"hushtag-v1/vault-token"  # OPAQUE session key -> the token that both sides derive
+DECOY = b"hushtag-v1/decoy"  # server seed -> masking key of the decoy record of a user
+SERVER_STATE = b"hushtag-v1/server-state"  # sealing key -> key of one ceremony's stored state
+KEY_CHECK = b"hushtag-v1/key-check"  # server keys -> the check value the database stores
+
+PHRASE_HASH_PERSON = b"hushtag1"  # BLAKE2s person: masking key -> phrase hash
+SELF_CHECK_PERSON = b"hushchk1"  # BLAKE2s person: canonical phrase -> self-check byte

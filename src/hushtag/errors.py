@@ -1,0 +1,65 @@
+"""Every error of the library: one root and four questions.
+
+* `MisuseError`: the caller did something out of order or outside the limits.
+* `MalformedError`: bytes from outside do not have the shape they must have.
+* `AuthenticationError`: well-formed, and not authentic. It never says why: a reason would be an oracle.
+* `RollbackError`: authentic, and older than what this client has already seen.
+
+Messages are lower case and may hold lengths, versions and names of fields; never a secret.
+"""
+
+__all__ = [
+    "AuthenticationError",
+    "HushtagError",
+    "LimitError",
+    "MalformedError",
+    "MisuseError",
+    "PhraseError",
+    "RollbackError",
+    "StateError",
+    "UnknownSuiteError",
+    "WeakPhraseError",
+]
+
+
+class HushtagError(Exception):
+    """The root of every error this library raises."""
+
+
+class MisuseError(HushtagError):
+    """The caller asked for something the contract forbids."""
+
+
+class StateError(MisuseError):
+    """A ceremony step was called twice or out of order; the ceremony is dead."""
+
+
+class LimitError(MisuseError):
+    """A value is outside a named limit; nothing was changed."""
+
+
+class PhraseError(MisuseError):
+    """A transcript has no canonical form (empty, too long, or a character that cannot be read)."""
+
+
+class WeakPhraseError(PhraseError):
+    """The phrase is readable but below the strength floor; the message says what to add."""
+
+
+class MalformedError(HushtagError):
+    """Bytes or fields from outside do not have the shape the suite fixes."""
+
+
+class UnknownSuiteError(MalformedError):
+    """The other side named a suite this version does not implement. Refused before the phrase is touched."""
+
+
+class AuthenticationError(HushtagError):
+    """A proof, tag, commitment or key did not verify. The cause is deliberately not told."""
+
+    def __init__(self, message: str = "authentication failed") -> None:
+        super().__init__(message)
+
+
+class RollbackError(HushtagError):
+    """An authentic state that is older than, or inconsistent with, one this client has already seen."""
