@@ -1,0 +1,350 @@
+"""The wire: strict msgspec Structs shared by client and server (SPEC.md, section "Messages").
+
+Binary fields are base64url without padding, in the one canonical spelling: fixed length, and the unused bits
+of the last character zero. The pattern alone enforces both, so a value that decodes has exactly one encoding
+and nothing can be smuggled beside it. Unknown fields are refused everywhere.
+"""
+
+import base64
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from hushtag.errors import MalformedError
+
+MAX_CANDIDATES: Final = 5
+"""Candidate transcripts in one unlock; each is charged as one guess."""
+MAX_PAGE: Final = 1000
+"""Entries in one page of any listing."""
+MAX_JSON_BYTES: Final = 64 * 1024
+"""Bytes of one JSON control message."""
+MAX_EMAIL: Final = 254
+MIN_PASSWORD: Final = 10
+MAX_PASSWORD: Final = 256
+MAX_NAME: Final = 100
+MAX_GENERATION: Final = 2**63 - 1
+"""Largest generation or revision: what a signed 64-bit database column holds."""
+MAX_KEY_VERSION: Final = 2**31 - 1
+
+# A run of 3n bytes ends on any character; 3n+1 leaves four unused bits, 3n+2 leaves two.
+B16 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{21}[AQgw]$", min_length=22, max_length=22)]
+B32 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$", min_length=43, max_length=43)]
+B40 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{53}[AQgw]$", min_length=54, max_length=54)]
+B64 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{85}[AQgw]$", min_length=86, max_length=86)]
+B96 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{128}$", min_length=128, max_length=128)]
+B112 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{149}[AQgw]$", min_length=150, max_length=150)]
+B192 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{256}$", min_length=256, max_length=256)]
+B316 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{421}[AQgw]$", min_length=422, max_length=422)]
+B320 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{426}[AEIMQUYcgkosw048]$", min_length=427, max_length=427)]
+
+SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
+SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$")]
+Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+$")]
+Password = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
+PersonName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern="^[^\\x00]*$")]
+Revision = Annotated[int, Meta(ge=1, le=MAX_GENERATION)]
+Generation = Annotated[int, Meta(ge=1, le=MAX_GENERATION)]
+KeyVersion = Annotated[int, Meta(ge=1, le=MAX_KEY_VERSION)]
+Purpose = Annotated[str, Meta(pattern="^vault_data$", max_length=50)]
+
+
+def encode_binary(value: bytes) -> str:
+    """Return base64url without padding (RFC 4648, section 5)."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode("ascii")
+
+
+def decode_binary(text: str, length: int | None = None) -> bytes:
+    """Return the bytes of canonical base64url; inverse of `encode_binary` and of nothing else.
+
+    Raises:
+        MalformedError: not canonical base64url, or not `length` bytes.
+    """
+    try:
+        value = base64.b64decode(
+            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
+        )
+    except ValueError:
+        raise MalformedError("binary field is not base64url") from None
+    if encode_binary(value) != text:
+        raise MalformedError("binary field is not in canonical base64url")
+    if length is not None and len(value) != length:
+        raise MalformedError(f"binary field is {len(value)} bytes, expected {length}")
+    return value
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every JSON message: immutable, and unknown fields are refused."""
+
+
+# --- accounts -----------------------------------------------------------------------------------------------
+
+
+class SignUp(Message):
+    """`POST /v1/accounts`."""
+
+    email: Email
+    password: Password
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
+
+
+class SignUpAccepted(Message):
+    """Answer to `SignUp`: the same whether or not the email was already known."""
+
+    next: str = "log in"
+
+
+class LogIn(Message):
+    """`POST /v1/sessions`."""
+
+    email: Email
+    password: Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
+
+
+class SessionOpened(Message):
+    """Answer to `LogIn`. `token` is shown once; the server keeps only its BLAKE2s-256."""
+
+    token: str
+    user_id: UUID
+    session_id: UUID
+    expires_at: datetime
+    suite: SuiteId
+    phrase_salt: B16
+
+
+class Account(Message):
+    """`GET /v1/account`: the plain profile and what a client needs before it may touch a phrase."""
+
+    user_id: UUID
+    email: str
+    first_name: str | None
+    last_name: str | None
+    created_at: datetime
+    last_login: datetime | None
+    suite: SuiteId
+    phrase_salt: B16
+
+
+class SessionInfo(Message):
+    """One session of the account."""
+
+    session_id: UUID
+    created_at: datetime
+    last_activity: datetime
+    expires_at: datetime
+    ip_address: str | None
+    user_agent: str | None
+    current: bool
+
+
+class SessionList(Message):
+    """`GET /v1/sessions`."""
+
+    sessions: list[SessionInfo]
+    next: UUID | None = None
+
+
+# --- enrolment ----------------------------------------------------------------------------------------------
+
+
+class StartRegistration(Message):
+    """`POST /v1/registrations`: RegistrationRequest (RFC 9807, section 5.1), 32 bytes."""
+
+    suite: SuiteId
+    registration_request: B32
+
+
+class RegistrationStarted(Message):
+    """Answer to `StartRegistration`: RegistrationResponse, 64 bytes."""
+
+    session_id: SessionId
+    registration_response: B64
+
+
+class NewVault(Message):
+    """The vault an enrolment makes, at generation 1 and key version 1."""
+
+    vault_id: UUID
+    head: B112
+
+
+class NewWrappedKey(Message):
+    """The vault's data key under the tag's KEK: 40 bytes of AES-KW (RFC 3394)."""
+
+    wrapped_key_id: UUID
+    wrapped_key: B40
+    key_purpose: Purpose = "vault_data"
+    key_version: KeyVersion = 1
+
+
+class EnrolTag(Message):
+    """`POST /v1/tags`: everything an enrolment stores, in one transaction."""
+
+    session_id: SessionId
+    suite: SuiteId
+    tag_id: UUID
+    tag_name: B16
+    phrase_hash: B16
+    salt: B16
+    record: B192
+    public_key: B32
+    sealed_label: B316
+    vault: NewVault
+    wrapped_key: NewWrappedKey
+
+
+class TagEnrolled(Message):
+    """Answer to `EnrolTag`."""
+
+    tag_id: UUID
+    vault_id: UUID
+
+
+# --- unlock -------------------------------------------------------------------------------------------------
+
+
+class Locate(Message):
+    """`POST /v1/unlock/locate`: one blinded element (32 bytes) per candidate."""
+
+    suite: SuiteId
+    elements: Annotated[list[B32], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+
+
+class Located(Message):
+    """Answer to `Locate`: one RegistrationResponse (64 bytes) per element, in order."""
+
+    session_id: SessionId
+    responses: Annotated[list[B64], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+
+
+class Candidate(Message):
+    """One candidate of an unlock: its phrase hash and its KE1, whose first 32 bytes were located."""
+
+    phrase_hash: B16
+    ke1: B96
+
+
+class StartUnlock(Message):
+    """`POST /v1/unlock/start`: exactly the located candidates, in order."""
+
+    session_id: SessionId
+    candidates: Annotated[list[Candidate], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+
+
+class UnlockStarted(Message):
+    """Answer to `StartUnlock`: one KE2 (320 bytes) per candidate, from its record or from the decoy."""
+
+    session_id: SessionId
+    ke2: Annotated[list[B320], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+
+
+class FinishUnlock(Message):
+    """`POST /v1/unlock/finish`: the KE3 (64 bytes) of the candidate whose envelope opened."""
+
+    session_id: SessionId
+    candidate: Annotated[int, Meta(ge=0, lt=MAX_CANDIDATES)]
+    ke3: B64
+
+
+class VaultKey(Message):
+    """A vault the unlocked tag opens: its wrapped key and its current sealed head."""
+
+    vault_id: UUID
+    wrapped_key_id: UUID
+    wrapped_key: B40
+    key_purpose: str
+    key_version: KeyVersion
+    generation: Generation
+    head: B112
+
+
+class Unlocked(Message):
+    """Answer to `FinishUnlock`. The vault token is not in it: both sides derive it."""
+
+    suite: SuiteId
+    tag_id: UUID
+    salt: B16
+    vaults: Annotated[list[VaultKey], Meta(min_length=1, max_length=MAX_PAGE)]
+    expires_at: datetime
+
+
+# --- in the vault -------------------------------------------------------------------------------------------
+
+
+class VaultState(Message):
+    """`GET /v1/vaults/{vault_id}`, and the answer to every change."""
+
+    vault_id: UUID
+    generation: Generation
+    key_version: KeyVersion
+    head: B112
+
+
+class TagInfo(Message):
+    """One phrase that opens the vault, as those inside may see it."""
+
+    tag_id: UUID
+    sealed_label: B316
+    public_key: B32
+    created_at: datetime
+    current: bool
+
+
+class TagList(Message):
+    """`GET /v1/vaults/{vault_id}/tags`."""
+
+    tags: list[TagInfo]
+    next: UUID | None = None
+
+
+class ObjectEntry(Message):
+    """One row of a listing. `digest` is the BLAKE3 row digest (32 bytes) that the vault head covers."""
+
+    object_id: UUID
+    revision: Revision
+    key_version: KeyVersion
+    content_size: Annotated[int, Meta(ge=0)]
+    digest: B32
+    created_at: datetime
+    updated_at: datetime
+
+
+class ObjectList(Message):
+    """`GET /v1/vaults/{vault_id}/objects`: a page ordered by object id, and the generation it was read at."""
+
+    generation: Generation
+    objects: list[ObjectEntry]
+    next: UUID | None = None
+
+
+class ObjectStored(Message):
+    """Answer to a put."""
+
+    object_id: UUID
+    revision: Revision
+    generation: Generation
+
+
+# --- problems -----------------------------------------------------------------------------------------------
+
+
+class FieldProblem(Message):
+    """One field of the request and the rule it broke; never its value."""
+
+    field: str
+    rule: str
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """An RFC 9457 problem. `code` is stable and is what a program reads."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str | None = None
+    request_id: str | None = None
+    retry_after: int | None = None
+    fields: list[FieldProblem] | None = None
