@@ -81,7 +81,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
 # --- accounts -----------------------------------------------------------------------------------------------
 
 
-class SignUp(Message):
+class SignUp(Message, frozen=True):
     """`POST /v1/accounts`."""
 
     email: Email
@@ -90,20 +90,20 @@ class SignUp(Message):
     last_name: PersonName | None = None
 
 
-class SignUpAccepted(Message):
+class SignUpAccepted(Message, frozen=True):
     """Answer to `SignUp`: the same whether or not the email was already known."""
 
     next: str = "log in"
 
 
-class LogIn(Message):
+class LogIn(Message, frozen=True):
     """`POST /v1/sessions`."""
 
     email: Email
     password: Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
 
 
-class SessionOpened(Message):
+class SessionOpened(Message, frozen=True):
     """Answer to `LogIn`. `token` is shown once; the server keeps only its BLAKE2s-256."""
 
     token: str
@@ -114,7 +114,7 @@ class SessionOpened(Message):
     phrase_salt: B16
 
 
-class Account(Message):
+class Account(Message, frozen=True):
     """`GET /v1/account`: the plain profile and what a client needs before it may touch a phrase."""
 
     user_id: UUID
@@ -127,7 +127,7 @@ class Account(Message):
     phrase_salt: B16
 
 
-class SessionInfo(Message):
+class SessionInfo(Message, frozen=True):
     """One session of the account."""
 
     session_id: UUID
@@ -139,7 +139,7 @@ class SessionInfo(Message):
     current: bool
 
 
-class SessionList(Message):
+class SessionList(Message, frozen=True):
     """`GET /v1/sessions`."""
 
     sessions: list[SessionInfo]
@@ -149,28 +149,28 @@ class SessionList(Message):
 # --- enrolment ----------------------------------------------------------------------------------------------
 
 
-class StartRegistration(Message):
+class StartRegistration(Message, frozen=True):
     """`POST /v1/registrations`: RegistrationRequest (RFC 9807, section 5.1), 32 bytes."""
 
     suite: SuiteId
     registration_request: B32
 
 
-class RegistrationStarted(Message):
+class RegistrationStarted(Message, frozen=True):
     """Answer to `StartRegistration`: RegistrationResponse, 64 bytes."""
 
     session_id: SessionId
     registration_response: B64
 
 
-class NewVault(Message):
+class NewVault(Message, frozen=True):
     """The vault an enrolment makes, at generation 1 and key version 1."""
 
     vault_id: UUID
     head: B112
 
 
-class NewWrappedKey(Message):
+class NewWrappedKey(Message, frozen=True):
     """The vault's data key under the tag's KEK: 40 bytes of AES-KW (RFC 3394)."""
 
     wrapped_key_id: UUID
@@ -179,7 +179,7 @@ class NewWrappedKey(Message):
     key_version: KeyVersion = 1
 
 
-class EnrolTag(Message):
+class EnrolTag(Message, frozen=True):
     """`POST /v1/tags`: everything an enrolment stores, in one transaction."""
 
     session_id: SessionId
@@ -195,7 +195,7 @@ class EnrolTag(Message):
     wrapped_key: NewWrappedKey
 
 
-class TagEnrolled(Message):
+class TagEnrolled(Message, frozen=True):
     """Answer to `EnrolTag`."""
 
     tag_id: UUID
@@ -205,42 +205,42 @@ class TagEnrolled(Message):
 # --- unlock -------------------------------------------------------------------------------------------------
 
 
-class Locate(Message):
+class Locate(Message, frozen=True):
     """`POST /v1/unlock/locate`: one blinded element (32 bytes) per candidate."""
 
     suite: SuiteId
     elements: Annotated[list[B32], Meta(min_length=1, max_length=MAX_CANDIDATES)]
 
 
-class Located(Message):
+class Located(Message, frozen=True):
     """Answer to `Locate`: one RegistrationResponse (64 bytes) per element, in order."""
 
     session_id: SessionId
     responses: Annotated[list[B64], Meta(min_length=1, max_length=MAX_CANDIDATES)]
 
 
-class Candidate(Message):
+class Candidate(Message, frozen=True):
     """One candidate of an unlock: its phrase hash and its KE1, whose first 32 bytes were located."""
 
     phrase_hash: B16
     ke1: B96
 
 
-class StartUnlock(Message):
+class StartUnlock(Message, frozen=True):
     """`POST /v1/unlock/start`: exactly the located candidates, in order."""
 
     session_id: SessionId
     candidates: Annotated[list[Candidate], Meta(min_length=1, max_length=MAX_CANDIDATES)]
 
 
-class UnlockStarted(Message):
+class UnlockStarted(Message, frozen=True):
     """Answer to `StartUnlock`: one KE2 (320 bytes) per candidate, from its record or from the decoy."""
 
     session_id: SessionId
     ke2: Annotated[list[B320], Meta(min_length=1, max_length=MAX_CANDIDATES)]
 
 
-class FinishUnlock(Message):
+class FinishUnlock(Message, frozen=True):
     """`POST /v1/unlock/finish`: the KE3 (64 bytes) of the candidate whose envelope opened."""
 
     session_id: SessionId
@@ -248,7 +248,7 @@ class FinishUnlock(Message):
     ke3: B64
 
 
-class VaultKey(Message):
+class VaultKey(Message, frozen=True):
     """A vault the unlocked tag opens: its wrapped key and its current sealed head."""
 
     vault_id: UUID
@@ -260,7 +260,7 @@ class VaultKey(Message):
     head: B112
 
 
-class Unlocked(Message):
+class Unlocked(Message, frozen=True):
     """Answer to `FinishUnlock`. The vault token is not in it: both sides derive it."""
 
     suite: SuiteId
@@ -273,7 +273,7 @@ class Unlocked(Message):
 # --- in the vault -------------------------------------------------------------------------------------------
 
 
-class VaultState(Message):
+class VaultState(Message, frozen=True):
     """`GET /v1/vaults/{vault_id}`, and the answer to every change."""
 
     vault_id: UUID
@@ -282,7 +282,7 @@ class VaultState(Message):
     head: B112
 
 
-class TagInfo(Message):
+class TagInfo(Message, frozen=True):
     """One phrase that opens the vault, as those inside may see it."""
 
     tag_id: UUID
@@ -292,14 +292,14 @@ class TagInfo(Message):
     current: bool
 
 
-class TagList(Message):
+class TagList(Message, frozen=True):
     """`GET /v1/vaults/{vault_id}/tags`."""
 
     tags: list[TagInfo]
     next: UUID | None = None
 
 
-class ObjectEntry(Message):
+class ObjectEntry(Message, frozen=True):
     """One row of a listing. `digest` is the BLAKE3 row digest (32 bytes) that the vault head covers."""
 
     object_id: UUID
@@ -311,7 +311,7 @@ class ObjectEntry(Message):
     updated_at: datetime
 
 
-class ObjectList(Message):
+class ObjectList(Message, frozen=True):
     """`GET /v1/vaults/{vault_id}/objects`: a page ordered by object id, and the generation it was read at."""
 
     generation: Generation
@@ -319,7 +319,7 @@ class ObjectList(Message):
     next: UUID | None = None
 
 
-class ObjectStored(Message):
+class ObjectStored(Message, frozen=True):
     """Answer to a put."""
 
     object_id: UUID
@@ -330,7 +330,7 @@ class ObjectStored(Message):
 # --- problems -----------------------------------------------------------------------------------------------
 
 
-class FieldProblem(Message):
+class FieldProblem(Message, frozen=True):
     """One field of the request and the rule it broke; never its value."""
 
     field: str
