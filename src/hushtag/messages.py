@@ -62,9 +62,7 @@ def decode_binary(text: str, length: int | None = None) -> bytes:
         MalformedError: not canonical base64url, or not `length` bytes.
     """
     try:
-        value = base64.b64decode(
-            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
-        )
+        value = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise MalformedError("binary field is not base64url") from None
     if encode_binary(value) != text:

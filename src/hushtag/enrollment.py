@@ -1,0 +1,191 @@
+"""Enrolment: a phrase becomes a tag with a new vault (SPEC.md, "Enrolment"). No input or output happens here.
+
+Client: `start_enrollment` → `AwaitingRegistrationResponse` → `Enrolled`.
+Server: `answer_enrollment`, then `accept_enrollment`.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from hushtag import _opaque
+from hushtag._ceremony import CeremonyState
+from hushtag._opaque import ServerSetup
+from hushtag.errors import MalformedError
+from hushtag.head import VaultHead, seal_head
+from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, generate_data_key, wrap_key
+from hushtag.messages import (
+    EnrolTag,
+    NewVault,
+    NewWrappedKey,
+    RegistrationStarted,
+    StartRegistration,
+    decode_binary,
+    encode_binary,
+)
+from hushtag.suites import HUSHTAG_V1, Suite, suite_by_id
+from hushtag.tag_label import seal_label
+from hushtag.types import (
+    CredentialIdentifier,
+    ExportKey,
+    OpaquePassword,
+    PhraseHash,
+    Record,
+    RegistrationRequest,
+    RegistrationResponse,
+    RegistrationState,
+    Secret,
+    forget_all,
+)
+
+__all__ = [
+    "AcceptedTag",
+    "AwaitingRegistrationResponse",
+    "Enrolled",
+    "accept_enrollment",
+    "answer_enrollment",
+    "start_enrollment",
+]
+
+FIRST_KEY_VERSION: Final = 1
+_Entropy = Callable[[int], bytes]
+
+
+class Enrolled(NamedTuple):
+    """The last message of an enrolment and the ids it makes."""
+
+    message: EnrolTag
+    tag_id: UUID
+    vault_id: UUID
+
+
+class AwaitingRegistrationResponse(CeremonyState):
+    """The phrase is blinded; `message` goes to the server."""
+
+    def __init__(self, password: OpaquePassword, suite: Suite, entropy: _Entropy) -> None:
+        self._password = password
+        self._suite = suite
+        self._entropy = entropy
+        self._state: RegistrationState
+        self._state, request = _opaque.start_registration(password)
+        self.message = StartRegistration(suite=suite.id, registration_request=encode_binary(request))
+
+    def _secrets(self) -> list[Secret]:
+        return [self._state]
+
+    def finish(self, answer: RegistrationStarted, *, label: str) -> Enrolled:
+        """Make tag, vault and data key, and wrap the key; `label` (≤ 252 bytes) is what those inside will read.
+
+        Raises:
+            StateError: called twice.
+            MalformedError: the answer is not a registration response.
+            LimitError: the label is too long.
+        """
+        self._spend()
+        try:
+            response = RegistrationResponse(decode_binary(answer.registration_response))
+            record, export_key = _opaque.finish_registration(self._password, self._state, response)
+        finally:
+            self._state.forget()
+        try:
+            return self._make_tag(answer.session_id, record, export_key, label)
+        finally:
+            export_key.forget()
+
+    def _make_tag(self, session_id: str, record: Record, export_key: ExportKey, label: str) -> Enrolled:
+        tag_id, vault_id, key_id = (_uuid4(self._entropy) for _ in range(3))
+        salt = self._entropy(SALT_LENGTH)
+        data_key = generate_data_key(_entropy=self._entropy)
+        private_key, public_key = derive_tag_key_pair(export_key, tag_id)
+        kek = derive_kek(export_key, salt=salt, tag_id=tag_id, vault_id=vault_id, key_version=FIRST_KEY_VERSION)
+        try:
+            head = seal_head(data_key, vault_id, VaultHead.first(), suite=self._suite, _entropy=self._entropy)
+            sealed_label = seal_label(
+                data_key,
+                label,
+                vault_id=vault_id,
+                tag_id=tag_id,
+                key_version=FIRST_KEY_VERSION,
+                public_key=public_key,
+                suite=self._suite,
+                _entropy=self._entropy,
+            )
+            wrapped = wrap_key(kek, data_key)
+        finally:
+            forget_all([data_key, private_key, kek])
+        message = EnrolTag(
+            session_id=session_id,
+            suite=self._suite.id,
+            tag_id=tag_id,
+            # The column wants a name unique per user; a random one tells the server nothing.
+            tag_name=encode_binary(self._entropy(16)),
+            phrase_hash=encode_binary(_opaque.phrase_hash(record.masking_key)),
+            salt=encode_binary(salt),
+            record=encode_binary(record),
+            public_key=encode_binary(public_key),
+            sealed_label=encode_binary(sealed_label),
+            vault=NewVault(vault_id=vault_id, head=encode_binary(head)),
+            wrapped_key=NewWrappedKey(wrapped_key_id=key_id, wrapped_key=encode_binary(wrapped)),
+        )
+        return Enrolled(message, tag_id, vault_id)
+
+
+def _uuid4(entropy: _Entropy) -> UUID:
+    return UUID(bytes=entropy(16), version=4)
+
+
+def start_enrollment(
+    password: OpaquePassword, *, suite: Suite = HUSHTAG_V1, _entropy: _Entropy = os.urandom
+) -> AwaitingRegistrationResponse:
+    """Begin an enrolment; the password is the caller's to forget afterwards."""
+    return AwaitingRegistrationResponse(password, suite, _entropy)
+
+
+class AcceptedTag(NamedTuple):
+    """A checked enrolment, ready to store; lengths are exact."""
+
+    message: EnrolTag
+    phrase_hash: PhraseHash
+    record: Record
+    salt: bytes
+    public_key: bytes
+    sealed_label: bytes
+    head: bytes
+    wrapped_key: bytes
+
+
+def answer_enrollment(setup: ServerSetup, credential_id: CredentialIdentifier, message: StartRegistration) -> str:
+    """Server: evaluate the request; the caller has charged one guess. Returns base64url of 64 bytes.
+
+    Raises:
+        UnknownSuiteError, MalformedError: the message is not one of this suite.
+    """
+    suite_by_id(message.suite)
+    request = RegistrationRequest(decode_binary(message.registration_request))
+    return encode_binary(_opaque.answer_registration(setup, credential_id, request))
+
+
+def accept_enrollment(message: EnrolTag) -> AcceptedTag:
+    """Server: check everything that can be checked without a key.
+
+    Raises:
+        UnknownSuiteError: the suite is not this version's.
+        MalformedError: a record that cannot log in, or a phrase hash that is not the record's.
+    """
+    suite_by_id(message.suite)
+    record = Record(decode_binary(message.record))
+    _opaque.check_record(record)
+    stated = PhraseHash(decode_binary(message.phrase_hash))
+    if stated != _opaque.phrase_hash(record.masking_key):
+        raise MalformedError("phrase hash does not belong to the record")
+    return AcceptedTag(
+        message=message,
+        phrase_hash=stated,
+        record=record,
+        salt=decode_binary(message.salt),
+        public_key=decode_binary(message.public_key),
+        sealed_label=decode_binary(message.sealed_label),
+        head=decode_binary(message.vault.head),
+        wrapped_key=decode_binary(message.wrapped_key.wrapped_key),
+    )

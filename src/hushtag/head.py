@@ -1,0 +1,132 @@
+"""The vault head: one sealed summary that makes omission, swap, replay and rollback visible (SPEC.md, "Vault head").
+
+The set hash is the XOR over all objects of keyed BLAKE3 of object_id || u64(revision) || row digest. XOR makes each
+change O(1); the key comes from the data key, so a server can neither compute an element nor search for rows whose
+elements cancel. The object count inside the head rules out pairs of equal elements.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from blake3 import blake3
+
+from hushtag import _labels
+from hushtag._kdf import hkdf_sha512, lp, u32, u64
+from hushtag._sealing import IV_LENGTH, OVERHEAD, check_length, open_sealed, seal
+from hushtag.errors import LimitError, RollbackError
+from hushtag.suites import HUSHTAG_V1, Suite
+from hushtag.types import DataKey
+
+__all__ = ["DIGEST_LENGTH", "HEAD_LENGTH", "VaultHead", "open_head", "seal_head", "set_element", "set_hash", "set_key"]
+
+_PLAIN = struct.Struct(">QQI32s")
+HEAD_LENGTH: Final = _PLAIN.size + OVERHEAD
+"""Bytes of a sealed head: 112."""
+DIGEST_LENGTH: Final = 32
+_EMPTY: Final = bytes(DIGEST_LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultHead:
+    """What a vault holds at one generation."""
+
+    generation: int
+    object_count: int
+    key_version: int
+    set_hash: bytes
+
+    @classmethod
+    def first(cls) -> "VaultHead":
+        """The head of an empty new vault: generation 1, key version 1."""
+        return cls(1, 0, 1, _EMPTY)
+
+    def with_change(self, *, removed: bytes | None, added: bytes | None) -> "VaultHead":
+        """Return the next generation's head after one element left, came, or was replaced.
+
+        Raises:
+            LimitError: something is removed from an empty vault.
+        """
+        count = self.object_count - (removed is not None) + (added is not None)
+        if count < 0:
+            raise LimitError("vault head counts no object that could be removed")
+        summary = _xor(_xor(self.set_hash, removed or _EMPTY), added or _EMPTY)
+        return replace(self, generation=self.generation + 1, object_count=count, set_hash=summary)
+
+    def verify(self, elements: Iterable[bytes]) -> None:
+        """Check that exactly these elements make up the vault.
+
+        Raises:
+            RollbackError: an object is missing, extra, replaced or of another revision.
+        """
+        listed = list(elements)
+        if len(listed) != self.object_count:
+            raise RollbackError(f"listing has {len(listed)} objects, the vault head counts {self.object_count}")
+        if set_hash(listed) != self.set_hash:
+            raise RollbackError("listing does not match the vault head: an object was swapped, replayed or rolled back")
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(DIGEST_LENGTH)
+
+
+def set_key(data_key: DataKey, vault_id: UUID, key_version: int) -> bytes:
+    """Return the 32-byte key of the set hash; secret, derived once per open vault."""
+    return hkdf_sha512(data_key.expose(), b"", _labels.SET_KEY + vault_id.bytes + u32(key_version), DIGEST_LENGTH)
+
+
+def set_element(key: bytes, object_id: UUID, revision: int, digest: bytes) -> bytes:
+    """Return one object's element: keyed BLAKE3 of object_id || u64(revision) || row digest(32)."""
+    return blake3(object_id.bytes + u64(revision) + digest, key=key).digest()
+
+
+def set_hash(elements: Iterable[bytes]) -> bytes:
+    """Return the XOR of all elements; 32 zero bytes for none."""
+    total = 0
+    for element in elements:
+        total ^= int.from_bytes(element)
+    return total.to_bytes(DIGEST_LENGTH)
+
+
+def _info(vault_id: UUID, key_version: int, generation: int) -> bytes:
+    return _labels.HEAD + vault_id.bytes + u32(key_version) + u64(generation)
+
+
+def _aad(suite: Suite, vault_id: UUID, key_version: int, generation: int) -> bytes:
+    return lp(suite.id.encode("ascii")) + vault_id.bytes + u32(key_version) + u64(generation)
+
+
+def seal_head(
+    data_key: DataKey,
+    vault_id: UUID,
+    head: VaultHead,
+    *,
+    suite: Suite = HUSHTAG_V1,
+    _entropy: Callable[[int], bytes] = os.urandom,
+) -> bytes:
+    """Return the sealed head: 112 bytes."""
+    plain = _PLAIN.pack(head.generation, head.object_count, head.key_version, head.set_hash)
+    info = _info(vault_id, head.key_version, head.generation)
+    aad = _aad(suite, vault_id, head.key_version, head.generation)
+    return bytes(seal(data_key.expose(), _entropy(IV_LENGTH), info, [plain], aad))
+
+
+def open_head(
+    data_key: DataKey, vault_id: UUID, sealed: bytes, *, generation: int, key_version: int, suite: Suite = HUSHTAG_V1
+) -> VaultHead:
+    """Return the head, if it is the one of this generation and key version of this vault.
+
+    Raises:
+        MalformedError: not 112 bytes.
+        AuthenticationError: not authentic, or of another vault, generation or key version.
+    """
+    info = _info(vault_id, key_version, generation)
+    aad = _aad(suite, vault_id, key_version, generation)
+    plain = open_sealed(data_key.expose(), check_length(sealed, _PLAIN.size), info, aad)
+    head = VaultHead(*_PLAIN.unpack(plain))
+    if (head.generation, head.key_version) != (generation, key_version):
+        raise RollbackError("vault head names another generation or key version than it was sealed for")
+    return head

@@ -1,0 +1,230 @@
+"""Small objects: one sealed row each; name, type and true size are inside (SPEC.md, "Small objects").
+
+The row's own `content_type` is always `application/octet-stream` and its `content_size` the padded size.
+"""
+
+import os
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from blake3 import blake3
+
+from hushtag import _labels
+from hushtag._kdf import lp
+from hushtag._sealing import IV_LENGTH, OVERHEAD, TAG_LENGTH, open_sealed, seal
+from hushtag.errors import LimitError, MalformedError
+from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION
+from hushtag.suites import HUSHTAG_V1, Suite
+from hushtag.types import DataKey
+
+__all__ = [
+    "CONTENT_TYPE",
+    "MAX_FRAME_BYTES",
+    "MAX_META_BYTES",
+    "MAX_ROW_BYTES",
+    "ROW_OVERHEAD",
+    "ObjectMeta",
+    "ObjectRow",
+    "OpenedObject",
+    "open_object",
+    "padded_length",
+    "row_digest",
+    "seal_object",
+]
+
+CONTENT_TYPE: Final = "application/octet-stream"
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+"""Padded plaintext of one small object, at most; Padmé maps this limit to itself."""
+MAX_META_BYTES: Final = 4096
+"""Encoded metadata of one object, at most."""
+ROW_OVERHEAD: Final = OVERHEAD
+MAX_ROW_BYTES: Final = MAX_FRAME_BYTES + ROW_OVERHEAD
+MIN_FRAME_BYTES: Final = 256
+"""Shorter frames are padded to this: the shortest notes all look alike."""
+
+_U32 = struct.Struct(">I")
+_ROW_IDS = struct.Struct(">IQ")
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person calls the object. `size` is the true length of the body in bytes, `created_at` Unix seconds."""
+
+    name: str
+    content_type: str
+    created_at: int
+    size: int
+
+
+class ObjectRow(NamedTuple):
+    """One revision of one object as the server holds it.
+
+    `encoded` = iv(12) || ciphertext || auth_tag(16), the body of a put and of a get.
+    """
+
+    encoded: bytes | bytearray
+    key_version: int
+    revision: int
+
+    @classmethod
+    def decode(cls, body: bytes, *, key_version: int, revision: int) -> "ObjectRow":
+        """Return the row in the body of a put or get.
+
+        Raises:
+            MalformedError: too short or too long to be a row, or numbers out of range.
+        """
+        if not ROW_OVERHEAD <= len(body) <= MAX_ROW_BYTES:
+            raise MalformedError(f"object row is {len(body)} bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}")
+        if not (1 <= key_version <= MAX_KEY_VERSION and 1 <= revision <= MAX_GENERATION):
+            raise MalformedError("key version or revision is out of range")
+        return cls(body, key_version, revision)
+
+    @classmethod
+    def from_columns(
+        cls, iv: bytes, ciphertext: bytes, auth_tag: bytes, *, key_version: int, revision: int
+    ) -> "ObjectRow":
+        """Return the row whose parts stand in three columns."""
+        return cls(b"".join((iv, ciphertext, auth_tag)), key_version, revision)
+
+    @property
+    def iv(self) -> bytes:
+        """The first 12 bytes."""
+        return bytes(self.encoded[:IV_LENGTH])
+
+    @property
+    def ciphertext(self) -> memoryview:
+        """commitment(32) || AES-256-GCM output without its tag."""
+        return memoryview(self.encoded)[IV_LENGTH:-TAG_LENGTH]
+
+    @property
+    def auth_tag(self) -> bytes:
+        """The last 16 bytes."""
+        return bytes(self.encoded[-TAG_LENGTH:])
+
+    @property
+    def content_size(self) -> int:
+        """Padded plaintext length: what the server may know."""
+        return len(self.encoded) - ROW_OVERHEAD
+
+
+class OpenedObject(NamedTuple):
+    """An authentic object."""
+
+    meta: ObjectMeta
+    body: bytes
+
+
+def padded_length(length: int) -> int:
+    """Return the Padmé length (Nikitin et al., PETS 2019): at most 12 % more, leaks O(log log n) bits."""
+    if length <= MIN_FRAME_BYTES:
+        return MIN_FRAME_BYTES
+    exponent = length.bit_length() - 1
+    mask = (1 << (exponent - exponent.bit_length())) - 1
+    return (length + mask) & ~mask
+
+
+def _aad(suite: Suite, vault_id: UUID, object_id: UUID, row_ids: bytes, content_size: int) -> bytes:
+    return b"".join(
+        (
+            lp(suite.id.encode("ascii")),
+            vault_id.bytes,
+            object_id.bytes,
+            row_ids,
+            lp(CONTENT_TYPE.encode("ascii")),
+            content_size.to_bytes(8, "big"),
+        )
+    )
+
+
+def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+    try:
+        encoded = msgspec.msgpack.encode(meta)
+    except UnicodeEncodeError:
+        raise LimitError("object name or type is not valid Unicode") from None
+    if len(encoded) > MAX_META_BYTES:
+        raise LimitError(f"object metadata is {len(encoded)} bytes, at most {MAX_META_BYTES}; shorten the name")
+    length = _U32.size + len(encoded) + len(body)
+    padded = padded_length(length)
+    if padded > MAX_FRAME_BYTES:
+        raise LimitError(f"object is {len(body)} bytes; with its padding the limit is {MAX_FRAME_BYTES}")
+    return _U32.pack(len(encoded)) + encoded, body, bytes(padded - length)
+
+
+def _unframe(frame: bytes) -> OpenedObject:
+    if len(frame) < _U32.size:
+        raise MalformedError("object frame is too short")
+    meta_end = _U32.size + _U32.unpack_from(frame)[0]
+    if meta_end > min(len(frame), _U32.size + MAX_META_BYTES):
+        raise MalformedError("object metadata is longer than its frame or the limit")
+    try:
+        meta = msgspec.msgpack.decode(frame[_U32.size : meta_end], type=ObjectMeta)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedError("object metadata does not parse") from None
+    body_end = meta_end + meta.size
+    if (
+        meta.size < 0
+        or body_end > len(frame)
+        or padded_length(body_end) != len(frame)
+        or frame.count(0, body_end) != len(frame) - body_end
+    ):
+        raise MalformedError("object frame has the wrong length or padding")
+    return OpenedObject(meta, frame[meta_end:body_end])
+
+
+def seal_object(
+    data_key: DataKey,
+    *,
+    vault_id: UUID,
+    object_id: UUID,
+    key_version: int,
+    revision: int,
+    meta: ObjectMeta,
+    body: bytes,
+    suite: Suite = HUSHTAG_V1,
+    _entropy: Callable[[int], bytes] = os.urandom,
+) -> ObjectRow:
+    """Seal one revision of an object; `meta.size` must be `len(body)`.
+
+    Raises:
+        LimitError: body or metadata is over its limit.
+    """
+    if meta.size != len(body):
+        raise LimitError(f"metadata says {meta.size} bytes, the body has {len(body)}")
+    if not (1 <= key_version <= MAX_KEY_VERSION and 1 <= revision <= MAX_GENERATION):
+        raise LimitError("key version or revision is out of range")
+    frame = _frame(meta, body)
+    row_ids = _ROW_IDS.pack(key_version, revision)
+    aad = _aad(suite, vault_id, object_id, row_ids, sum(map(len, frame)))
+    info = _labels.OBJECT + vault_id.bytes + object_id.bytes + row_ids
+    sealed = seal(data_key.expose(), _entropy(IV_LENGTH), info, frame, aad)
+    return ObjectRow(sealed, key_version, revision)
+
+
+def open_object(
+    data_key: DataKey, row: ObjectRow, *, vault_id: UUID, object_id: UUID, suite: Suite = HUSHTAG_V1
+) -> OpenedObject:
+    """Return the object, if this row is that revision of that object of that vault.
+
+    Raises:
+        MalformedError: a part has the wrong length.
+        AuthenticationError: anything about the row is not authentic.
+    """
+    if not ROW_OVERHEAD <= len(row.encoded) <= MAX_ROW_BYTES:
+        raise MalformedError(f"object row is {len(row.encoded)} bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}")
+    row_ids = _ROW_IDS.pack(row.key_version, row.revision)
+    aad = _aad(suite, vault_id, object_id, row_ids, row.content_size)
+    info = _labels.OBJECT + vault_id.bytes + object_id.bytes + row_ids
+    frame = open_sealed(data_key.expose(), row.encoded, info, aad)
+    return _unframe(frame)
+
+
+def row_digest(row: ObjectRow) -> bytes:
+    """Return BLAKE3-256 of u32(key_version) || u64(revision) || iv || ciphertext || auth_tag.
+
+    All parts but the ciphertext have fixed length, so no two rows share an encoding.
+    """
+    hasher = blake3(_ROW_IDS.pack(row.key_version, row.revision))
+    hasher.update(row.encoded)
+    return hasher.digest()
