@@ -1,0 +1,44 @@
+# Every target sets up what it needs; a machine needs python3 (3.11 or later) and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST_FLAGS ?= -n 2 --dist loadgroup
+
+.PHONY: help install demo serve test check format bench vectors
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## the virtual environment, as the lock file names it
+
+$(INSTALLED): uv.lock pyproject.toml tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py --venv $(VENV)
+
+demo: $(INSTALLED) ## the whole product on real files, in under 30 seconds
+	@$(BIN)/hushtag demo
+
+serve: $(INSTALLED) ## a server with an embedded PostgreSQL in ./hushtag-data
+	@$(BIN)/hushtag-server serve
+
+test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m vectors.generate --check
+	@$(BIN)/hushtag vectors verify
+	@$(BIN)/python -m pytest -q tests/documents
+
+format: $(INSTALLED) ## let ruff write the code
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## ratios against floors measured in the same run, into benchmarks/results
+	@$(BIN)/python -m benchmarks
+
+vectors: $(INSTALLED) ## regenerate every vector file
+	@$(BIN)/python -m vectors.generate
