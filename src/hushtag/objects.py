@@ -75,8 +75,7 @@ class ObjectRow(NamedTuple):
         Raises:
             MalformedError: too short or too long to be a row, or numbers out of range.
         """
-        if not ROW_OVERHEAD <= len(body) <= MAX_ROW_BYTES:
-            raise MalformedError(f"object row is {len(body)} bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}")
+        _check_row_length(body)
         if not (1 <= key_version <= MAX_KEY_VERSION and 1 <= revision <= MAX_GENERATION):
             raise MalformedError("key version or revision is out of range")
         return cls(body, key_version, revision)
@@ -114,6 +113,11 @@ class OpenedObject(NamedTuple):
 
     meta: ObjectMeta
     body: bytes
+
+
+def _check_row_length(encoded: bytes | bytearray) -> None:
+    if not ROW_OVERHEAD <= len(encoded) <= MAX_ROW_BYTES:
+        raise MalformedError(f"object row is {len(encoded)} bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}")
 
 
 def padded_length(length: int) -> int:
@@ -211,8 +215,7 @@ def open_object(
         MalformedError: a part has the wrong length.
         AuthenticationError: anything about the row is not authentic.
     """
-    if not ROW_OVERHEAD <= len(row.encoded) <= MAX_ROW_BYTES:
-        raise MalformedError(f"object row is {len(row.encoded)} bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}")
+    _check_row_length(row.encoded)
     row_ids = _ROW_IDS.pack(row.key_version, row.revision)
     aad = _aad(suite, vault_id, object_id, row_ids, row.content_size)
     info = _labels.OBJECT + vault_id.bytes + object_id.bytes + row_ids

@@ -32,6 +32,7 @@ __all__ = [
     "ServerLoginState",
     "ServerSeed",
     "SessionKey",
+    "StreamKey",
     "Stretch",
     "TagPrivateKey",
     "VaultToken",
@@ -142,6 +143,12 @@ class KeyEncryptionKey(Secret):
 
 class DataKey(Secret):
     """The vault's data key (DEK): 32 random bytes."""
+
+    LENGTH = 32
+
+
+class StreamKey(Secret):
+    """Input key of one large object: 32 bytes."""
 
     LENGTH = 32
 

@@ -1,0 +1,82 @@
+"""The wire: one spelling per value, no unknown field, and no input that crashes a parser."""
+
+import base64
+import contextlib
+import inspect
+import json
+import os
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hushtag import messages
+from hushtag.errors import MalformedError
+from hushtag.messages import Message, decode_binary, encode_binary
+
+MESSAGES = [
+    value
+    for _, value in inspect.getmembers(messages, inspect.isclass)
+    if issubclass(value, Message) and value is not Message
+]
+SIZES = (16, 32, 40, 64, 96, 112, 192, 316, 320)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+@given(data=st.binary(max_size=300))
+def test_nocrash_any_bytes(message: type[Message], data: bytes) -> None:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        assert isinstance(msgspec.json.decode(data, type=message), message)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_unknown_fields_are_refused(message: type[Message]) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"unknown field|missing required"):
+        msgspec.json.decode(json.dumps({"surprise": 1}), type=message)
+    assert message.__struct_config__.forbid_unknown_fields
+    assert message.__struct_config__.frozen
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_binary_has_one_spelling(size: int) -> None:
+    field = getattr(messages, f"B{size}")
+    value = os.urandom(size)
+    text = encode_binary(value)
+    assert msgspec.convert(text, field) == text
+    assert decode_binary(text, size) == value
+    padded = base64.urlsafe_b64encode(value).decode()
+    wrong = [
+        text[:-1],
+        text + "A",
+        text + "\n",
+        padded + "=",
+        text.replace(text[0], "+", 1),
+        " " + text[1:],
+        "é" + text[1:],
+    ]
+    if size % 3:
+        # The same bytes with an unused bit set: a decoder that ignores it would accept a second spelling.
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        wrong.append(text[:-1] + alphabet[alphabet.index(text[-1]) + 1])
+    for spelling in wrong:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(spelling, field)
+        with pytest.raises(MalformedError):
+            decode_binary(spelling, size)
+
+
+@given(text=st.text(max_size=40))
+def test_decoding_is_total_and_inverse_to_encoding(text: str) -> None:
+    try:
+        value = decode_binary(text)
+    except MalformedError:
+        return
+    assert encode_binary(value) == text
+
+
+@given(value=st.binary(max_size=100))
+def test_what_was_encoded_decodes(value: bytes) -> None:
+    assert decode_binary(encode_binary(value)) == value
+    with pytest.raises(MalformedError):
+        decode_binary(encode_binary(value), len(value) + 1)
