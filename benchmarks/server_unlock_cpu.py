@@ -1,0 +1,258 @@
+"""CPU that the server's worker spends per unlock, over the raw cost of the three binding calls of an unlock.
+
+Run as `python -m benchmarks.server_unlock_cpu [UNLOCKS]`; prints JSON. Locate, start and finish of one candidate over
+kept-alive HTTP connections, one request at a time and sixteen side by side: a server that falls asleep between any two
+requests also pays for waking up. PostgreSQL's CPU is not counted, nor is the client's. What the client computes
+(OPAQUE's Argon2id fills the caches with 19 MiB) it computes between the batches, so that the requests follow each other
+as on a server that has something to do. The raw cost is measured in the same run, in turns with the batches, in this
+process, with the binding's own types and nothing around them.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import opaque_ke_py as binding
+import psutil
+
+from hushtag import _labels
+from hushtag._opaque import finish_login, start_login
+from hushtag.enrollment import start_enrollment
+from hushtag.messages import (
+    Candidate,
+    FinishUnlock,
+    Locate,
+    Located,
+    RegistrationStarted,
+    SessionOpened,
+    StartUnlock,
+    TagEnrolled,
+    Unlocked,
+    UnlockStarted,
+    decode_binary,
+    encode_binary,
+)
+from hushtag.types import KE1, KE2, LoginState, OpaquePassword
+
+LIMIT = 4.0
+ROUNDS = 300
+BATCH = 100
+WIDTHS = (1, 16)
+T = TypeVar("T")
+
+
+def raw_binding_us() -> dict[str, float]:
+    """Return the median microseconds of each of the server's three binding calls."""
+    setup = binding.server_setup()
+    identifier, password = _labels.CREDENTIAL + os.urandom(32), os.urandom(32).hex().encode()
+    registration = binding.client_registration_start(password)
+    evaluated = binding.server_registration_start(setup, registration.get_message(), identifier)
+    finished = binding.client_registration_finish(password, registration.get_state(), evaluated.get_message())
+    record = bytes(binding.server_registration_finish(finished.get_message()).get_password_file())
+    login = binding.client_login_start(password)
+    ke1 = bytes(login.get_message())
+    started = binding.server_login_start(setup, record, ke1, identifier)
+    proof = binding.client_login_finish(password, login.get_state(), started.get_message())
+    state, ke3 = bytes(started.get_state()), bytes(proof.get_message())
+    calls = {
+        "locate": lambda: binding.server_registration_start(setup, ke1[:32], identifier),
+        "start": lambda: binding.server_login_start(setup, record, ke1, identifier),
+        "finish": lambda: binding.server_login_finish(state, ke3),
+    }
+    return {name: _median_us(call) for name, call in calls.items()}
+
+
+def _median_us(call: Any) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        before = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - before)
+    return statistics.median(times) * 1e6
+
+
+@contextmanager
+def running_server() -> Iterator[tuple[str, psutil.Process]]:
+    """Start a server with one worker and a database of its own; yield its URL and its main process."""
+    with tempfile.TemporaryDirectory(prefix="hushtag-bench-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+        environment |= {"HUSHTAG_DATA": f"{directory}/data", "HUSHTAG_GUESS_CAPACITY": "10000"}
+        command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", "--workers", "1"]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def worker_of(server: psutil.Process) -> psutil.Process:
+    """Return the granian worker: the busiest Python child (PostgreSQL is none, the resource tracker idles)."""
+    children = [child for child in server.children() if "python" in child.name()]
+    return max(children, key=lambda child: sum(child.cpu_times()[:2]))
+
+
+def cpu_us(process: psutil.Process) -> float:
+    """Return the microseconds of CPU a process has used: the scheduler's nanoseconds, or else the 10 ms ticks."""
+    try:
+        threads = Path(f"/proc/{process.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1000
+    except (OSError, ValueError):
+        return float(sum(process.cpu_times()[:2])) * 1e6
+
+
+class Attempt(NamedTuple):
+    """One unlock's client half up to KE1, made before the clock starts."""
+
+    state: LoginState
+    ke1: KE1
+    locate: Locate
+
+
+class Wire:
+    """Kept-alive HTTP/1.1 connections with as little around them as possible, so that the server is what is busy."""
+
+    def __init__(self, url: str) -> None:
+        self._place = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.authorization = ""
+
+    async def post(self, path: str, message: object, kind: type[T] | None = None) -> T:
+        """Post a message and return the answer."""
+        body = msgspec.json.encode(message)
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{self.authorization}"
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self._place)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(answer.split(b"content-length: ")[1].split(b"\r\n")[0])
+        content = await reader.readexactly(length)
+        self._idle.append((reader, writer))
+        if not answer.startswith(b"http/1.1 2"):
+            raise RuntimeError(f"{path}: {content.decode()}")
+        return msgspec.json.decode(content, type=kind or Any)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for _, writer in self._idle:
+            writer.close()
+
+
+class Account:
+    """A signed-in account with one enrolled phrase, whose phrase hash the client knows from the enrolment."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.password = OpaquePassword(os.urandom(32).hex().encode())
+        self.phrase_hash = ""
+
+    async def prepare(self) -> None:
+        """Sign up, log in and enrol."""
+        credentials = {"email": "bench@example.org", "password": "correct horse battery"}
+        await self.wire.post("/v1/accounts", credentials)
+        opened = await self.wire.post("/v1/sessions", credentials, SessionOpened)
+        self.wire.authorization = f"Authorization: Bearer {opened.token}\r\n"
+        awaiting = start_enrollment(self.password)
+        answer = await self.wire.post("/v1/registrations", awaiting.message, RegistrationStarted)
+        enrolled = awaiting.finish(answer, label="").message
+        self.phrase_hash = enrolled.phrase_hash
+        await self.wire.post("/v1/tags", enrolled, TagEnrolled)
+
+    def blind(self) -> Attempt:
+        """Make the first message of an unlock."""
+        state, ke1 = start_login(self.password)
+        return Attempt(state, ke1, Locate(suite="hushtag-v1", elements=[encode_binary(ke1.blinded_element)]))
+
+    async def locate_and_start(self, attempt: Attempt) -> UnlockStarted:
+        """Send the first two messages."""
+        located = await self.wire.post("/v1/unlock/locate", attempt.locate, Located)
+        candidate = Candidate(phrase_hash=self.phrase_hash, ke1=encode_binary(attempt.ke1))
+        message = StartUnlock(session_id=located.session_id, candidates=[candidate])
+        return await self.wire.post("/v1/unlock/start", message, UnlockStarted)
+
+    def prove(self, attempt: Attempt, started: UnlockStarted) -> FinishUnlock:
+        """Make the last message; this runs OPAQUE's Argon2id."""
+        ke3, _, _ = finish_login(self.password, attempt.state, KE2(decode_binary(started.ke2[0])))
+        return FinishUnlock(session_id=started.session_id, candidate=0, ke3=encode_binary(ke3))
+
+    async def finish(self, message: FinishUnlock) -> None:
+        """Send the last message."""
+        await self.wire.post("/v1/unlock/finish", message, Unlocked)
+
+
+async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]], width: int) -> list[T]:
+    """Run the jobs in order, `width` at a time, and return their results in order."""
+    results: dict[int, T] = {}
+    waiting = iter(enumerate(jobs))
+
+    async def work() -> None:
+        for place, job in waiting:
+            results[place] = await job()
+
+    await asyncio.gather(*(work() for _ in range(width)))
+    return [results[place] for place in range(len(jobs))]
+
+
+async def unlock_batch(account: Account, worker: psutil.Process, size: int, width: int) -> tuple[float, float]:
+    """Return the worker's CPU in microseconds for `size` locates with starts, and for their finishes."""
+    attempts = [account.blind() for _ in range(size)]
+    begun = cpu_us(worker)
+    started = await side_by_side([partial(account.locate_and_start, attempt) for attempt in attempts], width)
+    between = cpu_us(worker)
+    messages = [account.prove(attempt, answer) for attempt, answer in zip(attempts, started, strict=True)]
+    resumed = cpu_us(worker)
+    await side_by_side([partial(account.finish, message) for message in messages], width)
+    return between - begun, cpu_us(worker) - resumed
+
+
+def _summary(spent: list[tuple[float, float]], raw_us: float) -> dict[str, object]:
+    first, last = (statistics.median(column) / BATCH for column in zip(*spent, strict=True))
+    return {
+        "locate_and_start_us": round(first, 1),
+        "finish_us": round(last, 1),
+        "unlock_us": round(first + last, 1),
+        "ratio": round((first + last) / raw_us, 2),
+    }
+
+
+async def measure(unlocks: int) -> dict[str, object]:
+    """Return the measured figures: medians of batches that take turns with the raw calls."""
+    raws: list[dict[str, float]] = []
+    spent: dict[int, list[tuple[float, float]]] = {width: [] for width in WIDTHS}
+    with running_server() as (url, server), closing(Wire(url)) as wire:
+        account = Account(wire)
+        await account.prepare()
+        worker = worker_of(server)
+        await unlock_batch(account, worker, BATCH, max(WIDTHS))  # statements get prepared, caches fill
+        for _ in range(max(3, unlocks // BATCH)):
+            raws.append(raw_binding_us())
+            for width in WIDTHS:
+                spent[width].append(await unlock_batch(account, worker, BATCH, width))
+    raw = {name: round(statistics.median(item[name] for item in raws), 1) for name in raws[0]}
+    summaries = {width: _summary(figures, sum(raw.values())) for width, figures in spent.items()}
+    return {
+        "unlocks": len(raws) * BATCH,
+        "raw_binding_us": raw | {"sum": round(sum(raw.values()), 1)},
+        "worker_cpu_by_requests_in_flight": summaries,
+        "limit": LIMIT,
+        "held": summaries[max(WIDTHS)]["ratio"] <= LIMIT,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 300)), indent=2))

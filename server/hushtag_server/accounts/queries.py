@@ -1,0 +1,154 @@
+"""SQL of accounts. Every statement names the user it is about; row-level security holds even where one would not."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from hushtag_server.accounts.schemas import AccountRow, LoginRow, NewUser, OpenedSession, SessionRow
+from hushtag_server.database import Connection
+
+__all__ = [
+    "charge_attempt",
+    "delete_session",
+    "find_account",
+    "find_login",
+    "insert_session",
+    "insert_user",
+    "list_sessions",
+    "refund_attempt",
+    "update_password",
+]
+
+_INSERT_USER = """
+    WITH made AS (
+        INSERT INTO users (id, email, password_hash, first_name, last_name, phrase_salt, opaque_credential_id)
+        VALUES (%(user_id)s, %(email)s, %(password_hash)s, %(first_name)s, %(last_name)s,
+                %(phrase_salt)s, %(opaque_credential_id)s)
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    )
+    INSERT INTO unlock_budget (user_id, tokens) SELECT id, %(guesses)s FROM made
+"""
+
+_CHARGE = """
+    WITH full_again AS (
+        DELETE FROM login_attempts WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM login_attempts WHERE refilled_at < now() - interval '2 hours'
+            LIMIT 10 FOR UPDATE SKIP LOCKED
+        ))
+    )
+    INSERT INTO login_attempts AS a (scope, key_hash, tokens, refilled_at)
+    VALUES (%(scope)s, %(key)s, %(capacity)s - 1, clock_timestamp())
+    ON CONFLICT (scope, key_hash) DO UPDATE
+    SET tokens = least(%(capacity)s, a.tokens
+            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
+        refilled_at = clock_timestamp()
+    WHERE least(%(capacity)s, a.tokens
+            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
+"""
+
+_WAIT = """
+    SELECT ceil((1 - tokens) / %(rate)s - extract(epoch FROM clock_timestamp() - refilled_at))::integer
+    FROM login_attempts WHERE scope = %(scope)s AND key_hash = %(key)s
+"""
+
+
+async def insert_user(connection: Connection, user: NewUser) -> None:
+    """Insert an account with its full guess budget; a known email is left untouched, in silence."""
+    values = {name: getattr(user, name) for name in NewUser.__slots__}
+    await connection.execute(_INSERT_USER, values)
+
+
+async def find_login(connection: Connection, email: str) -> LoginRow | None:
+    """Return the account of an email, whatever its case, inside a transaction opened for that email."""
+    async with connection.cursor(row_factory=class_row(LoginRow)) as cursor:
+        await cursor.execute(
+            "SELECT id, password_hash, is_active AND deleted_at IS NULL AS may_log_in"
+            " FROM users WHERE lower(email) = lower(%s)",
+            [email],
+        )
+        return await cursor.fetchone()
+
+
+async def find_account(connection: Connection, user_id: UUID) -> AccountRow | None:
+    """Return the profile of a user."""
+    async with connection.cursor(row_factory=class_row(AccountRow)) as cursor:
+        await cursor.execute(
+            "SELECT id, email, first_name, last_name, created_at, last_login, phrase_salt FROM users WHERE id = %s",
+            [user_id],
+        )
+        return await cursor.fetchone()
+
+
+async def update_password(connection: Connection, user_id: UUID, password_hash: str) -> None:
+    """Replace a password hash by one of the same password under today's parameters."""
+    await connection.execute("UPDATE users SET password_hash = %s WHERE id = %s", [password_hash, user_id])
+
+
+async def insert_session(
+    connection: Connection,
+    user_id: UUID,
+    token_hash: bytes,
+    *,
+    lifetime: timedelta,
+    idle: timedelta,
+    ip_address: str | None,
+    user_agent: str | None,
+) -> OpenedSession:
+    """Open a session (token hash: 32 bytes), note the login and clear away the user's dead sessions."""
+    await connection.execute(
+        "DELETE FROM user_sessions WHERE user_id = %s AND (expires_at <= now() OR last_activity <= now() - %s)",
+        [user_id, idle],
+    )
+    await connection.execute("UPDATE users SET last_login = now() WHERE id = %s", [user_id])
+    async with connection.cursor(row_factory=class_row(OpenedSession)) as cursor:
+        await cursor.execute(
+            "INSERT INTO user_sessions (user_id, token_hash, expires_at, ip_address, user_agent)"
+            " VALUES (%s, %s, now() + %s, %s, %s) RETURNING id, expires_at",
+            [user_id, token_hash, lifetime, ip_address, user_agent],
+        )
+        opened = await cursor.fetchone()
+    if opened is None:
+        raise LookupError("INSERT … RETURNING returned no row")
+    return opened
+
+
+async def list_sessions(
+    connection: Connection, user_id: UUID, *, idle: timedelta, after: UUID | None, limit: int
+) -> list[SessionRow]:
+    """Return up to `limit` living sessions by id, those after `after`."""
+    async with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
+        await cursor.execute(
+            "SELECT id, created_at, last_activity, expires_at, ip_address, user_agent FROM user_sessions"
+            " WHERE user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR id > %(after)s)"
+            " AND expires_at > now() AND last_activity > now() - %(idle)s ORDER BY id LIMIT %(limit)s",
+            {"user_id": user_id, "after": after, "idle": idle, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
+    """Delete a session and, by the foreign key, the vault sessions that hang on it; tell whether there was one."""
+    done = await connection.execute("DELETE FROM user_sessions WHERE user_id = %s AND id = %s", [user_id, session_id])
+    return done.rowcount == 1
+
+
+async def charge_attempt(connection: Connection, scope: str, key: bytes, capacity: int, rate: float) -> int | None:
+    """Take one token from a bucket, or return in how many seconds there will be one (None: taken).
+
+    One statement: of parallel attempts exactly as many pass as there are tokens.
+    """
+    values = {"scope": scope, "key": key, "capacity": float(capacity), "rate": rate}
+    if (await connection.execute(_CHARGE, values)).rowcount == 1:
+        return None
+    row = await (await connection.execute(_WAIT, values)).fetchone()
+    return 1 if row is None else max(1, row[0])
+
+
+async def refund_attempt(connection: Connection, scope: str, key: bytes, capacity: int) -> None:
+    """Put one token back."""
+    await connection.execute(
+        "UPDATE login_attempts SET tokens = least(%s, tokens + 1) WHERE scope = %s AND key_hash = %s",
+        [float(capacity), scope, key],
+    )

@@ -1,0 +1,117 @@
+"""Wiring: settings and keys in, ASGI application out."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from hushtag.messages import MAX_JSON_BYTES
+from hushtag_server.accounts.passwords import prepare_dummy
+from hushtag_server.accounts.routes import ACCOUNT_ROUTES
+from hushtag_server.auth import provide_account, provide_vault
+from hushtag_server.database import check_role, make_pool, missing_migrations
+from hushtag_server.docs import DOCS_ROUTES
+from hushtag_server.edge import Edge
+from hushtag_server.errors import StartError
+from hushtag_server.health import HEALTH_ROUTES
+from hushtag_server.keyfile import KeyRing, load_keys
+from hushtag_server.observability import Metrics
+from hushtag_server.openapi import build_document
+from hushtag_server.problems import answer_error
+from hushtag_server.services import Services, provide_services
+from hushtag_server.settings import Settings, load_settings
+from hushtag_server.vault.routes import VAULT_ROUTES
+from hushtag_server.wire import WireRequest
+
+__all__ = ["create_app", "from_environment"]
+
+_CRYPTO_THREADS = 4
+
+
+def create_app(settings: Settings, keys: KeyRing) -> Edge:
+    """Return the ASGI application; its lifespan opens the pool and refuses a database it must not serve.
+
+    `settings.database_url` must be set. The Litestar application inside is `create_app(…).application`.
+    """
+    url = settings.database_url
+    if url is None:
+        raise StartError("the application needs HUSHTAG_DATABASE_URL; `hushtag-server serve` sets it itself")
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with make_pool(url, settings) as pool:
+            await pool.wait(timeout=30)
+            async with pool.connection() as connection:
+                await check_role(connection)
+                if missing := await missing_migrations(connection):
+                    raise StartError(f"the database lacks {', '.join(missing)}; run `hushtag-server migrate`")
+            await prepare_dummy()
+            app.state["services"] = Services(
+                settings=settings,
+                keys=keys,
+                pool=pool,
+                metrics=metrics,
+                crypto=anyio.CapacityLimiter(_CRYPTO_THREADS),
+                passwords=anyio.CapacityLimiter(settings.password_hashes_at_once),
+            )
+            yield
+
+    routes: list[ControllerRouterHandler] = [*ACCOUNT_ROUTES, *VAULT_ROUTES, *HEALTH_ROUTES]
+    dependencies = {
+        "services": Provide(provide_services),
+        "account": Provide(provide_account),
+        "vault": Provide(provide_vault),
+    }
+    application = Litestar(
+        route_handlers=[*routes, *DOCS_ROUTES],
+        dependencies=dependencies,
+        exception_handlers={Exception: answer_error},
+        lifespan=[lifespan],
+        state=State(),
+        request_class=WireRequest,
+        request_max_body_size=MAX_JSON_BYTES,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+        pdb_on_exception=False,
+    )
+    application.state["openapi"] = build_document(routes, dependencies)
+    served: Any = application  # Litestar narrows the ASGI types to its own TypedDicts
+    return Edge(served, metrics, settings.request_timeout.total_seconds())
+
+
+def _leave_with_parent() -> None:
+    """End this worker when the process that started it is gone, even killed: nobody else would ever stop it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def from_environment() -> Edge:
+    """Return the application of a worker process: everything comes from the environment (granian's factory).
+
+    Raises:
+        SettingsError: the environment is not usable.
+        StartError: the keys are missing.
+    """
+    settings = load_settings(os.environ)
+    keys = load_keys(settings)
+    if keys is None:
+        raise StartError(f"the key file {settings.key_path} is missing; `hushtag-server serve` makes it")
+    _leave_with_parent()
+    return create_app(settings, keys)

@@ -1,0 +1,176 @@
+"""The connection pool and the one way to a transaction: as one user, or as nobody.
+
+Row-level security shows a transaction only the rows of `app.user_id`, which is set here and lasts exactly as long as
+the transaction. A query that forgot to name its user finds nothing instead of somebody else's row.
+"""
+
+import asyncio
+import random
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, LiteralString, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from hushtag_server.errors import StartError, UnavailableError
+from hushtag_server.migrate import STATE_TABLE, known_migrations
+from hushtag_server.settings import Settings
+
+__all__ = [
+    "Connection",
+    "Pool",
+    "call",
+    "check_role",
+    "make_pool",
+    "missing_migrations",
+    "retry_conflicts",
+    "transaction",
+]
+
+Connection = AsyncConnection[TupleRow]
+Pool = AsyncConnectionPool[Connection]
+Result = TypeVar("Result")
+
+_MAX_WAITING: Final = 500  # requests; more would only wait to fail
+_RETRIES: Final = 3
+
+
+async def _check_alive(connection: Connection) -> None:
+    # An idle connection has nothing to say. If its socket is readable, the server hung up, and the round trip tells.
+    if select.select([connection.fileno()], [], [], 0)[0]:
+        await AsyncConnectionPool.check_connection(connection)
+
+
+def make_pool(url: str, settings: Settings) -> Pool:
+    """Return a closed pool; open it in the application's lifespan."""
+    statement = int(settings.statement_timeout.total_seconds() * 1000)
+    options = f"-c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
+    given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
+    return AsyncConnectionPool(
+        url,
+        connection_class=AsyncConnection[TupleRow],
+        kwargs={
+            "options": f"{given} {options}".strip(),
+            "application_name": "hushtag-server",
+            "connect_timeout": 5,
+            "autocommit": True,  # `transaction` begins one itself; `call` needs none
+        },
+        min_size=1,
+        max_size=settings.pool_size,
+        max_waiting=_MAX_WAITING,
+        timeout=settings.pool_wait.total_seconds(),
+        reconnect_timeout=5,
+        check=_check_alive,
+        open=False,
+        name="hushtag",
+    )
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except (PoolTimeout, TooManyRequests) as error:
+        raise UnavailableError("no database connection became free in time") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
+            raise
+        raise UnavailableError("the database did not answer") from error
+
+
+@asynccontextmanager
+async def transaction(pool: Pool, user_id: UUID | None, *, login_email: str | None = None) -> AsyncIterator[Connection]:
+    """Yield a connection inside a transaction that sees only the rows of `user_id`; commit on exit, else roll back.
+
+    `None` is nobody and sees no user's row; with `login_email` it sees that one account, to log in.
+
+    Raises:
+        UnavailableError: no connection became free in time, or the database is away.
+    """
+    with _reachable():
+        async with pool.connection() as connection:
+            # In a pipeline: BEGIN and this statement travel together and cost one round trip.
+            async with connection.pipeline():
+                await connection.execute("BEGIN")
+                await connection.execute(
+                    "SELECT set_config('app.user_id', %s, true), set_config('app.login_email', lower(%s), true)",
+                    [str(user_id) if user_id else "", login_email or ""],
+                )
+            yield connection
+
+
+async def call(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
+    """Run one statement that is a transaction of its own and return its rows; prepared, results in binary.
+
+    For the `hushtag_…` functions, which name their user themselves. Given up to a concurrent one, it runs again.
+
+    Raises:
+        UnavailableError: no connection became free in time, or the database is away.
+    """
+    try:
+        return await _call_once(pool, statement, values)
+    except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+        return await retry_conflicts(lambda: _call_once(pool, statement, values))
+
+
+async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
+    with _reachable():
+        async with pool.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(statement, values, prepare=True)
+            return await cursor.fetchall()
+
+
+async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Run `attempt` again when the database gave it up to a concurrent one (serialization failure, deadlock).
+
+    Safe only where `attempt` is one whole transaction: what was given up left nothing behind.
+    """
+    for turn in range(_RETRIES):
+        try:
+            return await attempt()
+        except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+            await asyncio.sleep(random.uniform(0.005, 0.02) * 2**turn)  # noqa: S311  (spreads load, guards nothing)
+    return await attempt()
+
+
+_ROLE: Final = """
+    SELECT r.rolsuper, r.rolbypassrls,
+           EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('users') AND pg_has_role(c.relowner, 'MEMBER')),
+           to_regclass('users') IS NOT NULL AND has_table_privilege(to_regclass('users'), 'SELECT')
+    FROM pg_roles r WHERE r.rolname = session_user
+"""
+_NEXT: Final = (
+    "create a login role (CREATE ROLE hushtag_app LOGIN PASSWORD '…'), run "
+    "`hushtag-server migrate --app-role hushtag_app` as the owner, and put that role into HUSHTAG_DATABASE_URL"
+)
+
+
+async def missing_migrations(connection: Connection) -> list[str]:
+    """Return the migrations of this version that the database does not have."""
+    try:
+        found = await connection.execute(f"SELECT migration_id FROM {STATE_TABLE}")  # noqa: S608  (a constant)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        return known_migrations()
+    applied = {row[0] for row in await found.fetchall()}
+    return [name for name in known_migrations() if name not in applied]
+
+
+async def check_role(connection: Connection) -> None:
+    """Refuse a database role that row-level security does not bind, or that may not serve.
+
+    Raises:
+        StartError: says which, and the next step.
+    """
+    row: Any = await (await connection.execute(_ROLE)).fetchone()
+    superuser, bypasses, owner, may_read = row
+    if superuser or bypasses or owner:
+        what = "is a superuser" if superuser else "has BYPASSRLS" if bypasses else "owns the tables"
+        raise StartError(f"the database role {what}, so row-level security would not bind the server; {_NEXT}")
+    if not may_read:
+        raise StartError(f"the database role is no member of hushtag_server; {_NEXT}")

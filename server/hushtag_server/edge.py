@@ -1,0 +1,155 @@
+"""The outermost layer: request ids, limits before any parsing, the request's deadline, the access log, metrics.
+
+It wraps the whole application, so routes that do not exist are limited, counted and logged like the others.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgspec
+
+from hushtag.messages import Problem
+from hushtag_server.errors import MalformedRequestError
+from hushtag_server.observability import Metrics
+from hushtag_server.problems import MEDIA_TYPE, describe_exception, make_problem, problem_headers
+
+__all__ = ["Edge"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_URI: Final = 2048
+MAX_HEADERS: Final = 64
+MAX_HEADER_BYTES: Final = 16 * 1024
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_SAFE_HEADERS: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+_log = logging.getLogger("hushtag.access")
+
+
+class _Exchange:
+    """One request and how far it has come."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.started = time.perf_counter()
+        self.scope = scope
+        self.request_id = _request_id(scope)
+        self.status = 0
+        self.body_complete = False
+        self._receive = receive
+        self._send = send
+        scope["state"] = {**(scope.get("state") or {}), "request_id": self.request_id}
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not self.body_complete:
+            raise MalformedRequestError  # the client left in the middle of its body; nobody reads the answer
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self.body_complete = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", []))
+            present = {name.lower() for name, _ in headers}
+            headers += [pair for pair in _SAFE_HEADERS if pair[0] not in present]
+            message["headers"] = [*headers, (b"hushtag-request-id", self.request_id.encode("ascii"))]
+        await self._send(message)
+
+    async def send_problem(self, problem: Problem) -> None:
+        if self.status:
+            return  # the answer is under way; all that is left is to end it
+        body = msgspec.json.encode(problem)
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(problem)}
+        encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": encoded})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"hushtag-request-id":
+            try:
+                return str(UUID(value.decode("ascii")))
+            except ValueError:
+                break
+    return str(uuid4())
+
+
+def _over_limit(scope: Scope) -> str | None:
+    if len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"]) > MAX_URI:
+        return "uri_too_long"
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        return "headers_too_large"
+    return None
+
+
+class Edge:
+    """ASGI application around `application`; `deadline` in seconds covers the whole request."""
+
+    def __init__(self, application: Application, metrics: Metrics, deadline: float) -> None:
+        self.application = application
+        self._metrics = metrics
+        self._deadline = deadline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; lifespan events pass through, WebSockets are turned away."""
+        if scope["type"] == "lifespan":
+            await self.application(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        exchange = _Exchange(scope, receive, send)
+        try:
+            await self._serve(exchange)
+        finally:
+            self._record(exchange)
+
+    async def _serve(self, exchange: _Exchange) -> None:
+        refusal = _over_limit(exchange.scope)
+        if refusal is not None:
+            await self._refuse(exchange, refusal)
+            return
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self.application(exchange.scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            await self._refuse(exchange, "unavailable" if exchange.body_complete else "request_timeout")
+        except Exception as error:
+            details = {"request_id": exchange.request_id, "error": list(describe_exception(error))}
+            _log.error("internal error", extra=details)
+            await self._refuse(exchange, "internal_error")
+
+    async def _refuse(self, exchange: _Exchange, code: str) -> None:
+        self._metrics.problems.labels(code).inc()
+        retry_after = 1 if code == "unavailable" else None
+        await exchange.send_problem(make_problem(code, exchange.request_id, retry_after=retry_after))
+
+    def _record(self, exchange: _Exchange) -> None:
+        seconds = time.perf_counter() - exchange.started
+        method = exchange.scope["method"] if exchange.scope["method"] in _METHODS else "OTHER"
+        # The template, never the path: an unknown path may be anything, even a phrase somebody typed.
+        route = exchange.scope.get("path_template") or "unmatched"
+        self._metrics.requests.labels(method, route, str(exchange.status)).inc()
+        self._metrics.seconds.labels(method, route).observe(seconds)
+        line = {
+            "request_id": exchange.request_id,
+            "method": method,
+            "route": route,
+            "status": exchange.status,
+            "ms": round(seconds * 1000, 2),
+        }
+        _log.info("request", extra=line)

@@ -1,0 +1,96 @@
+"""What the server refuses, as exceptions that know nothing of HTTP; `problems.py` maps each to its answer."""
+
+from hushtag.messages import FieldProblem
+
+__all__ = [
+    "AlreadyExistsError",
+    "CeremonyFailedError",
+    "GenerationConflictError",
+    "LimitReachedError",
+    "LoginFailedError",
+    "MalformedRequestError",
+    "NotFoundError",
+    "RefusedError",
+    "RevisionConflictError",
+    "StartError",
+    "TooLargeError",
+    "TooManyAttemptsError",
+    "TooManyGuessesError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnsupportedMediaTypeError",
+]
+
+
+class StartError(Exception):
+    """The server cannot start; the message names the next step."""
+
+
+class RefusedError(Exception):
+    """Root of what a request can be refused for. Messages are for the log and never reach the client."""
+
+
+class MalformedRequestError(RefusedError):
+    """The request does not have the shape it must have; `fields` name fields and rules, never values."""
+
+    def __init__(self, fields: list[FieldProblem] | None = None) -> None:
+        super().__init__("malformed request")
+        self.fields = fields
+
+
+class UnsupportedMediaTypeError(RefusedError):
+    """The body is not of the media type this operation takes."""
+
+
+class TooLargeError(RefusedError):
+    """The body is larger than this operation takes."""
+
+
+class UnauthenticatedError(RefusedError):
+    """No token, or one that is unknown, expired or of the wrong kind."""
+
+
+class LoginFailedError(RefusedError):
+    """Unknown email, wrong password or inactive account; nobody is told which."""
+
+
+class CeremonyFailedError(RefusedError):
+    """A step of a ceremony that is late, repeated, out of order or not proven; nobody is told which."""
+
+
+class NotFoundError(RefusedError):
+    """No such thing among what belongs to this user."""
+
+
+class AlreadyExistsError(RefusedError):
+    """The user already has one of that id or name."""
+
+
+class RevisionConflictError(RefusedError):
+    """The object's revision is not what the request implies."""
+
+
+class GenerationConflictError(RefusedError):
+    """The vault's generation is not what the request implies."""
+
+
+class LimitReachedError(RefusedError):
+    """A named limit of the vault is reached; nothing was changed."""
+
+
+class _LaterError(RefusedError):
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"refused for {retry_after} seconds")
+        self.retry_after = max(1, retry_after)
+
+
+class TooManyGuessesError(_LaterError):
+    """The phrase guesses of the account are spent; `retry_after` in whole seconds."""
+
+
+class TooManyAttemptsError(_LaterError):
+    """Too many login attempts for this email or from this address; `retry_after` in whole seconds."""
+
+
+class UnavailableError(RefusedError):
+    """The database is away or overloaded; trying again later is safe for what is safe to repeat."""

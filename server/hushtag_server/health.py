@@ -1,0 +1,65 @@
+"""Liveness, readiness and metrics."""
+
+from typing import Any
+
+import msgspec
+import psycopg
+from litestar import MediaType, Request, Response, get
+
+from hushtag_server.database import missing_migrations
+from hushtag_server.errors import RefusedError
+from hushtag_server.services import Services, services_of
+
+__all__ = ["HEALTH_ROUTES", "Readiness"]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether this worker can serve, part by part."""
+
+    ready: bool
+    database: bool
+    migrations: bool
+    keys: bool
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """The worker answers."""
+
+    live: bool = True
+
+
+@get("/health/live", tags=["operations"], summary="Whether the worker answers")
+async def health_live() -> Liveness:
+    """Answer without touching anything."""
+    return Liveness()
+
+
+async def _readiness(services: Services) -> Readiness:
+    try:
+        async with services.transaction(None) as connection:
+            migrated = not await missing_migrations(connection)
+            found = await connection.execute("SELECT id, fingerprint FROM server_keys") if migrated else None
+            rows = await found.fetchall() if found is not None else []
+    except (RefusedError, psycopg.Error):
+        return Readiness(ready=False, database=False, migrations=False, keys=False)
+    ours = {keys.id: keys.fingerprint for keys in services.keys.by_id.values()}
+    keys_match = bool(rows) and all(ours.get(key_id) == fingerprint for key_id, fingerprint in rows)
+    return Readiness(ready=migrated and keys_match, database=True, migrations=migrated, keys=keys_match)
+
+
+@get("/health/ready", tags=["operations"], summary="Whether the worker can serve: database, migrations, keys")
+async def health_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
+    """Answer 200 when everything a request needs is there, else 503 with the part that is missing."""
+    state = await _readiness(services_of(request))
+    return Response(state, status_code=200 if state.ready else 503)
+
+
+@get("/metrics", tags=["operations"], summary="Metrics in the Prometheus text format", media_type=MediaType.TEXT)
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Answer the metrics of all workers of this host."""
+    services = services_of(request)
+    services.metrics.observe_pool(services.pool.get_stats())
+    return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+HEALTH_ROUTES = [health_live, health_ready, metrics]

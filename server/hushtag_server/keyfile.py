@@ -1,0 +1,205 @@
+"""The server's own secrets: a key file of mode 0600 (or `HUSHTAG_KEYS`), never the database.
+
+The database stores, per key set, only a keyed check value, so that a server refuses a database that was made under
+other keys before it does any harm there.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_bytes
+from typing import Annotated, Final, NoReturn
+from uuid import UUID, uuid4
+
+import msgspec
+import psycopg
+
+from hushtag._labels import KEY_CHECK
+from hushtag.errors import MalformedError
+from hushtag.messages import B32, decode_binary, encode_binary
+from hushtag_server.errors import StartError
+from hushtag_server.private_file import write_private
+from hushtag_server.settings import Settings
+
+__all__ = ["KeyRing", "ServerKeys", "ensure_keys", "load_keys", "new_keys", "read_key_ring", "register_keys"]
+
+_VERSION: Final = 1
+_SETUP: Final = 128
+_LOCK_KEY: Final = int.from_bytes(b"hushkeys", "big")
+
+_B128 = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{171}$")]
+
+
+class _KeyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: UUID
+    created_at: datetime
+    opaque_setup: _B128
+    sealing_key: B32
+    audit_key: B32
+    decoy_seed: B32
+
+
+class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    current: UUID
+    keys: list[_KeyEntry]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ServerKeys:
+    """One set of keys: OPAQUE setup (128 bytes), sealing key, audit key and decoy seed (32 bytes each)."""
+
+    id: UUID
+    created_at: datetime
+    opaque_setup: bytes
+    sealing_key: bytes
+    audit_key: bytes
+    decoy_seed: bytes
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Check value (32 bytes) of all four secrets; it tells nothing of them, for each has 256 bits or more."""
+        covered = KEY_CHECK + self.id.bytes + self.opaque_setup + self.audit_key + self.decoy_seed
+        return hashlib.blake2s(covered, key=self.sealing_key).digest()
+
+    def __repr__(self) -> str:
+        return f"ServerKeys({self.id}, not shown)"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("server keys are not serialised")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Every set of keys the server knows, and the one new records are made under."""
+
+    current: ServerKeys
+    by_id: dict[UUID, ServerKeys]
+
+
+def new_keys(make_setup: Callable[[], bytes]) -> KeyRing:
+    """Return a ring of one fresh set; `make_setup` returns an OPAQUE server setup of 128 bytes."""
+    keys = ServerKeys(uuid4(), datetime.now(UTC), make_setup(), token_bytes(32), token_bytes(32), token_bytes(32))
+    if len(keys.opaque_setup) != _SETUP:
+        raise StartError(f"the OPAQUE setup is {len(keys.opaque_setup)} bytes, expected {_SETUP}")
+    return KeyRing(keys, {keys.id: keys})
+
+
+def encode_key_ring(ring: KeyRing) -> bytes:
+    """Return the content of the key file."""
+    entries = [
+        _KeyEntry(
+            id=keys.id,
+            created_at=keys.created_at,
+            opaque_setup=encode_binary(keys.opaque_setup),
+            sealing_key=encode_binary(keys.sealing_key),
+            audit_key=encode_binary(keys.audit_key),
+            decoy_seed=encode_binary(keys.decoy_seed),
+        )
+        for keys in ring.by_id.values()
+    ]
+    content = msgspec.to_builtins(_KeyFile(version=_VERSION, current=ring.current.id, keys=entries))
+    return json.dumps(content, indent=2).encode("ascii") + b"\n"
+
+
+def read_key_ring(content: bytes | str, source: str) -> KeyRing:
+    """Read the content of a key file; `source` names it in messages, which never hold any of it.
+
+    Raises:
+        StartError: not a key file of this version.
+    """
+    try:
+        parsed = msgspec.json.decode(content, type=_KeyFile)
+        by_id = {
+            entry.id: ServerKeys(
+                entry.id,
+                entry.created_at,
+                decode_binary(entry.opaque_setup, _SETUP),
+                decode_binary(entry.sealing_key, 32),
+                decode_binary(entry.audit_key, 32),
+                decode_binary(entry.decoy_seed, 32),
+            )
+            for entry in parsed.keys
+        }
+    except (msgspec.DecodeError, UnicodeError, MalformedError):
+        raise StartError(f"{source} is not a key file; restore it from a backup") from None
+    if parsed.version != _VERSION or parsed.current not in by_id or len(by_id) != len(parsed.keys):
+        raise StartError(f"{source} is not a key file of version {_VERSION}; restore it from a backup")
+    return KeyRing(by_id[parsed.current], by_id)
+
+
+def _read_file(path: Path) -> KeyRing | None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StartError(f"cannot read the key file {path}: {error.strerror}") from None
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)  # of the open file: what is checked is what is read
+        if not stat.S_ISREG(found.st_mode):
+            raise StartError(f"the key file {path} is not a regular file")
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise StartError(f"the key file {path} belongs to another user; chown it to the user of the server")
+        if found.st_mode & 0o077:
+            raise StartError(f"the key file {path} can be read by others; run: chmod 600 {path}")
+        return read_key_ring(file.read(1024 * 1024), f"the key file {path}")
+
+
+def load_keys(settings: Settings) -> KeyRing | None:
+    """Return the keys from `HUSHTAG_KEYS` or the key file, or None if there is no file yet.
+
+    Raises:
+        StartError: unreadable, malformed, or open to others.
+    """
+    if settings.keys is not None:
+        return read_key_ring(settings.keys, "HUSHTAG_KEYS")
+    return _read_file(settings.key_path)
+
+
+def register_keys(connection: "psycopg.Connection[psycopg.rows.TupleRow]", ring: KeyRing) -> None:
+    """Check the keys against those the database was made under; record those it does not know yet.
+
+    Raises:
+        StartError: the database was made under other keys.
+    """
+    known: dict[UUID, bytes] = dict(connection.execute("SELECT id, fingerprint FROM server_keys").fetchall())
+    for key_id, fingerprint in known.items():
+        keys = ring.by_id.get(key_id)
+        if keys is None or not hmac.compare_digest(keys.fingerprint, fingerprint):
+            raise StartError(
+                f"the database was made under other server keys (id {key_id}); restore the key file that belongs to it"
+            )
+    for keys in ring.by_id.values():
+        if keys.id not in known:
+            connection.execute("INSERT INTO server_keys (id, fingerprint) VALUES (%s, %s)", [keys.id, keys.fingerprint])
+
+
+def ensure_keys(url: str, settings: Settings, make_setup: Callable[[], bytes]) -> KeyRing:
+    """Load the keys, or make them on the very first start, and check them against the database.
+
+    A lock in the database lets one server at a time do this, so two first starts cannot make two key sets.
+
+    Raises:
+        StartError: the keys are missing, open to others, or not those of this database.
+    """
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        ring = load_keys(settings)
+        if ring is None:
+            if connection.execute("SELECT FROM server_keys LIMIT 1").rowcount:
+                raise StartError(
+                    f"the key file {settings.key_path} is missing, and the database was made under one; "
+                    "restore it from a backup: without it no phrase opens anything"
+                )
+            ring = new_keys(make_setup)
+            settings.key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(settings.key_path, encode_key_ring(ring))
+        register_keys(connection, ring)
+        return ring

@@ -1,0 +1,128 @@
+"""Migrations: plain SQL in `migrations/`, run by yoyo, one migration and its mark in one transaction.
+
+An advisory lock of PostgreSQL lets only one process migrate a database at a time; unlike a row in a lock table it
+vanishes with its holder, so a killed migration never blocks the next one.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from yoyo import read_migrations
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.migrations import Migration, MigrationList
+
+__all__ = ["MigrationError", "known_migrations", "migrate", "rollback"]
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+STATE_TABLE: Final = "_yoyo_migration"
+_LOCK_KEY: Final = int.from_bytes(b"hushtag", "big")
+
+
+class MigrationError(Exception):
+    """The migrations cannot be applied as asked; the message names the next step."""
+
+
+class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo is not typed
+    """yoyo's psycopg backend, made crash-safe: our lock, our connection, one transaction per migration."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, STATE_TABLE)
+        self.has_transactional_ddl = True
+
+    def connect(self, dburi: str) -> Any:
+        return psycopg.connect(dburi, autocommit=True)
+
+    def list_tables(self, **_: Any) -> list[str]:
+        found = self.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+        return [row[0] for row in found.fetchall()]
+
+    def log_migration(self, migration: Migration, operation: str) -> None:
+        pass  # the mark is the state; the log would look up this host's name in the DNS
+
+    @contextlib.contextmanager
+    def lock(self, timeout: float = 10) -> Iterator[None]:
+        yield  # the advisory lock is held already
+
+    def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
+        self.ensure_internal_schema_updated()
+        with self.transaction():
+            migration.process_steps(self, "apply", force=force)
+            self.mark_one(migration)
+
+    def rollback_one(self, migration: Migration, force: bool = False) -> None:
+        self.ensure_internal_schema_updated()
+        with self.transaction():
+            migration.process_steps(self, "rollback", force=force)
+            self.unmark_one(migration)
+
+
+def _read() -> MigrationList:
+    return read_migrations(str(MIGRATIONS))
+
+
+def known_migrations() -> list[str]:
+    """Return the ids of the migrations this version brings, in order."""
+    return sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.stem.endswith(".rollback"))
+
+
+@contextlib.contextmanager
+def _locked_backend(url: str) -> Iterator[_Backend]:
+    with psycopg.connect(url, autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
+        with _Backend(url) as backend:
+            yield backend
+
+
+def _grant(url: str, app_role: str | None) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(sql.SQL("GRANT SELECT ON {} TO hushtag_server").format(sql.Identifier(STATE_TABLE)))
+        if app_role is None:
+            return
+        found = connection.execute(
+            "SELECT pg_has_role(oid, 'hushtag_server', 'MEMBER') FROM pg_roles WHERE rolname = %s", [app_role]
+        ).fetchone()
+        if found is None:
+            raise MigrationError(f"the role {app_role!r} does not exist; create it with CREATE ROLE … LOGIN PASSWORD …")
+        if not found[0]:
+            connection.execute(sql.SQL("GRANT hushtag_server TO {}").format(sql.Identifier(app_role)))
+
+
+@contextlib.contextmanager
+def _explained_privileges(app_role: str | None) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege:
+        raise MigrationError(
+            "the owner of the tables may not make roles; as a superuser run once: "
+            f"CREATE ROLE hushtag_server NOLOGIN NOBYPASSRLS; GRANT hushtag_server TO {app_role or 'hushtag_app'};"
+        ) from None
+
+
+def migrate(url: str, *, app_role: str | None = None) -> list[str]:
+    """Apply every migration that is missing and return their ids; safe to call from several processes at once.
+
+    `url` is that of the owner of the tables. `app_role` becomes a member of `hushtag_server`.
+
+    Raises:
+        MigrationError: the role does not exist, or the owner may not make roles; says the next step.
+        psycopg.Error: the database refused; nothing of the refused migration is left.
+    """
+    with _explained_privileges(app_role), _locked_backend(url) as backend:
+        missing = backend.to_apply(_read())
+        for migration in missing:
+            backend.apply_one(migration)
+        _grant(url, app_role)
+        return [migration.id for migration in missing]
+
+
+def rollback(url: str, count: int) -> list[str]:
+    """Undo the last `count` migrations and return their ids. What their tables held is lost."""
+    with _locked_backend(url) as backend:
+        undone = list(backend.to_rollback(_read()))[:count]
+        for migration in undone:
+            backend.rollback_one(migration)
+        return [migration.id for migration in undone]

@@ -1,0 +1,116 @@
+"""Logs and metrics. A log line holds method, route template, status, time and request id; never what was sent.
+
+Formatting is closed: only the named extras reach a line, and exceptions appear as types and places, because a message
+of a driver may quote the value it choked on.
+"""
+
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
+
+from hushtag_server.problems import describe_exception
+
+__all__ = ["Metrics", "configure_logging", "log_config"]
+
+_EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "code", "worker")
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
+_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line. Foreign loggers contribute their message template, never its arguments."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of one record."""
+        ours = record.name.startswith("hushtag")
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage() if ours else str(record.msg),
+        }
+        line |= {name: getattr(record, name) for name in _EXTRAS if getattr(record, name, None) is not None}
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = list(describe_exception(record.exc_info[1]))
+        return msgspec.json.encode(line).decode("utf-8")
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """Return the `logging.config` of a process; granian takes it for its own loggers and for ours."""
+    handler = {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
+    own = {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
+    quiet = {"handlers": ["stderr"], "level": "WARNING", "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "hushtag_server.observability.JsonFormatter"}},
+        "handlers": {"stderr": handler, "console": handler, "access": handler},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "hushtag": own,
+            "_granian": dict(quiet),
+            "granian.access": dict(quiet),
+            "psycopg.pool": dict(quiet),
+        },
+    }
+
+
+def configure_logging(level: str) -> None:
+    """Configure this process; for processes that granian does not configure."""
+    from logging.config import dictConfig
+
+    sys.stderr.flush()
+    dictConfig(log_config(level))
+
+
+class Metrics:
+    """The worker's metrics; `render` returns those of all workers when `PROMETHEUS_MULTIPROC_DIR` is set."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "hushtag_http_requests", "Requests answered", ["method", "route", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            "hushtag_http_request_seconds",
+            "Time to the end of the answer",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.problems = Counter(
+            "hushtag_problems", "Problems answered, such as spent guess budgets", ["code"], registry=self._registry
+        )
+        self.pool = Gauge(
+            "hushtag_pool_connections",
+            "Database connections by state, and requests waiting for one",
+            ["state"],
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
+    def observe_pool(self, stats: dict[str, int]) -> None:
+        """Take over the pool's figures."""
+        for state, key in (("open", "pool_size"), ("idle", "pool_available"), ("waiting", "requests_waiting")):
+            self.pool.labels(state).set(stats.get(key, 0))
+
+    def render(self) -> bytes:
+        """Return the Prometheus text format."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
+        return generate_latest(registry)

@@ -1,0 +1,176 @@
+"""The one table from errors to HTTP (RFC 9457). No answer is ever made from `str(exc)`."""
+
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+
+from hushtag import errors as core
+from hushtag.messages import FieldProblem, Problem
+from hushtag_server import errors
+
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "answer_error", "field_problem", "make_problem", "problem_headers"]
+
+MEDIA_TYPE: Final = "application/problem+json"
+_UNAVAILABLE_RETRY: Final = 1
+_log = logging.getLogger("hushtag.server")
+
+
+class Kind(NamedTuple):
+    """Status and title of one problem code."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: Final[dict[str, Kind]] = {
+    "malformed_request": Kind(400, "The request is malformed"),
+    "unauthenticated": Kind(401, "A valid token is needed"),
+    "login_failed": Kind(401, "Login failed"),
+    "ceremony_failed": Kind(401, "The ceremony failed"),
+    "not_found": Kind(404, "Not found"),
+    "method_not_allowed": Kind(405, "Method not allowed"),
+    "request_timeout": Kind(408, "The request took too long to arrive"),
+    "already_exists": Kind(409, "It already exists"),
+    "revision_conflict": Kind(409, "The object has another revision"),
+    "generation_conflict": Kind(409, "The vault has another generation"),
+    "limit_reached": Kind(409, "A limit is reached"),
+    "body_too_large": Kind(413, "The body is too large"),
+    "uri_too_long": Kind(414, "The address is too long"),
+    "unsupported_media_type": Kind(415, "Unsupported media type"),
+    "unknown_suite": Kind(422, "Unknown suite"),
+    "too_many_guesses": Kind(429, "Too many guesses"),
+    "too_many_attempts": Kind(429, "Too many attempts"),
+    "headers_too_large": Kind(431, "The headers are too large"),
+    "internal_error": Kind(500, "Internal error"),
+    "unavailable": Kind(503, "Temporarily unavailable"),
+}
+
+# The first match counts, so a subclass stands before its base.
+_CODES: Final[list[tuple[type[Exception], str]]] = [
+    (errors.MalformedRequestError, "malformed_request"),
+    (errors.UnsupportedMediaTypeError, "unsupported_media_type"),
+    (errors.TooLargeError, "body_too_large"),
+    (errors.UnauthenticatedError, "unauthenticated"),
+    (errors.LoginFailedError, "login_failed"),
+    (errors.CeremonyFailedError, "ceremony_failed"),
+    (errors.NotFoundError, "not_found"),
+    (errors.AlreadyExistsError, "already_exists"),
+    (errors.RevisionConflictError, "revision_conflict"),
+    (errors.GenerationConflictError, "generation_conflict"),
+    (errors.LimitReachedError, "limit_reached"),
+    (errors.TooManyGuessesError, "too_many_guesses"),
+    (errors.TooManyAttemptsError, "too_many_attempts"),
+    (errors.UnavailableError, "unavailable"),
+    (core.UnknownSuiteError, "unknown_suite"),
+    (core.MalformedError, "malformed_request"),
+    (core.AuthenticationError, "ceremony_failed"),
+    (NotFoundException, "not_found"),
+    (MethodNotAllowedException, "method_not_allowed"),
+    (RequestEntityTooLarge, "body_too_large"),
+    (ClientException, "malformed_request"),
+]
+
+
+# What msgspec says, reduced to the rule: whatever may quote the request (unknown names, enum values) is dropped.
+_RULES: Final = re.compile(
+    r"(?:Expected (?P<rule>`[a-z0-9 |]+`(?: (?:of length|matching regex|of size)? ?[<>=]{0,2} ?[^`]*?)?)"
+    r"(?:, got `[a-z0-9 |]+`)?|Object missing required field `(?P<missing>[a-z_0-9]+)`"
+    r"|Object contains (?P<unknown>unknown field) `.*?`|Invalid (?P<type>[A-Za-z0-9 ]+))"
+    r"(?: - at `(?P<path>(?:\$|key)[a-z_0-9.\[\]]*)`)?",
+    re.DOTALL,
+)
+
+
+def field_problem(message: str, root: str = "$") -> FieldProblem:
+    """Turn a message of msgspec into field and rule; what it might quote from the request is left out."""
+    found = _RULES.fullmatch(message)
+    if found is None:
+        return FieldProblem(field=root, rule="is malformed")
+    path = (found["path"] or "$").replace("$", root, 1)
+    if found["missing"]:
+        return FieldProblem(field=f"{path}.{found['missing']}", rule="is required")
+    if found["unknown"]:
+        return FieldProblem(field=path, rule="must not have unknown fields")
+    rule = f"must be {found['rule']}" if found["rule"] else f"must be a valid {found['type']}"
+    return FieldProblem(field=path, rule=rule.replace("`", ""))
+
+
+def _litestar_fields(error: ValidationException) -> list[FieldProblem] | None:
+    extra = error.extra if isinstance(error.extra, list) else []
+    return [
+        FieldProblem(field=str(item["key"]), rule=field_problem(str(item.get("message"))).rule)
+        for item in extra
+        if isinstance(item, dict) and "key" in item
+    ] or None
+
+
+def _code_of(error: Exception) -> str:
+    return next((code for kind, code in _CODES if isinstance(error, kind)), "internal_error")
+
+
+def make_problem(
+    code: str, request_id: str | None, *, retry_after: int | None = None, fields: list[FieldProblem] | None = None
+) -> Problem:
+    """Return the problem of a code; every word in it is ours."""
+    status, title = PROBLEMS[code]
+    return Problem(
+        type=f"urn:hushtag:problem:{code}",
+        title=title,
+        status=status,
+        code=code,
+        request_id=request_id,
+        retry_after=retry_after,
+        fields=fields,
+    )
+
+
+def problem_headers(problem: Problem) -> dict[str, str]:
+    """Return the headers that go with a problem."""
+    headers = {"cache-control": "no-store"}
+    if problem.retry_after is not None:
+        headers["retry-after"] = str(problem.retry_after)
+    if problem.code in {"unauthenticated", "login_failed", "ceremony_failed"}:
+        headers["www-authenticate"] = "Bearer"
+    return headers
+
+
+def describe_exception(error: BaseException) -> Iterator[str]:
+    """Yield the types of an exception and its causes with their frames; no message, no local variable, no value."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield f"{type(cause).__module__}.{type(cause).__qualname__}"
+        yield from (
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
+        )
+        cause = cause.__cause__ or cause.__context__
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer any exception; what is not in the table is an internal error, logged by type and place alone."""
+    code = _code_of(error)
+    request_id = request.scope.get("state", {}).get("request_id")
+    if code == "internal_error":
+        _log.error("internal error", extra={"request_id": request_id, "error": list(describe_exception(error))})
+    services = request.app.state.get("services")
+    if services is not None:
+        services.metrics.problems.labels(code).inc()
+    retry_after = getattr(error, "retry_after", _UNAVAILABLE_RETRY if code == "unavailable" else None)
+    fields = _litestar_fields(error) if isinstance(error, ValidationException) else getattr(error, "fields", None)
+    problem = make_problem(code, request_id, retry_after=retry_after, fields=fields)
+    headers = problem_headers(problem)
+    if isinstance(error, HTTPException) and "allow" in (error.headers or {}):
+        headers["allow"] = (error.headers or {})["allow"]
+    return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

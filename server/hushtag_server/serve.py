@@ -1,0 +1,165 @@
+"""`hushtag-server serve`: database, migrations, keys, then granian; and the way back when it ends."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NoReturn
+
+import psycopg
+
+from hushtag._opaque import ServerSetup
+from hushtag_server.database import check_role, missing_migrations
+from hushtag_server.errors import StartError
+from hushtag_server.keyfile import ensure_keys
+from hushtag_server.migrate import migrate
+from hushtag_server.observability import log_config
+from hushtag_server.settings import Settings, to_environment
+
+__all__ = ["check_database", "reachable_database", "serve"]
+
+_TARGET: Final = "hushtag_server.app:from_environment"
+_SPARE_CONNECTIONS: Final = 20  # start-up checks, dumps, PostgreSQL's own reserve
+_READY_WAIT: Final = 60.0
+
+
+def _make_setup() -> bytes:
+    return ServerSetup.generate().expose()
+
+
+def _on_signal(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def reachable_database(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with a database URL: the given one, or that of an embedded database that runs meanwhile.
+
+    Raises:
+        EmbeddedError: the embedded PostgreSQL cannot run here.
+    """
+    if settings.database_url is not None:
+        yield settings
+        return
+    from hushtag_server.embedded import EmbeddedPostgres  # only here: it is an extra of its own
+
+    connections = settings.workers * settings.pool_size + _SPARE_CONNECTIONS
+    with EmbeddedPostgres(settings.data, max_connections=connections) as postgres:
+        migrate(postgres.owner_url)
+        threading.Thread(target=postgres.watch, name="postgres-watch", daemon=True).start()
+        yield replace(settings, data=settings.data.absolute(), database_url=postgres.app_url)
+
+
+async def _check(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, connect_timeout=10) as connection:
+        await check_role(connection)
+        if missing := await missing_migrations(connection):
+            raise StartError(f"the database lacks {', '.join(missing)}; run `hushtag-server migrate` as its owner")
+
+
+def check_database(url: str) -> None:
+    """Refuse a database that is not migrated, or a role that row-level security does not bind.
+
+    Raises:
+        StartError: says which, and the next step.
+    """
+    asyncio.run(_check(url))
+
+
+@contextlib.contextmanager
+def _reserved_port(host: str, port: int) -> Iterator[int]:
+    """Yield a free port for port 0; held by a socket that never listens, so that nobody else takes it meanwhile."""
+    if port:
+        yield port
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, 0))
+        yield int(holder.getsockname()[1])
+
+
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _announce(settings: Settings, port: int, as_json: bool) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  (a comparison)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    deadline = time.monotonic() + _READY_WAIT
+    while not _answers(host, port):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+    line = f"hushtag-server listens on {url}; its data lies in {settings.data}"
+    if as_json:
+        line = json.dumps({"url": url, "pid": os.getpid(), "data": str(settings.data)})
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _run_granian(settings: Settings, port: int) -> None:
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+
+    # Spawned, not forked: a worker must not inherit the data directory's lock, threads or half-used locks.
+    multiprocessing.set_start_method("spawn", force=True)
+    Granian(
+        _TARGET,
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=settings.host,
+        port=port,
+        workers=settings.workers,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=256 * 1024),
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=log_config(settings.log_level),
+        log_access=False,  # granian's line would hold the path and the query; ours holds the template
+        respawn_failed_workers=True,
+        workers_kill_timeout=int(settings.request_timeout.total_seconds()) + 5,
+    ).serve()
+
+
+def serve(settings: Settings, *, as_json: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; then requests under way finish, and an embedded database is stopped clean.
+
+    Raises:
+        StartError, EmbeddedError: it cannot start; the message names the next step.
+    """
+    settings = replace(settings, data=settings.data.absolute())
+    signal.signal(signal.SIGTERM, _on_signal)  # until granian takes over, so that what was started is stopped
+    with contextlib.ExitStack() as stack:
+        settings = stack.enter_context(reachable_database(settings))
+        url = settings.database_url or ""
+        check_database(url)
+        ensure_keys(url, settings, _make_setup)
+        port = stack.enter_context(_reserved_port(settings.host, settings.port))
+        if settings.workers > 1:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))
+        os.environ.update(to_environment(settings))
+        threading.Thread(target=_announce, args=(settings, port, as_json), daemon=True).start()
+        _run_granian(settings, port)

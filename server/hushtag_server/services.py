@@ -1,0 +1,58 @@
+"""What every request may use: settings, keys, pool, limiters; made once per worker, held in the application's state."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from hushtag_server.database import Connection, Pool, transaction
+from hushtag_server.keyfile import KeyRing
+from hushtag_server.observability import Metrics
+from hushtag_server.settings import Settings
+
+__all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_interval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The worker's services. `crypto` limits the threads that compute OPAQUE steps, `passwords` those of Argon2id."""
+
+    settings: Settings
+    keys: KeyRing
+    pool: Pool
+    metrics: Metrics
+    crypto: anyio.CapacityLimiter
+    passwords: anyio.CapacityLimiter
+
+    def transaction(
+        self, user_id: UUID | None, *, login_email: str | None = None
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction that sees only this user's rows; see `database.transaction`."""
+        return transaction(self.pool, user_id, login_email=login_email)
+
+
+ServicesDep = NamedDependency[SkipValidation[Services]]
+"""Annotation of the parameter `services` of a route."""
+
+
+def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
+    """Return the services of the application that serves this connection."""
+    services: Services = connection.app.state["services"]
+    return services
+
+
+async def provide_services(request: Request[Any, Any, Any]) -> Services:
+    """Dependency `services`."""
+    return services_of(request)
+
+
+def touch_interval(idle: timedelta) -> timedelta:
+    """Return how stale `last_activity` may get before it is written again: a minute, less for short idle times."""
+    return min(timedelta(minutes=1), idle / 4)

@@ -1,0 +1,208 @@
+"""Settings: every `HUSHTAG_*` variable, its type, range, default and meaning, read once at start.
+
+`load_settings` reports everything that is wrong at once, so that one edit of the environment is enough.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple, get_type_hints
+
+__all__ = ["Settings", "SettingsError", "describe_settings", "load_settings", "to_environment"]
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+MIB: Final = 1024 * 1024
+
+Network = IPv4Network | IPv6Network
+
+
+class SettingsError(Exception):
+    """The environment does not describe a server; the message lists every fault, never a secret value."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("settings are not usable:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _duration(low: int, high: int) -> Callable[[str], timedelta]:
+    def parse(text: str) -> timedelta:
+        number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
+        if not number.isascii() or not number.isdigit() or not low <= int(number[:20]) * _UNITS[unit] <= high:
+            raise ValueError(f"must be a duration from {low}s to {high}s, such as 90, 90s, 15m, 12h or 30d")
+        return timedelta(seconds=int(number) * _UNITS[unit])
+
+    return parse
+
+
+def _log_level(text: str) -> str:
+    if text.lower() not in _LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(_LOG_LEVELS)}")
+    return text.lower()
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses or networks separated by commas, such as 10.0.0.0/8") from None
+
+
+def _database_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must start with postgresql://")
+    return text
+
+
+class _Rule(NamedTuple):
+    """How the text of one variable is read, and what the setting means."""
+
+    parse: Callable[[str], Any]
+    about: str
+    secret: bool = False
+
+
+_MINUTE, _DAY = 60, 86400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The server's settings; the environment variable of `name` is `HUSHTAG_NAME`."""
+
+    database_url: Annotated[
+        str | None,
+        _Rule(_database_url, "PostgreSQL 14 or later; without it an embedded one under HUSHTAG_DATA", secret=True),
+    ] = None
+    data: Annotated[Path, _Rule(Path, "directory of the embedded database and of the key file")] = Path("hushtag-data")
+    key_file: Annotated[Path | None, _Rule(Path, "the server's keys; default keys.json under HUSHTAG_DATA")] = None
+    keys: Annotated[str | None, _Rule(str, "content of the key file, for hosts without files", secret=True)] = None
+    host: Annotated[str, _Rule(str, "address to listen on")] = "127.0.0.1"
+    port: Annotated[int, _Rule(_whole(0, 65535), "port to listen on; 0 takes a free one")] = 8787
+    workers: Annotated[int, _Rule(_whole(1, 64), "worker processes")] = 1
+    pool_size: Annotated[int, _Rule(_whole(1, 200), "database connections per worker")] = 10
+    pool_wait: Annotated[timedelta, _Rule(_duration(1, 60), "how long a request waits for a connection before 503")] = (
+        timedelta(seconds=5)
+    )
+    statement_timeout: Annotated[timedelta, _Rule(_duration(1, 600), "longest database statement")] = timedelta(
+        seconds=15
+    )
+    request_timeout: Annotated[timedelta, _Rule(_duration(1, 3600), "longest request")] = timedelta(seconds=60)
+    session_lifetime: Annotated[timedelta, _Rule(_duration(1, 366 * _DAY), "lifetime of an account session")] = (
+        timedelta(days=30)
+    )
+    session_idle: Annotated[timedelta, _Rule(_duration(1, 366 * _DAY), "an account session unused this long ends")] = (
+        timedelta(days=7)
+    )
+    vault_lifetime: Annotated[timedelta, _Rule(_duration(1, 30 * _DAY), "lifetime of a vault session")] = timedelta(
+        hours=12
+    )
+    vault_idle: Annotated[timedelta, _Rule(_duration(1, 30 * _DAY), "a vault session unused this long ends")] = (
+        timedelta(minutes=15)
+    )
+    ceremony_lifetime: Annotated[
+        timedelta, _Rule(_duration(1, 10 * _MINUTE), "time to finish an enrolment or an unlock")
+    ] = timedelta(seconds=120)
+    guess_capacity: Annotated[int, _Rule(_whole(1, 10_000), "phrase guesses an account may spend at once")] = 20
+    guess_refill_per_day: Annotated[int, _Rule(_whole(0, 10_000), "phrase guesses an account regains in a day")] = 20
+    login_attempts_per_account: Annotated[int, _Rule(_whole(1, 100_000), "login attempts per email and hour")] = 10
+    login_attempts_per_address: Annotated[
+        int, _Rule(_whole(1, 1_000_000), "login and sign-up attempts per client address and hour")
+    ] = 100
+    password_hashes_at_once: Annotated[
+        int, _Rule(_whole(1, 64), "password hashes computed at once per worker; each takes 64 MiB")
+    ] = 4
+    max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
+    max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
+    log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
+    trusted_proxies: Annotated[
+        tuple[Network, ...], _Rule(_networks, "proxies whose X-Forwarded-For is believed; empty believes none")
+    ] = ()
+
+    @property
+    def key_path(self) -> Path:
+        """The key file: `HUSHTAG_KEY_FILE`, or `keys.json` in the data directory."""
+        return self.key_file if self.key_file is not None else self.data / "keys.json"
+
+    def __repr__(self) -> str:
+        return "Settings(" + ", ".join(f"{name}={text}" for name, text, _ in describe_settings(self)) + ")"
+
+
+@cache
+def _rules() -> dict[str, _Rule]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return {entry.name: hints[entry.name].__metadata__[0] for entry in fields(Settings)}
+
+
+def _variable(name: str) -> str:
+    return f"HUSHTAG_{name.upper()}"
+
+
+def _relations(settings: Settings) -> list[str]:
+    faults = []
+    for short, long in (("session_idle", "session_lifetime"), ("vault_idle", "vault_lifetime")):
+        if getattr(settings, short) > getattr(settings, long):
+            faults.append(f"{_variable(short)} is longer than {_variable(long)}; make it at most as long")
+    if settings.keys is not None and settings.key_file is not None:
+        faults.append("HUSHTAG_KEYS and HUSHTAG_KEY_FILE are both set; keep one")
+    return faults
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; an empty variable counts as not set.
+
+    Raises:
+        SettingsError: lists every variable that is out of range and what it must be.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, rule in _rules().items():
+        text = environment.get(_variable(name), "")
+        if not text:
+            continue
+        try:
+            values[name] = rule.parse(text)
+        except ValueError as error:
+            faults.append(f"{_variable(name)} {error}")
+    settings = Settings(**values)
+    faults.extend(_relations(settings))
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return f"{int(value.total_seconds())}s"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that give these settings again: how they reach the worker processes."""
+    values = ((name, getattr(settings, name)) for name in _rules())
+    return {_variable(name): _as_text(value) for name, value in values if value is not None and value != ()}
+
+
+def describe_settings(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return (variable, value, meaning) of each setting; the values of secrets are not in it."""
+    rows = []
+    for name, rule in _rules().items():
+        value = getattr(settings, name)
+        shown = "(not set)" if value is None or value == () else _as_text(value)
+        if rule.secret and value is not None:
+            shown = "(set, not shown)"
+        rows.append((_variable(name), shown, rule.about))
+    return rows

@@ -1,0 +1,1 @@
+"""The vault side: enrolment, unlock, objects."""

@@ -1,0 +1,135 @@
+"""What the steps of a ceremony share: parsed server keys, session ids, the guess budget, states taken away.
+
+The OPAQUE steps run in the event loop: each is below 0.3 ms of Rust, at most five per request, which is less than
+handing them to a thread and back would cost every other request.
+"""
+
+from functools import lru_cache
+from secrets import token_hex
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from hushtag._opaque import ServerSetup, decoy_record
+from hushtag.types import CredentialIdentifier, PhraseHash, Record, ServerSeed
+from hushtag_server.ceremony_state import open_state
+from hushtag_server.errors import CeremonyFailedError, TooManyGuessesError, UnauthenticatedError
+from hushtag_server.keyfile import ServerKeys
+from hushtag_server.services import Services
+from hushtag_server.settings import Settings
+from hushtag_server.vault import ceremony_queries as queries
+from hushtag_server.vault.schemas import Budget, Caller, Taken
+
+__all__ = [
+    "LOCATED",
+    "LOGIN_STARTED",
+    "REGISTRATION_STARTED",
+    "TakenState",
+    "begin",
+    "decoy_of",
+    "guess_budget",
+    "new_session_id",
+    "records_of",
+    "setup_of",
+    "take",
+]
+
+REGISTRATION_STARTED: Final = "registration_started"
+LOCATED: Final = "located"
+LOGIN_STARTED: Final = "login_started"
+
+_DAY: Final = 86400.0
+_FOUND: Final = PhraseHash.LENGTH + Record.LENGTH
+
+
+class TakenState(NamedTuple):
+    """A state that only this request has now."""
+
+    account_session_id: UUID
+    state: bytes
+    credential_id: CredentialIdentifier
+    records: dict[bytes, Record]
+
+
+@lru_cache(maxsize=16)
+def setup_of(keys: ServerKeys) -> ServerSetup:
+    """Return the OPAQUE setup of a key set, parsed once per process."""
+    return ServerSetup(keys.opaque_setup)
+
+
+def decoy_of(keys: ServerKeys, credential_id: CredentialIdentifier) -> Record:
+    """Return the user's decoy; derived in every start, whether or not a candidate needs it."""
+    return decoy_record(setup_of(keys), ServerSeed(keys.decoy_seed), credential_id)
+
+
+def guess_budget(settings: Settings) -> Budget:
+    """Return the token bucket of guesses."""
+    return Budget(float(settings.guess_capacity), settings.guess_refill_per_day / _DAY)
+
+
+def new_session_id() -> str:
+    """Return 64 random hexadecimal characters."""
+    return token_hex(32)
+
+
+async def begin(
+    services: Services, caller: Caller, *, guesses: int, session_id: str, state: str, sealed: bytes | None
+) -> CredentialIdentifier:
+    """Authenticate, charge and keep the state, all in one statement; return the user's credential identifier.
+
+    The charge comes before anybody knows whether the elements are group elements. Whoever sends something else has
+    paid for nothing: refusing before the charge would be safe too, but would cost every honest request the work twice.
+    The state that is then kept has an id nobody was told, so it only expires.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, expired or of an ended session.
+        TooManyGuessesError: fewer than `guesses` are left; nothing was charged or kept.
+    """
+    begun = await queries.begin_ceremony(
+        services.pool,
+        caller,
+        guess_budget(services.settings),
+        guesses=guesses,
+        session_id=session_id,
+        state=state,
+        sealed=sealed,
+        lifetime=services.settings.ceremony_lifetime,
+        vault_idle=services.settings.vault_idle,
+    )
+    if begun.retry_after is not None:
+        raise TooManyGuessesError(begun.retry_after)
+    if begun.credential_id is None:
+        raise UnauthenticatedError("no such session")
+    return CredentialIdentifier(begun.credential_id)
+
+
+def records_of(found: bytes | None) -> dict[bytes, Record]:
+    """Split phrase hash(16) || record(192), repeated, as the query returns it."""
+    parts = found or b""
+    starts = range(0, len(parts), _FOUND)
+    return {
+        parts[start : start + PhraseHash.LENGTH]: Record(parts[start + PhraseHash.LENGTH : start + _FOUND])
+        for start in starts
+    }
+
+
+async def take(
+    services: Services, caller: Caller, *, session_id: str, state: str, phrase_hashes: list[bytes]
+) -> TakenState:
+    """Authenticate and take a state away; it is used from here on, whatever the step comes to.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, expired or of an ended session.
+        CeremonyFailedError: no such state: never made, used, late, of another step or of another session.
+    """
+    keys = services.keys.current
+    taken: Taken = await queries.take_ceremony(
+        services.pool, caller, session_id=session_id, state=state, phrase_hashes=phrase_hashes, key_id=keys.id
+    )
+    if taken.account_session_id is None:
+        raise UnauthenticatedError("no such session")
+    if taken.sealed is None or taken.credential_id is None:
+        raise CeremonyFailedError("no such state")
+    opened = open_state(services.keys, caller.user_id, session_id, state, taken.sealed)
+    return TakenState(
+        taken.account_session_id, opened, CredentialIdentifier(taken.credential_id), records_of(taken.records)
+    )

@@ -1,0 +1,75 @@
+"""Routes of enrolment: a phrase becomes a tag with a new vault."""
+
+from typing import Final
+
+from litestar import post
+from litestar.params import JSONBody
+
+from hushtag.enrollment import accept_enrollment, answer_enrollment
+from hushtag.messages import EnrolTag, FieldProblem, RegistrationStarted, StartRegistration, TagEnrolled
+from hushtag.suites import suite_by_id
+from hushtag_server.auth import ACCOUNT_SECURITY
+from hushtag_server.errors import (
+    AlreadyExistsError,
+    CeremonyFailedError,
+    MalformedRequestError,
+    RefusedError,
+    UnauthenticatedError,
+)
+from hushtag_server.services import ServicesDep
+from hushtag_server.vault import ceremony_queries as queries
+from hushtag_server.vault.callers import account_caller, require_account_token
+from hushtag_server.vault.ceremonies import REGISTRATION_STARTED, begin, new_session_id, setup_of
+from hushtag_server.wire import WireRequest
+
+__all__ = ["enrol_tag", "start_registration"]
+
+_FIRST_KEY_VERSION: Final = 1
+_REFUSALS: Final[dict[str, type[RefusedError]]] = {
+    "unauthenticated": UnauthenticatedError,
+    "ceremony_failed": CeremonyFailedError,
+    "already_exists": AlreadyExistsError,
+}
+
+
+@post(
+    "/registrations",
+    status_code=201,
+    summary="Start enrolling a phrase; costs one guess",
+    guards=[require_account_token],
+    security=ACCOUNT_SECURITY,
+    opt={"problems": ["unknown_suite", "too_many_guesses"]},
+)
+async def start_registration(
+    data: JSONBody[StartRegistration], request: WireRequest, services: ServicesDep
+) -> RegistrationStarted:
+    """Evaluate the blinded phrase. It is charged like a guess, because it is one: the answer is what a locate gives."""
+    suite_by_id(data.suite)
+    session_id = new_session_id()
+    caller = account_caller(request, services)
+    # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time.
+    credential_id = await begin(
+        services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, sealed=None
+    )
+    response = answer_enrollment(setup_of(services.keys.current), credential_id, data)
+    return RegistrationStarted(session_id=session_id, registration_response=response)
+
+
+@post(
+    "/tags",
+    status_code=201,
+    summary="Enrol the phrase: store its tag, a new vault and the wrapped key",
+    guards=[require_account_token],
+    security=ACCOUNT_SECURITY,
+    opt={"problems": ["ceremony_failed", "already_exists", "unknown_suite"]},
+)
+async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: ServicesDep) -> TagEnrolled:
+    """Store everything or nothing. A phrase that is enrolled already, or an id in use, is told apart from neither."""
+    if data.wrapped_key.key_version != _FIRST_KEY_VERSION:
+        raise MalformedRequestError([FieldProblem(field="$.wrapped_key.key_version", rule="must be 1 in a new vault")])
+    tag = accept_enrollment(data)
+    caller = account_caller(request, services)
+    outcome = await queries.enrol_tag(services.pool, caller, tag, key_id=services.keys.current.id)
+    if outcome in _REFUSALS:
+        raise _REFUSALS[outcome](outcome)
+    return TagEnrolled(tag_id=data.tag_id, vault_id=data.vault.vault_id)

@@ -1,0 +1,214 @@
+"""Routes of objects: sealed rows, stored and returned as they are."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+from uuid import UUID
+
+import anyio
+from litestar import Response, delete, get, put
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.params import FromPath, HeaderParameter
+
+from hushtag.errors import MalformedError
+from hushtag.messages import (
+    MAX_GENERATION,
+    ObjectEntry,
+    ObjectList,
+    ObjectStored,
+    VaultState,
+    decode_binary,
+    encode_binary,
+)
+from hushtag.objects import MAX_ROW_BYTES, ROW_OVERHEAD, ObjectRow, row_digest
+from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
+from hushtag_server.errors import (
+    GenerationConflictError,
+    LimitReachedError,
+    NotFoundError,
+    RefusedError,
+    RevisionConflictError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+from hushtag_server.services import Services, ServicesDep
+from hushtag_server.vault import vault_queries as queries
+from hushtag_server.vault.callers import require_vault_token, vault_caller
+from hushtag_server.vault.schemas import ObjectChange, ObjectSummary
+from hushtag_server.wire import OCTETS, After, Limit, WireRequest, read_octets
+
+__all__ = ["delete_object", "get_object", "list_objects", "put_object"]
+
+_DECIMAL: Final = "^[1-9][0-9]{0,18}$"
+_HASH_IN_LOOP: Final = 256 * 1024
+"""Rows up to this are hashed in the event loop (BLAKE3: about 0.1 ms); longer ones in a thread."""
+
+RevisionHeader = Annotated[str, HeaderParameter(name="Hushtag-Revision", pattern=_DECIMAL)]
+KeyVersionHeader = Annotated[str, HeaderParameter(name="Hushtag-Key-Version", pattern="^[1-9][0-9]{0,9}$")]
+GenerationHeader = Annotated[str, HeaderParameter(name="Hushtag-Generation", pattern=_DECIMAL)]
+HeadHeader = Annotated[
+    str,
+    HeaderParameter(
+        name="Hushtag-Head", pattern="^[A-Za-z0-9_-]{149}[AQgw]$", description="sealed head, 112 bytes in base64url"
+    ),
+]
+
+_REFUSALS: Final[dict[str, type[RefusedError]]] = {
+    "unauthenticated": UnauthenticatedError,
+    "not_found": NotFoundError,
+    "revision_conflict": RevisionConflictError,
+    "generation_conflict": GenerationConflictError,
+    "limit_reached": LimitReachedError,
+}
+
+
+@dataclass
+class _PutOperation(Operation):
+    """OpenAPI: the body of a put, which no Struct describes."""
+
+    def __post_init__(self) -> None:
+        row = Schema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=ROW_OVERHEAD, max_length=MAX_ROW_BYTES
+        )
+        self.request_body = RequestBody(
+            content={OCTETS: OpenAPIMediaType(schema=row)},
+            description="iv(12) || ciphertext || auth_tag(16)",
+            required=True,
+        )
+
+
+def _number(text: str, most: int = MAX_GENERATION) -> int:
+    value = int(text)  # one to 19 decimal digits, by the header's pattern
+    if value > most:
+        raise MalformedError("number in a header is out of range")
+    return value
+
+
+def _change(vault_id: UUID, object_id: UUID, revision: str, generation: str, head: str) -> ObjectChange:
+    sealed = decode_binary(head, 112)
+    return ObjectChange(vault_id, object_id, _number(revision), _number(generation), sealed)
+
+
+def _refuse(outcome: str) -> None:
+    if outcome in _REFUSALS:
+        raise _REFUSALS[outcome](outcome)
+
+
+async def _digest(services: Services, row: ObjectRow) -> bytes:
+    if len(row.encoded) <= _HASH_IN_LOOP:
+        return row_digest(row)
+    return await anyio.to_thread.run_sync(row_digest, row, limiter=services.crypto)
+
+
+@put(
+    "/vaults/{vault_id:uuid}/objects/{object_id:uuid}",
+    summary="Store one revision of an object",
+    guards=[require_vault],  # before up to 16 MiB are read; the statement that writes checks again
+    security=VAULT_SECURITY,
+    request_max_body_size=MAX_ROW_BYTES,
+    operation_class=_PutOperation,
+    responses={201: ResponseSpec(ObjectStored, description="Revision 1 was stored", generate_examples=False)},
+    opt={"problems": ["not_found", "revision_conflict", "generation_conflict", "limit_reached"]},
+)
+async def put_object(
+    vault_id: FromPath[UUID],
+    object_id: FromPath[UUID],
+    revision: RevisionHeader,
+    key_version: KeyVersionHeader,
+    generation: GenerationHeader,
+    head: HeadHeader,
+    request: WireRequest,
+    services: ServicesDep,
+) -> Response[ObjectStored]:
+    """Compare and swap revision and generation, then store row and head, in one transaction."""
+    change = _change(vault_id, object_id, revision, generation, head)
+    row = ObjectRow.decode(await read_octets(request), key_version=int(key_version), revision=change.revision)
+    if row.content_size > services.settings.max_object_bytes:
+        raise TooLargeError("larger than this server stores")
+    outcome = await queries.put_object(
+        services.pool,
+        vault_caller(request, services),
+        change,
+        row,
+        digest=await _digest(services, row),
+        most=services.settings.max_objects,
+    )
+    _refuse(outcome)
+    stored = ObjectStored(object_id=object_id, revision=change.revision, generation=change.generation)
+    return Response(stored, status_code=201 if outcome == "created" else 200)
+
+
+@get(
+    "/vaults/{vault_id:uuid}/objects/{object_id:uuid}",
+    summary="Read an object's row",
+    media_type=OCTETS,
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found"]},
+)
+async def get_object(
+    vault_id: FromPath[UUID], object_id: FromPath[UUID], request: WireRequest, services: ServicesDep
+) -> Response[bytes]:
+    """Return the row as it was stored."""
+    found = await queries.get_object(services.pool, vault_caller(request, services), vault_id, object_id)
+    if found.tag_id is None:
+        raise UnauthenticatedError("no such vault session")
+    if found.body is None:
+        raise NotFoundError("no such object")
+    headers = {"Hushtag-Revision": str(found.revision), "Hushtag-Key-Version": str(found.key_version)}
+    return Response(found.body, media_type=OCTETS, headers=headers)
+
+
+@delete(
+    "/vaults/{vault_id:uuid}/objects/{object_id:uuid}",
+    status_code=200,
+    summary="Delete an object",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found", "revision_conflict", "generation_conflict"]},
+)
+async def delete_object(
+    vault_id: FromPath[UUID],
+    object_id: FromPath[UUID],
+    revision: RevisionHeader,
+    generation: GenerationHeader,
+    head: HeadHeader,
+    request: WireRequest,
+    services: ServicesDep,
+) -> VaultState:
+    """Compare and swap, then delete the row and replace the head, in one transaction."""
+    change = _change(vault_id, object_id, revision, generation, head)
+    done = await queries.delete_object(services.pool, vault_caller(request, services), change)
+    _refuse(done.outcome)
+    return VaultState(vault_id=vault_id, generation=change.generation, key_version=done.key_version or 1, head=head)
+
+
+def _entry(row: ObjectSummary) -> ObjectEntry:
+    return ObjectEntry(
+        object_id=row.object_id,
+        revision=row.revision,
+        key_version=row.key_version,
+        content_size=row.content_size,
+        digest=encode_binary(row.digest),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+@get(
+    "/vaults/{vault_id:uuid}/objects",
+    summary="List the vault's objects",
+    guards=[require_vault],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found"]},
+)
+async def list_objects(
+    vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep, after: After = None, limit: Limit = 100
+) -> ObjectList:
+    """List the objects by id; generation and page are of one moment."""
+    async with services.transaction(vault.user_id) as connection:
+        found = await queries.list_objects(connection, vault.user_id, vault.tag_id, vault_id, after=after, limit=limit)
+    if found is None:
+        raise NotFoundError("no such vault")
+    following = found.objects[-1].object_id if len(found.objects) == limit else None
+    return ObjectList(generation=found.generation, objects=[_entry(row) for row in found.objects], next=following)

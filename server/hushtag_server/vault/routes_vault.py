@@ -1,0 +1,74 @@
+"""Routes inside an open vault: its state, its tags, and the way out."""
+
+from uuid import UUID
+
+from litestar import delete, get
+from litestar.params import FromPath
+
+from hushtag.messages import TagInfo, TagList, VaultState, encode_binary
+from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
+from hushtag_server.errors import NotFoundError, UnauthenticatedError
+from hushtag_server.services import ServicesDep
+from hushtag_server.vault import vault_queries as queries
+from hushtag_server.wire import After, Limit
+
+__all__ = ["list_tags", "lock", "read_vault"]
+
+
+@delete(
+    "/vault-session",
+    status_code=204,
+    summary="Lock: end this vault session",
+    guards=[require_vault],
+    security=VAULT_SECURITY,
+)
+async def lock(vault: VaultDep, services: ServicesDep) -> None:
+    """End the vault session; its token is worth nothing from here on."""
+    async with services.transaction(vault.user_id) as connection:
+        if not await queries.end_vault_session(connection, vault.user_id, vault.session_id):
+            raise UnauthenticatedError("locked meanwhile")
+
+
+@get(
+    "/vaults/{vault_id:uuid}",
+    summary="Read the vault's generation and head",
+    guards=[require_vault],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found"]},
+)
+async def read_vault(vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep) -> VaultState:
+    """Return the current head; a vault the tag has no key of is as unknown as one that does not exist."""
+    async with services.transaction(vault.user_id) as connection:
+        found = await queries.find_vault(connection, vault.user_id, vault.tag_id, vault_id)
+    if found is None:
+        raise NotFoundError("no such vault")
+    head = encode_binary(found.head)
+    return VaultState(vault_id=vault_id, generation=found.generation, key_version=found.key_version, head=head)
+
+
+@get(
+    "/vaults/{vault_id:uuid}/tags",
+    summary="List the phrases that open the vault",
+    guards=[require_vault],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found"]},
+)
+async def list_tags(
+    vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep, after: After = None, limit: Limit = 100
+) -> TagList:
+    """List the tags by id, with sealed labels."""
+    async with services.transaction(vault.user_id) as connection:
+        if await queries.find_vault(connection, vault.user_id, vault.tag_id, vault_id) is None:
+            raise NotFoundError("no such vault")
+        rows = await queries.list_tags(connection, vault.user_id, vault.tag_id, vault_id, after=after, limit=limit)
+    tags = [
+        TagInfo(
+            tag_id=row.tag_id,
+            sealed_label=encode_binary(row.sealed_label),
+            public_key=encode_binary(row.public_key),
+            created_at=row.created_at,
+            current=row.tag_id == vault.tag_id,
+        )
+        for row in rows
+    ]
+    return TagList(tags=tags, next=rows[-1].tag_id if len(rows) == limit else None)

@@ -1,0 +1,151 @@
+"""What the vault side's queries take and return."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+__all__ = [
+    "Begun",
+    "Budget",
+    "Caller",
+    "DeletedObject",
+    "FoundObject",
+    "ObjectChange",
+    "ObjectListing",
+    "ObjectSummary",
+    "OpenedTag",
+    "OpenedVault",
+    "TagSummary",
+    "Taken",
+    "VaultCaller",
+    "VaultSummary",
+]
+
+
+class Caller(NamedTuple):
+    """An account token as it came, not yet checked: whose, its hash (32 bytes), and how long it may lie unused."""
+
+    user_id: UUID
+    token_hash: bytes
+    idle: timedelta
+    touch: timedelta
+
+
+class VaultCaller(NamedTuple):
+    """A vault token as it came, not yet checked: whose, the id of its session (64 hex), and how long it may lie."""
+
+    user_id: UUID
+    session_id: str
+    idle: timedelta
+    touch: timedelta
+
+
+class Budget(NamedTuple):
+    """The guess budget: at most `capacity` tokens, `rate` of them coming back per second."""
+
+    capacity: float
+    rate: float
+
+
+class Begun(NamedTuple):
+    """How a ceremony began. No session: not authenticated. `retry_after`: seconds until there are enough guesses."""
+
+    account_session_id: UUID | None
+    retry_after: int | None
+    credential_id: bytes | None
+
+
+class Taken(NamedTuple):
+    """A state that was taken away. No session: not authenticated. No sealed state: there was none to take.
+
+    `records` holds phrase hash(16) || record(192) of every phrase hash asked for that is enrolled.
+    """
+
+    account_session_id: UUID | None
+    sealed: bytes | None
+    credential_id: bytes | None
+    records: bytes | None
+
+
+class OpenedVault(NamedTuple):
+    """One vault of a tag: its newest wrapped key (40 bytes) and its current head (112 bytes)."""
+
+    vault_id: UUID
+    wrapped_key_id: UUID
+    wrapped_key: bytes
+    key_purpose: str
+    key_version: int
+    generation: int
+    head: bytes
+
+
+class OpenedTag(NamedTuple):
+    """A tag whose vault session has begun."""
+
+    suite: str
+    tag_id: UUID
+    salt: bytes
+    expires_at: datetime
+    vaults: list[OpenedVault]
+
+
+class VaultSummary(NamedTuple):
+    """A vault as those inside see it; head: 112 bytes."""
+
+    generation: int
+    key_version: int
+    head: bytes
+
+
+class TagSummary(NamedTuple):
+    """A phrase that opens a vault; label: 316 bytes, public key: 32."""
+
+    tag_id: UUID
+    sealed_label: bytes
+    public_key: bytes
+    created_at: datetime
+
+
+class ObjectSummary(NamedTuple):
+    """One object without its content; digest: 32 bytes."""
+
+    object_id: UUID
+    revision: int
+    key_version: int
+    content_size: int
+    digest: bytes
+    created_at: datetime
+    updated_at: datetime
+
+
+class ObjectListing(NamedTuple):
+    """A page of objects and the generation it was read at."""
+
+    generation: int
+    objects: list[ObjectSummary]
+
+
+class ObjectChange(NamedTuple):
+    """Which object of which vault becomes or loses which revision, and the head (112 bytes) that says so."""
+
+    vault_id: UUID
+    object_id: UUID
+    revision: int
+    generation: int
+    head: bytes
+
+
+class FoundObject(NamedTuple):
+    """An object's row. No tag: not authenticated. No body (iv || ciphertext || auth_tag): no such object."""
+
+    tag_id: UUID | None
+    revision: int | None
+    key_version: int | None
+    body: bytes | None
+
+
+class DeletedObject(NamedTuple):
+    """What became of a delete, and the vault's key version."""
+
+    outcome: str
+    key_version: int | None

@@ -1,0 +1,125 @@
+"""SQL inside an open vault. Every statement names user and tag, and shows a vault only to a tag that has its key.
+
+The calls authenticate in their own statement; the other queries run in a transaction of the user, after a guard.
+"""
+
+from uuid import UUID
+
+from hushtag.objects import ObjectRow
+from hushtag_server.database import Connection, Pool, call
+from hushtag_server.vault.schemas import (
+    DeletedObject,
+    FoundObject,
+    ObjectChange,
+    ObjectListing,
+    ObjectSummary,
+    TagSummary,
+    VaultCaller,
+    VaultSummary,
+)
+
+__all__ = [
+    "delete_object",
+    "end_vault_session",
+    "find_vault",
+    "get_object",
+    "list_objects",
+    "list_tags",
+    "put_object",
+]
+
+_PUT = """
+    SELECT hushtag_put_object(%s, %s, %s, %s, %s, %s, %s::bigint, %s::integer, %s::bigint, %b, %b, %b, %b,
+                              %s::integer, %b, %s::bigint)
+"""
+_DELETE = """
+    SELECT outcome, key_version
+    FROM hushtag_delete_object(%s, %s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s)
+"""
+_GET = "SELECT tag_id, revision, key_version, body FROM hushtag_get_object(%s, %s, %s, %s, %s, %s)"
+
+_OPENS = """EXISTS (
+    SELECT FROM wrapped_keys k WHERE k.user_id = %(user_id)s AND k.tag_id = %(tag_id)s AND k.vault_id = %(vault_id)s
+)"""
+_VAULT = f"""
+    SELECT generation, key_version, head FROM vaults
+    WHERE user_id = %(user_id)s AND id = %(vault_id)s AND {_OPENS}
+"""  # noqa: S608  (a constant)
+_TAGS = f"""
+    SELECT t.id, t.sealed_label, t.public_key, t.created_at FROM secret_tags t
+    WHERE t.user_id = %(user_id)s AND (%(after)s::uuid IS NULL OR t.id > %(after)s) AND {_OPENS}
+      AND EXISTS (SELECT FROM wrapped_keys w
+                  WHERE w.user_id = t.user_id AND w.tag_id = t.id AND w.vault_id = %(vault_id)s)
+    ORDER BY t.id LIMIT %(limit)s
+"""  # noqa: S608  (a constant)
+# One statement, so one snapshot: the page is of exactly the generation it names.
+_OBJECTS = f"""
+    SELECT v.generation, b.object_id, b.revision, b.key_version, b.content_size, b.row_digest,
+           b.created_at, b.updated_at
+    FROM vaults v LEFT JOIN LATERAL (
+        SELECT * FROM vault_blobs o
+        WHERE o.user_id = v.user_id AND o.vault_id = v.id AND (%(after)s::uuid IS NULL OR o.object_id > %(after)s)
+        ORDER BY o.object_id LIMIT %(limit)s
+    ) b ON true
+    WHERE v.user_id = %(user_id)s AND v.id = %(vault_id)s AND {_OPENS}
+    ORDER BY b.object_id
+"""  # noqa: S608  (a constant)
+
+
+async def put_object(
+    pool: Pool, caller: VaultCaller, change: ObjectChange, row: ObjectRow, *, digest: bytes, most: int
+) -> str:
+    """Authenticate and store one revision of an object with the vault's new head; `most` objects fit in a vault.
+
+    Returns `created`, `replaced`, `revision_conflict`, `generation_conflict`, `limit_reached`, `not_found` or
+    `unauthenticated`; only the first two wrote anything.
+    """
+    parts = (row.iv, row.ciphertext, row.auth_tag)
+    place = (change.vault_id, change.object_id, row.revision, row.key_version, change.generation, change.head)
+    outcome: str = (await call(pool, _PUT, (*caller, *place, *parts, row.content_size, digest, most)))[0][0]
+    return outcome
+
+
+async def delete_object(pool: Pool, caller: VaultCaller, change: ObjectChange) -> DeletedObject:
+    """Authenticate and delete that revision of an object; the outcomes are those of `put_object`, or `deleted`."""
+    return DeletedObject(*(await call(pool, _DELETE, (*caller, *change)))[0])
+
+
+async def get_object(pool: Pool, caller: VaultCaller, vault_id: UUID, object_id: UUID) -> FoundObject:
+    """Authenticate and return the row of an object."""
+    return FoundObject(*(await call(pool, _GET, (*caller, vault_id, object_id)))[0])
+
+
+async def end_vault_session(connection: Connection, user_id: UUID, session_id: str) -> bool:
+    """End a vault session (64 hex characters) and tell whether there was one."""
+    done = await connection.execute(
+        "DELETE FROM opaque_sessions WHERE user_id = %s AND session_id = %s AND session_state = 'unlocked'",
+        [user_id, session_id],
+    )
+    return done.rowcount == 1
+
+
+async def find_vault(connection: Connection, user_id: UUID, tag_id: UUID, vault_id: UUID) -> VaultSummary | None:
+    """Return a vault that the tag opens."""
+    values = {"user_id": user_id, "tag_id": tag_id, "vault_id": vault_id}
+    row = await (await connection.execute(_VAULT, values)).fetchone()
+    return None if row is None else VaultSummary(*row)
+
+
+async def list_tags(
+    connection: Connection, user_id: UUID, tag_id: UUID, vault_id: UUID, *, after: UUID | None, limit: int
+) -> list[TagSummary]:
+    """Return up to `limit` tags by id that open a vault; none if `tag_id` does not open it."""
+    values = {"user_id": user_id, "tag_id": tag_id, "vault_id": vault_id, "after": after, "limit": limit}
+    return [TagSummary(*row) for row in await (await connection.execute(_TAGS, values)).fetchall()]
+
+
+async def list_objects(
+    connection: Connection, user_id: UUID, tag_id: UUID, vault_id: UUID, *, after: UUID | None, limit: int
+) -> ObjectListing | None:
+    """Return up to `limit` objects by id of a vault that the tag opens."""
+    values = {"user_id": user_id, "tag_id": tag_id, "vault_id": vault_id, "after": after, "limit": limit}
+    rows = await (await connection.execute(_OBJECTS, values)).fetchall()
+    if not rows:
+        return None
+    return ObjectListing(rows[0][0], [ObjectSummary(*row[1:]) for row in rows if row[1] is not None])

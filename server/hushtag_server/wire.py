@@ -1,0 +1,74 @@
+"""Reading requests: strict JSON into the Structs of `hushtag.messages`, raw octets, page limits.
+
+Litestar would decode JSON first and convert leniently ("5" for 5); this reads the bytes with msgspec's strict decoder.
+"""
+
+from functools import lru_cache
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.params import QueryParameter
+
+from hushtag.messages import MAX_JSON_BYTES, MAX_PAGE, FieldProblem
+from hushtag_server.errors import MalformedRequestError, UnsupportedMediaTypeError
+from hushtag_server.problems import field_problem
+
+__all__ = ["MAX_JSON_BYTES", "OCTETS", "After", "Limit", "WireRequest", "read_octets"]
+
+OCTETS: Final = "application/octet-stream"
+
+After = Annotated[UUID | None, QueryParameter(name="after", description="the last id of the page before")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE, description="entries of the page")]
+
+
+@lru_cache(maxsize=128)
+def _decoder(message: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(message)
+
+
+def _media_type(request: Request[Any, Any, Any]) -> tuple[str, str]:
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    return kind.strip().lower(), parameters.strip().lower().replace('"', "")
+
+
+class WireRequest(Request[Any, Any, Any]):
+    """A request whose JSON body is decoded strictly into the type of the handler's `data`."""
+
+    async def body(self) -> bytes:
+        """Return the raw body. Where a message is expected, an empty one is refused here: Litestar would skip it."""
+        raw = await super().body()
+        if not raw and self.route_handler.parsed_data_field is not None:
+            raise MalformedRequestError([FieldProblem(field="$", rule="is required")])
+        return raw
+
+    async def json(self) -> Any:
+        """Return the message the handler asks for.
+
+        Raises:
+            UnsupportedMediaTypeError: the body is not JSON in UTF-8.
+            MalformedRequestError: it does not decode; names field and rule.
+        """
+        kind, parameters = _media_type(self)
+        if kind != "application/json" or parameters not in {"", "charset=utf-8"}:
+            raise UnsupportedMediaTypeError("expected application/json")
+        field = self.route_handler.parsed_data_field
+        body = await self.body()
+        try:
+            return _decoder(field.annotation if field is not None else Any).decode(body)
+        except msgspec.ValidationError as error:
+            raise MalformedRequestError([field_problem(str(error))]) from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise MalformedRequestError([FieldProblem(field="$", rule="must be JSON in UTF-8")]) from None
+
+
+async def read_octets(request: Request[Any, Any, Any]) -> bytes:
+    """Return the raw body of an octet-stream request; its size is limited by the route's `request_max_body_size`.
+
+    Raises:
+        UnsupportedMediaTypeError: another content type.
+    """
+    if _media_type(request)[0] != OCTETS:
+        raise UnsupportedMediaTypeError(f"expected {OCTETS}")
+    return await request.body()

@@ -1,0 +1,128 @@
+"""One table from errors to exit codes, codes for programs, and the next step for a person."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import click
+
+from hushtag.cli.text import safe_text
+
+__all__ = ["Outcome", "UsageError", "describe", "exit_code_of", "report"]
+
+INTERRUPTED: Final = 130
+_LOG_IN: Final = "log in with: hushtag login EMAIL"
+
+
+class UsageError(click.UsageError):
+    """The command was called in a way it cannot serve."""
+
+
+class Kind(NamedTuple):
+    """Exit code, code for programs, and what to do next."""
+
+    exit_code: int
+    code: str
+    next_step: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What a run of the command came to."""
+
+    code: int = 0
+    result: Any = None
+
+
+def _table() -> list[tuple[type[BaseException], Kind]]:
+    # The first match counts, so a subclass stands before its base. Imported here: help needs none of it.
+    from hushtag import errors as core
+    from hushtag.client import errors as client
+
+    return [
+        (client.BudgetError, Kind(6, "budget_exhausted")),
+        (client.SessionExpiredError, Kind(3, "session_expired", _LOG_IN)),
+        (client.NotLoggedInError, Kind(3, "not_logged_in", _LOG_IN)),
+        (client.LoginError, Kind(4, "login_failed")),
+        (client.CeremonyError, Kind(4, "ceremony_failed", "try again")),
+        (client.PinChangedError, Kind(8, "pin_changed", "if you know why: hushtag login EMAIL --accept-new-salt")),
+        (client.IntegrityError, Kind(8, "integrity", "do not trust this server; keep your own copies")),
+        (core.RollbackError, Kind(8, "rollback", "do not trust this server; keep your own copies")),
+        (core.AuthenticationError, Kind(4, "authentication_failed")),
+        (client.ConflictError, Kind(5, "conflict")),
+        (client.NotFoundError, Kind(9, "not_found")),
+        (client.LimitReachedError, Kind(1, "limit_reached")),
+        (client.UnavailableError, Kind(7, "unavailable")),
+        (client.ServerError, Kind(1, "server_refused")),
+        (client.OutcomeUnknownError, Kind(7, "outcome_unknown", "list the vault to see whether it was stored")),
+        (client.TransportError, Kind(7, "transport")),
+        (client.StateFileError, Kind(1, "state_file")),
+        (client.VaultLockedError, Kind(1, "vault_locked", "unlock it again")),
+        (client.AmbiguousNameError, Kind(2, "ambiguous_name", "hushtag ls shows the ids")),
+        (core.UnknownSuiteError, Kind(8, "unknown_suite", "update this program or the server")),
+        (core.MalformedError, Kind(8, "malformed", "check that the URL is that of a Hushtag server")),
+        (core.WeakPhraseError, Kind(2, "weak_phrase", "or let one be drawn: hushtag enrol --draw")),
+        (core.PhraseError, Kind(2, "phrase")),
+        (core.MisuseError, Kind(2, "misuse")),
+        (core.HushtagError, Kind(1, "failed")),
+        (click.UsageError, Kind(2, "usage")),
+        (click.ClickException, Kind(1, "failed")),
+        (OSError, Kind(1, "os")),
+    ]
+
+
+def describe(error: BaseException) -> dict[str, Any] | None:
+    """Return the error as a stable JSON object; `None` if it is none of ours."""
+    kind = next((kind for base, kind in _table() if isinstance(error, base)), None)
+    if kind is None:
+        return None
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    described: dict[str, Any] = {"code": kind.code, "message": message, "exit_code": kind.exit_code}
+    if kind.next_step is not None:
+        described["next"] = kind.next_step
+    for name in ("retry_after", "request_id", "object_ids"):
+        value = getattr(error, name, None)
+        if value is not None:
+            described[name] = [str(part) for part in value] if isinstance(value, tuple) else value
+    return described
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Write the error to stderr and return its exit code; raises what is no error of ours."""
+    described = describe(error)
+    if described is None:
+        raise error
+    if as_json:
+        click.echo(json.dumps({"error": described}, default=str), err=True)
+        return int(described["exit_code"])
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+    click.echo(f"hushtag: {safe_text(described['message'])}", err=True)
+    for line in described.get("object_ids", []):
+        click.echo(f"  {line}", err=True)
+    if "next" in described:
+        click.echo(f"  {described['next']}", err=True)
+    return int(described["exit_code"])
+
+
+@contextmanager
+def exit_code_of(*, as_json: bool) -> Iterator[Outcome]:
+    """Catch what a command raises, report it, and note the exit code."""
+    outcome = Outcome()
+    try:
+        yield outcome
+        outcome.code = outcome.result if isinstance(outcome.result, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        outcome.code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        outcome.code = 1
+    except Exception as error:
+        outcome.code = report(error, as_json=as_json)

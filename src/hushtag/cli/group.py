@@ -1,0 +1,112 @@
+"""The command's table of subcommands; a module is imported only when its command runs."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, NoReturn
+
+import click
+
+from hushtag import __version__
+
+__all__ = ["LazyGroup", "cli"]
+
+_EPILOG: Final = """\b
+Exit codes:
+  0  done                        5  conflict: somebody else changed it
+  1  failed                      6  guesses or attempts used up
+  2  wrong usage or input        7  server not reached
+  3  not logged in, or expired   8  integrity: the server's answer is not to be trusted
+  4  the phrase opens nothing,   9  not found
+     or the login failed
+
+\b
+First steps:
+  hushtag signup ada@example.org --server https://vault.example.org
+  hushtag login ada@example.org --server https://vault.example.org
+  hushtag enrol --draw
+  hushtag put letter.pdf photo.png
+  hushtag ls
+"""
+
+
+class _Lazy(NamedTuple):
+    place: str
+    summary: str
+
+
+_COMMANDS: Final = {
+    "signup": _Lazy("hushtag.cli.account_commands:signup", "Make an account."),
+    "login": _Lazy("hushtag.cli.account_commands:login", "Log in; the session is kept in the state directory."),
+    "logout": _Lazy("hushtag.cli.account_commands:logout", "Log out, here and on the server."),
+    "status": _Lazy("hushtag.cli.account_commands:status", "Show account, server and expiry of the session."),
+    "enrol": _Lazy("hushtag.cli.unlock_commands:enrol", "Make a vault that a new phrase opens."),
+    "unlock": _Lazy("hushtag.cli.unlock_commands:unlock", "Check a phrase and show what it opens; or work inside."),
+    "put": _Lazy("hushtag.cli.vault_commands:put", "Store files."),
+    "get": _Lazy("hushtag.cli.vault_commands:get", "Fetch an object by name or id."),
+    "ls": _Lazy("hushtag.cli.vault_commands:ls", "List the objects."),
+    "rm": _Lazy("hushtag.cli.vault_commands:rm", "Delete objects by name or id."),
+    "lock": _Lazy("hushtag.cli.vault_commands:lock", "Lock the open vault."),
+    "phrase": _Lazy("hushtag.cli.phrase_commands:phrase", "Draw, check and normalise phrases; needs no server."),
+    "vectors": _Lazy("hushtag.cli.vectors_command:vectors", "Run the published test vectors."),
+    "demo": _Lazy("hushtag.cli.demo:demo", "Show the whole product on real files."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is asked for, and turns every error into its exit code."""
+
+    def __init__(self, *args: Any, lazy: dict[str, _Lazy], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table, which is the order in which one needs them."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in self._lazy:
+            return None
+        module, _, name = self._lazy[cmd_name].place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries of the table, without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.summary) for name, lazy in self._lazy.items()])
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run, and exit with the code of the outcome; errors go to stderr as one line or as JSON."""
+        from hushtag.cli.failures import exit_code_of
+
+        arguments = list(sys.argv[1:] if args is None else args)
+        with exit_code_of(as_json="--json" in arguments) as outcome:
+            extra |= {"standalone_mode": False, "windows_expand_args": windows_expand_args}
+            outcome.result = super().main(arguments, prog_name, complete_var, **extra)
+        sys.exit(outcome.code)
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="hushtag")
+def cli() -> None:
+    """A spoken phrase opens a hidden, end-to-end encrypted vault.
+
+    Phrases and passwords are asked for without echo, or read from one line of standard input (--phrase-stdin,
+    --password-stdin). They are never taken from an argument or from the environment. A vault is open for one command
+    only; `unlock --shell` keeps it open for several.
+    """

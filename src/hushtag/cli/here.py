@@ -1,0 +1,158 @@
+"""What every subcommand works with: options that all of them take, state, server, terminal, and the open vault."""
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from hushtag.cli.failures import UsageError
+from hushtag.cli.secret_input import SecretInput
+
+if TYPE_CHECKING:
+    from hushtag.client import Client, Session, Vault
+    from hushtag.client.state import StateFile
+
+__all__ = ["Here"]
+
+
+class Here:
+    """The surroundings of one command."""
+
+    def __init__(self, *, as_json: bool, server: str | None, state: Path | None, allow_insecure: bool) -> None:
+        self.as_json = as_json
+        self.server = server
+        self.secrets = SecretInput()
+        self.vault_id: UUID | None = None
+        self.opened: Vault | None = None  # the vault of a shell
+        self._state = state
+        self._allow_insecure = allow_insecure
+
+    @functools.cached_property
+    def state(self) -> "StateFile":
+        """The local state."""
+        from hushtag.client.state import StateFile
+
+        if self._state is not None:
+            return StateFile(self._state)
+        from platformdirs import user_state_path
+
+        return StateFile(user_state_path("hushtag", appauthor=False))
+
+    def client(self, server: str, session: "Session | None" = None) -> "Client":
+        """Return a client of a server whose pins are kept in the state."""
+        from hushtag.client import Client
+
+        return Client(server, session=session, pins=self.state, allow_insecure=self._allow_insecure)
+
+    def session(self) -> "Session":
+        """Return the session kept in the state.
+
+        Raises:
+            NotLoggedInError: there is none.
+            UsageError: another server was asked for than the one we are logged in to.
+        """
+        from hushtag.client import NotLoggedInError
+        from hushtag.client.policy import server_url
+
+        session = self.state.load().session
+        if session is None:
+            raise NotLoggedInError("not logged in")
+        if self.server is not None and str(server_url(self.server, allow_insecure=True)) != session.server:
+            raise UsageError(f"logged in to {session.server}, not to {self.server}; log in there first")
+        return session
+
+    @contextmanager
+    def logged_in(self) -> "Iterator[Client]":
+        """A client with the kept session."""
+        session = self.session()
+        with self.client(session.server, session) as client:
+            yield client
+
+    @contextmanager
+    def ready_for_phrase(self) -> "Iterator[Client]":
+        """As `logged_in`, and the suite is one this program knows: checked before any phrase is asked for."""
+        from hushtag.suites import suite_by_id
+
+        suite_by_id(self.session().suite)
+        with self.logged_in() as client:
+            yield client
+
+    def say(self, text: str, **fields: Any) -> None:
+        """Write the outcome: `text` for a person, `fields` as one JSON object for a program."""
+        click.echo(json.dumps(fields, default=_plain) if self.as_json else text)
+
+    def note(self, text: str) -> None:
+        """Write a remark to stderr, for a person."""
+        if not self.as_json:
+            click.echo(text, err=True)
+
+    def working(self, what: str) -> Any:
+        """Show that something is going on, while the context lasts, if somebody is watching."""
+        if self.as_json or not sys.stderr.isatty():
+            return nullcontext()
+        from rich.console import Console
+
+        return Console(stderr=True).status(what)
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Yield a function that counts work done; a bar appears once it takes longer than a second."""
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda _done: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+        bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        task = bar.add_task(what, total=total)
+        started = time.monotonic()
+
+        def advance(done: int) -> None:
+            bar.update(task, advance=done)
+            if time.monotonic() - started > 1 and not bar.live.is_started:
+                bar.start()
+
+        try:
+            yield advance
+        finally:
+            bar.stop()
+
+    @contextmanager
+    def open_vault(self) -> "Iterator[Vault]":
+        """Ask for the phrase, unlock, and lock again at the end; inside a shell, the vault that is open already."""
+        if self.opened is not None:
+            yield self.opened
+            return
+        with self.ready_for_phrase() as client:
+            phrases = self.secrets.phrases()
+            device_secret = self.secrets.device_secret()
+            with self.working("stretching the phrase"):
+                first = client.unlock(phrases, device_secret=device_secret)
+            with first:
+                yield _chosen(first, self.vault_id)
+
+
+def _chosen(first: "Vault", vault_id: UUID | None) -> "Vault":
+    """Return the vault of that id among those the phrase opened; the first if none is asked for.
+
+    Raises:
+        NotFoundError: the phrase does not open it.
+    """
+    from hushtag.client import NotFoundError
+
+    found = next((vault for vault in first.vaults if vault_id in (None, vault.vault_id)), None)
+    if found is None:
+        raise NotFoundError("this phrase does not open that vault", code="not_found")
+    return found
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

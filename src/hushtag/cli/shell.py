@@ -1,0 +1,63 @@
+"""The shell of an open vault: the vault's commands, one a line, until `lock`, the end of input, or too long a pause."""
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hushtag.cli import vault_commands
+from hushtag.cli.failures import UsageError, report
+from hushtag.cli.stdin import IdleError
+
+if TYPE_CHECKING:
+    from hushtag.cli.here import Here
+    from hushtag.client import Vault
+
+__all__ = ["run_shell"]
+
+_PROMPT: Final = "hushtag> "
+_COMMANDS: Final = {name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm", "phrases", "lock")}
+
+
+@click.group(commands=_COMMANDS, add_help_option=False)
+def _shell() -> None:
+    """ls, put, get, rm, phrases, lock; each with --help."""
+
+
+def run_shell(here: "Here", vault: "Vault", idle: int) -> None:
+    """Run lines from standard input on the open vault; the caller locks it, however this ends."""
+    as_json = here.as_json
+    here.opened = vault
+    here.note(f"The vault is open; locks after {idle} s without a line. Commands: {', '.join(_COMMANDS)}")
+    while not vault.locked:
+        try:
+            line = _next_line(here, idle)
+        except IdleError:
+            here.note(f"Locked after {idle} s without a line.")
+            return
+        if line is None:
+            return
+        _run_line(here, line, as_json=as_json)
+
+
+def _next_line(here: "Here", idle: int) -> str | None:
+    if sys.stdin.isatty():
+        click.echo(_PROMPT, nl=False, err=True)
+    return here.secrets.stdin.line(idle=idle)
+
+
+def _run_line(here: "Here", line: str, *, as_json: bool) -> None:
+    """Run one line; its error is reported, and the shell goes on."""
+    try:
+        arguments = shlex.split(line)
+        if arguments:
+            if as_json:
+                arguments.append("--json")
+            _shell.main(arguments, prog_name="", standalone_mode=False, obj=here)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+    except ValueError:
+        report(UsageError("the line has an open quotation mark"), as_json=as_json)
+    except Exception as error:
+        report(error, as_json=as_json)

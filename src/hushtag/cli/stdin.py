@@ -1,0 +1,56 @@
+"""Lines of standard input, read by one reader: what one secret leaves over, the next line still gets."""
+
+import io
+import os
+import select
+import sys
+from typing import Final
+
+from hushtag.cli.failures import UsageError
+
+__all__ = ["IdleError", "StandardInput"]
+
+MAX_LINE_BYTES: Final = 16 * 1024
+
+
+class IdleError(Exception):
+    """No line came in time."""
+
+
+class StandardInput:
+    """Reads standard input line by line, without taking more lines from it than were asked for from their reader."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._ended = False
+
+    def line(self, *, idle: float | None = None) -> str | None:
+        """Return the next line without its end; `None` at the end of input.
+
+        Raises:
+            UsageError: not UTF-8, or longer than 16 KiB.
+            IdleError: nothing came for `idle` seconds.
+        """
+        while b"\n" not in self._buffer and not self._ended:
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise UsageError(f"a line of standard input is longer than {MAX_LINE_BYTES} bytes")
+            piece = self._read(idle)
+            self._ended = not piece
+            self._buffer += piece
+        if not self._buffer:
+            return None
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            return line.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError:
+            raise UsageError("standard input is not UTF-8") from None
+
+    @staticmethod
+    def _read(idle: float | None) -> bytes:
+        try:
+            descriptor = sys.stdin.fileno()
+        except (io.UnsupportedOperation, AttributeError, ValueError):
+            return sys.stdin.buffer.readline()  # a stand-in, which cannot be waited for
+        if idle is not None and not select.select([descriptor], [], [], idle)[0]:
+            raise IdleError
+        return os.read(descriptor, 64 * 1024)

@@ -1,0 +1,95 @@
+"""Commands that make and open vaults: enrol, unlock."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hushtag.cli.failures import UsageError
+from hushtag.cli.here import Here
+from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.text import local_time, safe_text
+
+if TYPE_CHECKING:
+    from hushtag.client import Vault
+
+__all__ = ["enrol", "unlock"]
+
+
+@click.command()
+@click.option("--draw", is_flag=True, help="Draw the phrase and show it once, instead of asking for one.")
+@click.option("--words", default=6, show_default=True, help="Words to draw, 6 to 24.")
+@click.option("--label", default="phrase", show_default=True, help="What those inside the vault read of this phrase.")
+@click.option("--floor-bits", default=50.0, show_default=True, help="Refuse phrases below this; at least 50.")
+@command_options
+@phrase_options
+def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float) -> None:
+    """Make a new vault that a phrase opens. Costs one guess of the account's budget.
+
+    Nobody can restore a forgotten phrase, or a lost device secret.
+
+    \b
+    Examples:
+      hushtag enrol --draw                     draw a phrase and show it
+      hushtag enrol --label "for the diary"    ask for a phrase of your own
+      openssl rand -hex 32 > device && chmod 600 device
+      hushtag enrol --draw --device-secret device
+    """
+    from hushtag.phrase import canonicalize, check_phrase, draw_phrase
+
+    with here.ready_for_phrase() as client:
+        drawn = draw_phrase(words) if draw else None
+        chosen = here.secrets.new_phrase() if drawn is None else drawn.text
+        strength = check_phrase(canonicalize(chosen), floor_bits=floor_bits)
+        device_secret = here.secrets.device_secret()
+        with here.working("stretching the phrase"):
+            tag = client.enrol(chosen, label=label, device_secret=device_secret, floor_bits=floor_bits)
+    fields: dict[str, Any] = {"tag_id": tag.tag_id, "vault_id": tag.vault_id, "label": label, "bits": strength.bits}
+    lines = [f"Enrolled ({strength.bits:.1f} bits). Vault {tag.vault_id}."]
+    if drawn is not None:
+        fields["phrase"] = drawn.text
+        lines += ["The phrase, shown this once:", "", f"    {drawn.text}", ""]
+    here.say("\n".join(lines), **fields)
+
+
+@click.command()
+@click.option("--shell", is_flag=True, help="Stay inside: ls, put, get, rm, phrases, lock on the open vault.")
+@click.option("--idle", default=300, show_default=True, type=click.IntRange(1), help="Lock the shell after N seconds.")
+@command_options
+@phrase_options
+def unlock(here: Here, shell: bool, idle: int) -> None:
+    """Check a phrase and show what it opens. Each candidate costs one guess; the right one is given back.
+
+    Keys never touch the disk, so an unlocked vault does not outlive its command. With --shell the command goes on
+    until `lock`, the end of input, or --idle seconds without a line.
+
+    \b
+    Examples:
+      hushtag unlock
+      hushtag unlock --shell
+      printf '%s\\n' "first hearing" "second hearing" | hushtag unlock --candidate-stdin
+    """
+    from hushtag.cli.shell import run_shell
+
+    if shell and here.secrets.candidate_stdin:
+        raise UsageError("--shell and --candidate-stdin exclude each other: both read to the end of input")
+    with here.open_vault() as vault:
+        if shell:
+            run_shell(here, vault, idle)
+        else:
+            _show(here, vault)
+
+
+def _show(here: Here, vault: "Vault") -> None:
+    phrases = vault.phrases()
+    vaults = [{"vault_id": each.vault_id, "objects": each.object_count} for each in vault.vaults]
+    lines = [f"The phrase opens vault {each['vault_id']}: {each['objects']} objects" for each in vaults]
+    lines += [f"  phrase “{safe_text(each.label)}”{' (this one)' * each.current}" for each in phrases]
+    lines.append(f"The server would keep it open until {local_time(vault.expires_at)}; this command locks it now.")
+    here.say(
+        "\n".join(lines),
+        tag_id=vault.tag_id,
+        candidate=vault.candidate,
+        expires_at=vault.expires_at,
+        vaults=vaults,
+        phrases=[each._asdict() for each in phrases],
+    )

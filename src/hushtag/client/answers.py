@@ -1,0 +1,166 @@
+"""Reading answers: strictly, and totally. Any bytes give a message of the wire or one of our errors."""
+
+import re
+from datetime import datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from hushtag.client.effects import Response
+from hushtag.client.errors import (
+    BudgetError,
+    CeremonyError,
+    ConflictError,
+    LimitReachedError,
+    LoginError,
+    NotFoundError,
+    ServerError,
+    SessionExpiredError,
+    UnavailableError,
+)
+from hushtag.errors import HushtagError, LimitError, MalformedError, UnknownSuiteError
+from hushtag.messages import MAX_GENERATION, MAX_JSON_BYTES, Message, Problem
+
+__all__ = ["check_times", "encode", "expect", "expect_nothing", "number_header", "problem_of"]
+
+M = TypeVar("M", bound=Message)
+
+_CODE: Final = re.compile(r"[a-z][a-z_]{0,63}")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
+_GATEWAY: Final = (502, 503, 504)
+_REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
+    "malformed_request": (ServerError, "the server calls the request malformed"),
+    "unauthenticated": (SessionExpiredError, "the session has ended or the token is not valid; log in or unlock again"),
+    "login_failed": (LoginError, "login failed: the email or the password is wrong"),
+    "ceremony_failed": (CeremonyError, "the ceremony came too late or was already used; start again"),
+    "not_found": (NotFoundError, "the server has no such thing"),
+    "already_exists": (ConflictError, "it exists already"),
+    "revision_conflict": (ConflictError, "the object was changed by somebody else"),
+    "generation_conflict": (ConflictError, "the vault was changed by somebody else"),
+    "limit_reached": (LimitReachedError, "a limit of the account or the vault is reached"),
+    "body_too_large": (LimitReachedError, "the server takes no object of this size"),
+    "unavailable": (UnavailableError, "the server cannot answer now; try again later"),
+    "internal_error": (UnavailableError, "the server failed"),
+    "request_timeout": (UnavailableError, "the server waited too long for the request"),
+}
+_BUDGETS: Final = {
+    "too_many_guesses": "the guesses of this account are used up",
+    "too_many_attempts": "too many login attempts",
+}
+
+
+def encode(message: Message) -> bytes:
+    """Return the JSON of a message of ours.
+
+    Raises:
+        LimitError: a field breaks its rule, or the message is over 64 KiB; the value is not repeated.
+    """
+    try:
+        body = msgspec.json.encode(message)
+        msgspec.json.decode(body, type=type(message))
+    except msgspec.ValidationError as error:
+        raise LimitError(f"the request is outside the limits: {str(error)[:200]}") from None
+    except (UnicodeEncodeError, ValueError):
+        raise LimitError("the request holds text that is not valid Unicode") from None
+    if len(body) > MAX_JSON_BYTES:
+        raise LimitError(f"the request is {len(body)} bytes, at most {MAX_JSON_BYTES}")
+    return body
+
+
+def _media_type(response: Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def expect(response: Response, statuses: tuple[int, ...], kind: type[M]) -> M:
+    """Return the message of a successful answer.
+
+    Raises:
+        ServerError: the server refused.
+        MalformedError: anything else than a message of this kind.
+    """
+    if response.status not in statuses:
+        raise problem_of(response)
+    if _media_type(response) != "application/json":
+        raise MalformedError("answer is not JSON")
+    try:
+        return msgspec.json.decode(response.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raise MalformedError(f"answer is not a {kind.__name__}") from None
+
+
+def expect_nothing(response: Response) -> None:
+    """Accept 204 without a body.
+
+    Raises:
+        ServerError: the server refused.
+        MalformedError: anything else.
+    """
+    if response.status != 204:
+        raise problem_of(response)
+    if response.body:
+        raise MalformedError("answer without content has content")
+
+
+def problem_of(response: Response) -> HushtagError:
+    """Return the error that an answer other than the expected success stands for."""
+    problem = _decode_problem(response)
+    if problem is None:
+        if response.status in _GATEWAY:
+            return UnavailableError("the server cannot answer now", code="unavailable", status=response.status)
+        return MalformedError(f"answer has status {response.status} and is no problem of the contract")
+    request_id = _uuid(problem.request_id)
+    if problem.code == "unknown_suite":
+        return UnknownSuiteError("the server does not know this client's suite; update the one that is older")
+    if problem.code in _BUDGETS:
+        wait = _retry_after(problem, response)
+        text = _BUDGETS[problem.code] + (f"; try again in {wait} s" if wait is not None else "; try again later")
+        return BudgetError(text, code=problem.code, status=problem.status, request_id=request_id, retry_after=wait)
+    kind, text = _REFUSALS.get(problem.code, (ServerError, f"the server refused: {problem.code} ({problem.status})"))
+    return kind(text, code=problem.code, status=problem.status, request_id=request_id)
+
+
+def _decode_problem(response: Response) -> Problem | None:
+    if response.status < 400 or _media_type(response) != "application/problem+json":
+        return None
+    try:
+        problem = msgspec.json.decode(response.body, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    return problem if problem.status == response.status and _CODE.fullmatch(problem.code) else None
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        return None
+
+
+def _retry_after(problem: Problem, response: Response) -> int | None:
+    if problem.retry_after is not None:
+        return max(0, min(problem.retry_after, MAX_GENERATION))
+    text = response.headers.get("retry-after", "")
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def number_header(response: Response, name: str, most: int) -> int:
+    """Return a header that holds a positive decimal number, written in one way only.
+
+    Raises:
+        MalformedError: absent, not such a number, or over `most`.
+    """
+    text = response.headers.get(name.lower(), "")
+    if not _NUMBER.fullmatch(text) or int(text) > most:
+        raise MalformedError(f"answer's header {name} is not a number from 1 to {most}")
+    return int(text)
+
+
+def check_times(*times: datetime | None) -> None:
+    """Refuse times without a zone: they could not be compared.
+
+    Raises:
+        MalformedError: a time has no zone.
+    """
+    if any(time is not None and time.tzinfo is None for time in times):
+        raise MalformedError("answer holds a time without a zone")

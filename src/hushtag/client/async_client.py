@@ -1,0 +1,126 @@
+"""The client for an event loop: the surface of `client.py`, awaited. Stretch and OPAQUE run in worker threads."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Self
+from uuid import UUID
+
+import anyio
+import httpx
+
+from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
+from hushtag.client.client_steps import ClientSteps
+from hushtag.client.contents import EnrolledTag
+from hushtag.client.drivers import AsyncDriver
+from hushtag.client.policy import RetryPolicy, Timeouts
+from hushtag.client.session import Pins, Session
+from hushtag.client.transport import connection_options
+from hushtag.messages import Account, LogIn, SessionInfo, SignUp
+from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.types import DeviceSecret
+
+__all__ = ["AsyncClient"]
+
+_DEFAULT_TIMEOUTS = Timeouts()
+_DEFAULT_RETRY = RetryPolicy()
+
+
+class AsyncClient:
+    """`Client` for an event loop: the same calls, arguments and errors, awaited.
+
+    async with AsyncClient("https://vault.example.org") as client:
+        await client.log_in("ada@example.org", password)
+        async with await client.unlock(phrase) as vault:
+            await vault.put(Path("letter.pdf"))
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        session: Session | None = None,
+        pins: Pins | None = None,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        retry: RetryPolicy = _DEFAULT_RETRY,
+        allow_insecure: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure)
+        url = self._steps.url
+        http = httpx.AsyncClient(transport=transport, **connection_options(url, timeouts, ssl_context))
+        self._driver = AsyncDriver(url, http, timeouts)
+
+    @property
+    def session(self) -> Session | None:
+        """As `Client.session`."""
+        return self._steps.session
+
+    @property
+    def server(self) -> str:
+        """As `Client.server`."""
+        return self._steps.server
+
+    async def sign_up(
+        self, email: str, password: str, *, first_name: str | None = None, last_name: str | None = None
+    ) -> None:
+        """As `Client.sign_up`."""
+        await self._driver.run(self._steps.sign_up(SignUp(email, password, first_name, last_name)))
+
+    async def log_in(self, email: str, password: str, *, accept_new_salt: bool = False) -> Session:
+        """As `Client.log_in`."""
+        return await self._driver.run(self._steps.log_in(LogIn(email, password), accept_new_salt=accept_new_salt))
+
+    async def log_out(self) -> None:
+        """As `Client.log_out`."""
+        await self._driver.run(self._steps.log_out())
+
+    async def account(self) -> Account:
+        """As `Client.account`."""
+        return await self._driver.run(self._steps.account())
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        """As `Client.sessions`."""
+        return await self._driver.run(self._steps.sessions())
+
+    async def revoke_session(self, session_id: UUID) -> None:
+        """As `Client.revoke_session`."""
+        await self._driver.run(self._steps.revoke_session(session_id))
+
+    async def enrol(
+        self,
+        phrase: str | DrawnPhrase,
+        *,
+        label: str = "",
+        device_secret: DeviceSecret | bytes | None = None,
+        floor_bits: float = FLOOR_BITS,
+    ) -> EnrolledTag:
+        """As `Client.enrol`."""
+        steps = self._steps.enrol(phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
+        return await self._driver.run(steps)
+
+    async def unlock(
+        self,
+        phrases: str | Sequence[str],
+        *,
+        device_secret: DeviceSecret | bytes | None = None,
+        kind: PhraseKind | None = None,
+    ) -> AsyncVault:
+        """As `Client.unlock`."""
+        tag = await self._driver.run(self._steps.unlock(phrases, device_secret=device_secret, kind=kind))
+        vaults: list[AsyncVault] = []
+        vaults += [AsyncVault(self._driver, tag, steps, vaults) for steps in tag.vaults]
+        return vaults[0]
+
+    async def close(self) -> None:
+        """As `Client.close`."""
+        with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+            await self._driver.run(self._steps.close())
+        with anyio.CancelScope(shield=True):
+            await self._driver.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,113 @@
+"""The open vault of the client for an event loop."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Self
+from uuid import UUID
+
+import anyio
+
+from hushtag.client.contents import StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.drivers import AsyncDriver
+from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
+
+__all__ = ["LEAVE_SECONDS", "AsyncVault"]
+
+LEAVE_SECONDS: Final = 5.0
+"""How long leaving a context tries to tell the server, even when its task is being cancelled."""
+
+
+class AsyncVault:
+    """`Vault` for an event loop: the same calls, arguments and errors, awaited."""
+
+    def __init__(self, driver: AsyncDriver, tag: OpenTag, steps: VaultSteps, vaults: "Sequence[AsyncVault]") -> None:
+        self._driver = driver
+        self._tag = tag
+        self._steps = steps
+        self._vaults = vaults
+        self._turn = anyio.Lock()
+
+    @property
+    def vault_id(self) -> UUID:
+        """As `Vault.vault_id`."""
+        return self._steps.witness.vault_id
+
+    @property
+    def tag_id(self) -> UUID:
+        """As `Vault.tag_id`."""
+        return self._tag.tag_id
+
+    @property
+    def vaults(self) -> "tuple[AsyncVault, ...]":
+        """As `Vault.vaults`."""
+        return tuple(self._vaults)
+
+    @property
+    def candidate(self) -> int:
+        """As `Vault.candidate`."""
+        return self._tag.candidate
+
+    @property
+    def object_count(self) -> int:
+        """As `Vault.object_count`."""
+        return self._steps.witness.head.object_count
+
+    @property
+    def expires_at(self) -> datetime:
+        """As `Vault.expires_at`."""
+        return self._tag.expires_at
+
+    @property
+    def locked(self) -> bool:
+        """As `Vault.locked`."""
+        return self._tag.locked
+
+    async def put(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        content_type: str | None = None,
+        replace: UUID | None = None,
+    ) -> StoredObject:
+        """As `Vault.put`."""
+        async with self._turn:
+            return await self._driver.run(self._steps.put_source(source, name, content_type, replace))
+
+    async def get(self, object_id: UUID) -> VaultObject:
+        """As `Vault.get`."""
+        return await self._driver.run(self._steps.get(object_id))
+
+    async def get_by_name(self, name: str) -> VaultObject:
+        """As `Vault.get_by_name`."""
+        return await self.get((await self.find(name)).object_id)
+
+    async def find(self, name: str) -> VaultEntry:
+        """As `Vault.find`."""
+        async with self._turn:
+            return await self._driver.run(self._steps.find(name))
+
+    async def list(self) -> tuple[VaultEntry, ...]:
+        """As `Vault.list`."""
+        async with self._turn:
+            return await self._driver.run(self._steps.list())
+
+    async def delete(self, object_id: UUID) -> None:
+        """As `Vault.delete`."""
+        async with self._turn:
+            await self._driver.run(self._steps.delete(object_id))
+
+    async def phrases(self) -> tuple[VaultPhrase, ...]:
+        """As `Vault.phrases`."""
+        return await self._driver.run(self._steps.phrases())
+
+    async def lock(self) -> None:
+        """As `Vault.lock`."""
+        await self._driver.run(self._tag.lock())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+            await self._driver.run(self._tag.leave())

@@ -1,0 +1,65 @@
+"""How often a request may be sent: a read again after a failure, everything else once."""
+
+from typing import TypeVar
+
+from hushtag.client.answers import encode, expect, problem_of
+from hushtag.client.effects import Pause, Request, Response, Steps, exchange
+from hushtag.client.errors import TimedOutError, TransportError
+from hushtag.client.policy import RetryPolicy
+from hushtag.errors import HushtagError
+from hushtag.messages import MAX_JSON_BYTES, Message
+
+__all__ = ["fetch", "post", "send_quietly"]
+
+M = TypeVar("M", bound=Message)
+
+_RETRIED = (502, 503, 504)
+
+
+def post(
+    path: str, message: Message, token: str | None, status: int, kind: type[M], *, max_answer: int = MAX_JSON_BYTES
+) -> Steps[M]:
+    """Send a message once and return its answer: what a ceremony sends must never arrive twice.
+
+    Raises:
+        LimitError: the message is outside the limits; nothing was sent.
+        TransportError, ServerError, MalformedError: no answer, a refusal, or no answer of the contract.
+    """
+    request = Request("POST", path, token, encode(message), "application/json", max_answer=max_answer)
+    response = yield from exchange(request)
+    return expect(response, (status,), kind)
+
+
+def fetch(request: Request, retry: RetryPolicy) -> Steps[Response]:
+    """Send a request that changes nothing, again after a broken connection or a 502, 503 or 504.
+
+    A time-out is not tried again: the caller has waited long enough.
+
+    Raises:
+        TransportError, UnavailableError: the last attempt failed as well.
+    """
+    attempt = 0
+    while True:
+        failure: HushtagError
+        try:
+            response = yield from exchange(request)
+        except TimedOutError:
+            raise
+        except TransportError as error:
+            failure = error
+        else:
+            if response.status not in _RETRIED:
+                return response
+            failure = problem_of(response)
+        attempt += 1
+        if attempt >= retry.reads:
+            raise failure
+        yield Pause(retry.pause(attempt - 1))
+
+
+def send_quietly(request: Request) -> Steps[None]:
+    """Tell the server once, and go on whatever comes of it: for ends that also come by themselves."""
+    try:
+        yield from exchange(request)
+    except HushtagError:
+        return

@@ -1,0 +1,139 @@
+"""Steps of the two ceremonies. None is ever sent again: each answer costs a guess, and each state serves once."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from hushtag._stretch import opaque_password, stretch_phrase
+from hushtag.client.answers import check_times
+from hushtag.client.calls import post
+from hushtag.client.effects import Steps, compute
+from hushtag.client.errors import IntegrityError
+from hushtag.client.policy import MAX_LIST_BYTES
+from hushtag.client.session import Session
+from hushtag.enrollment import Enrolled, start_enrollment
+from hushtag.errors import AuthenticationError, LimitError, MalformedError
+from hushtag.messages import Located, RegistrationStarted, TagEnrolled, Unlocked, UnlockStarted, decode_binary
+from hushtag.suites import Suite, suite_by_id
+from hushtag.tag_label import MAX_LABEL_BYTES
+from hushtag.types import DeviceSecret, OpaquePassword, forget_all
+from hushtag.unlock import Finishing, UnlockedTag, start_unlock
+
+__all__ = ["check_label", "enrol", "unlock"]
+
+
+def check_label(label: str) -> None:
+    """Refuse a label that cannot be sealed, before a guess is spent on it.
+
+    Raises:
+        LimitError: over 252 bytes of UTF-8, or not valid Unicode.
+    """
+    try:
+        length = len(label.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise LimitError("label is not valid Unicode") from None
+    if length > MAX_LABEL_BYTES:
+        raise LimitError(f"label is {length} bytes, at most {MAX_LABEL_BYTES}")
+
+
+class _Passwords:
+    """The stretched candidates of one ceremony, kept from the moment they exist, so that leaving forgets them all.
+
+    The device secret is the ceremony's own copy and is forgotten as well.
+    """
+
+    def __init__(self, session: Session, suite: Suite, device_secret: DeviceSecret | None) -> None:
+        self._salt = decode_binary(session.phrase_salt)
+        self._suite = suite
+        self._device_secret = device_secret
+        self.kept: list[OpaquePassword] = []
+
+    def add(self, canonical: str) -> None:
+        """Stretch one canonical phrase: a tenth of a second and 64 MiB."""
+        stretch = stretch_phrase(canonical, self._salt, self._suite)
+        try:
+            self.kept.append(opaque_password(stretch, self._device_secret))
+        finally:
+            stretch.forget()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        forget_all([*self.kept, self._device_secret])
+
+
+def enrol(
+    session: Session, phrase: Callable[[], str], *, label: str, device_secret: DeviceSecret | None
+) -> Steps[Enrolled]:
+    """Enrol the canonical phrase that `phrase` returns; it is asked for only when the suite is known.
+
+    Raises:
+        UnknownSuiteError: the server names another suite; the phrase was not touched.
+        PhraseError, LimitError: the phrase or the label is refused; nothing was sent.
+        ConflictError: the phrase opens a vault of this account already.
+        TransportError: whether the phrase is enrolled now is known once it is unlocked.
+    """
+    suite = suite_by_id(session.suite)
+    check_label(label)
+    canonical = yield from compute(phrase)
+    with _Passwords(session, suite, device_secret) as passwords:
+        yield from compute(functools.partial(passwords.add, canonical))
+        awaiting = start_enrollment(passwords.kept[0], suite=suite)
+        try:
+            started = yield from post("/v1/registrations", awaiting.message, session.token, 201, RegistrationStarted)
+            enrolled = yield from compute(functools.partial(awaiting.finish, started, label=label))
+        finally:
+            awaiting.abandon()
+    answer = yield from post("/v1/tags", enrolled.message, session.token, 201, TagEnrolled)
+    if (answer.tag_id, answer.vault_id) != (enrolled.tag_id, enrolled.vault_id):
+        raise MalformedError("answer names another tag or vault than was enrolled")
+    return enrolled
+
+
+def unlock(
+    session: Session, phrases: Callable[[], Sequence[str]], *, device_secret: DeviceSecret | None
+) -> Steps[UnlockedTag]:
+    """Open whatever one of the canonical phrases opens; `phrases` is asked for them when the suite is known.
+
+    Raises:
+        UnknownSuiteError: the server names another suite; the phrases were not touched.
+        AuthenticationError: none of them opens anything here.
+        IntegrityError: the phrase is right, and what the server keeps behind it is not authentic.
+        BudgetError: no guesses are left.
+        CeremonyError: a step came too late.
+    """
+    suite = suite_by_id(session.suite)
+    candidates = yield from compute(phrases)
+    with _Passwords(session, suite, device_secret) as passwords:
+        for canonical in candidates:
+            yield from compute(functools.partial(passwords.add, canonical))
+        finishing = yield from _prove(session, passwords.kept, suite)
+    try:
+        answer = yield from post(
+            "/v1/unlock/finish", finishing.message, session.token, 200, Unlocked, max_answer=MAX_LIST_BYTES
+        )
+        check_times(answer.expires_at)
+        return (yield from compute(functools.partial(_open, finishing, answer)))
+    except BaseException:
+        finishing.abandon()
+        raise
+
+
+def _prove(session: Session, passwords: Sequence[OpaquePassword], suite: Suite) -> Steps[Finishing]:
+    locating = yield from compute(functools.partial(start_unlock, passwords, suite=suite))
+    try:
+        located = yield from post("/v1/unlock/locate", locating.message, session.token, 200, Located)
+        proving = yield from compute(functools.partial(locating.finish, located))
+        started = yield from post("/v1/unlock/start", proving.message, session.token, 200, UnlockStarted)
+        return (yield from compute(functools.partial(proving.finish, started)))
+    finally:
+        # The login states are shared by both states, so this ends either of them.
+        locating.abandon()
+
+
+def _open(finishing: Finishing, answer: Unlocked) -> UnlockedTag:
+    try:
+        return finishing.finish(answer)
+    except AuthenticationError:
+        raise IntegrityError("what the server keeps behind this phrase") from None

@@ -1,0 +1,186 @@
+"""The blocking client. What it does is in the steps; this only runs them."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Self
+from uuid import UUID
+
+import httpx
+
+from hushtag.client.client_steps import ClientSteps
+from hushtag.client.contents import EnrolledTag
+from hushtag.client.drivers import SyncDriver
+from hushtag.client.policy import RetryPolicy, Timeouts
+from hushtag.client.session import Pins, Session
+from hushtag.client.transport import connection_options
+from hushtag.client.vault import Vault
+from hushtag.messages import Account, LogIn, SessionInfo, SignUp
+from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.types import DeviceSecret
+
+__all__ = ["Client"]
+
+_DEFAULT_TIMEOUTS = Timeouts()
+_DEFAULT_RETRY = RetryPolicy()
+
+
+class Client:
+    """One account on one server; `AsyncClient` is the same for an event loop.
+
+        with Client("https://vault.example.org") as client:
+            client.log_in("ada@example.org", password)
+            with client.unlock(phrase) as vault:
+                vault.put(Path("letter.pdf"))
+
+    Every call may raise `TransportError` (no answer), `ServerError` and its kinds (a refusal), `SessionExpiredError`
+    (log in again), `MalformedError` (an answer outside the contract). Leaving the context locks every open vault and
+    keeps the account session, which `session` holds and a later `Client` can be given.
+
+    Args:
+        server: `https://…`; `http://` only on this machine, unless `allow_insecure`.
+        session: what an earlier `log_in` on the same server returned.
+        pins: where user id and phrase salt of an account are kept; by default only in memory.
+        ssl_context: other trust than the system's; certificates are verified in any case.
+        transport: an httpx transport to use in place of the network.
+
+    Raises:
+        InsecureServerError: the URL would show tokens to the network, or the session is another server's.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        session: Session | None = None,
+        pins: Pins | None = None,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        retry: RetryPolicy = _DEFAULT_RETRY,
+        allow_insecure: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure)
+        url = self._steps.url
+        http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))
+        self._driver = SyncDriver(url, http, timeouts)
+
+    @property
+    def session(self) -> Session | None:
+        """The account session, if logged in. It holds the token: keep it as you would a password."""
+        return self._steps.session
+
+    @property
+    def server(self) -> str:
+        """The server's URL as tokens and pins are bound to it."""
+        return self._steps.server
+
+    def sign_up(
+        self, email: str, password: str, *, first_name: str | None = None, last_name: str | None = None
+    ) -> None:
+        """Make an account; an email that is known already gets the same answer and keeps its account.
+
+        Raises:
+            LimitError: a field is outside its limits (password: 10 to 256 characters); nothing was sent.
+            BudgetError: too many attempts from here.
+        """
+        self._driver.run(self._steps.sign_up(SignUp(email, password, first_name, last_name)))
+
+    def log_in(self, email: str, password: str, *, accept_new_salt: bool = False) -> Session:
+        """Open a session and hold the account against what is pinned of it.
+
+        Raises:
+            LoginError: unknown email or wrong password; which is not told.
+            BudgetError: too many attempts.
+            PinChangedError: user id or phrase salt are not the pinned ones. `accept_new_salt` pins the new ones: only
+                if you know why they changed.
+        """
+        return self._driver.run(self._steps.log_in(LogIn(email, password), accept_new_salt=accept_new_salt))
+
+    def log_out(self) -> None:
+        """Forget keys and session, then end the session on the server.
+
+        Raises:
+            NotLoggedInError: there is no session.
+            TransportError: the server could not be told; everything here is forgotten all the same.
+        """
+        self._driver.run(self._steps.log_out())
+
+    def account(self) -> Account:
+        """Return the profile of the account.
+
+        Raises:
+            PinChangedError: it is another user's, or its phrase salt changed since the login.
+        """
+        return self._driver.run(self._steps.account())
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        """Return every living session of the account."""
+        return self._driver.run(self._steps.sessions())
+
+    def revoke_session(self, session_id: UUID) -> None:
+        """End one session of the account, and its vault sessions.
+
+        Raises:
+            NotFoundError: the account has no such session.
+        """
+        self._driver.run(self._steps.revoke_session(session_id))
+
+    def enrol(
+        self,
+        phrase: str | DrawnPhrase,
+        *,
+        label: str = "",
+        device_secret: DeviceSecret | bytes | None = None,
+        floor_bits: float = FLOOR_BITS,
+    ) -> EnrolledTag:
+        """Make a vault that this phrase opens. Costs one guess of the account's budget.
+
+        `label` (at most 252 bytes) is what those inside the vault read of this phrase. `device_secret` is 32 random
+        bytes without which the phrase opens nothing; nobody can restore a lost one.
+
+        Raises:
+            WeakPhraseError: the phrase is below the floor, which may be raised above 50 bits but not lowered.
+            PhraseError: the phrase has no canonical form.
+            UnknownSuiteError: the server wants another suite; the phrase was not touched.
+            ConflictError: the phrase opens a vault of this account already.
+            BudgetError: no guesses are left.
+        """
+        steps = self._steps.enrol(phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
+        return self._driver.run(steps)
+
+    def unlock(
+        self,
+        phrases: str | Sequence[str],
+        *,
+        device_secret: DeviceSecret | bytes | None = None,
+        kind: PhraseKind | None = None,
+    ) -> Vault:
+        """Open what a phrase opens; several transcripts of one utterance, best first, cost one guess each (at most 5).
+
+        `kind` tells whether the phrase sought was drawn or chosen freely, if that is known: for a drawn one most
+        mishearings are then dropped before the server is asked.
+
+        Raises:
+            AuthenticationError: no candidate opens anything here.
+            PhraseError: no transcript can be a phrase.
+            IntegrityError: the phrase is right, and what the server keeps behind it is not authentic.
+            UnknownSuiteError, BudgetError: as for `enrol`.
+            CeremonyError: a step came too late; try again.
+        """
+        tag = self._driver.run(self._steps.unlock(phrases, device_secret=device_secret, kind=kind))
+        vaults: list[Vault] = []
+        vaults += [Vault(self._driver, tag, steps, vaults) for steps in tag.vaults]
+        return vaults[0]
+
+    def close(self) -> None:
+        """Lock every open vault, as far as the server can be told, and close the connections."""
+        try:
+            self._driver.run(self._steps.close())
+        finally:
+            self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

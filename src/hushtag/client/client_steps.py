@@ -1,0 +1,111 @@
+"""Steps of a client as both clients offer them: the account, and the ceremonies over it."""
+
+import functools
+from collections.abc import Sequence
+from contextlib import suppress
+
+from hushtag.client import ceremony_steps
+from hushtag.client.account_steps import AccountSteps
+from hushtag.client.calls import send_quietly
+from hushtag.client.contents import EnrolledTag
+from hushtag.client.effects import Steps
+from hushtag.client.errors import InsecureServerError
+from hushtag.client.policy import RetryPolicy, server_url
+from hushtag.client.session import MemoryPins, Pins, Session
+from hushtag.client.vault_steps import OpenTag
+from hushtag.errors import PhraseError
+from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
+from hushtag.types import DeviceSecret
+
+__all__ = ["ClientSteps", "accepted_phrase", "candidate_phrases"]
+
+
+def accepted_phrase(phrase: str | DrawnPhrase, floor_bits: float) -> str:
+    """Return the canonical form of a phrase that may be enrolled.
+
+    Raises:
+        PhraseError: it has no canonical form.
+        WeakPhraseError: it is below the floor; the message says what to add.
+        LimitError: the floor is below 50 bits.
+    """
+    canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
+    check_phrase(canonical, floor_bits=floor_bits)
+    return canonical
+
+
+def candidate_phrases(phrases: str | Sequence[str], kind: PhraseKind | None) -> list[str]:
+    """Return the canonical candidates of one phrase or of several transcripts of it, best first.
+
+    Raises:
+        PhraseError: there is no candidate.
+    """
+    if isinstance(phrases, str):
+        canonicalize(phrases)  # its error says what is wrong with this one
+        return filter_candidates([phrases], kind=kind)
+    return filter_candidates(phrases, kind=kind)
+
+
+def _index(phrases: str | Sequence[str], canonical: str) -> int:
+    if not isinstance(phrases, str):
+        for index, transcript in enumerate(phrases):
+            with suppress(PhraseError):
+                if canonicalize(transcript) == canonical:
+                    return index
+    return 0
+
+
+class ClientSteps(AccountSteps):
+    """One account on one server, and the tags it has open."""
+
+    def __init__(
+        self, server: str, session: Session | None, pins: Pins | None, retry: RetryPolicy, *, allow_insecure: bool
+    ) -> None:
+        self.url = server_url(server, allow_insecure=allow_insecure)
+        if session is not None and session.server != str(self.url):
+            raise InsecureServerError("the session belongs to another server; its token is not sent to this one")
+        super().__init__(str(self.url), session, MemoryPins() if pins is None else pins, retry)
+        self._open: list[OpenTag] = []
+
+    def enrol(
+        self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
+    ) -> Steps[EnrolledTag]:
+        """Enrol a phrase that is strong enough."""
+        accepted = functools.partial(accepted_phrase, phrase, floor_bits)
+        secret = _device_secret(device_secret)
+        enrolled = yield from ceremony_steps.enrol(self.current(), accepted, label=label, device_secret=secret)
+        return EnrolledTag(enrolled.tag_id, enrolled.vault_id)
+
+    def unlock(
+        self, phrases: str | Sequence[str], *, device_secret: DeviceSecret | bytes | None, kind: PhraseKind | None
+    ) -> Steps[OpenTag]:
+        """Open the tag that one of the candidates opens."""
+        session = self.current()
+        candidates: list[str] = []
+
+        def prepare() -> list[str]:
+            candidates.extend(candidate_phrases(phrases, kind))
+            return candidates
+
+        opened = yield from ceremony_steps.unlock(session, prepare, device_secret=_device_secret(device_secret))
+        heard = _index(phrases, candidates[opened.candidate])
+        tag = OpenTag(opened, session.user_id, heard, self.retry)
+        self._open = [other for other in self._open if not other.locked] + [tag]
+        return tag
+
+    def log_out(self) -> Steps[None]:
+        """Forget every key and the session, then end the session, and with it its vault sessions, on the server."""
+        for tag in self._open:
+            tag.end()
+        yield from super().log_out()
+
+    def close(self) -> Steps[None]:
+        """Forget every key, then tell the server as far as it can be told; the account session goes on."""
+        requests = [request for request in [tag.end() for tag in self._open] if request is not None]
+        self._open.clear()
+        for request in requests:
+            yield from send_quietly(request)
+
+
+def _device_secret(value: DeviceSecret | bytes | None) -> DeviceSecret | None:
+    # A copy, which the ceremony forgets; the caller's own stays the caller's.
+    return None if value is None else DeviceSecret(value.expose() if isinstance(value, DeviceSecret) else value)

@@ -1,0 +1,72 @@
+"""What a vault holds, as a person sees it."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from hushtag.errors import MalformedError
+from hushtag.objects import ObjectMeta
+
+__all__ = ["EnrolledTag", "StoredObject", "VaultEntry", "VaultObject", "VaultPhrase", "created_at"]
+
+
+class EnrolledTag(NamedTuple):
+    """The ids an enrolment made."""
+
+    tag_id: UUID
+    vault_id: UUID
+
+
+class VaultEntry(NamedTuple):
+    """One object of a listing. `size` is the true length in bytes, `stored_size` what the server sees."""
+
+    object_id: UUID
+    name: str
+    content_type: str
+    size: int
+    stored_size: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class VaultObject(NamedTuple):
+    """One object, decrypted and authentic."""
+
+    object_id: UUID
+    name: str
+    content_type: str
+    created_at: datetime
+    revision: int
+    body: bytes
+
+
+class StoredObject(NamedTuple):
+    """What a put stored. `size` is the true length in bytes."""
+
+    object_id: UUID
+    name: str
+    content_type: str
+    size: int
+    revision: int
+
+
+class VaultPhrase(NamedTuple):
+    """One phrase that opens the vault; `current` is the one this session used."""
+
+    tag_id: UUID
+    label: str
+    created_at: datetime
+    current: bool
+
+
+def created_at(meta: ObjectMeta) -> datetime:
+    """Return when the object was made, as its maker noted.
+
+    Raises:
+        MalformedError: no date has that number of seconds.
+    """
+    try:
+        return datetime.fromtimestamp(meta.created_at, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise MalformedError("object was made at a time that no calendar has") from None

@@ -1,0 +1,171 @@
+"""The two drivers: they perform the effects of the client's logic, one by blocking and one by awaiting."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar, assert_never
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from hushtag.client.effects import Compute, Effect, Gather, Pause, Request, Response, Steps
+from hushtag.client.errors import TimedOutError
+from hushtag.client.policy import Timeouts
+from hushtag.client.transport import Reading, request_options, typed_failures
+
+__all__ = ["AsyncDriver", "SyncDriver"]
+
+T = TypeVar("T")
+
+WORKER_THREADS: Final = 2
+"""Computations of one asynchronous client at a time: each stretch takes 64 MiB."""
+
+
+class SyncDriver:
+    """Performs effects by blocking; may be used by several threads."""
+
+    def __init__(self, url: httpx.URL, http: httpx.Client, timeouts: Timeouts) -> None:
+        self._url = url
+        self._http = http
+        self._timeouts = timeouts
+
+    def run(self, steps: Steps[T]) -> T:
+        """Perform every effect of the steps and return their result."""
+        try:
+            effect = next(steps)
+            while True:
+                try:
+                    result = self._perform(effect)
+                except BaseException as error:  # the steps decide; what they do not catch comes back out
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(result)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Request():
+                return self._exchange(effect)
+            case Compute():
+                return effect.work()
+            case Pause():
+                return time.sleep(effect.seconds)
+            case Gather():
+                return self._gather(effect)
+            case _:
+                assert_never(effect)
+
+    def _gather(self, effect: Gather) -> list[Any]:
+        if len(effect.steps) < 2:
+            return [self.run(steps) for steps in effect.steps]
+        with ThreadPoolExecutor(min(effect.limit, len(effect.steps))) as pool:
+            try:
+                return list(pool.map(self.run, effect.steps))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _exchange(self, request: Request) -> Response:
+        deadline = time.monotonic() + self._timeouts.overall
+        with typed_failures(), self._http.stream(**request_options(self._url, request)) as answer:
+            reading = Reading(answer, request.max_answer)
+            for chunk in answer.iter_raw():
+                reading.take(chunk)
+                if time.monotonic() > deadline:
+                    raise TimedOutError("the server's answer took too long")
+            return reading.complete()
+
+
+class AsyncDriver:
+    """Performs effects by awaiting; computations run in worker threads."""
+
+    def __init__(self, url: httpx.URL, http: httpx.AsyncClient, timeouts: Timeouts) -> None:
+        self._url = url
+        self._http = http
+        self._timeouts = timeouts
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Perform every effect of the steps and return their result."""
+        try:
+            effect = next(steps)
+            while True:
+                try:
+                    result = await self._perform(effect)
+                except BaseException as error:  # also a cancellation, so that `finally` forgets keys
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(result)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Request():
+                return await self._exchange(effect)
+            case Compute():
+                return await anyio.to_thread.run_sync(effect.work, limiter=self._threads())
+            case Pause():
+                return await anyio.sleep(effect.seconds)
+            case Gather():
+                return await self._gather(effect)
+            case _:
+                assert_never(effect)
+
+    def _threads(self) -> anyio.CapacityLimiter:
+        # Made on first use, because a limiter belongs to the event loop that is running then.
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(WORKER_THREADS)
+        return self._limiter
+
+    async def _gather(self, effect: Gather) -> list[Any]:
+        gathering = _Gathering(self, effect)
+        async with anyio.create_task_group() as group:
+            for index in range(len(effect.steps)):
+                group.start_soon(gathering.run, index, group.cancel_scope)
+        return gathering.outcome()
+
+    async def _exchange(self, request: Request) -> Response:
+        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+            async with self._http.stream(**request_options(self._url, request)) as answer:
+                reading = Reading(answer, request.max_answer)
+                async for chunk in answer.aiter_raw():
+                    reading.take(chunk)
+                return reading.complete()
+
+
+class _Gathering:
+    """Steps that run beside each other; the first failure ends the others and is what comes out."""
+
+    def __init__(self, driver: AsyncDriver, effect: Gather) -> None:
+        self._driver = driver
+        self._steps = effect.steps
+        self._places = anyio.CapacityLimiter(effect.limit)
+        self._results: list[Any] = [None] * len(effect.steps)
+        self._failure: Exception | None = None
+
+    async def run(self, index: int, scope: anyio.CancelScope) -> None:
+        """Run one of the steps in its turn."""
+        try:
+            async with self._places:
+                self._results[index] = await self._driver.run(self._steps[index])
+        except Exception as error:  # kept, and raised by `outcome` without an exception group around it
+            self._failure = self._failure or error
+            scope.cancel()
+
+    def outcome(self) -> list[Any]:
+        """Return the results, or raise the first failure."""
+        if self._failure is not None:
+            raise self._failure
+        return self._results

@@ -1,0 +1,88 @@
+"""What the client's logic asks of the outside world. The logic is written once, as generators that yield effects.
+
+A step of the protocol is a generator (`Steps[T]`): it yields an effect, receives its result, and returns a `T`. A
+driver performs the effects: `SyncDriver` by blocking, `AsyncDriver` by awaiting. No step opens a socket, sleeps or
+starts a thread itself, so the two clients cannot come to differ.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hushtag.messages import MAX_JSON_BYTES
+
+__all__ = ["Compute", "Effect", "Gather", "Pause", "Request", "Response", "Steps", "compute", "exchange", "gather"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request; `max_answer` bounds the bytes that are read of its answer. Prints without its secrets."""
+
+    method: str
+    path: str
+    token: str | None = field(default=None, repr=False)
+    body: bytes | bytearray = field(default=b"", repr=False)
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    max_answer: int = MAX_JSON_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Call `work` where it may take its time: in a worker thread, if there is an event loop to keep responsive."""
+
+    work: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let `seconds` pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Run several steps, at most `limit` at a time; the result is the list of their results."""
+
+    steps: "Sequence[Steps[Any]]"
+    limit: int
+
+
+Effect = Request | Compute | Pause | Gather
+Steps = Generator[Effect, Any, T]
+
+
+def exchange(request: Request) -> Steps[Response]:
+    """Send one request, once.
+
+    Raises:
+        TransportError: no complete answer arrived.
+        MalformedError: the answer is longer than `request.max_answer`, encoded, or a redirect.
+    """
+    response: Response = yield request
+    return response
+
+
+def compute(work: Callable[[], T]) -> Steps[T]:
+    """Return what `work` returns."""
+    result: T = yield Compute(work)
+    return result
+
+
+def gather(steps: "Sequence[Steps[T]]", limit: int) -> Steps[list[T]]:
+    """Return the results of all steps in order; the first failure ends the others."""
+    results: list[T] = yield Gather(steps, limit)
+    return results

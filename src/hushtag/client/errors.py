@@ -1,0 +1,133 @@
+"""Errors of the client, beside those of the core: what the wire, the server and the local state can do wrong.
+
+Messages are fixed sentences of ours; of what a server sends, only a problem code and a request id are repeated.
+"""
+
+from uuid import UUID
+
+from hushtag.errors import AuthenticationError, HushtagError, MisuseError, RollbackError, StateError
+
+__all__ = [
+    "AmbiguousNameError",
+    "BudgetError",
+    "CeremonyError",
+    "ConflictError",
+    "InsecureServerError",
+    "IntegrityError",
+    "LimitReachedError",
+    "LoginError",
+    "NotFoundError",
+    "NotLoggedInError",
+    "OutcomeUnknownError",
+    "PinChangedError",
+    "ServerError",
+    "SessionExpiredError",
+    "StateFileError",
+    "TimedOutError",
+    "TransportError",
+    "UnavailableError",
+    "VaultLockedError",
+]
+
+
+class TransportError(HushtagError):
+    """No complete answer arrived; whether the request did is not known."""
+
+
+class TimedOutError(TransportError):
+    """A time-out on connect, read, write or the whole exchange ran out."""
+
+
+class OutcomeUnknownError(TransportError):
+    """The connection broke during a change and the server could not be asked whether the change was made."""
+
+
+class ServerError(HushtagError):
+    """The server refused. `code` is the problem code; `status` and `request_id` are absent if this client decided."""
+
+    def __init__(
+        self, message: str, *, code: str = "unknown", status: int | None = None, request_id: UUID | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+
+
+class NotFoundError(ServerError):
+    """No such session, vault or object; another account's things look the same."""
+
+
+class ConflictError(ServerError):
+    """Somebody else changed the same thing, or it exists already; nothing of this change was stored."""
+
+
+class LimitReachedError(ServerError):
+    """The account or the vault is full; nothing was stored."""
+
+
+class BudgetError(ServerError):
+    """Guesses or login attempts are used up. `retry_after`: seconds to wait, if the server said so."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int | None = None,
+        request_id: UUID | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, status=status, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class LoginError(ServerError):
+    """Unknown email, wrong password or inactive account; the server does not tell which."""
+
+
+class SessionExpiredError(ServerError):
+    """The token is not accepted any more."""
+
+
+class CeremonyError(ServerError):
+    """An enrolment or unlock came too late, twice or out of order; it must start again."""
+
+
+class UnavailableError(ServerError):
+    """The server cannot answer now."""
+
+
+class NotLoggedInError(StateError):
+    """The call needs an account session."""
+
+
+class VaultLockedError(StateError):
+    """The vault was locked; its keys are forgotten."""
+
+
+class InsecureServerError(MisuseError):
+    """The server's URL would send tokens in the clear, or is no http(s) URL."""
+
+
+class StateFileError(MisuseError):
+    """The local state cannot be used: others could read it, or it is not ours."""
+
+
+class AmbiguousNameError(MisuseError):
+    """Several objects have the name; `object_ids` tells them apart."""
+
+    def __init__(self, object_ids: tuple[UUID, ...]) -> None:
+        super().__init__(f"{len(object_ids)} objects have this name; use an object id")
+        self.object_ids = object_ids
+
+
+class IntegrityError(AuthenticationError):
+    """Something stored in the vault is not authentic: the server altered, swapped or invented it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not authentic")
+
+
+class PinChangedError(RollbackError):
+    """The account's id or phrase salt is not the one pinned at an earlier login from here."""

@@ -1,0 +1,72 @@
+"""Limits of time, repetition and size that a client keeps, and the URLs it will talk to."""
+
+import ipaddress
+import random
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from hushtag.client.errors import InsecureServerError
+
+__all__ = ["MAX_LIST_BYTES", "RetryPolicy", "Timeouts", "is_loopback", "server_url"]
+
+MAX_LIST_BYTES: Final = 1024 * 1024
+"""Bytes of one page of a listing, and of the answer that ends an unlock."""
+
+# Jitter only spreads clients apart; it needs no secret randomness, and this source is not seeded by anyone.
+_jitter = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait: for a connection, for the next bytes, and for a whole exchange."""
+
+    connect: float = 5.0
+    read: float = 30.0
+    overall: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a safe request is sent at most, how often a change is tried at most, and the first pause between."""
+
+    reads: int = 4
+    changes: int = 10
+    first_pause: float = 0.1
+    longest_pause: float = 2.0
+
+    def pause(self, attempt: int) -> float:
+        """Return the seconds before attempt number `attempt` + 1: doubling, bounded, of random length."""
+        ceiling = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt, 32))
+        return ceiling * (0.5 + _jitter.random() / 2)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether the host is this machine: `localhost` or a loopback address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def server_url(server: str, *, allow_insecure: bool = False) -> httpx.URL:
+    """Return the URL, without a slash at its end.
+
+    Raises:
+        InsecureServerError: not http(s), plain http to another machine (unless `allow_insecure`), or with a user
+            name, a query or a fragment.
+    """
+    try:
+        url = httpx.URL(server.rstrip("/"))
+    except (httpx.InvalidURL, TypeError, ValueError):
+        raise InsecureServerError("server is not a URL; give one like https://vault.example.org") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InsecureServerError("server must be an https:// URL (or http:// on this machine)")
+    if url.userinfo or url.query or url.fragment:
+        raise InsecureServerError("server URL must not hold a user name, query or fragment")
+    if url.scheme == "http" and not (allow_insecure or is_loopback(url.host)):
+        raise InsecureServerError(
+            f"plain http to {url.host} would show tokens to the network; use https://, or allow it explicitly"
+        )
+    return url

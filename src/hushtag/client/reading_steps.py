@@ -1,0 +1,143 @@
+"""Steps that list what an open vault holds: its objects, its phrases."""
+
+import functools
+from typing import Final
+from uuid import UUID
+
+from hushtag.client.answers import check_times
+from hushtag.client.contents import VaultEntry, VaultPhrase, created_at
+from hushtag.client.effects import Pause, Steps, compute, gather
+from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
+from hushtag.client.paging import collect
+from hushtag.client.row_steps import RowSteps
+from hushtag.client.witness import Seen
+from hushtag.errors import AuthenticationError, RollbackError
+from hushtag.messages import (
+    ObjectEntry,
+    ObjectList,
+    TagInfo,
+    TagList,
+    decode_binary,
+)
+from hushtag.objects import ObjectMeta
+from hushtag.tag_label import open_label
+
+__all__ = ["ReadingSteps"]
+
+ROWS_AT_ONCE: Final = 8
+"""Rows fetched side by side for a listing: up to 16 MiB each."""
+
+
+class _MovedError(Exception):
+    """The vault changed between two looks at it."""
+
+
+class ReadingSteps(RowSteps):
+    """Reading one open vault."""
+
+    def listing(self) -> Steps[list[ObjectEntry]]:
+        """Return all entries of one generation, verified against the head of that generation.
+
+        Raises:
+            RollbackError: older than what was seen, or not what the head sums up.
+            ConflictError: the vault changed at every look.
+        """
+        for attempt in range(self.retry.changes):
+            try:
+                pages = yield from collect(
+                    f"{self.path}/objects", self.token, ObjectList, _object_ids, self.retry, accept=self._accept
+                )
+            except _MovedError:
+                yield from self.refresh()
+                if attempt:
+                    yield Pause(self.retry.pause(attempt - 1))
+                continue
+            entries = [entry for page in pages for entry in page.objects]
+            for entry in entries:
+                check_times(entry.created_at, entry.updated_at)
+            yield from compute(functools.partial(self.witness.settle, entries))
+            return entries
+        raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
+
+    def _accept(self, page: ObjectList, count: int) -> None:
+        head = self.witness.head
+        if page.generation < head.generation:
+            raise RollbackError(f"server lists generation {page.generation}, {head.generation} was seen before")
+        if page.generation > head.generation:
+            raise _MovedError
+        if count > head.object_count:
+            raise RollbackError(f"listing has more objects than the {head.object_count} the vault head counts")
+
+    def list(self) -> Steps[tuple[VaultEntry, ...]]:
+        """Return the entries with their names; rows whose digest was read before are not fetched again."""
+        for _ in range(self.retry.changes):
+            entries = yield from self.listing()
+            digests = [decode_binary(entry.digest) for entry in entries]
+            unread = [entry for entry, digest in zip(entries, digests, strict=True) if digest not in self._metas]
+            still = yield from gather([self._read_meta(entry) for entry in unread], ROWS_AT_ONCE)
+            self._metas = {digest: self._metas[digest] for digest in digests if digest in self._metas}
+            if all(still) and len(self._metas) == len(set(digests)):
+                pairs = list(zip(entries, digests, strict=True))
+                self.shown = {entry.object_id: Seen(entry.revision, digest) for entry, digest in pairs}
+                return tuple(_vault_entry(entry, self._metas[digest]) for entry, digest in pairs)
+            yield from self._expect_newer("an object that it listed")
+        raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
+
+    def _read_meta(self, entry: ObjectEntry) -> Steps[bool]:
+        """Read a listed row's metadata; tell whether the row is still the listed one."""
+        try:
+            row, _ = yield from self._open_row(entry.object_id)
+        except NotFoundError:
+            return False
+        return row == Seen(entry.revision, decode_binary(entry.digest))
+
+    def find(self, name: str) -> Steps[VaultEntry]:
+        """Return the one object of that name."""
+        found = [entry for entry in (yield from self.list()) if entry.name == name]
+        if not found:
+            raise NotFoundError("no object has this name", code="not_found")
+        if len(found) > 1:
+            raise AmbiguousNameError(tuple(entry.object_id for entry in found))
+        return found[0]
+
+    def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
+        """Return the tags of the vault with their labels opened."""
+        pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
+        tags = [tag for page in pages for tag in page.tags]
+        return (yield from compute(lambda: tuple(self._phrase(tag) for tag in tags)))
+
+    def _phrase(self, tag: TagInfo) -> VaultPhrase:
+        check_times(tag.created_at)
+        try:
+            label = open_label(
+                self.witness.data_key,
+                decode_binary(tag.sealed_label),
+                vault_id=self.witness.vault_id,
+                tag_id=tag.tag_id,
+                key_version=self.witness.head.key_version,
+                public_key=decode_binary(tag.public_key),
+            )
+        except AuthenticationError:
+            raise IntegrityError("label of a phrase") from None
+        return VaultPhrase(tag.tag_id, label, tag.created_at, tag.current)
+
+
+def _object_ids(page: ObjectList) -> list[UUID]:
+    return [entry.object_id for entry in page.objects]
+
+
+def _tag_ids(page: TagList) -> list[UUID]:
+    return [tag.tag_id for tag in page.tags]
+
+
+def _vault_entry(entry: ObjectEntry, meta: ObjectMeta) -> VaultEntry:
+    return VaultEntry(
+        object_id=entry.object_id,
+        name=meta.name,
+        content_type=meta.content_type,
+        size=meta.size,
+        stored_size=entry.content_size,
+        revision=entry.revision,
+        created_at=created_at(meta),
+        updated_at=entry.updated_at,
+    )

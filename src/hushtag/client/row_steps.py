@@ -1,0 +1,94 @@
+"""Steps that look at one thing of an open vault: its head, or one object."""
+
+import functools
+from uuid import UUID
+
+from hushtag.client.answers import expect, number_header, problem_of
+from hushtag.client.calls import fetch
+from hushtag.client.contents import VaultObject, created_at
+from hushtag.client.effects import Request, Response, Steps, compute
+from hushtag.client.errors import IntegrityError, NotFoundError
+from hushtag.client.policy import RetryPolicy
+from hushtag.client.witness import Seen, Witness
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, VaultState
+from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
+
+__all__ = ["RowSteps"]
+
+
+class RowSteps:
+    """One open vault under one vault token."""
+
+    def __init__(self, witness: Witness, token: str, retry: RetryPolicy) -> None:
+        self.witness = witness
+        self._token = token
+        self.retry = retry
+        self.path = f"/v1/vaults/{witness.vault_id}"
+        self.shown: dict[UUID, Seen] = {}  # what the caller has been given, and so bases a change on
+        self._metas: dict[bytes, ObjectMeta] = {}
+
+    @property
+    def token(self) -> str:
+        """The vault token.
+
+        Raises:
+            VaultLockedError: it is forgotten.
+        """
+        self.witness.check_open()
+        return self._token
+
+    def forget(self) -> None:
+        """Forget keys, token and everything read."""
+        self.witness.forget()
+        self._token = ""
+        self.shown.clear()
+        self._metas.clear()
+
+    def refresh(self) -> Steps[None]:
+        """Ask for the vault's head and take it."""
+        floor = self.witness.head
+        response = yield from fetch(Request("GET", self.path, self.token), self.retry)
+        self.witness.observe(expect(response, (200,), VaultState), floor)
+
+    def _expect_newer(self, what: str) -> Steps[None]:
+        """Look at the head again: only a newer one explains that something of this one is gone."""
+        before = self.witness.head.generation
+        yield from self.refresh()
+        if self.witness.head.generation == before:
+            raise RollbackError(f"server withholds {what}, and the vault did not change")
+
+    def get(self, object_id: UUID) -> Steps[VaultObject]:
+        """Return an object, not older than this session has seen it."""
+        try:
+            row, opened = yield from self._open_row(object_id)
+        except NotFoundError:
+            if self.witness.rows is not None and object_id in self.witness.rows:
+                yield from self._expect_newer("an object that the vault head counts")
+            raise
+        self.shown[object_id] = row
+        meta = opened.meta
+        return VaultObject(object_id, meta.name, meta.content_type, created_at(meta), row.revision, opened.body)
+
+    def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject]]:
+        floor = self.witness.floor(object_id)
+        request = Request("GET", f"{self.path}/objects/{object_id}", self.token, max_answer=MAX_ROW_BYTES)
+        response = yield from fetch(request, self.retry)
+        if response.status != 200:
+            raise problem_of(response)
+        row, opened = yield from compute(functools.partial(self._open, object_id, response))
+        self.witness.see_row(object_id, row, floor)
+        self._metas[row.digest] = opened.meta
+        return row, opened
+
+    def _open(self, object_id: UUID, response: Response) -> tuple[Seen, OpenedObject]:
+        if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
+            raise MalformedError("answer is not an object row")
+        revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
+        version = number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION)
+        row = ObjectRow.decode(response.body, key_version=version, revision=revision)
+        try:
+            opened = open_object(self.witness.data_key, row, vault_id=self.witness.vault_id, object_id=object_id)
+        except AuthenticationError:
+            raise IntegrityError("object row") from None
+        return Seen(revision, row_digest(row)), opened

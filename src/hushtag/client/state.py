@@ -1,0 +1,149 @@
+"""The client's local state: one file that only its owner can read, changed by one process at a time.
+
+It holds the account session and the pins, and never a phrase, a key or anything that tells whether a secret tag
+exists: whoever holds the unlocked device learns from it only that somebody logged in.
+"""
+
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hushtag.client.errors import StateFileError
+from hushtag.client.session import Pin, Session
+
+__all__ = ["State", "StateFile", "read_private"]
+
+MAX_STATE_BYTES: Final = 1024 * 1024
+_OTHERS: Final = 0o077
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept between two runs."""
+
+    version: int = 1
+    session: Session | None = None
+    pins: dict[str, Pin] = msgspec.field(default_factory=dict)
+
+
+def _check_private(found: os.stat_result, path: Path, mode: str) -> None:
+    if found.st_uid != os.geteuid():
+        raise StateFileError(f"{path} belongs to another user")
+    if found.st_mode & _OTHERS:
+        raise StateFileError(f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod {mode} it")
+
+
+def read_private(path: Path, limit: int = MAX_STATE_BYTES) -> bytes:
+    """Return the bytes of a file that only its owner can read.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StateFileError: others can read it, it is another user's, no regular file, a link, or too long.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StateFileError(f"{path} cannot be read ({error.strerror})") from None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise StateFileError(f"{path} is no regular file")
+        _check_private(found, path, "600")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise StateFileError(f"{path} is longer than {limit} bytes")
+    return content
+
+
+class StateFile:
+    """The state in one directory; also the place where pins are kept. Safe for several processes and threads."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "state.json"
+
+    def load(self) -> State:
+        """Return the state; an empty one if nothing was kept yet.
+
+        Raises:
+            StateFileError: others could read it, or it is no state of this version.
+        """
+        if not self.directory.exists():
+            return State()
+        self._check_directory()
+        try:
+            content = read_private(self.path)
+        except FileNotFoundError:
+            return State()
+        try:
+            state = msgspec.json.decode(content, type=State)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise StateFileError(f"{self.path} is damaged; move it away and log in again") from None
+        if state.version != 1:
+            raise StateFileError(f"{self.path} has version {state.version}; this program knows version 1")
+        return state
+
+    def keep_session(self, session: Session) -> Session | None:
+        """Keep the session, and return the one whose place it takes."""
+        with self._changing() as state:
+            self._store(msgspec.structs.replace(state, session=session))
+        return state.session
+
+    def forget_session(self, session: Session) -> None:
+        """Forget this session, unless another process has logged in since."""
+        with self._changing() as state:
+            if state.session == session:
+                self._store(msgspec.structs.replace(state, session=None))
+
+    def read(self, account: str) -> Pin | None:
+        """Return the pin of an account, if there is one."""
+        return self.load().pins.get(account)
+
+    def write(self, account: str, pin: Pin) -> None:
+        """Keep the pin of an account."""
+        with self._changing() as state:
+            self._store(msgspec.structs.replace(state, pins={**state.pins, account: pin}))
+
+    def _check_directory(self) -> None:
+        found = self.directory.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise StateFileError(f"{self.directory} is no directory")
+        _check_private(found, self.directory, "700")
+
+    @contextmanager
+    def _changing(self) -> Iterator[State]:
+        """Hold the lock from reading to writing, so that no change of another process is lost between them."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check_directory()
+        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield self.load()
+        finally:
+            os.close(descriptor)
+
+    def _store(self, state: State) -> None:
+        temporary = self.directory / f"state.{secrets.token_hex(8)}.tmp"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # or the rename itself could be lost
+        finally:
+            os.close(directory)

@@ -1,0 +1,97 @@
+"""What both drivers share of HTTP: how a request is put, how an answer is read, what a failure is called.
+
+Answers are read raw and counted while they arrive, so a server cannot make a client hold more than it asked for:
+compressed answers are refused, redirects are not followed, and no answer is longer than its request allows.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final
+
+import httpx
+
+from hushtag import __version__
+from hushtag.client.effects import Request, Response
+from hushtag.client.errors import TimedOutError, TransportError
+from hushtag.client.policy import Timeouts, is_loopback
+from hushtag.errors import MalformedError
+
+__all__ = ["Reading", "connection_options", "request_options", "typed_failures"]
+
+USER_AGENT: Final = f"hushtag/{__version__}"
+
+
+def connection_options(url: httpx.URL, timeouts: Timeouts, trust: ssl.SSLContext | None) -> dict[str, Any]:
+    """Return the options that both httpx clients are made with."""
+    return {
+        "verify": True if trust is None else trust,
+        "timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect),
+        "follow_redirects": False,
+        # A proxy named by the environment must not see what is meant for this machine.
+        "trust_env": not is_loopback(url.host),
+        # Nothing that a server wants a client to carry around is carried around.
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        "headers": {"User-Agent": USER_AGENT, "Accept": "application/json, application/octet-stream"},
+    }
+
+
+def request_options(url: httpx.URL, request: Request) -> dict[str, Any]:
+    """Return the arguments of httpx's `stream` for one request to the server at `url`."""
+    headers = {"Accept-Encoding": "identity", **request.headers}
+    if request.token is not None:
+        headers["Authorization"] = f"Bearer {request.token}"
+    if request.content_type is not None:
+        headers["Content-Type"] = request.content_type
+    return {
+        "method": request.method,
+        "url": f"{url}{request.path}",
+        "content": bytes(request.body) if request.content_type is not None else None,
+        "params": dict(request.query) or None,
+        "headers": headers,
+    }
+
+
+class Reading:
+    """The answer while it arrives."""
+
+    def __init__(self, answer: httpx.Response, limit: int) -> None:
+        self._answer = answer
+        self._limit = limit
+        self._body = bytearray()
+        if answer.is_redirect:
+            raise MalformedError(f"server redirects ({answer.status_code}); check its URL, redirects are not followed")
+        if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise MalformedError("answer is encoded, though no encoding was accepted")
+
+    def take(self, chunk: bytes) -> None:
+        """Keep the next bytes.
+
+        Raises:
+            MalformedError: the answer grows beyond its limit.
+        """
+        if len(self._body) + len(chunk) > self._limit:
+            raise MalformedError(f"answer is longer than {self._limit} bytes")
+        self._body += chunk
+
+    def complete(self) -> Response:
+        """Return the whole answer."""
+        headers = {name.lower(): value for name, value in self._answer.headers.items()}
+        return Response(self._answer.status_code, headers, bytes(self._body))
+
+
+@contextmanager
+def typed_failures() -> Iterator[None]:
+    """Turn every failure of httpx into one of our errors."""
+    # Only a failed connection's text is repeated: that of a protocol error may quote a header, and so a token.
+    try:
+        yield
+    except (httpx.TimeoutException, TimeoutError):
+        raise TimedOutError("the server did not answer in time") from None
+    except httpx.ConnectError as error:
+        raise TransportError(f"no connection to the server: {error}") from None
+    except httpx.HTTPError as error:
+        raise TransportError(f"the connection broke ({type(error).__name__})") from None
+    except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError) as error:
+        raise MalformedError(f"the exchange is not valid HTTP ({type(error).__name__})") from None

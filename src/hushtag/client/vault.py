@@ -1,0 +1,147 @@
+"""The open vault of the blocking client."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from hushtag.client.contents import StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.drivers import SyncDriver
+from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
+
+__all__ = ["Vault"]
+
+
+class Vault:
+    """An open vault. Leaving its context locks it and forgets its keys, whatever happened inside.
+
+    If the phrase opens several vaults, `vaults` holds them all, this one among them; they are locked together.
+
+    Every call may raise what every call of `Client` may, `VaultLockedError`, and what tells that the server does not
+    keep its part: `IntegrityError` (something is not authentic) and `RollbackError` (something is older than, or
+    missing from, what this session has seen or the vault head sums up).
+    """
+
+    def __init__(self, driver: SyncDriver, tag: OpenTag, steps: VaultSteps, vaults: "Sequence[Vault]") -> None:
+        self._driver = driver
+        self._tag = tag
+        self._steps = steps
+        self._vaults = vaults
+        # One change or listing of a vault at a time; gets go beside them.
+        self._turn = threading.Lock()
+
+    @property
+    def vault_id(self) -> UUID:
+        """The id of this vault."""
+        return self._steps.witness.vault_id
+
+    @property
+    def tag_id(self) -> UUID:
+        """The id of the tag that opened it."""
+        return self._tag.tag_id
+
+    @property
+    def vaults(self) -> "tuple[Vault, ...]":
+        """Every vault the phrase opened."""
+        return tuple(self._vaults)
+
+    @property
+    def candidate(self) -> int:
+        """Which of the transcripts given to `unlock` opened it."""
+        return self._tag.candidate
+
+    @property
+    def object_count(self) -> int:
+        """How many objects the newest head seen counts."""
+        return self._steps.witness.head.object_count
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the server ends this vault session."""
+        return self._tag.expires_at
+
+    @property
+    def locked(self) -> bool:
+        """Whether its keys are forgotten."""
+        return self._tag.locked
+
+    def put(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        content_type: str | None = None,
+        replace: UUID | None = None,
+    ) -> StoredObject:
+        """Store bytes or a file (`pathlib.Path`), at most 16 MiB with padding, as a new object or as the next revision
+        of `replace`. Names need not be unique.
+
+        Raises:
+            LimitError: body or name is too long; nothing was sent.
+            MisuseError: bytes without a name, or neither bytes nor a path.
+            NotFoundError: there is nothing to replace.
+            ConflictError: somebody else changed the object since this session saw it; list, then decide.
+            LimitReachedError: the vault is full.
+            OutcomeUnknownError: the connection broke and stayed broken; the object may or may not be stored.
+        """
+        with self._turn:
+            return self._driver.run(self._steps.put_source(source, name, content_type, replace))
+
+    def get(self, object_id: UUID) -> VaultObject:
+        """Return an object.
+
+        Raises:
+            NotFoundError: the vault has no such object.
+        """
+        return self._driver.run(self._steps.get(object_id))
+
+    def get_by_name(self, name: str) -> VaultObject:
+        """Return the object of that name; reads the listing first, as `find` does."""
+        return self.get(self.find(name).object_id)
+
+    def find(self, name: str) -> VaultEntry:
+        """Return the entry of the one object of that name.
+
+        Raises:
+            NotFoundError: no object has the name.
+            AmbiguousNameError: several have it.
+        """
+        with self._turn:
+            return self._driver.run(self._steps.find(name))
+
+    def list(self) -> tuple[VaultEntry, ...]:
+        """Return every object by id, verified against the vault head.
+
+        Names are inside the sealed rows, so every row that was not read before is fetched.
+        """
+        with self._turn:
+            return self._driver.run(self._steps.list())
+
+    def delete(self, object_id: UUID) -> None:
+        """Delete an object.
+
+        Raises:
+            NotFoundError: the vault has no such object.
+            ConflictError, OutcomeUnknownError: as for `put`.
+        """
+        with self._turn:
+            self._driver.run(self._steps.delete(object_id))
+
+    def phrases(self) -> tuple[VaultPhrase, ...]:
+        """Return the phrases that open this vault, by label."""
+        return self._driver.run(self._steps.phrases())
+
+    def lock(self) -> None:
+        """Forget the keys of every vault of the phrase, then end the session on the server.
+
+        Raises:
+            TransportError, ServerError: the server could not be told; the keys are forgotten all the same.
+        """
+        self._driver.run(self._tag.lock())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._driver.run(self._tag.leave())

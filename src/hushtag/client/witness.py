@@ -1,0 +1,159 @@
+"""What this session has seen of one vault, and so will not let the server take back.
+
+The head only moves forward; two heads of one generation are one head; a listing is believed when its elements are
+exactly those the head sums up; a row is believed when it opens and is not older than what was seen before.
+"""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from hushtag.client.errors import ConflictError, IntegrityError, VaultLockedError
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.head import VaultHead, open_head, seal_head, set_element, set_key
+from hushtag.messages import ObjectEntry, VaultState, decode_binary
+from hushtag.types import DataKey
+from hushtag.unlock import OpenVault
+
+__all__ = ["Sealed", "Seen", "Witness"]
+
+
+class Seen(NamedTuple):
+    """One object's revision and row digest (32 bytes)."""
+
+    revision: int
+    digest: bytes
+
+
+class Sealed(NamedTuple):
+    """A head that a change would lead to, and its sealed form (112 bytes)."""
+
+    head: VaultHead
+    sealed: bytes
+
+
+class Witness:
+    """The keys of one open vault and the newest state seen of it.
+
+    `rows` is the whole set of objects at the generation of `head`, verified; `None` if that is not known.
+    """
+
+    def __init__(self, opened: OpenVault) -> None:
+        self.vault_id = opened.vault_id
+        self.head = opened.head
+        self.rows: dict[UUID, Seen] | None = {} if opened.head.object_count == 0 else None
+        self._data_key = opened.data_key
+        self._seen: dict[UUID, Seen] = {}
+        self._set_key = set_key(opened.data_key, opened.vault_id, opened.head.key_version)
+        self._locked = False
+
+    @property
+    def data_key(self) -> DataKey:
+        """The vault's data key.
+
+        Raises:
+            VaultLockedError: it is forgotten.
+        """
+        self.check_open()
+        return self._data_key
+
+    def check_open(self) -> None:
+        """Refuse to go on with a locked vault.
+
+        Raises:
+            VaultLockedError: it is locked.
+        """
+        if self._locked:
+            raise VaultLockedError("the vault is locked; unlock it again")
+
+    def forget(self) -> None:
+        """Forget the keys, and everything that was seen."""
+        self._locked = True
+        self._data_key.forget()
+        self._set_key = b""
+        self._seen.clear()
+        self.rows = None
+
+    def floor(self, object_id: UUID) -> Seen | None:
+        """Return the newest revision seen of an object: no later answer may be older."""
+        return self._seen.get(object_id)
+
+    def observe(self, state: VaultState, floor: VaultHead) -> None:
+        """Take the server's head, if it is authentic and not older than `floor`, the head when it was asked for.
+
+        Raises:
+            MalformedError: it names another vault.
+            ConflictError: the vault's key was rotated.
+            IntegrityError: it is not authentic.
+            RollbackError: it is older than, or other than, a head already seen.
+        """
+        if state.vault_id != self.vault_id:
+            raise MalformedError("answer names another vault")
+        if state.generation < floor.generation:
+            raise RollbackError(f"server shows generation {state.generation}, {floor.generation} was seen before")
+        if state.key_version > self.head.key_version:
+            raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
+        head = self._open(state)
+        if head.generation < self.head.generation:
+            return  # another step has already seen a newer one
+        if head.generation == self.head.generation:
+            if head != self.head:
+                raise RollbackError("server shows another head of a generation that was seen before")
+            return
+        self.head = head
+        self.rows = None
+
+    def _open(self, state: VaultState) -> VaultHead:
+        sealed = decode_binary(state.head)
+        generation, version = state.generation, state.key_version
+        try:
+            return open_head(self.data_key, self.vault_id, sealed, generation=generation, key_version=version)
+        except AuthenticationError:
+            raise IntegrityError("vault head") from None
+
+    def settle(self, entries: list[ObjectEntry]) -> None:
+        """Take a complete listing of the head's generation.
+
+        Raises:
+            RollbackError: it is not what the head sums up.
+        """
+        self.check_open()
+        rows = {entry.object_id: Seen(entry.revision, decode_binary(entry.digest)) for entry in entries}
+        self.head.verify(self._element(object_id, seen) for object_id, seen in rows.items())
+        self.rows = rows
+        self._seen |= rows
+
+    def see_row(self, object_id: UUID, row: Seen, floor: Seen | None) -> None:
+        """Take an authentic row of an object, unless it is older than `floor`, what was seen when it was asked for.
+
+        Raises:
+            RollbackError: the server shows an older revision, or another row of the same one.
+        """
+        if floor is not None and (row.revision < floor.revision or (row.revision == floor.revision and row != floor)):
+            raise RollbackError(f"server shows revision {row.revision} of an object, not the one seen before")
+        seen = self._seen.get(object_id)
+        if seen is None or seen.revision < row.revision:
+            self._seen[object_id] = row
+
+    def propose(self, object_id: UUID, before: Seen | None, after: Seen | None) -> Sealed:
+        """Return the next head, in which `after` stands where `before` stood."""
+        removed = None if before is None else self._element(object_id, before)
+        added = None if after is None else self._element(object_id, after)
+        head = self.head.with_change(removed=removed, added=added)
+        return Sealed(head, seal_head(self.data_key, self.vault_id, head))
+
+    def adopt(self, head: VaultHead, object_id: UUID, after: Seen | None) -> None:
+        """Take over a change of ours that is stored: `head` was proposed on the head before it."""
+        if head.generation == self.head.generation + 1:
+            self.head = head
+            if self.rows is not None:
+                self.rows.pop(object_id, None)
+                self.rows |= {} if after is None else {object_id: after}
+        # Otherwise a newer head was seen meanwhile, and the listing that belongs to it is fetched when needed.
+        if after is None:
+            self._seen.pop(object_id, None)
+        else:
+            self._seen[object_id] = after
+
+    def _element(self, object_id: UUID, seen: Seen) -> bytes:
+        self.check_open()
+        return set_element(self._set_key, object_id, seen.revision, seen.digest)

@@ -1,0 +1,196 @@
+"""Steps that change an open vault: put and delete, each with the head that sums up the vault after it.
+
+A change is sent for one generation and either wins it or does not. When the answer is lost, the next look at the
+vault tells: the head we proposed can stand at our generation only if our change is stored, because nobody else can
+make a head that sums up our row. A row is sealed once for its revision, so a first attempt that arrives late is the
+same change as the second.
+"""
+
+import enum
+import functools
+from typing import NamedTuple
+from uuid import UUID
+
+from hushtag.client.answers import expect, problem_of
+from hushtag.client.effects import Pause, Request, Response, Steps, compute, exchange
+from hushtag.client.errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ServerError,
+    TransportError,
+    UnavailableError,
+)
+from hushtag.client.reading_steps import ReadingSteps
+from hushtag.client.witness import Sealed, Seen
+from hushtag.errors import MalformedError
+from hushtag.messages import ObjectStored, VaultState, encode_binary
+from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object
+
+__all__ = ["WritingSteps"]
+
+
+class _Outcome(enum.Enum):
+    """What is known after one attempt."""
+
+    STORED = enum.auto()
+    GENERATION_TAKEN = enum.auto()
+    OBJECT_CHANGED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+class _Change(NamedTuple):
+    """One object's step from `before` to `after`: put if there is a row, delete if there is none."""
+
+    object_id: UUID
+    before: Seen | None
+    after: Seen | None
+    row: ObjectRow | None
+
+
+class WritingSteps(ReadingSteps):
+    """Reading and changing one open vault."""
+
+    def put(self, object_id: UUID, meta: ObjectMeta, body: bytes, *, replace: bool) -> Steps[int]:
+        """Store an object, as a new one or as the next revision; returns the revision.
+
+        Raises:
+            LimitError: it is too large; nothing was sent.
+            NotFoundError: there is nothing to replace.
+            ConflictError: somebody else changed the object, or the vault changes too fast.
+            OutcomeUnknownError: the connection is gone and what became of the change is not known.
+        """
+        self.witness.check_open()
+        before = (yield from self._current(object_id)) if replace else None
+        revision = 1 if before is None else before.revision + 1
+        change = yield from compute(functools.partial(self._seal, object_id, before, revision, meta, body))
+        yield from self._commit(change)
+        return revision
+
+    def delete(self, object_id: UUID) -> Steps[None]:
+        """Delete an object; one that somebody else deletes meanwhile is deleted as well.
+
+        Raises:
+            NotFoundError, ConflictError, OutcomeUnknownError: as for `put`.
+        """
+        before = yield from self._current(object_id)
+        yield from self._commit(_Change(object_id, before, None, None))
+
+    def _seal(self, object_id: UUID, before: Seen | None, revision: int, meta: ObjectMeta, body: bytes) -> _Change:
+        row = seal_object(
+            self.witness.data_key,
+            vault_id=self.witness.vault_id,
+            object_id=object_id,
+            key_version=self.witness.head.key_version,
+            revision=revision,
+            meta=meta,
+            body=body,
+        )
+        return _Change(object_id, before, Seen(revision, row_digest(row)), row)
+
+    def _current(self, object_id: UUID) -> Steps[Seen]:
+        if self.witness.rows is None:
+            yield from self.listing()
+        found = (self.witness.rows or {}).get(object_id)
+        if found is None:
+            raise NotFoundError("the vault has no such object", code="not_found")
+        if self.shown.setdefault(object_id, found) != found:
+            raise ConflictError("the object was changed by somebody else since it was read", code="revision_conflict")
+        return found
+
+    def _commit(self, change: _Change) -> Steps[None]:
+        """Try until the change is stored, or somebody else's change of the same object makes it void."""
+        lost: TransportError | None = None
+        for attempt in range(self.retry.changes):
+            proposed = self.witness.propose(change.object_id, change.before, change.after)
+            try:
+                outcome = yield from self._attempt(change, proposed)
+            except BaseException:
+                self.witness.rows = None  # what the vault holds now is for the next listing to say
+                raise
+            if outcome is _Outcome.STORED:
+                self._take(change, proposed)
+                return
+            if outcome is _Outcome.UNKNOWN:
+                lost = OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
+            doubtful = lost is not None or outcome is _Outcome.OBJECT_CHANGED
+            if (yield from self._is_stored(change, proposed, lost, doubtful=doubtful)):
+                self._take(change, proposed)
+                return
+            yield Pause(self.retry.pause(attempt))
+        raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
+
+    def _take(self, change: _Change, proposed: Sealed) -> None:
+        self.witness.adopt(proposed.head, change.object_id, change.after)
+        if change.after is None:
+            self.shown.pop(change.object_id, None)
+        else:
+            self.shown[change.object_id] = change.after
+
+    def _is_stored(
+        self, change: _Change, proposed: Sealed, lost: TransportError | None, *, doubtful: bool
+    ) -> Steps[bool]:
+        """Look at the vault and tell whether the change is in it."""
+        before = self.witness.head
+        try:
+            yield from self.refresh()
+            if self.witness.head == proposed.head:
+                return True
+            moved = self.witness.head != before
+            # A new object that was merely late needs no listing: nobody else can have touched it.
+            if not moved or not (doubtful or change.before is not None):
+                return False
+            yield from self.listing()
+        except (TransportError, UnavailableError):
+            if lost is not None:
+                raise lost from None
+            raise
+        now = (self.witness.rows or {}).get(change.object_id)
+        if now not in (change.before, change.after):
+            raise ConflictError("the object was changed by somebody else", code="revision_conflict")
+        return now == change.after
+
+    def _attempt(self, change: _Change, proposed: Sealed) -> Steps[_Outcome]:
+        try:
+            response = yield from exchange(self._request(change, proposed))
+        except TransportError:
+            return _Outcome.UNKNOWN
+        if response.status >= 500 or response.status == 408:
+            return _Outcome.UNKNOWN  # it may have failed before or after it was stored
+        if response.status in (200, 201):
+            self._check_answer(change, proposed, response)
+            return _Outcome.STORED
+        error = problem_of(response)
+        code = error.code if isinstance(error, ServerError) else None
+        if code == "generation_conflict":
+            return _Outcome.GENERATION_TAKEN
+        if code == "revision_conflict" or (code == "not_found" and change.after is None):
+            return _Outcome.OBJECT_CHANGED
+        raise error
+
+    def _request(self, change: _Change, proposed: Sealed) -> Request:
+        path = f"{self.path}/objects/{change.object_id}"
+        revision = (change.after or change.before or Seen(0, b"")).revision
+        headers = {
+            "Hushtag-Revision": str(revision),
+            "Hushtag-Generation": str(proposed.head.generation),
+            "Hushtag-Head": encode_binary(proposed.sealed),
+        }
+        if change.row is None:
+            return Request("DELETE", path, self.token, headers=headers)
+        headers["Hushtag-Key-Version"] = str(change.row.key_version)
+        return Request("PUT", path, self.token, change.row.encoded, CONTENT_TYPE, headers)
+
+    def _check_answer(self, change: _Change, proposed: Sealed, response: Response) -> None:
+        generation = proposed.head.generation
+        if change.after is None:
+            state = expect(response, (200,), VaultState)
+            expected = VaultState(
+                self.witness.vault_id, generation, proposed.head.key_version, encode_binary(proposed.sealed)
+            )
+            if state != expected:
+                raise MalformedError("answer to a delete names another state than it was to make")
+            return
+        stored = expect(response, (201 if change.before is None else 200,), ObjectStored)
+        if stored != ObjectStored(change.object_id, change.after.revision, generation):
+            raise MalformedError("answer to a put names another object, revision or generation")

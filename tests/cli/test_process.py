@@ -1,0 +1,188 @@
+"""The command as a process: echo, argument lists, exit codes, start-up, two at once on one state, a closed pipe."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hushtag.cli.group import _COMMANDS, cli
+from tests.cli.conftest import Run, command_line
+from tests.client.fake_server import FakeServer
+from tests.client.support import EMAIL, PASSWORD, PHRASE, UNKNOWN_PHRASE
+
+Process = Callable[..., subprocess.CompletedProcess[bytes]]
+OURS = [name for name in _COMMANDS if name not in ("vectors", "demo")]
+
+
+class Terminal:
+    """The command on a terminal of its own; `screen` is everything that was shown."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.screen = b""
+        self._process = subprocess.Popen(
+            command_line(*arguments),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**environment, "TERM": "xterm", "COLUMNS": "100"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def answer(self, prompt: bytes, text: str) -> None:
+        """Wait for the prompt, then type a line."""
+        while not self.screen.endswith(prompt):
+            assert self._read(), self.screen
+        os.write(self._ours, text.encode() + b"\n")
+        self.screen += b"\n"
+
+    def end(self) -> int:
+        """Read to the end and return the exit code."""
+        while self._read():
+            pass
+        os.close(self._ours)
+        return self._process.wait(30)
+
+    def _read(self) -> bool:
+        assert select.select([self._ours], [], [], 30)[0], self.screen
+        try:
+            piece = os.read(self._ours, 4096)
+        except OSError:  # Linux reports the end of a terminal this way
+            return False
+        self.screen += piece
+        return bool(piece)
+
+
+def test_nothing_secret_is_echoed(environment: dict[str, str], url: str, server: FakeServer) -> None:
+    login = Terminal(environment, "login", EMAIL, "--server", url)
+    login.answer(b"Password: ", PASSWORD)
+    assert login.end() == 0
+    assert PASSWORD.encode() not in login.screen
+    assert b"Logged in" in login.screen
+    enrol = Terminal(environment, "enrol")
+    enrol.answer(b"Phrase: ", UNKNOWN_PHRASE)
+    enrol.answer(b"Repeat for confirmation: ", UNKNOWN_PHRASE)
+    assert enrol.end() == 0
+    for word in UNKNOWN_PHRASE.split():
+        assert word.encode() not in enrol.screen
+    listing = Terminal(environment, "ls")
+    listing.answer(b"Phrase: ", "not the phrase at all")
+    assert listing.end() == 4
+    assert b"not the phrase" not in listing.screen
+
+
+def test_a_terminal_gets_a_table_and_a_question(
+    logged_in: Run, environment: dict[str, str], server: FakeServer, workplace: Path
+) -> None:
+    (workplace / "[red]letter").write_bytes(b"x")
+    logged_in("put", "[red]letter", "--phrase-stdin", input=PHRASE)
+    listing = Terminal(environment, "ls")
+    listing.answer(b"Phrase: ", PHRASE)
+    assert listing.end() == 0
+    assert b"[red]letter" in listing.screen  # a name is no markup
+    assert b"created" in listing.screen
+    no = Terminal(environment, "rm", "[red]letter")
+    no.answer(b"Phrase: ", PHRASE)
+    no.answer(b"[y/N]: ", "n")
+    assert no.end() == 130
+    yes = Terminal(environment, "rm", "[red]letter")
+    yes.answer(b"Phrase: ", PHRASE)
+    yes.answer(b"[y/N]: ", "y")
+    assert yes.end() == 0
+    assert server.vault_tokens == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["login", EMAIL, "--password", "x"],
+        ["login", EMAIL, "x"],
+        ["unlock", "--phrase", "x"],
+        ["unlock", "x"],
+        ["enrol", "x"],
+        ["phrase", "check", "x"],
+    ],
+)
+def test_no_argument_takes_a_secret(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_no_environment_variable_takes_a_secret(logged_in: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PHRASE", "PASSWORD", "PHRASE_STDIN", "DEVICE_SECRET"):
+        monkeypatch.setenv(f"HUSHTAG_{name}", PHRASE)
+        monkeypatch.setenv(f"HUSHTAG_UNLOCK_{name}", PHRASE)
+    assert logged_in("unlock").exit_code == 2
+
+
+def test_exit_codes_reach_the_shell(process: Process, url: str) -> None:
+    assert process("status").returncode == 3
+    assert process("nonsense").returncode == 2
+    assert process("--version").returncode == 0
+    gone = process("signup", EMAIL, "--server", "http://127.0.0.1:1", "--password-stdin", input=PASSWORD.encode())
+    assert gone.returncode == 7
+    wrong = process("login", EMAIL, "--server", url, "--password-stdin", input=b"wrong password")
+    assert (wrong.returncode, wrong.stdout) == (4, b"")
+    assert b"Traceback" not in wrong.stderr
+
+
+def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
+    code = (
+        "import sys\n"
+        "from hushtag.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'httpx', 'rich', 'anyio', 'argon2', 'cryptography', 'msgspec', 'opaque_ke_py', 'hushtag.client'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "--help"], capture_output=True, env=environment, timeout=60
+    )
+    assert done.stderr == b"[]\n"
+    assert b"Exit codes" in done.stdout
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_explains_itself(run: Run, name: str) -> None:
+    shown = run(name, "--help")
+    assert shown.exit_code == 0
+    assert run("--help").stdout.count(f"\n  {name} ") >= 1
+    if name not in ("lock", "logout", "status", "ls", "phrase"):
+        assert "Example" in shown.stdout
+    assert cli.get_command(None, name) is not None  # type: ignore[arg-type]
+
+
+def test_two_processes_on_one_state_leave_a_whole_one(
+    environment: dict[str, str], url: str, server: FakeServer, logged_in: Run
+) -> None:
+    """Logins beside each other, each of which replaces a session and ends it: one is left, here and on the server."""
+    running = [
+        subprocess.Popen(
+            command_line("login", EMAIL, "--server", url, "--password-stdin"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+        )
+        for _ in range(3)
+    ]
+    ends = [each.communicate(PASSWORD.encode(), timeout=60)[1] for each in running]
+    assert [each.returncode for each in running] == [0, 0, 0], ends
+    assert logged_in("status").exit_code == 0
+    assert len(server.tokens) == 1
+
+
+def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command_line("phrase", "draw"), stdout=write, stderr=subprocess.PIPE, env=environment, timeout=60
+    )
+    os.close(write)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr

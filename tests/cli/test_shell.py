@@ -1,0 +1,74 @@
+"""unlock --shell: several commands on one open vault, and every way in which it ends locks it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.client.fake_server import FakeServer
+from tests.client.support import PHRASE
+
+Process = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+def script(*lines: str) -> bytes:
+    return "\n".join([PHRASE, *lines, ""]).encode()
+
+
+def test_commands_share_one_unlock(logged_in: Run, process: Process, workplace: Path, server: FakeServer) -> None:
+    (workplace / "a file").write_bytes(b"content")
+    server.log.clear()
+    lines = ('put "a file"', "ls", "get 'a file' -o -", "rm --yes 'a file'", "ls --json", "phrases", "lock", "ls")
+    done = process("unlock", "--shell", "--phrase-stdin", input=script(*lines))
+    assert done.returncode == 0, done.stderr
+    assert b"content" in done.stdout
+    assert b"Locked." in done.stdout
+    assert b'{"objects": []}' in done.stdout
+    assert b"for the diary" in done.stdout
+    assert sum(line.endswith("/unlock/locate") for line in server.log) == 1
+    assert server.log[-1] == "DELETE /v1/vault-session"  # nothing after `lock`
+    assert server.vault_tokens == {}
+
+
+def test_an_error_does_not_end_the_shell(logged_in: Run, process: Process, workplace: Path) -> None:
+    lines = ("nonsense", "get nothing", 'put "open', "put missing", "rm x", "ls --phrase-stdin", "ls --help", "", "ls")
+    done = process("unlock", "--shell", "--phrase-stdin", "--json", input=script(*lines))
+    errors = [json.loads(line)["error"]["code"] for line in done.stderr.splitlines()]
+    assert errors == ["usage", "not_found", "usage", "usage", "usage", "usage"]
+    assert done.stdout.splitlines()[-1] == b'{"objects": []}'
+    assert done.returncode == 0
+
+
+def test_the_end_of_input_locks(logged_in: Run, process: Process, server: FakeServer) -> None:
+    done = process("unlock", "--shell", "--phrase-stdin", input=script("ls"))
+    assert done.returncode == 0
+    assert server.log[-1] == "DELETE /v1/vault-session"
+
+
+def test_idleness_locks(logged_in: Run, environment: dict[str, str], server: FakeServer) -> None:
+    from tests.cli.conftest import command_line
+
+    shell = subprocess.Popen(
+        command_line("unlock", "--shell", "--phrase-stdin", "--idle", "1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    assert shell.stdin is not None
+    shell.stdin.write(script())
+    shell.stdin.flush()  # and it stays open: only idleness can end this
+    assert shell.wait(30) == 0
+    out, err = shell.communicate()
+    assert b"Locked after 1 s" in err
+    assert out == b""
+    assert server.log[-1] == "DELETE /v1/vault-session"
+
+
+@pytest.mark.parametrize("option", ["--candidate-stdin"])
+def test_candidates_and_shell_exclude_each_other(logged_in: Run, option: str) -> None:
+    refused = logged_in("unlock", "--shell", option, input=PHRASE)
+    assert (refused.exit_code, "exclude" in refused.stderr) == (2, True)

@@ -1,0 +1,287 @@
+"""enrol, unlock, put, get, ls, rm, lock: what goes in comes out, and nothing is written over or out of place."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from hushtag.phrase import check_phrase
+from tests.cli.conftest import Run, as_json, error_of
+from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
+from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
+
+BODY = b"Dear reader\r\n\x00\xff\x1b"
+
+
+def the_vault(server: FakeServer) -> FakeVault:
+    return next(iter(server.users[EMAIL].vaults.values()))
+
+
+@pytest.fixture
+def letter(workplace: Path) -> Path:
+    path = workplace / "letter.pdf"
+    path.write_bytes(BODY)
+    return path
+
+
+def put_named(inside: Run, workplace: Path, name: str, body: bytes = BODY) -> str:
+    path = workplace / f"source-{uuid4().hex}"
+    path.write_bytes(body)
+    stored = as_json(inside("put", str(path), "--name", name, "--json"))["stored"]
+    path.unlink()
+    return str(stored[0]["object_id"])
+
+
+def test_files_go_in_and_come_out(inside: Run, letter: Path, workplace: Path) -> None:
+    (workplace / "photo.png").write_bytes(b"\x89PNG")
+    stored = as_json(inside("put", "letter.pdf", "photo.png", "--json"))["stored"]
+    assert [set(each) for each in stored] == [{"object_id", "name", "content_type", "size", "revision"}] * 2
+    assert [(each["name"], each["content_type"], each["size"]) for each in stored] == [
+        ("letter.pdf", "application/pdf", len(BODY)),
+        ("photo.png", "image/png", 4),
+    ]
+    listed = as_json(inside("ls", "--json"))["objects"]
+    assert {each["name"]: each["object_id"] for each in listed} == {each["name"]: each["object_id"] for each in stored}
+    letter.unlink()
+    got = as_json(inside("get", "letter.pdf", "--json"))
+    assert (got["path"], got["size"], got["name"]) == ("letter.pdf", len(BODY), "letter.pdf")
+    assert letter.read_bytes() == BODY
+    assert stat.S_IMODE(letter.stat().st_mode) == 0o600
+    assert inside("get", stored[1]["object_id"], "-o", "elsewhere").exit_code == 0
+    assert (workplace / "elsewhere").read_bytes() == b"\x89PNG"
+    assert inside("get", "letter.pdf", "-o", "-").stdout_bytes == BODY
+    removed = as_json(inside("rm", "letter.pdf", stored[1]["object_id"], "--yes", "--json"))
+    assert removed == {"deleted": [each["object_id"] for each in stored]}
+    assert as_json(inside("ls", "--json")) == {"objects": []}
+
+
+def test_every_command_locks_what_it_opened(inside: Run, letter: Path, server: FakeServer) -> None:
+    for arguments in (["put", "letter.pdf"], ["ls"], ["get", "letter.pdf", "-o", "x"], ["rm", "letter.pdf", "--yes"]):
+        assert inside(*arguments).exit_code == 0
+        assert server.vault_tokens == {}
+    assert inside("get", "nothing").exit_code == 9
+    assert server.vault_tokens == {}
+
+
+def test_plain_output_is_one_line_an_object(inside: Run, letter: Path) -> None:
+    assert inside("put", "letter.pdf").exit_code == 0
+    columns = inside("ls").stdout.rstrip("\n").split("\t")
+    assert UUID(columns[0])
+    assert (columns[1], columns[3]) == (str(len(BODY)), "letter.pdf")
+
+
+def test_an_existing_file_is_replaced_only_with_force(inside: Run, letter: Path, workplace: Path) -> None:
+    inside("put", "letter.pdf")
+    letter.write_bytes(b"other")
+    refused = inside("get", "letter.pdf")
+    assert (refused.exit_code, "--force" in refused.stderr) == (2, True)
+    assert letter.read_bytes() == b"other"
+    assert inside("get", "letter.pdf", "--force").exit_code == 0
+    assert letter.read_bytes() == BODY
+    assert sorted(path.name for path in workplace.iterdir()) == ["letter.pdf"]  # no temporary file is left
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(inside: Run, letter: Path, tmp_path: Path) -> None:
+    inside("put", "letter.pdf")
+    target = tmp_path / "precious"
+    target.write_bytes(b"precious")
+    letter.unlink()
+    letter.symlink_to(target)
+    assert inside("get", "letter.pdf").exit_code == 2
+    assert inside("get", "letter.pdf", "--force").exit_code == 0
+    assert target.read_bytes() == b"precious"
+    assert not letter.is_symlink()
+
+
+def test_a_place_that_cannot_be_written_is_exit_1(inside: Run, letter: Path, workplace: Path) -> None:
+    inside("put", "letter.pdf")
+    failed = inside("get", "letter.pdf", "-o", "no/such/place", "--json")
+    assert (failed.exit_code, error_of(failed)["code"]) == (1, "os")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("../../../etc/cron.d/evil", "evil"),
+        ("/etc/passwd", "passwd"),
+        ("..\\..\\evil.exe", "evil.exe"),
+        ("..", "object"),
+        (".bashrc", "_bashrc"),
+        ("a\x1b[31m\nb\x00", "a_[31m_b_"),
+        ("exe.\u202efdp", "exe._fdp"),
+    ],
+)
+def test_a_name_from_the_vault_stays_in_the_present_directory(
+    inside: Run, workplace: Path, name: str, expected: str
+) -> None:
+    kept = put_named(inside, workplace, "x")
+    names_in_vault(inside, workplace, kept, name)
+    got = as_json(inside("get", kept, "--json"))
+    assert (got["name"], got["path"]) == (name, expected)
+    assert [path.name for path in workplace.iterdir()] == [expected]
+
+
+def names_in_vault(inside: Run, workplace: Path, object_id: str, name: str) -> None:
+    """Give an object a name that no argument could carry."""
+    from hushtag.client import Client
+    from tests.client.support import PASSWORD
+
+    url = as_json(inside.__closure__[0].cell_contents("status", "--json"))["server"]  # type: ignore[attr-defined]
+    with Client(url) as client:
+        client.log_in(EMAIL, PASSWORD)
+        with client.unlock(PHRASE) as vault:
+            vault.put(BODY, name=name, replace=UUID(object_id))
+
+
+def test_names_cannot_steer_the_terminal(inside: Run, workplace: Path) -> None:
+    kept = put_named(inside, workplace, "x")
+    names_in_vault(inside, workplace, kept, "\x1b[2J\u202ename\x9b31m\r\n\ttab")
+    shown = inside("ls").stdout
+    assert shown.count("\n") == 1
+    assert shown.count("\t") == 3
+    assert not {"\x1b", "\u202e", "\x9b", "\r"} & set(shown)
+    assert "\\u{1b}[2J\\u{202e}name\\u{9b}31m\\u{d}\\u{a}\\u{9}tab" in shown
+    escaped = inside("ls", "--json").stdout
+    assert escaped.isascii()
+    assert "\x1b" not in escaped
+
+
+def test_two_objects_of_one_name_are_told_apart_by_id(inside: Run, workplace: Path) -> None:
+    first, second = (put_named(inside, workplace, "twin", body) for body in (b"1", b"2"))
+    refused = inside("get", "twin", "--json")
+    assert (refused.exit_code, error_of(refused)["code"]) == (2, "ambiguous_name")
+    assert set(error_of(refused)["object_ids"]) == {first, second}
+    assert inside("get", second, "-o", "-").stdout_bytes == b"2"
+    assert inside("rm", "twin", "--yes").exit_code == 2
+    assert len(as_json(inside("ls", "--json"))["objects"]) == 2
+
+
+def test_replace_makes_a_revision_and_no_twin(inside: Run, letter: Path) -> None:
+    first = as_json(inside("put", "letter.pdf", "--replace", "--json"))["stored"][0]
+    letter.write_bytes(b"newer")
+    second = as_json(inside("put", "letter.pdf", "--replace", "--json"))["stored"][0]
+    assert (first["revision"], second["revision"], second["object_id"]) == (1, 2, first["object_id"])
+    assert inside("get", "letter.pdf", "-o", "-").stdout_bytes == b"newer"
+
+
+def test_usage_is_checked_before_a_phrase_is_asked_for(logged_in: Run, letter: Path) -> None:
+    for arguments in (
+        ["put", "letter.pdf", "letter.pdf", "--name", "x"],
+        ["put", "missing"],
+        ["get", "x", "-o", "-", "--json"],
+        ["rm", "x"],
+    ):
+        assert logged_in(*arguments).exit_code == 2
+
+
+def test_without_a_terminal_or_an_option_there_is_no_phrase(logged_in: Run) -> None:
+    refused = logged_in("ls", input=PHRASE)
+    assert (refused.exit_code, "--phrase-stdin" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "name"),
+    [
+        (Fault("POST", "locate", answer=problem(429, "too_many_guesses", retry_after=60)), 6, "budget_exhausted"),
+        (Fault("POST", "finish", answer=problem(401, "ceremony_failed")), 4, "ceremony_failed"),
+        (Fault("POST", "locate"), 7, "transport"),
+        (Fault("PUT", "objects", answer=problem(409, "limit_reached")), 1, "limit_reached"),
+        (Fault("POST", "locate", answer=problem(401, "unauthenticated")), 3, "session_expired"),
+        (Fault("POST", "locate", answer=problem(503, "unavailable")), 7, "unavailable"),
+        (Fault("POST", "locate", answer=problem(418, "never_heard_of")), 1, "server_refused"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_kind_of_failure_has_its_exit_code(
+    inside: Run, letter: Path, server: FakeServer, fault: Fault, code: int, name: str
+) -> None:
+    server.faults = [Fault(fault.method, fault.path, fault.when, fault.failure, fault.answer)]
+    failed = inside("put", "letter.pdf", "--json")
+    assert (failed.exit_code, error_of(failed)["code"]) == (code, name)
+    assert error_of(failed).get("retry_after") == (60 if code == 6 else None)
+    assert failed.stdout == ""
+
+
+def test_a_wrong_phrase_is_exit_4_and_says_nothing_more(inside: Run) -> None:
+    failed = inside("ls", "--json", phrase=UNKNOWN_PHRASE)
+    assert (failed.exit_code, error_of(failed)["message"]) == (4, "the phrase opens nothing here")
+
+
+def test_a_vault_that_lies_is_exit_8(inside: Run, letter: Path, server: FakeServer) -> None:
+    inside("put", "letter.pdf")
+    kept = the_vault(server).objects.popitem()
+    failed = inside("ls", "--json")
+    assert (failed.exit_code, error_of(failed)["code"]) == (8, "rollback")
+    kept[1].row = kept[1].row._replace(revision=2)
+    the_vault(server).objects[kept[0]] = kept[1]
+    assert inside("ls").exit_code == 8
+    assert error_of(inside("get", str(kept[0]), "--json"))["code"] == "integrity"
+
+
+def test_unlock_shows_what_a_phrase_opens(inside: Run, letter: Path) -> None:
+    inside("put", "letter.pdf")
+    shown = as_json(inside("unlock", "--json"))
+    assert set(shown) == {"tag_id", "candidate", "expires_at", "vaults", "phrases"}
+    assert [each["objects"] for each in shown["vaults"]] == [1]
+    assert [each["label"] for each in shown["phrases"]] == ["for the diary"]
+    assert inside("ls", "--vault", shown["vaults"][0]["vault_id"]).exit_code == 0
+    assert inside("ls", "--vault", str(uuid4())).exit_code == 9
+    assert "1 objects" in inside("unlock").stdout
+
+
+def test_candidates_come_one_a_line_plain_or_in_json(logged_in: Run) -> None:
+    for lines in (
+        f"misheard once\n{PHRASE}\n",
+        f'"misheard once"\n\n{json.dumps(PHRASE)}',
+        f'{{"transcript": "misheard once", "score": 0.5}}\n{json.dumps({"transcript": PHRASE})}\n',
+    ):
+        opened = as_json(logged_in("unlock", "--candidate-stdin", "--json", input=lines))
+        assert opened["candidate"] == 1
+    for wrong in ("", "a\n" * 6, "{}", '{"transcript": 1}', '"open', b"\xff\n", "x" * 20_000):
+        assert logged_in("unlock", "--candidate-stdin", input=wrong).exit_code == 2
+    both = logged_in("unlock", "--candidate-stdin", "--phrase-stdin", input=PHRASE)
+    assert both.exit_code == 2
+
+
+def test_enrol_draws_or_takes_a_phrase(logged_in: Run, inside: Run) -> None:
+    drawn = as_json(logged_in("enrol", "--draw", "--label", "second", "--json"))
+    assert set(drawn) == {"tag_id", "vault_id", "label", "bits", "phrase"}
+    assert check_phrase(drawn["phrase"]).drawn
+    assert as_json(inside("unlock", "--json", phrase=drawn["phrase"]))["tag_id"] == drawn["tag_id"]
+    typed = as_json(inside("enrol", "--json", phrase=OTHER_PHRASE))
+    assert set(typed) == {"tag_id", "vault_id", "label", "bits"}
+    again = inside("enrol", "--json", phrase=OTHER_PHRASE)
+    assert (again.exit_code, error_of(again)["code"]) == (5, "conflict")
+    weak = inside("enrol", "--json", phrase="too short")
+    assert (weak.exit_code, error_of(weak)["code"]) == (2, "weak_phrase")
+    assert inside("enrol", "--floor-bits", "20", phrase=UNKNOWN_PHRASE).exit_code == 2
+
+
+def test_a_device_secret_comes_from_a_private_file(logged_in: Run, inside: Run, workplace: Path) -> None:
+    device = workplace / "device"
+    device.write_text(os.urandom(32).hex() + "\n")
+    device.chmod(0o600)
+    drawn = as_json(logged_in("enrol", "--draw", "--json", "--device-secret", str(device)))["phrase"]
+    assert inside("ls", phrase=drawn).exit_code == 4
+    assert inside("ls", "--device-secret", str(device), phrase=drawn).exit_code == 0
+    device.chmod(0o644)
+    assert inside("ls", "--device-secret", str(device), phrase=drawn).exit_code == 1
+    device.chmod(0o600)
+    device.write_text("zz" * 32)
+    assert inside("ls", "--device-secret", str(device), phrase=drawn).exit_code == 2
+
+
+def test_outside_of_a_shell_there_is_nothing_to_lock(run: Run) -> None:
+    assert as_json(run("lock", "--json")) == {"locked": True}
+
+
+def test_every_put_is_listed_by_name_in_order(inside: Run, workplace: Path) -> None:
+    names: list[Any] = ["b", "a", "c"]
+    for name in names:
+        (workplace / name).write_bytes(b"")
+    inside("put", *names)
+    assert [each["name"] for each in as_json(inside("ls", "--json"))["objects"]] == sorted(names)

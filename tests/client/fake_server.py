@@ -1,0 +1,460 @@
+"""The HTTP contract in memory, on the core's server halves: fast, and as obedient or as faulty as a test wants.
+
+`transport()` serves httpx without a network. `faults` break single exchanges before or after the server acted;
+`rewrite` lets a test play the malicious server and change any answer. Nothing expires unless a test says so.
+"""
+
+import copy
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2s
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+
+from hushtag._opaque import ServerSetup, decoy_record
+from hushtag.enrollment import AcceptedTag, accept_enrollment, answer_enrollment
+from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
+from hushtag.messages import (
+    Account,
+    EnrolTag,
+    FinishUnlock,
+    Locate,
+    Located,
+    LogIn,
+    ObjectEntry,
+    ObjectList,
+    ObjectStored,
+    Problem,
+    RegistrationStarted,
+    SessionInfo,
+    SessionList,
+    SessionOpened,
+    SignUp,
+    SignUpAccepted,
+    StartRegistration,
+    StartUnlock,
+    TagEnrolled,
+    TagInfo,
+    TagList,
+    Unlocked,
+    UnlockStarted,
+    VaultKey,
+    VaultState,
+    decode_binary,
+    encode_binary,
+)
+from hushtag.objects import ObjectRow, row_digest
+from hushtag.types import CredentialIdentifier, ServerSeed
+from hushtag.unlock_server import (
+    LocatedState,
+    ProvingState,
+    answer_candidates,
+    evaluate_candidates,
+    verify_candidate,
+)
+
+SETUP = ServerSetup.generate()
+START = datetime(2025, 1, 1, tzinfo=UTC)
+URL = "http://localhost:8123"
+
+
+class RefusedError(Exception):
+    """A problem of the contract."""
+
+    def __init__(self, status: int, code: str, retry_after: int | None = None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+@dataclass
+class Stored:
+    row: ObjectRow
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass
+class FakeVault:
+    generation: int
+    head: str
+    key_version: int = 1
+    objects: dict[UUID, Stored] = field(default_factory=dict)
+
+    def state(self, vault_id: UUID) -> VaultState:
+        return VaultState(vault_id, self.generation, self.key_version, self.head)
+
+
+@dataclass
+class User:
+    user_id: UUID
+    email: str
+    password: str
+    phrase_salt: bytes = field(default_factory=lambda: uuid4().bytes)
+    credential_id: CredentialIdentifier = field(default_factory=lambda: CredentialIdentifier(uuid4().bytes * 2))
+    guesses: int = 1000
+    suite: str = "hushtag-v1"
+    tags: dict[bytes, AcceptedTag] = field(default_factory=dict)
+    vaults: dict[UUID, FakeVault] = field(default_factory=dict)
+
+
+@dataclass
+class Fault:
+    """Breaks exchanges whose method and path match, before or after the server has acted, or answers in its place."""
+
+    method: str
+    path: str
+    when: str = "before"
+    failure: type[httpx.TransportError] = httpx.ReadError
+    answer: httpx.Response | None = None
+    times: int = 1
+
+    def matches(self, request: httpx.Request) -> bool:
+        return self.times > 0 and request.method == self.method and re.search(self.path, request.url.path) is not None
+
+
+def _streamed(response: httpx.Response) -> httpx.Response:
+    # As from a socket: not read yet.
+    return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(response.content))
+
+
+def problem(status: int, code: str, **more: Any) -> httpx.Response:
+    body = Problem(f"urn:hushtag:problem:{code}", "a title", status, code, **more)
+    return httpx.Response(
+        status, content=msgspec.json.encode(body), headers={"Content-Type": "application/problem+json"}
+    )
+
+
+def answer(status: int, message: msgspec.Struct) -> httpx.Response:
+    return httpx.Response(status, content=msgspec.json.encode(message), headers={"Content-Type": "application/json"})
+
+
+class FakeServer:
+    """One server of many users; `log` holds method and path of every request."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self.tokens: dict[str, tuple[User, UUID]] = {}
+        self.vault_tokens: dict[bytes, tuple[User, AcceptedTag, UUID]] = {}
+        self.ceremonies: dict[str, tuple[str, Any]] = {}
+        self.faults: list[Fault] = []
+        self.rewrite: Callable[[httpx.Request, httpx.Response], httpx.Response] | None = None
+        self.on_request: Callable[[httpx.Request], None] | None = None
+        self.log: list[str] = []
+        self.headers: list[httpx.Headers] = []
+        self.page = 1000
+        self._turn = threading.RLock()
+
+    def clone(self) -> "FakeServer":
+        """A server in the same state, which goes its own way from here."""
+        other = FakeServer()
+        other.users, other.tokens = copy.deepcopy((self.users, self.tokens))
+        return other
+
+    def transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(lambda request: _streamed(self.serve(request)))
+
+    def serve(self, request: httpx.Request) -> httpx.Response:
+        with self._turn:
+            self.log.append(f"{request.method} {request.url.path}")
+            self.headers.append(request.headers)
+            if self.on_request is not None:
+                self.on_request(request)
+            fault = next((fault for fault in self.faults if fault.matches(request)), None)
+            if fault is not None:
+                fault.times -= 1
+                if fault.when == "after":
+                    self._respond(request)
+                if fault.answer is not None:
+                    return fault.answer
+                raise fault.failure("broken by the test", request=request)
+            response = self._respond(request)
+            return response if self.rewrite is None else self.rewrite(request, response)
+
+    def _respond(self, request: httpx.Request) -> httpx.Response:
+        try:
+            for method, pattern, route in ROUTES:
+                found = re.fullmatch(pattern, request.url.path)
+                if method == request.method and found:
+                    return route(self, request, *(UUID(part) for part in found.groups()))
+            return problem(404, "not_found")
+        except RefusedError as refused:
+            return problem(refused.status, refused.code, retry_after=refused.retry_after)
+        except UnknownSuiteError:
+            return problem(422, "unknown_suite")
+        except (MalformedError, msgspec.DecodeError):
+            return problem(400, "malformed_request")
+        except AuthenticationError:
+            return problem(401, "ceremony_failed")
+
+    # --- tokens ---------------------------------------------------------------------------------------------
+
+    def _account(self, request: httpx.Request) -> tuple[User, UUID]:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token not in self.tokens:
+            raise RefusedError(401, "unauthenticated")
+        return self.tokens[token]
+
+    def _vault(self, request: httpx.Request, vault_id: UUID) -> tuple[User, AcceptedTag, FakeVault]:
+        user, tag = self._tag(request)
+        if vault_id not in user.vaults or tag.message.vault.vault_id != vault_id:
+            raise RefusedError(404, "not_found")
+        return user, tag, user.vaults[vault_id]
+
+    @staticmethod
+    def _vault_token(request: httpx.Request) -> bytes:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not token.startswith("htv_"):
+            raise RefusedError(401, "unauthenticated")
+        return blake2s(decode_binary(token.removeprefix("htv_"), 48)[16:]).digest()
+
+    def _tag(self, request: httpx.Request) -> tuple[User, AcceptedTag]:
+        hashed = self._vault_token(request)
+        if hashed not in self.vault_tokens:
+            raise RefusedError(401, "unauthenticated")
+        return self.vault_tokens[hashed][:2]
+
+    # --- accounts -------------------------------------------------------------------------------------------
+
+    def sign_up(self, request: httpx.Request) -> httpx.Response:
+        message = msgspec.json.decode(request.content, type=SignUp)
+        self.users.setdefault(message.email, User(uuid4(), message.email, message.password))
+        return answer(202, SignUpAccepted())
+
+    def log_in(self, request: httpx.Request) -> httpx.Response:
+        message = msgspec.json.decode(request.content, type=LogIn)
+        user = self.users.get(message.email)
+        if user is None or user.password != message.password:
+            raise RefusedError(401, "login_failed")
+        session_id = uuid4()
+        token = "hta_" + encode_binary(user.user_id.bytes + uuid4().bytes + uuid4().bytes)
+        self.tokens[token] = (user, session_id)
+        expires = START + timedelta(days=36500)
+        return answer(
+            201,
+            SessionOpened(token, user.user_id, session_id, expires, user.suite, encode_binary(user.phrase_salt)),
+        )
+
+    def account(self, request: httpx.Request) -> httpx.Response:
+        user, _ = self._account(request)
+        salt = encode_binary(user.phrase_salt)
+        return answer(200, Account(user.user_id, user.email, None, None, START, None, user.suite, salt))
+
+    def sessions(self, request: httpx.Request) -> httpx.Response:
+        user, current = self._account(request)
+        mine = sorted(session for owner, session in self.tokens.values() if owner is user)
+        page, following = self._page(request, mine)
+        infos = [SessionInfo(key, START, START, START, None, "agent", key == current) for key in page]
+        return answer(200, SessionList(infos, following))
+
+    def log_out(self, request: httpx.Request) -> httpx.Response:
+        _, session_id = self._account(request)
+        return self._end(session_id)
+
+    def revoke(self, request: httpx.Request, session_id: UUID) -> httpx.Response:
+        user, _ = self._account(request)
+        if (user, session_id) not in self.tokens.values():
+            raise RefusedError(404, "not_found")
+        return self._end(session_id)
+
+    def _end(self, session_id: UUID) -> httpx.Response:
+        self.tokens = {token: held for token, held in self.tokens.items() if held[1] != session_id}
+        self.vault_tokens = {key: held for key, held in self.vault_tokens.items() if held[2] != session_id}
+        return httpx.Response(204)
+
+    def _page(self, request: httpx.Request, ids: list[UUID]) -> tuple[list[UUID], UUID | None]:
+        after = request.url.params.get("after")
+        rest = [key for key in ids if after is None or key > UUID(after)]
+        size = min(self.page, int(request.url.params.get("limit", "100")))
+        return rest[:size], rest[size - 1] if len(rest) > size else None
+
+    # --- ceremonies -----------------------------------------------------------------------------------------
+
+    def _charge(self, user: User, guesses: int) -> None:
+        if user.guesses < guesses:
+            raise RefusedError(429, "too_many_guesses", retry_after=4320)
+        user.guesses -= guesses
+
+    def _keep(self, kind: str, state: Any) -> str:
+        session_id = (uuid4().bytes + uuid4().bytes).hex()
+        self.ceremonies[session_id] = (kind, state)
+        return session_id
+
+    def _take(self, kind: str, session_id: str) -> Any:
+        found, state = self.ceremonies.pop(session_id, ("", None))
+        if found != kind:
+            raise RefusedError(401, "ceremony_failed")
+        return state
+
+    def register(self, request: httpx.Request) -> httpx.Response:
+        user, _ = self._account(request)
+        message = msgspec.json.decode(request.content, type=StartRegistration)
+        self._charge(user, 1)
+        evaluated = answer_enrollment(SETUP, user.credential_id, message)
+        return answer(201, RegistrationStarted(self._keep("enrol", None), evaluated))
+
+    def enrol(self, request: httpx.Request) -> httpx.Response:
+        user, _ = self._account(request)
+        message = msgspec.json.decode(request.content, type=EnrolTag)
+        self._take("enrol", message.session_id)
+        accepted = accept_enrollment(message)
+        if accepted.phrase_hash in user.tags:
+            raise RefusedError(409, "already_exists")
+        user.tags[accepted.phrase_hash] = accepted
+        user.vaults[message.vault.vault_id] = FakeVault(1, message.vault.head)
+        return answer(201, TagEnrolled(message.tag_id, message.vault.vault_id))
+
+    def locate(self, request: httpx.Request) -> httpx.Response:
+        user, _ = self._account(request)
+        message = msgspec.json.decode(request.content, type=Locate)
+        self._charge(user, len(message.elements))
+        evaluated = evaluate_candidates(SETUP, user.credential_id, message)
+        return answer(200, Located(self._keep("located", evaluated.state.encode()), evaluated.responses))
+
+    def start(self, request: httpx.Request) -> httpx.Response:
+        user, _ = self._account(request)
+        message = msgspec.json.decode(request.content, type=StartUnlock)
+        located = LocatedState.decode(self._take("located", message.session_id))
+        records = {bytes(found): tag.record for found, tag in user.tags.items()}
+        decoy = decoy_record(SETUP, ServerSeed(bytes(32)), user.credential_id)
+        proving, ke2 = answer_candidates(SETUP, user.credential_id, located, message, records, decoy)
+        return answer(200, UnlockStarted(self._keep("proving", proving.encode()), ke2))
+
+    def finish(self, request: httpx.Request) -> httpx.Response:
+        user, session_id = self._account(request)
+        message = msgspec.json.decode(request.content, type=FinishUnlock)
+        proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
+        tag = user.tags[proven.phrase_hash]
+        self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)
+        user.guesses += 1
+        return answer(200, self._unlocked(user, tag))
+
+    @staticmethod
+    def _unlocked(user: User, tag: AcceptedTag) -> Unlocked:
+        message = tag.message
+        vault = user.vaults[message.vault.vault_id]
+        wrapped = message.wrapped_key
+        key = VaultKey(
+            message.vault.vault_id,
+            wrapped.wrapped_key_id,
+            wrapped.wrapped_key,
+            wrapped.key_purpose,
+            wrapped.key_version,
+            vault.generation,
+            vault.head,
+        )
+        return Unlocked("hushtag-v1", message.tag_id, message.salt, [key], START + timedelta(days=36500))
+
+    # --- in the vault ---------------------------------------------------------------------------------------
+
+    def lock(self, request: httpx.Request) -> httpx.Response:
+        self._tag(request)
+        del self.vault_tokens[self._vault_token(request)]
+        return httpx.Response(204)
+
+    def vault(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        return answer(200, self._vault(request, vault_id)[2].state(vault_id))
+
+    def tags(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        user, current, _ = self._vault(request, vault_id)
+        mine = {tag.message.tag_id: tag for tag in user.tags.values() if tag.message.vault.vault_id == vault_id}
+        page, following = self._page(request, sorted(mine))
+        infos = [
+            TagInfo(key, mine[key].message.sealed_label, mine[key].message.public_key, START, mine[key] is current)
+            for key in page
+        ]
+        return answer(200, TagList(infos, following))
+
+    def objects(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        page, following = self._page(request, sorted(vault.objects))
+        entries = [
+            ObjectEntry(
+                key,
+                vault.objects[key].row.revision,
+                vault.objects[key].row.key_version,
+                vault.objects[key].row.content_size,
+                encode_binary(row_digest(vault.objects[key].row)),
+                vault.objects[key].created_at,
+                vault.objects[key].updated_at,
+            )
+            for key in page
+        ]
+        return answer(200, ObjectList(vault.generation, entries, following))
+
+    def get(self, request: httpx.Request, vault_id: UUID, object_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        if object_id not in vault.objects:
+            raise RefusedError(404, "not_found")
+        return octets(vault.objects[object_id].row)
+
+    def put(self, request: httpx.Request, vault_id: UUID, object_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        revision = int(request.headers["hushtag-revision"])
+        version = int(request.headers["hushtag-key-version"])
+        row = ObjectRow.decode(request.content, key_version=version, revision=revision)
+        held = vault.objects.get(object_id)
+        if revision != (1 if held is None else held.row.revision + 1):
+            raise RefusedError(409, "revision_conflict")
+        self._advance(request, vault)
+        vault.objects[object_id] = Stored(row, START if held is None else held.created_at, START)
+        stored = ObjectStored(object_id, revision, vault.generation)
+        return answer(201 if held is None else 200, stored)
+
+    def delete(self, request: httpx.Request, vault_id: UUID, object_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        held = vault.objects.get(object_id)
+        if held is None:
+            raise RefusedError(404, "not_found")
+        if int(request.headers["hushtag-revision"]) != held.row.revision:
+            raise RefusedError(409, "revision_conflict")
+        self._advance(request, vault)
+        del vault.objects[object_id]
+        return answer(200, vault.state(vault_id))
+
+    @staticmethod
+    def _advance(request: httpx.Request, vault: FakeVault) -> None:
+        if int(request.headers["hushtag-generation"]) != vault.generation + 1:
+            raise RefusedError(409, "generation_conflict")
+        decode_binary(request.headers["hushtag-head"], 112)
+        vault.generation += 1
+        vault.head = request.headers["hushtag-head"]
+
+
+def octets(row: ObjectRow) -> httpx.Response:
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Hushtag-Revision": str(row.revision),
+        "Hushtag-Key-Version": str(row.key_version),
+    }
+    return httpx.Response(200, content=bytes(row.encoded), headers=headers)
+
+
+_ID = "([0-9a-f-]{36})"
+ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
+    ("POST", "/v1/accounts", FakeServer.sign_up),
+    ("POST", "/v1/sessions", FakeServer.log_in),
+    ("GET", "/v1/sessions", FakeServer.sessions),
+    ("DELETE", "/v1/sessions/current", FakeServer.log_out),
+    ("DELETE", f"/v1/sessions/{_ID}", FakeServer.revoke),
+    ("GET", "/v1/account", FakeServer.account),
+    ("POST", "/v1/registrations", FakeServer.register),
+    ("POST", "/v1/tags", FakeServer.enrol),
+    ("POST", "/v1/unlock/locate", FakeServer.locate),
+    ("POST", "/v1/unlock/start", FakeServer.start),
+    ("POST", "/v1/unlock/finish", FakeServer.finish),
+    ("DELETE", "/v1/vault-session", FakeServer.lock),
+    ("GET", f"/v1/vaults/{_ID}", FakeServer.vault),
+    ("GET", f"/v1/vaults/{_ID}/tags", FakeServer.tags),
+    ("GET", f"/v1/vaults/{_ID}/objects", FakeServer.objects),
+    ("GET", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.get),
+    ("PUT", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.put),
+    ("DELETE", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.delete),
+]

@@ -1,0 +1,207 @@
+"""What a client must be able to do on any server: run on the one in memory and on the real one, with both clients.
+
+A scenario takes `connect`, which gives a new client each time, and makes its own account.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from hushtag.client import (
+    AmbiguousNameError,
+    ConflictError,
+    LoginError,
+    NotFoundError,
+    SessionExpiredError,
+    VaultLockedError,
+)
+from hushtag.errors import AuthenticationError, WeakPhraseError
+from hushtag.phrase import draw_phrase
+from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect
+
+BODIES = {
+    "empty": b"",
+    "note.txt": "Grüße aus dem Tresor\n".encode(),
+    "page.html": b"<p>" * 5000,
+    "noise.bin": os.urandom(1024 * 1024),
+}
+
+
+def new_account(connect: Connect) -> tuple[Any, str]:
+    email = f"{uuid4().hex}@example.org"
+    client = connect()
+    client.sign_up(email, PASSWORD)
+    client.log_in(email, PASSWORD)
+    return client, email
+
+
+def every_byte_comes_back_to_another_client(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE, label="for the diary")
+    path = tmp_path / "letter.txt"
+    path.write_bytes(b"Dear reader")
+    with client.unlock(PHRASE) as vault:
+        for name, body in BODIES.items():
+            vault.put(body, name=name)
+        assert vault.put(path).name == "letter.txt"
+    other = connect()
+    other.log_in(email, PASSWORD)
+    with other.unlock(f"  {PHRASE.upper()}! ") as vault:
+        entries = {entry.name: entry for entry in vault.list()}
+        assert {name: vault.get(entries[name].object_id).body for name in BODIES} == BODIES
+        assert vault.get_by_name("letter.txt").body == b"Dear reader"
+        assert entries["page.html"].content_type == "text/html"
+        assert [entries[name].size for name in BODIES] == [len(body) for body in BODIES.values()]
+        assert vault.object_count == len(BODIES) + 1
+
+
+def a_wrong_phrase_opens_nothing(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    with pytest.raises(AuthenticationError, match=r"^the phrase opens nothing here$"):
+        client.unlock(UNKNOWN_PHRASE)
+    client.enrol(PHRASE)
+    with pytest.raises(AuthenticationError, match=r"^the phrase opens nothing here$"):
+        client.unlock(UNKNOWN_PHRASE)
+    client.unlock(PHRASE).lock()
+
+
+def the_right_one_of_several_candidates_opens(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    client.enrol(PHRASE)
+    mishearings = ["far from what was said", "and this is not it", PHRASE.upper(), UNKNOWN_PHRASE]
+    with client.unlock(mishearings) as vault:
+        assert vault.candidate == 2
+        assert vault.list() == ()
+
+
+def a_device_secret_is_needed_as_well(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    secret = os.urandom(32)
+    client.enrol(PHRASE, device_secret=secret)
+    with pytest.raises(AuthenticationError):
+        client.unlock(PHRASE)
+    with pytest.raises(AuthenticationError):
+        client.unlock(PHRASE, device_secret=bytes(32))
+    client.unlock(PHRASE, device_secret=secret).lock()
+
+
+def two_phrases_open_two_vaults(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    first = client.enrol(PHRASE, label="one")
+    second = client.enrol(draw_phrase_given(OTHER_PHRASE), label="two")
+    with client.unlock(PHRASE) as vault, client.unlock(OTHER_PHRASE) as other:
+        assert (vault.vault_id, other.vault_id) == (first.vault_id, second.vault_id)
+        kept = vault.put(b"mine", name="a")
+        with pytest.raises(NotFoundError):
+            other.get(kept.object_id)
+        assert [phrase.label for phrase in other.phrases()] == ["two"]
+        assert [each.vault_id for each in vault.vaults] == [first.vault_id]
+
+
+def draw_phrase_given(text: str) -> Any:
+    drawn = draw_phrase()
+    return type(drawn)(text, drawn.effective_bits)
+
+
+def one_phrase_is_enrolled_once(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    client.enrol(PHRASE)
+    with pytest.raises(ConflictError):
+        client.enrol(PHRASE)
+    with pytest.raises(WeakPhraseError):
+        client.enrol("too short")
+
+
+def objects_are_replaced_and_deleted(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    client.enrol(PHRASE)
+    with client.unlock(PHRASE) as vault:
+        first = vault.put(b"one", name="a")
+        second = vault.put(b"two", name="b", replace=first.object_id)
+        assert (first.revision, second.revision, second.object_id) == (1, 2, first.object_id)
+        twin = vault.put(b"three", name="b")
+        with pytest.raises(AmbiguousNameError) as caught:
+            vault.find("b")
+        assert set(caught.value.object_ids) == {first.object_id, twin.object_id}
+        vault.delete(twin.object_id)
+        assert vault.get_by_name("b").body == b"two"
+        with pytest.raises(NotFoundError):
+            vault.get(twin.object_id)
+        with pytest.raises(NotFoundError):
+            vault.delete(twin.object_id)
+        with pytest.raises(NotFoundError):
+            vault.put(b"", name="c", replace=uuid4())
+        vault.delete(first.object_id)
+        assert vault.list() == ()
+
+
+def two_devices_write_without_losing_anything(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    other = connect()
+    other.log_in(email, PASSWORD)
+    with client.unlock(PHRASE) as here, other.unlock(PHRASE) as there:
+        ours = here.put(b"1", name="from here")
+        there.put(b"2", name="from there")  # its head is older by one
+        here.put(b"3", name="from here again")
+        assert sorted(entry.name for entry in there.list()) == ["from here", "from here again", "from there"]
+        there.put(b"newer", name="from there", replace=ours.object_id)
+        with pytest.raises(ConflictError):
+            here.put(b"lost?", name="from here", replace=ours.object_id)
+        assert here.get(ours.object_id).body == b"newer"
+        here.list()
+        assert here.put(b"4", name="now knowing", replace=ours.object_id).revision == 3
+
+
+def locking_ends_the_vault_session(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    vault = client.unlock(PHRASE)
+    other = connect()
+    other.log_in(email, PASSWORD)
+    elsewhere = other.unlock(PHRASE)
+    vault.lock()
+    vault.lock()
+    assert vault.locked
+    with pytest.raises(VaultLockedError):
+        vault.list()
+    assert elsewhere.list() == ()
+    other_session = other.session.session_id
+    assert {session.session_id for session in client.sessions()} == {client.session.session_id, other_session}
+    client.revoke_session(other_session)
+    with pytest.raises(SessionExpiredError):
+        elsewhere.list()
+    with pytest.raises(NotFoundError):
+        client.revoke_session(uuid4())
+
+
+def the_account_can_be_read_and_left(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    session = client.session
+    assert client.account().email == email
+    resumed = connect(session=session)
+    assert resumed.account().user_id == session.user_id
+    client.log_out()
+    assert client.session is None
+    with pytest.raises(SessionExpiredError):
+        resumed.account()
+    resumed.log_out()  # it has ended already, which is what was wanted
+    with pytest.raises(LoginError):
+        client.log_in(email, "not the password")
+
+
+SCENARIOS = [
+    every_byte_comes_back_to_another_client,
+    a_wrong_phrase_opens_nothing,
+    the_right_one_of_several_candidates_opens,
+    a_device_secret_is_needed_as_well,
+    two_phrases_open_two_vaults,
+    one_phrase_is_enrolled_once,
+    objects_are_replaced_and_deleted,
+    two_devices_write_without_losing_anything,
+    locking_ends_the_vault_session,
+    the_account_can_be_read_and_left,
+]

@@ -1,0 +1,64 @@
+"""One surface for both clients, so that each scenario is written once and runs on each of them."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import httpx
+from anyio.from_thread import BlockingPortal
+
+from hushtag.client import AsyncClient, Client, RetryPolicy
+from hushtag.phrase import draw_phrase
+
+EMAIL = "ada@example.org"
+PASSWORD = "correct horse battery"
+PHRASE = draw_phrase().text
+OTHER_PHRASE = draw_phrase().text
+UNKNOWN_PHRASE = draw_phrase().text
+NO_PAUSE = RetryPolicy(first_pause=0.0, longest_pause=0.0)
+
+Connect = Callable[..., Any]
+
+
+class Blocking:
+    """An asynchronous client or vault, used as if it were the blocking one."""
+
+    def __init__(self, wrapped: Any, portal: BlockingPortal) -> None:
+        self._wrapped = wrapped
+        self._portal = portal
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._wrapped, name)
+        if name == "vaults":
+            return tuple(Blocking(vault, self._portal) for vault in value)
+        return self._call(value) if callable(value) else value
+
+    def _call(self, method: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            async def run() -> Any:
+                return await method(*args, **kwargs)
+
+            result = self._portal.call(run)
+            return Blocking(result, self._portal) if type(result).__name__ == "AsyncVault" else result
+
+        return call
+
+    def __enter__(self) -> Self:
+        self._portal.call(self._wrapped.__aenter__)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._portal.call(self._wrapped.__aexit__, *exc)
+
+
+def connect_sync(url: str, transport: httpx.BaseTransport | None = None, **options: Any) -> Client:
+    options.setdefault("retry", NO_PAUSE)
+    return Client(url, transport=transport, **options)
+
+
+def connect_async(portal: BlockingPortal, url: str, transport: Any = None, **options: Any) -> Blocking:
+    options.setdefault("retry", NO_PAUSE)
+
+    async def make() -> AsyncClient:
+        return AsyncClient(url, transport=transport, **options)
+
+    return Blocking(portal.call(make), portal)

@@ -1,0 +1,242 @@
+"""Changes under bad luck: connections that break before or after the server acted, and others who write as well."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from hushtag.client import (
+    ConflictError,
+    LimitReachedError,
+    OutcomeUnknownError,
+    SessionExpiredError,
+    TransportError,
+    UnavailableError,
+)
+from hushtag.errors import LimitError
+from tests.client.fake_server import URL, FakeServer, Fault, problem
+from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE, connect_sync
+
+ROW = "/objects/"
+HEAD = r"/vaults/[^/]+$"
+
+
+@pytest.fixture
+def other_vault(server: FakeServer) -> Iterator[Any]:
+    """The same vault on another device."""
+    with connect_sync(URL, server.transport()) as client:
+        client.log_in(EMAIL, PASSWORD)
+        yield client.unlock(PHRASE)
+
+
+def count(server: FakeServer, method: str) -> int:
+    return sum(line.startswith(f"{method} ") and ROW in line for line in server.log)
+
+
+BREAKS = [
+    pytest.param(Fault("", ROW, "before", httpx.ReadError), id="broken_before_it_was_stored"),
+    pytest.param(Fault("", ROW, "after", httpx.ReadError), id="broken_after_it_was_stored"),
+    pytest.param(Fault("", ROW, "after", httpx.ReadTimeout), id="timed_out_after_it_was_stored"),
+    pytest.param(Fault("", ROW, "before", httpx.ConnectError), id="never_connected"),
+    pytest.param(Fault("", ROW, "before", answer=problem(503, "unavailable")), id="unavailable_before"),
+    pytest.param(Fault("", ROW, "after", answer=problem(500, "internal_error")), id="failed_after"),
+    pytest.param(Fault("", ROW, "after", answer=httpx.Response(502, content=b"<html>")), id="gateway_failed_after"),
+]
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_a_change_whose_answer_is_lost_is_made_exactly_once(sync_vault: Any, server: FakeServer, fault: Fault) -> None:
+    def break_next(method: str) -> None:
+        server.faults = [Fault(method, fault.path, fault.when, fault.failure, fault.answer)]
+        server.log.clear()
+
+    attempts = 1 if fault.when == "after" else 2
+    break_next("PUT")
+    kept = sync_vault.put(b"one", name="a")
+    assert (kept.revision, count(server, "PUT")) == (1, attempts)
+    break_next("PUT")
+    assert sync_vault.put(b"two", name="a", replace=kept.object_id).revision == 2
+    assert count(server, "PUT") == attempts
+    assert [entry.revision for entry in sync_vault.list()] == [2]
+    break_next("DELETE")
+    sync_vault.delete(kept.object_id)
+    assert count(server, "DELETE") == attempts
+    assert sync_vault.list() == ()
+
+
+def test_the_proposed_head_alone_tells_that_the_change_is_stored(sync_vault: Any, server: FakeServer) -> None:
+    server.faults = [Fault("PUT", ROW, "after")]
+    server.log.clear()
+    sync_vault.put(b"one", name="a")
+    assert [line.split(" ")[0] for line in server.log] == ["PUT", "GET"]
+    assert re.search(HEAD, server.log[1])
+
+
+def test_a_first_attempt_that_arrives_after_the_second_was_sent_counts_once(
+    sync_vault: Any, server: FakeServer
+) -> None:
+    held: list[httpx.Request] = []
+
+    def overtake(request: httpx.Request) -> None:
+        if request.method == "PUT" and not held:
+            held.append(request)
+            server.faults = [Fault("PUT", ROW)]
+        elif request.method == "PUT" and len(held) == 1:
+            held.append(request)
+            assert server._respond(held[0]).status_code == 201  # it was late, not lost
+
+    server.on_request = overtake
+    kept = sync_vault.put(b"one", name="a")
+    assert len(held) == 2
+    assert held[0].headers["hushtag-generation"] == held[1].headers["hushtag-generation"]
+    assert [(entry.object_id, entry.revision) for entry in sync_vault.list()] == [(kept.object_id, 1)]
+
+
+def test_a_lost_answer_is_found_stored_though_another_device_wrote_since(
+    sync_vault: Any, other_vault: Any, server: FakeServer
+) -> None:
+    server.faults = [Fault("PUT", ROW, "after")]
+    meanwhile(server, HEAD, lambda: other_vault.put(b"theirs", name="b"))
+    kept = sync_vault.put(b"mine", name="a")
+    assert count(server, "PUT") == 2 + 1  # mine; theirs, late by a generation and again
+    assert {entry.name for entry in sync_vault.list()} == {"a", "b"}
+    assert sync_vault.get(kept.object_id).body == b"mine"
+
+
+def test_a_lost_answer_is_a_conflict_if_another_device_replaced_the_object_since(
+    sync_vault: Any, other_vault: Any, server: FakeServer
+) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    other_vault.list()
+    server.faults = [Fault("PUT", ROW, "before")]
+    meanwhile(server, HEAD, lambda: other_vault.put(b"theirs", name="a", replace=kept.object_id))
+    with pytest.raises(ConflictError):
+        sync_vault.put(b"mine", name="a", replace=kept.object_id)
+    assert sync_vault.get(kept.object_id).body == b"theirs"
+
+
+def test_a_lost_delete_is_done_if_another_device_deleted_as_well(
+    sync_vault: Any, other_vault: Any, server: FakeServer
+) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    other_vault.list()
+    server.faults = [Fault("DELETE", ROW, "before")]
+    meanwhile(server, HEAD, lambda: other_vault.delete(kept.object_id))
+    sync_vault.delete(kept.object_id)
+    assert sync_vault.list() == other_vault.list() == ()
+
+
+def meanwhile(server: FakeServer, path: str, act: Any) -> None:
+    """Let another device act just before the first GET of `path` is answered."""
+
+    def intervene(request: httpx.Request) -> None:
+        if request.method == "GET" and re.search(path, request.url.path):
+            server.on_request = None
+            act()
+
+    server.on_request = intervene
+
+
+def test_a_server_that_stays_away_leaves_the_outcome_unknown(sync_vault: Any, server: FakeServer) -> None:
+    server.faults = [Fault("PUT", ROW, "after"), Fault("GET", HEAD, "before", times=99)]
+    with pytest.raises(OutcomeUnknownError):
+        sync_vault.put(b"one", name="a")
+    server.faults = []
+    assert [entry.name for entry in sync_vault.list()] == ["a"]
+    assert sync_vault.put(b"two", name="b").revision == 1
+
+
+def test_a_vault_that_never_holds_still_is_a_conflict_after_ten_attempts(sync_vault: Any, server: FakeServer) -> None:
+    server.faults = [Fault("PUT", ROW, answer=problem(409, "generation_conflict"), times=99)]
+    with pytest.raises(ConflictError):
+        sync_vault.put(b"one", name="a")
+    assert count(server, "PUT") == NO_PAUSE.changes == 10
+
+
+def test_a_connection_that_breaks_every_time_is_no_conflict(sync_vault: Any, server: FakeServer) -> None:
+    server.faults = [Fault("PUT", ROW, "before", times=99)]
+    with pytest.raises(OutcomeUnknownError):
+        sync_vault.put(b"one", name="a")
+    assert count(server, "PUT") == 10
+
+
+def test_a_new_object_that_is_only_late_needs_no_listing(sync_vault: Any, other_vault: Any, server: FakeServer) -> None:
+    other_vault.put(b"theirs", name="b")
+    server.log.clear()
+    sync_vault.put(b"mine", name="a")
+    assert [line.split(" ")[0] for line in server.log] == ["PUT", "GET", "PUT"]
+    assert {entry.name for entry in sync_vault.list()} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (problem(409, "limit_reached"), LimitReachedError),
+        (problem(413, "body_too_large"), LimitReachedError),
+        (problem(401, "unauthenticated"), SessionExpiredError),
+    ],
+)
+def test_a_refused_put_is_not_tried_again(
+    sync_vault: Any, server: FakeServer, answer: httpx.Response, error: type[Exception]
+) -> None:
+    server.faults = [Fault("PUT", ROW, answer=answer, times=99)]
+    with pytest.raises(error):
+        sync_vault.put(b"one", name="a")
+    assert count(server, "PUT") == 1
+    server.faults = []
+    assert sync_vault.list() == ()
+
+
+def test_an_object_over_the_limit_is_never_sent(sync_vault: Any, server: FakeServer) -> None:
+    server.log.clear()
+    with pytest.raises(LimitError):
+        sync_vault.put(bytes(16 * 1024 * 1024), name="a")
+    with pytest.raises(LimitError):
+        sync_vault.put(b"", name="n" * 5000)
+    assert server.log == []
+
+
+def test_reads_are_repeated_after_broken_connections_and_503(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    server.faults = [
+        Fault("GET", ROW, failure=httpx.RemoteProtocolError),
+        Fault("GET", ROW, answer=problem(503, "unavailable")),
+        Fault("GET", ROW, answer=httpx.Response(504)),
+    ]
+    assert sync_vault.get(kept.object_id).body == b"one"
+    assert count(server, "GET") == NO_PAUSE.reads == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "attempts"),
+    [
+        (Fault("GET", ROW, failure=httpx.ReadError, times=99), TransportError, 4),
+        (Fault("GET", ROW, answer=problem(503, "unavailable"), times=99), UnavailableError, 4),
+        (Fault("GET", ROW, failure=httpx.ReadTimeout, times=99), TransportError, 1),
+        (Fault("GET", ROW, answer=problem(500, "internal_error"), times=99), UnavailableError, 1),
+    ],
+)
+def test_reads_end_after_a_bounded_number_of_attempts(
+    sync_vault: Any, server: FakeServer, fault: Fault, error: type[Exception], attempts: int
+) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    server.faults = [Fault(fault.method, fault.path, fault.when, fault.failure, fault.answer, 99)]
+    with pytest.raises(error):
+        sync_vault.get(kept.object_id)
+    assert count(server, "GET") == attempts
+
+
+def test_threads_of_one_vault_and_two_devices_lose_nothing(
+    sync_vault: Any, other_vault: Any, server: FakeServer
+) -> None:
+    def put(number: int) -> None:
+        (sync_vault, other_vault)[number % 2].put(b"%d" % number, name=str(number))
+
+    # Two devices of eight threads: each device writes one after the other, and so at most loses to the other one.
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(24)))
+    assert {entry.name for entry in sync_vault.list()} == {str(number) for number in range(24)}
+    assert sync_vault.list() == other_vault.list()

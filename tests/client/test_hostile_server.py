@@ -1,0 +1,389 @@
+"""A server that keeps to the protocol's form and lies about the vault.
+
+Covered: an older vault (whole, head alone, listing alone), omitted, added, swapped and older rows, withheld rows,
+a forked head, altered head, row, label and wrapped key, false answers to changes, listings without end.
+Not here: any bytes at all (`test_any_answer`), the ceremonies' own messages (the core's tests).
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from hushtag.client import ConflictError, IntegrityError, NotFoundError
+from hushtag.errors import MalformedError, RollbackError
+from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState
+from hushtag.objects import ObjectRow
+from tests.client.fake_server import URL, FakeServer, FakeVault, answer
+from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
+
+M = TypeVar("M", bound=Message)
+replace = msgspec.structs.replace
+
+
+def the_vault(server: FakeServer) -> FakeVault:
+    return next(iter(server.users[EMAIL].vaults.values()))
+
+
+def snapshot(server: FakeServer) -> dict[UUID, FakeVault]:
+    return copy.deepcopy(server.users[EMAIL].vaults)
+
+
+def rewrite(server: FakeServer, kind: type[M], change: Callable[[M], M]) -> None:
+    """Change every successful answer of one kind."""
+
+    def alter(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        try:
+            message = msgspec.json.decode(response.content, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return response
+        return answer(response.status_code, change(message))
+
+    server.rewrite = alter
+
+
+def flipped(text: str, place: int = 20) -> str:
+    return text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
+
+
+def test_an_older_vault_is_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    sync_vault.put(b"one", name="a")
+    old = snapshot(server)
+    sync_vault.put(b"two", name="b")
+    server.users[EMAIL].vaults = old
+    with pytest.raises(RollbackError, match="generation 2, 3 was seen"):
+        sync_vault.list()
+    with pytest.raises(RollbackError, match="generation 2, 3 was seen"):
+        sync_vault.put(b"three", name="c")
+
+
+def test_an_older_vault_is_a_rollback_for_who_only_looked(sync_vault: Any, server: FakeServer) -> None:
+    old = snapshot(server)
+    with connect_sync(URL, server.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        other.unlock(PHRASE).put(b"theirs", name="b")
+    assert len(sync_vault.list()) == 1
+    server.users[EMAIL].vaults = old
+    with pytest.raises(RollbackError):
+        sync_vault.list()
+
+
+LISTINGS: list[Any] = [
+    pytest.param(lambda page: replace(page, objects=page.objects[1:]), id="omitted"),
+    pytest.param(lambda page: replace(page, objects=[]), id="emptied"),
+    pytest.param(
+        lambda page: replace(page, objects=[*page.objects, replace(page.objects[-1], object_id=UUID(int=2**128 - 1))]),
+        id="added",
+    ),
+    pytest.param(
+        lambda page: replace(
+            page,
+            objects=[
+                replace(page.objects[0], digest=page.objects[1].digest),
+                replace(page.objects[1], digest=page.objects[0].digest),
+            ],
+        ),
+        id="swapped",
+    ),
+    pytest.param(
+        lambda page: replace(page, objects=[replace(page.objects[0], revision=7), page.objects[1]]), id="other_revision"
+    ),
+    pytest.param(lambda page: replace(page, generation=page.generation - 1), id="older_generation"),
+]
+
+
+@pytest.mark.parametrize("lie", LISTINGS)
+def test_a_false_listing_is_a_rollback(sync_vault: Any, server: FakeServer, lie: Any) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    sync_vault.put(b"two", name="b")
+    rewrite(server, ObjectList, lie)
+    with pytest.raises(RollbackError):
+        sync_vault.list()
+    server.rewrite = None
+    with connect_sync(URL, server.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        newcomer = other.unlock(PHRASE)
+        rewrite(server, ObjectList, lie)
+        with pytest.raises(RollbackError):
+            newcomer.delete(kept.object_id)  # a change is never based on a listing that was not verified
+    assert not any(line.startswith("DELETE") and "/objects/" in line for line in server.log)
+
+
+ORDERS: list[Any] = [
+    pytest.param(lambda page: replace(page, objects=page.objects[::-1]), id="descending"),
+    pytest.param(lambda page: replace(page, objects=[page.objects[0]] * 2), id="twice"),
+    pytest.param(lambda page: replace(page, next=page.objects[0].object_id), id="next_is_not_the_last"),
+    pytest.param(lambda page: replace(page, objects=[], next=UUID(int=5)), id="empty_with_next"),
+]
+
+
+@pytest.mark.parametrize("lie", ORDERS)
+def test_a_listing_out_of_order_is_malformed(sync_vault: Any, server: FakeServer, lie: Any) -> None:
+    sync_vault.put(b"one", name="a")
+    sync_vault.put(b"two", name="b")
+    rewrite(server, ObjectList, lie)
+    with pytest.raises(MalformedError):
+        sync_vault.list()
+
+
+def test_a_listing_that_runs_in_a_circle_is_malformed(sync_vault: Any, server: FakeServer) -> None:
+    sync_vault.put(b"one", name="a")
+    first = the_vault(server).objects
+    rewrite(server, ObjectList, lambda page: replace(page, next=next(iter(first))))
+    real_page = server._page
+    server._page = lambda request, ids: (real_page(httpx.Request("GET", URL), ids)[0], None)  # type: ignore[method-assign]
+    with pytest.raises(MalformedError):
+        sync_vault.list()
+
+
+def test_a_listing_ends_where_the_head_says_it_must(sync_vault: Any, server: FakeServer) -> None:
+    sync_vault.put(b"one", name="a")
+    pages = 0
+
+    def invent(page: ObjectList) -> ObjectList:
+        nonlocal pages
+        pages += 1
+        invented = UUID(int=pages)
+        return replace(page, objects=[replace(page.objects[0], object_id=invented)], next=invented)
+
+    rewrite(server, ObjectList, invent)
+    first = the_vault(server).objects
+    server._page = lambda _request, _ids: (list(first), None)  # type: ignore[method-assign]
+    with pytest.raises(RollbackError, match="more objects"):
+        sync_vault.list()
+    assert pages == 2
+
+
+def test_a_listing_that_always_belongs_to_a_newer_head_ends(sync_vault: Any, server: FakeServer) -> None:
+    sync_vault.put(b"one", name="a")
+    rewrite(server, ObjectList, lambda page: replace(page, generation=page.generation + 1))
+    with pytest.raises(ConflictError):
+        sync_vault.list()
+
+
+def test_a_fork_of_the_vault_is_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    fork = server.clone()
+    with connect_sync(URL, fork.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        other.unlock(PHRASE).put(b"only there", name="b")
+    sync_vault.put(b"only here", name="a")
+    ours, theirs = the_vault(server), the_vault(fork)
+    assert ours.generation == theirs.generation
+    server.users[EMAIL].vaults = fork.users[EMAIL].vaults
+    with pytest.raises(RollbackError):
+        sync_vault.list()
+
+
+def test_two_heads_of_one_generation_are_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    fork = server.clone()
+    with connect_sync(URL, fork.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        other.unlock(PHRASE).put(b"only there", name="b")
+    sync_vault.put(b"only here", name="a")
+    the_vault(server).generation -= 1  # our next put is refused, so the client asks for the head
+    rewrite(server, VaultState, lambda state: replace(state, generation=2, head=the_vault(fork).head))
+    with pytest.raises(RollbackError, match="another head"):
+        sync_vault.put(b"more", name="c")
+
+
+def test_an_older_row_is_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    held = the_vault(server).objects[kept.object_id]
+    old = held.row
+    sync_vault.put(b"two", name="a", replace=kept.object_id)
+    the_vault(server).objects[kept.object_id].row = old
+    with pytest.raises(RollbackError, match="revision 1"):
+        sync_vault.get(kept.object_id)
+
+
+def test_another_row_of_the_same_revision_is_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    fork = server.clone()
+    with connect_sync(URL, fork.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        other.unlock(PHRASE).put(b"fork", name="a", replace=kept.object_id)
+    sync_vault.put(b"two", name="a", replace=kept.object_id)
+    the_vault(server).objects[kept.object_id] = the_vault(fork).objects[kept.object_id]
+    with pytest.raises(RollbackError, match="not the one seen"):
+        sync_vault.get(kept.object_id)
+
+
+def test_a_withheld_object_is_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    del the_vault(server).objects[kept.object_id]
+    with pytest.raises(RollbackError, match="withholds"):
+        sync_vault.get(kept.object_id)
+
+
+def test_a_row_withheld_from_a_listing_is_a_rollback(sync_vault: Any, server: FakeServer) -> None:
+    sync_vault.put(b"one", name="a")
+    with connect_sync(URL, server.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        newcomer = other.unlock(PHRASE)
+
+        def withhold(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+            return httpx.Response(404, headers=gone.headers, content=gone.content) if is_row(request) else response
+
+        server.rewrite = withhold
+        gone = server._respond(httpx.Request("GET", f"{URL}/v1/nothing"))
+        with pytest.raises(RollbackError, match="withholds"):
+            newcomer.list()
+
+
+def is_row(request: httpx.Request) -> bool:
+    return request.method == "GET" and "/objects/" in request.url.path
+
+
+def test_an_object_that_another_device_deleted_is_only_gone(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    with connect_sync(URL, server.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        other.unlock(PHRASE).delete(kept.object_id)
+    with pytest.raises(NotFoundError):
+        sync_vault.get(kept.object_id)
+
+
+def test_an_altered_or_swapped_row_is_not_authentic(sync_vault: Any, server: FakeServer) -> None:
+    first, second = (sync_vault.put(name.encode(), name=name) for name in "ab")
+    objects = the_vault(server).objects
+    one, two = objects[first.object_id].row, objects[second.object_id].row
+    for place in (0, 12, 50, len(one.encoded) - 1):
+        altered = bytearray(one.encoded)
+        altered[place] ^= 1
+        objects[first.object_id].row = ObjectRow(bytes(altered), 1, 1)
+        with pytest.raises(IntegrityError):
+            sync_vault.get(first.object_id)
+    for row in (two, ObjectRow(one.encoded, 1, 2), ObjectRow(one.encoded, 2, 1)):
+        objects[first.object_id].row = row
+        with pytest.raises(IntegrityError):
+            sync_vault.get(first.object_id)
+    objects[first.object_id].row = one
+    assert sync_vault.get(first.object_id).body == b"a"
+
+
+def test_an_altered_head_is_not_authentic(sync_vault: Any, server: FakeServer) -> None:
+    the_vault(server).generation += 1
+    with pytest.raises(IntegrityError):
+        sync_vault.list()  # the head of generation 1, shown as that of generation 2
+    the_vault(server).generation -= 1
+    the_vault(server).head = flipped(the_vault(server).head)
+    rewrite(server, ObjectList, lambda page: replace(page, generation=2))
+    with pytest.raises(IntegrityError):
+        sync_vault.list()
+
+
+def test_a_rotated_key_asks_for_a_new_unlock(sync_vault: Any, server: FakeServer) -> None:
+    the_vault(server).generation += 1
+    the_vault(server).key_version = 2
+    with pytest.raises(ConflictError, match="unlock it again"):
+        sync_vault.list()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda tag: replace(tag, sealed_label=flipped(tag.sealed_label)),
+        lambda tag: replace(tag, tag_id=UUID(int=7)),
+        lambda tag: replace(tag, public_key=flipped(tag.public_key)),
+    ],
+    ids=["label", "tag_id", "public_key"],
+)
+def test_an_altered_phrase_label_is_not_authentic(sync_vault: Any, server: FakeServer, lie: Any) -> None:
+    rewrite(server, TagList, lambda page: replace(page, tags=[lie(tag) for tag in page.tags]))
+    with pytest.raises(IntegrityError):
+        sync_vault.phrases()
+
+
+@pytest.mark.parametrize(
+    ("lie", "error"),
+    [
+        (lambda key: replace(key, wrapped_key=flipped(key.wrapped_key)), IntegrityError),
+        (lambda key: replace(key, vault_id=UUID(int=7)), IntegrityError),
+        (lambda key: replace(key, head=flipped(key.head)), IntegrityError),
+        (lambda key: replace(key, generation=2), IntegrityError),
+        (lambda key: replace(key, key_version=2), IntegrityError),
+        (lambda key: replace(key, key_purpose="other"), MalformedError),
+    ],
+    ids=["wrapped_key", "vault_id", "head", "generation", "key_version", "purpose"],
+)
+def test_an_altered_key_is_refused_though_the_phrase_is_right(server: FakeServer, lie: Any, error: Any) -> None:
+    with connect_sync(URL, server.transport()) as client:
+        client.log_in(EMAIL, PASSWORD)
+        rewrite(server, Unlocked, lambda unlocked: replace(unlocked, vaults=[lie(key) for key in unlocked.vaults]))
+        with pytest.raises(error):
+            client.unlock(PHRASE)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda stored: replace(stored, generation=stored.generation + 1),
+        lambda stored: replace(stored, revision=stored.revision + 1),
+        lambda stored: replace(stored, object_id=UUID(int=7)),
+    ],
+    ids=["generation", "revision", "object_id"],
+)
+def test_a_false_answer_to_a_put_is_malformed(sync_vault: Any, server: FakeServer, lie: Any) -> None:
+    rewrite(server, ObjectStored, lie)
+    with pytest.raises(MalformedError):
+        sync_vault.put(b"one", name="a")
+    server.rewrite = None
+    assert [entry.name for entry in sync_vault.list()] == ["a"]  # the client has taken nothing of the lie
+
+
+def test_a_false_answer_to_a_delete_is_malformed(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    rewrite(server, VaultState, lambda state: replace(state, head=flipped(state.head)))
+    with pytest.raises(MalformedError):
+        sync_vault.delete(kept.object_id)
+
+
+def test_a_vault_that_changes_between_two_pages_is_listed_again(sync_vault: Any, server: FakeServer) -> None:
+    for name in "abcde":
+        sync_vault.put(name.encode(), name=name)
+    server.page = 2
+    with connect_sync(URL, server.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        theirs = other.unlock(PHRASE)
+        pages: list[str] = []
+
+        def write_between(request: httpx.Request) -> None:
+            if request.url.path.endswith("/objects"):
+                pages.append(request.url.query.decode())
+                if len(pages) == 2:
+                    server.on_request = None
+                    theirs.put(b"f", name="f")
+
+        server.on_request = write_between
+        assert {entry.name for entry in sync_vault.list()} == set("abcdef")
+    assert "after=" in pages[1]
+
+
+def test_a_row_replaced_while_its_listing_is_read_is_listed_again(sync_vault: Any, server: FakeServer) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    with connect_sync(URL, server.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        theirs = other.unlock(PHRASE)
+        theirs.list()
+        reader = other.unlock(PHRASE)
+
+        def replace_first(request: httpx.Request) -> None:
+            if is_row(request):
+                server.on_request = None
+                theirs.put(b"two", name="b", replace=kept.object_id)
+
+        server.on_request = replace_first
+        assert [(entry.name, entry.revision) for entry in reader.list()] == [("b", 2)]
+
+
+def test_names_are_read_once_for_each_revision(sync_vault: Any, server: FakeServer) -> None:
+    for name in "abc":
+        sync_vault.put(name.encode(), name=name)
+    sync_vault.list()
+    server.log.clear()
+    assert len(sync_vault.list()) == 3
+    assert not any("/objects/" in line for line in server.log)

@@ -1,0 +1,99 @@
+"""Health, metrics, OpenAPI and the docs page."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from hushtag_server.problems import PROBLEMS
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_worker_lives_and_is_ready(app_client: httpx.AsyncClient) -> None:
+    assert (await app_client.get("/health/live")).json() == {"live": True}
+    answer = await app_client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "database": True, "migrations": True, "keys": True}
+
+
+async def test_a_missing_migration_is_not_ready(app_client: httpx.AsyncClient, database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0002_access'")
+    answer = await app_client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "database": True, "migrations": False, "keys": False}
+
+
+async def test_other_keys_are_not_ready(app_client: httpx.AsyncClient, database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("UPDATE server_keys SET fingerprint = decode(repeat('00', 32), 'hex')")
+    assert (await app_client.get("/health/ready")).json() == {
+        "ready": False,
+        "database": True,
+        "migrations": True,
+        "keys": False,
+    }
+
+
+async def test_metrics_count_routes_and_problems_not_paths(
+    app_client: httpx.AsyncClient, sign_in: Callable[..., Any]
+) -> None:
+    signed_in = await sign_in(app_client)
+    await app_client.delete(f"/v1/sessions/{signed_in.session_id}", headers=signed_in.headers)
+    await app_client.get("/canary-path?canary-query=1")
+    await app_client.request("CANARY", "/v1/accounts")
+    answer = await app_client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    text = answer.text
+    assert 'hushtag_http_requests_total{method="DELETE",route="/v1/sessions/{session_id}",status="204"} 1.0' in text
+    assert 'hushtag_http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    assert 'hushtag_problems_total{code="not_found"} 1.0' in text
+    assert 'hushtag_pool_connections{state="open"}' in text
+    assert "canary" not in text.lower()
+    assert signed_in.session_id not in text
+
+
+async def test_openapi_documents_every_problem(app_client: httpx.AsyncClient) -> None:
+    document = (await app_client.get("/schema")).json()
+    assert document["openapi"].startswith("3.")
+    assert set(document["components"]["securitySchemes"]) == {"accountToken", "vaultToken"}
+    assert document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == sorted(PROBLEMS)
+    assert set(document["paths"]["/v1/account"]["get"]["responses"]) == {"200", "401", "414", "431", "500", "503"}
+    assert set(document["paths"]["/v1/sessions"]["post"]["responses"]) == {
+        "201", "400", "401", "408", "413", "414", "415", "429", "431", "500", "503"
+    }  # fmt: skip
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    schema = answer["content"]["application/problem+json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/Problem"}, (path, method, status)
+
+
+async def test_every_reference_of_the_document_resolves(app_client: httpx.AsyncClient) -> None:
+    answer = await app_client.get("/schema")
+    schemas = answer.json()["components"]["schemas"]
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text)) <= set(schemas)
+
+
+async def test_the_docs_page_loads_nothing_from_anywhere(app_client: httpx.AsyncClient) -> None:
+    answer = await app_client.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    page = answer.text
+    document = (await app_client.get("/schema")).json()
+    assert all(path in page for path in document["paths"])
+    assert all(f'id="{name}"' in page for name in document["components"]["schemas"])
+    assert not re.search(r"<script|<link|<img|<iframe|https?://|src=|@import|url\(", page)
+    assert all(target.startswith(("#", "/schema")) for target in re.findall(r'href="([^"]+)"', page))
+
+
+async def test_answers_forbid_sniffing_and_storing(app_client: httpx.AsyncClient) -> None:
+    for path in ("/health/live", "/v1/account", "/nowhere", "/docs"):
+        headers = (await app_client.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"

@@ -1,0 +1,330 @@
+"""Two users in one database: neither through the API nor through a query that forgot to check does one meet the other.
+
+The API part walks the OpenAPI document, the query part walks the modules' `__all__`: what is added later and not
+covered here fails.
+"""
+
+import inspect
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from hushtag.enrollment import accept_enrollment
+from hushtag.messages import encode_binary
+from hushtag.objects import row_digest
+from hushtag_server.tokens import parse_bearer
+from hushtag_server.vault import ceremony_queries, vault_queries
+from hushtag_server.vault.schemas import Budget, Caller, ObjectChange, VaultCaller
+from tests.server.test_enrolment import prepare
+from tests.server.vault_support import (
+    comparable,
+    enrol,
+    locate,
+    new_id,
+    new_password,
+    open_vault,
+    prove,
+    run_sql,
+    send,
+    unlock,
+)
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+TABLES = [
+    "users",
+    "user_sessions",
+    "secret_tags",
+    "vaults",
+    "wrapped_keys",
+    "vault_blobs",
+    "vault_segments",
+    "opaque_sessions",
+    "unlock_budget",
+]
+HEADERS = {
+    "Hushtag-Revision": "1",
+    "Hushtag-Key-Version": "1",
+    "Hushtag-Generation": "3",
+    "Hushtag-Head": encode_binary(bytes(112)),
+}
+
+
+class Person:
+    """A user with an enrolled phrase, an open vault and one object in it."""
+
+    def __init__(self, account: Any, password: Any, vault: Any, object_id: UUID) -> None:
+        self.account, self.password, self.vault, self.object_id = account, password, vault, object_id
+        self.user_id = vault.user_id
+
+    def caller(self, user_id: UUID | None = None) -> Caller:
+        token = parse_bearer(f"Bearer {self.account.token}", "hta_")
+        return Caller(user_id or token.user_id, token.secret_hash, HOUR, HOUR)
+
+    def vault_caller(self, user_id: UUID | None = None) -> VaultCaller:
+        token = parse_bearer(f"Bearer {self.vault.token}", "htv_")
+        return VaultCaller(user_id or token.user_id, token.secret_hash.hex(), HOUR, HOUR)
+
+
+async def make_person(client, sign_in, email: str) -> Person:
+    account, password, object_id = await sign_in(client, email), new_password(), new_id()
+    await enrol(client, account.headers, password)
+    vault = await unlock(client, account, password)
+    assert (await vault.put(object_id, b"secret")).status_code == 201
+    return Person(account, password, vault, object_id)
+
+
+@pytest.fixture
+async def ada(app_client, sign_in) -> Person:
+    return await make_person(app_client, sign_in, "ada@example.org")
+
+
+@pytest.fixture
+async def eve(app_client, sign_in) -> Person:
+    return await make_person(app_client, sign_in, "eve@example.org")
+
+
+def everything(database) -> dict[str, list[str]]:
+    return {table: sorted(map(repr, run_sql(database, f"SELECT * FROM {table}"))) for table in TABLES}
+
+
+async def _ask(client, method: str, path: str, ids: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+    body = {"content": bytes(100), "headers": headers | {"Content-Type": "application/octet-stream"}}
+    given = body if method == "put" else {"headers": headers}
+    return comparable(await client.request(method.upper(), path.format(**ids), **given))
+
+
+async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation(
+    app_client, ada, eve, database
+) -> None:
+    document = (await app_client.get("/schema")).json()
+    hers = {"vault_id": ada.vault.vault_id, "object_id": ada.object_id, "session_id": ada.account.session_id}
+    before, asked = everything(database), 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            names = [item["name"] for item in operation.get("parameters", []) if item["in"] == "path"]
+            if not names:
+                continue
+            assert set(names) <= set(hers), f"{path}: say whose ids these are"
+            scheme = next(iter(operation["security"][0]))
+            token = eve.vault if scheme == "vaultToken" else eve.account
+            foreign = await _ask(app_client, method, path, hers, token.headers | HEADERS)
+            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers}, token.headers | HEADERS)
+            assert foreign == unknown, (method, path)
+            assert foreign[0] == 404, (method, path)
+            # Her object's id in eve's own vault is unknown as well; a put there would make eve's own.
+            if "object_id" in names and method != "put":
+                mixed = hers | {"vault_id": eve.vault.vault_id}
+                assert await _ask(app_client, method, path, mixed, token.headers | HEADERS) == unknown
+            asked += 1
+    assert asked >= 7
+    assert everything(database) == before
+
+
+async def test_anothers_ceremony_answers_like_one_that_does_not_exist(app_client, ada, eve, database) -> None:
+    hers = await locate(app_client, ada.account.headers, ada.password)
+    finishing = await prove(app_client, ada.account.headers, ada.password)
+    enrolment = await prepare(app_client, ada.account)
+    before = everything(database)
+    for path, message in (
+        ("/v1/unlock/start", hers.message),
+        ("/v1/unlock/finish", finishing.message),
+        ("/v1/tags", enrolment),
+    ):
+        answers = []
+        for session_id in (message.session_id, "0" * 64):
+            changed = {**_builtins(message), "session_id": session_id}
+            answers.append(comparable(await send(app_client, eve.account.headers, path, changed)))
+        assert answers[0] == answers[1]
+        assert answers[0][1]["code"] == "ceremony_failed"
+    assert everything(database) == before
+
+
+def _builtins(message: Any) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(message)
+    return built
+
+
+async def _begin(pool: Any, caller: Caller) -> Any:
+    begun = await ceremony_queries.begin_ceremony(
+        pool,
+        caller,
+        Budget(20.0, 0.0),
+        guesses=1,
+        session_id="ab" * 32,
+        state="located",
+        sealed=b"x",
+        lifetime=HOUR,
+        vault_idle=HOUR,
+    )
+    return [value for value in begun if value is not None]
+
+
+async def _take(pool: Any, caller: Caller, session_id: str, ada: Person, key_id: UUID) -> Any:
+    hashes = [bytes(16)]
+    taken = await ceremony_queries.take_ceremony(
+        pool, caller, session_id=session_id, state="located", phrase_hashes=hashes, key_id=key_id
+    )
+    return [value for value in taken if value is not None]
+
+
+async def _ceremony_calls(
+    client, ada: Person, eve: Person, database: Any, key_id: UUID
+) -> tuple[Any, dict[str, list[Any]]]:
+    """Each query with one of its names of ada and the other of eve, in both directions: rows before, what came back."""
+    pool = client.app.application.state["services"].pool
+    located = (await locate(client, ada.account.headers, ada.password)).message.session_id
+    enrolment = accept_enrollment(await prepare(client, ada.account))
+    phrase_hash = run_sql(database, "SELECT phrase_hash FROM secret_tags WHERE user_id = %s", ada.user_id)[0][0]
+    mixed = [ada.caller(eve.user_id), eve.caller(ada.user_id)]
+    sessions = {ada.user_id: UUID(eve.account.session_id), eve.user_id: UUID(ada.account.session_id)}
+    before = everything(database)
+    return before, {
+        "begin_ceremony": [await _begin(pool, caller) for caller in mixed],
+        "take_ceremony": [await _take(pool, caller, located, ada, key_id) for caller in mixed],
+        "keep_ceremony": [
+            await ceremony_queries.keep_ceremony(
+                pool, user, session, session_id="cd" * 32, state="located", sealed=b"x", lifetime=HOUR
+            )
+            for user, session in sessions.items()
+        ],
+        "open_tag": [
+            await ceremony_queries.open_tag(
+                pool,
+                user,
+                session,
+                Budget(20.0, 0.0),
+                session_id="ef" * 32,
+                phrase_hash=phrase_hash,
+                key_id=key_id,
+                lifetime=HOUR,
+                idle=HOUR,
+            )
+            for user, session in [*sessions.items(), (eve.user_id, UUID(eve.account.session_id))]
+        ],
+        "enrol_tag": [
+            (await ceremony_queries.enrol_tag(pool, caller, enrolment, key_id=key_id)).replace("unauthenticated", "")
+            for caller in mixed
+        ]
+        + [
+            (await ceremony_queries.enrol_tag(pool, eve.caller(), enrolment, key_id=key_id)).replace(
+                "ceremony_failed", ""
+            )
+        ],
+    }
+
+
+async def test_a_ceremony_query_that_mixes_two_users_finds_and_changes_nothing(
+    app_client, ada, eve, database, keys
+) -> None:
+    before, results = await _ceremony_calls(app_client, ada, eve, database, keys.current.id)
+    assert set(results) == set(ceremony_queries.__all__)
+    for name, found in results.items():
+        assert not any(found), name
+    assert everything(database) == before
+
+
+async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]:
+    services = client.app.application.state["services"]
+    pool, hers = services.pool, ada.vault
+    row = hers.seal(ada.object_id, b"forged", revision=2)
+    change = ObjectChange(hers.vault_id, ada.object_id, 2, 3, bytes(112))
+    gone = ObjectChange(hers.vault_id, ada.object_id, 1, 3, bytes(112))
+    # A token under the wrong user, and eve's valid token with ada's ids.
+    callers = [(ada.vault_caller(eve.user_id), "unauthenticated"), (eve.vault_caller(ada.user_id), "unauthenticated")]
+    callers.append((eve.vault_caller(), "not_found"))
+    results: dict[str, list[Any]] = {"put_object": [], "delete_object": [], "get_object": []}
+    for caller, outcome in callers:
+        put = await vault_queries.put_object(pool, caller, change, row, digest=row_digest(row), most=100)
+        results["put_object"].append(put.replace(outcome, ""))
+        results["delete_object"].append(
+            (await vault_queries.delete_object(pool, caller, gone)).outcome.replace(outcome, "")
+        )
+        results["get_object"].append((await vault_queries.get_object(pool, caller, hers.vault_id, ada.object_id)).body)
+    page: dict[str, Any] = {"after": None, "limit": 10}
+    # A route that forgot every check and asks with ada's names inside eve's transaction, or inside nobody's.
+    for user_id in (eve.user_id, None):
+        async with services.transaction(user_id) as connection:
+            names = (connection, ada.user_id, hers.tag.tag_id, hers.vault_id)
+            session_id = ada.vault_caller().session_id
+            for name, found in {
+                "find_vault": await vault_queries.find_vault(*names),
+                "list_tags": await vault_queries.list_tags(*names, **page),
+                "list_objects": await vault_queries.list_objects(*names, **page),
+                "end_vault_session": await vault_queries.end_vault_session(connection, ada.user_id, session_id),
+            }.items():
+                results.setdefault(name, []).append(found)
+    # And eve's own names with ada's vault: the tag has no key of it.
+    async with services.transaction(eve.user_id) as connection:
+        own = (connection, eve.user_id, eve.vault.tag.tag_id, hers.vault_id)
+        results["find_vault"].append(await vault_queries.find_vault(*own))
+        results["list_tags"].append(await vault_queries.list_tags(*own, **page))
+        results["list_objects"].append(await vault_queries.list_objects(*own, **page))
+    return results
+
+
+async def test_a_vault_query_that_mixes_two_users_finds_and_changes_nothing(app_client, ada, eve, database) -> None:
+    before = everything(database)
+    results = await _vault_calls(app_client, ada, eve)
+    assert set(results) == set(vault_queries.__all__)
+    for name, found in results.items():
+        assert not any(found), name
+    assert everything(database) == before
+
+
+async def test_the_same_queries_find_everything_for_the_right_user(app_client, ada) -> None:
+    # Without this, the tests above would also pass with queries that never find anything.
+    services = app_client.app.application.state["services"]
+    vault = ada.vault
+    async with services.transaction(ada.user_id) as connection:
+        names = (connection, ada.user_id, vault.tag.tag_id, vault.vault_id)
+        assert await vault_queries.find_vault(*names)
+        assert await vault_queries.list_tags(*names, after=None, limit=10)
+        assert (await vault_queries.list_objects(*names, after=None, limit=10)).objects
+    caller = ada.vault_caller()
+    assert (await vault_queries.get_object(services.pool, caller, vault.vault_id, ada.object_id)).body
+
+
+def test_the_functions_run_with_the_callers_rights_and_only_the_server_may_call_them(database) -> None:
+    rows = run_sql(
+        database,
+        "SELECT proname, prosecdef, has_function_privilege('public', oid, 'EXECUTE')"
+        " FROM pg_proc WHERE starts_with(proname, 'hushtag_') AND prorettype <> 'trigger'::regtype",
+    )
+    assert len(rows) >= 15
+    assert [name for name, definer, _ in rows if definer] == []
+    assert [name for name, _, public in rows if public] == ["hushtag_current_user"]
+
+
+async def test_a_call_leaves_no_user_behind_on_its_connection(app_client, ada) -> None:
+    services = app_client.app.application.state["services"]
+    await vault_queries.get_object(services.pool, ada.vault_caller(), ada.vault.vault_id, ada.object_id)
+    async with services.pool.connection() as connection:
+        left = await (await connection.execute("SELECT current_setting('app.user_id', true)")).fetchone()
+        assert left is not None
+        assert not left[0]
+        seen = await (await connection.execute("SELECT count(*) FROM vault_blobs")).fetchone()
+        assert seen == (0,)
+
+
+def test_every_query_of_the_vault_names_its_user() -> None:
+    for module in (ceremony_queries, vault_queries):
+        for name in module.__all__:
+            names = inspect.signature(getattr(module, name)).parameters
+            assert {"caller", "user_id"} & set(names), name
+
+
+async def test_two_tags_of_one_account_are_kept_apart_like_two_accounts(app_client, ada) -> None:
+    other, hers = await open_vault(app_client, ada.account), ada.vault.vault_id
+    services = app_client.app.application.state["services"]
+    caller = VaultCaller(other.user_id, parse_bearer(f"Bearer {other.token}", "htv_").secret_hash.hex(), HOUR, HOUR)
+    assert (await vault_queries.get_object(services.pool, caller, hers, ada.object_id)).body is None
+    async with services.transaction(other.user_id) as connection:
+        names = (connection, other.user_id, other.tag.tag_id, hers)
+        assert await vault_queries.find_vault(*names) is None
+        assert await vault_queries.list_tags(*names, after=None, limit=10) == []
+        assert await vault_queries.list_objects(*names, after=None, limit=10) is None

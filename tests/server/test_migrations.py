@@ -1,0 +1,392 @@
+"""Migrations: complete, reversible, safe to start twice; the roles they make; row-level security."""
+
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations, migrate, rollback
+
+TENANT = [
+    "opaque_sessions",
+    "secret_tags",
+    "unlock_budget",
+    "user_sessions",
+    "users",
+    "vault_blobs",
+    "vault_segments",
+    "vaults",
+    "wrapped_keys",
+]
+WITHOUT_USER = ["login_attempts", "security_audit_logs", "server_keys"]
+
+
+@pytest.fixture
+def catalogue(postgres: EmbeddedPostgres, empty_database: Any) -> Callable[[], str]:
+    """Everything the database is made of: tables, functions, constraints, policies, triggers, indexes, grants."""
+
+    def dump() -> str:
+        command = [postgres.bin_dir / "pg_dump", "--schema-only", "--restrict-key=fixed", empty_database.admin_url]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    return dump
+
+
+def test_rollback_then_forward_gives_the_same_catalogue(empty_database: Any, catalogue: Callable[[], str]) -> None:
+    assert migrate(empty_database.owner_url) == known_migrations()
+    complete = catalogue()
+    for count in range(1, len(known_migrations()) + 1):
+        assert rollback(empty_database.owner_url, count) == known_migrations()[::-1][:count]
+        assert catalogue() != complete
+        assert migrate(empty_database.owner_url) == known_migrations()[-count:]
+        assert catalogue() == complete
+    assert migrate(empty_database.owner_url) == []
+
+
+def test_a_complete_rollback_leaves_nothing_of_ours(empty_database: Any, catalogue: Callable[[], str]) -> None:
+    migrate(empty_database.owner_url)
+    rollback(empty_database.owner_url, 99)
+    left = catalogue()
+    assert not [name for name in (*TENANT, *WITHOUT_USER, "hushtag_touch") if f"public.{name}" in left]
+
+
+def test_two_servers_may_migrate_at_once(empty_database: Any) -> None:
+    done: list[list[str]] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(migrate(empty_database.owner_url))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(done) == [[], [], [], [], known_migrations()]
+
+
+def test_a_failed_migration_leaves_nothing_and_can_be_repeated(empty_database: Any) -> None:
+    with psycopg.connect(empty_database.owner_url) as connection:
+        connection.execute("CREATE TABLE vault_segments (x int)")  # in the way of the first migration
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        migrate(empty_database.owner_url)
+    with psycopg.connect(empty_database.owner_url) as connection:
+        assert connection.execute("SELECT to_regclass('users')").fetchone() == (None,)
+        connection.execute("DROP TABLE vault_segments")
+    assert migrate(empty_database.owner_url) == known_migrations()
+
+
+def test_app_role_must_exist(empty_database: Any) -> None:
+    with pytest.raises(MigrationError, match="'nobody_here' does not exist"):
+        migrate(empty_database.owner_url, app_role="nobody_here")
+
+
+def test_an_owner_that_may_not_grant_is_told_what_to_run(empty_database: Any) -> None:
+    with psycopg.connect(empty_database.admin_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS another_app")
+        connection.execute("CREATE ROLE another_app LOGIN")
+    with pytest.raises(MigrationError, match="GRANT hushtag_server TO another_app"):
+        migrate(empty_database.owner_url, app_role="another_app")
+
+
+def test_every_migration_has_a_rollback_and_a_number() -> None:
+    names = known_migrations()
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert all((MIGRATIONS / f"{name}.rollback.sql").stat().st_size for name in names)
+
+
+def test_every_table_of_a_user_is_keyed_by_the_user_and_guarded(database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        rows = connection.execute(
+            "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, (SELECT a.attname FROM pg_index i"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
+            " WHERE i.indrelid = c.oid AND i.indisprimary)"
+            " FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+            " AND c.relname NOT LIKE '\\_yoyo%' ORDER BY 1"
+        ).fetchall()
+    assert [row[0] for row in rows] == sorted([*TENANT, *WITHOUT_USER])
+    for name, enabled, forced, first in rows:
+        if name in TENANT:
+            assert (name, enabled, forced) == (name, True, True)
+            assert first == ("id" if name == "users" else "user_id"), name
+
+
+def test_every_foreign_key_is_indexed(database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        missing = connection.execute(
+            "SELECT c.conname FROM pg_constraint c WHERE c.contype = 'f' AND NOT EXISTS (SELECT FROM pg_index i"
+            " WHERE i.indrelid = c.conrelid AND (i.indkey::smallint[])[0:cardinality(c.conkey)-1] @> c.conkey"
+            " AND i.indpred IS NULL)"
+        ).fetchall()
+    assert missing == []
+
+
+def test_every_unique_key_of_a_user_includes_the_user(database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        rows = connection.execute(
+            "SELECT c.conrelid::regclass::text, array_agg(a.attname::text) FROM pg_constraint c"
+            " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)"
+            " WHERE c.contype = 'u' AND c.connamespace = 'public'::regnamespace GROUP BY c.oid, c.conrelid"
+        ).fetchall()
+    assert rows
+    assert all("user_id" in columns for _, columns in rows)
+
+
+def test_grants_are_exact(database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        rows = connection.execute(
+            "SELECT table_name, string_agg(privilege_type, ' ' ORDER BY privilege_type)"
+            " FROM information_schema.role_table_grants WHERE grantee = 'hushtag_server' GROUP BY 1"
+        ).fetchall()
+        columns = connection.execute(
+            "SELECT table_name || '.' || column_name FROM information_schema.role_column_grants c"
+            " WHERE grantee = 'hushtag_server' AND privilege_type = 'UPDATE' AND NOT EXISTS (SELECT FROM"
+            " information_schema.role_table_grants t WHERE t.grantee = c.grantee AND t.table_name = c.table_name"
+            " AND t.privilege_type = 'UPDATE') ORDER BY 1"
+        ).fetchall()
+    everything = "DELETE INSERT SELECT UPDATE"
+    assert dict(rows) == {
+        "_yoyo_migration": "SELECT",
+        "login_attempts": everything,
+        "opaque_sessions": everything,
+        "secret_tags": everything,
+        "security_audit_logs": "INSERT SELECT",
+        "server_keys": "INSERT SELECT",
+        "unlock_budget": "INSERT SELECT UPDATE",
+        "user_sessions": "DELETE INSERT SELECT",
+        "users": "INSERT SELECT",
+        "vault_blobs": everything,
+        "vault_segments": "DELETE INSERT SELECT",
+        "vaults": everything,
+        "wrapped_keys": everything,
+    }
+    assert [row[0] for row in columns] == ["user_sessions.last_activity", "users.last_login", "users.password_hash"]
+
+
+# --- rows ---------------------------------------------------------------------------------------------------
+
+
+def _as_user(connection: psycopg.Connection[Any], user: UUID | None) -> None:
+    connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user) if user else ""])
+
+
+def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[str, UUID]:
+    """Give a user one row in every table; inside a transaction of that user."""
+    ids = {name: uuid4() for name in ("session", "tag", "vault", "key", "blob", "server_key")}
+    values: dict[str, Any] = {"user": user, "email": email, **ids}
+    for statement in (
+        "INSERT INTO server_keys (id, fingerprint) VALUES (%(server_key)s, decode(repeat('00', 32), 'hex'))",
+        "INSERT INTO users (id, email, password_hash, phrase_salt, opaque_credential_id) VALUES (%(user)s, %(email)s,"
+        " 'x', decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'))",
+        "INSERT INTO unlock_budget (user_id, tokens) VALUES (%(user)s, 20)",
+        "INSERT INTO user_sessions (user_id, id, token_hash, expires_at) VALUES (%(user)s, %(session)s,"
+        " decode(repeat('00', 32), 'hex'), now() + interval '1 day')",
+        "INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
+        " sealed_label, public_key, server_key_id) VALUES (%(user)s, %(tag)s, decode(repeat('00', 16), 'hex'),"
+        " decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 160), 'hex'),"
+        " 'hushtag-v1', 'name', decode(repeat('00', 316), 'hex'), decode(repeat('00', 32), 'hex'), %(server_key)s)",
+        "INSERT INTO vaults (user_id, id, head) VALUES (%(user)s, %(vault)s, decode(repeat('00', 112), 'hex'))",
+        "INSERT INTO wrapped_keys (user_id, id, tag_id, vault_id, wrapped_key) VALUES (%(user)s, %(key)s, %(tag)s,"
+        " %(vault)s, decode(repeat('00', 40), 'hex'))",
+        "INSERT INTO vault_blobs (user_id, id, vault_id, object_id, wrapped_key_id, iv, ciphertext, auth_tag,"
+        " content_size, key_version, revision, row_digest) VALUES (%(user)s, %(blob)s, %(vault)s, %(blob)s, %(key)s,"
+        " decode(repeat('00', 12), 'hex'), decode(repeat('00', 42), 'hex'), decode(repeat('00', 16), 'hex'), 10, 1, 1,"
+        " decode(repeat('00', 32), 'hex'))",
+        "INSERT INTO vault_segments (user_id, vault_id, stream_id, seq, bytes) VALUES (%(user)s, %(vault)s, %(blob)s,"
+        " 0, 'x')",
+        "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at) VALUES"
+        " (%(user)s, repeat('0', 64), %(session)s, %(tag)s, 'unlocked', now() + interval '1 day')",
+    ):
+        connection.execute(statement, values)
+    return ids
+
+
+@pytest.fixture
+def two_users(database: Any) -> tuple[UUID, UUID]:
+    """Two users with one row each in every table, written by the server's role."""
+    users = uuid4(), uuid4()
+    for number, user in enumerate(users):
+        with psycopg.connect(database.app_url) as connection:
+            _as_user(connection, user)
+            _fill(connection, user, f"user{number}@example.org")
+    return users
+
+
+@pytest.mark.parametrize("table", TENANT)
+def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[UUID, UUID], table: str) -> None:
+    column = "id" if table == "users" else "user_id"
+    for url in (database.app_url, database.owner_url):
+        with psycopg.connect(url) as connection:
+            for user in two_users:
+                _as_user(connection, user)
+                assert connection.execute(f"SELECT {column} FROM {table}").fetchall() == [(user,)]
+            _as_user(connection, None)
+            assert connection.execute(f"SELECT FROM {table}").rowcount == 0
+            connection.rollback()
+    with psycopg.connect(database.app_url) as connection:
+        _as_user(connection, two_users[0])
+        if table not in {"users", "unlock_budget"}:
+            assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
+        if table not in {"vault_segments", "users", "user_sessions"}:
+            done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
+            assert done.rowcount == 0
+
+
+def test_a_row_cannot_be_written_for_another_user(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.app_url) as connection:
+        _as_user(connection, two_users[0])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            connection.execute(
+                "INSERT INTO vaults (user_id, head) VALUES (%s, decode(repeat('00', 112), 'hex'))", [two_users[1]]
+            )
+
+
+def test_the_user_does_not_outlast_the_transaction(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.app_url) as connection:
+        _as_user(connection, two_users[0])
+        assert connection.execute("SELECT FROM vaults").rowcount == 1
+        connection.commit()
+        assert connection.execute("SELECT FROM vaults").rowcount == 0
+
+
+def test_login_sees_one_account_and_changes_none(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.app_url) as connection:
+        connection.execute("SELECT set_config('app.login_email', 'user1@example.org', true)")
+        assert connection.execute("SELECT id FROM users").fetchall() == [(two_users[1],)]
+        assert connection.execute("UPDATE users SET password_hash = 'y'").rowcount == 0
+        for table in TENANT:
+            if table != "users":
+                assert connection.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table))).rowcount == 0
+
+
+def test_login_finds_the_account_by_index(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.app_url) as connection:
+        connection.execute("SELECT set_config('app.login_email', 'user1@example.org', true)")
+        connection.execute("SET LOCAL enable_seqscan = off")
+        plan = connection.execute("EXPLAIN SELECT id FROM users WHERE lower(email) = 'user1@example.org'").fetchall()
+    assert "users_email_key" in str(plan)
+    assert "Seq Scan" not in str(plan)
+
+
+def test_the_audit_log_only_grows(database: Any) -> None:
+    with psycopg.connect(database.app_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO security_audit_logs (event_type, event_category, severity, event_message)"
+            " VALUES ('a', 'b', 'c', 'd')"
+        )
+        for statement in ("UPDATE security_audit_logs SET severity = 'x'", "DELETE FROM security_audit_logs"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("TRUNCATE security_audit_logs")
+
+
+def test_a_tag_that_objects_depend_on_cannot_be_deleted(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.app_url) as connection:
+        _as_user(connection, two_users[0])
+        with pytest.raises(psycopg.errors.ForeignKeyViolation, match="vault_blobs_wrapped_key_fkey"):
+            connection.execute("DELETE FROM secret_tags WHERE user_id = %s", [two_users[0]])
+
+
+def test_deleting_a_tag_keeps_objects_a_sibling_opens(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    user = two_users[0]
+    with psycopg.connect(database.app_url) as connection:
+        _as_user(connection, user)
+        connection.execute(
+            "INSERT INTO secret_tags SELECT user_id, gen_random_uuid(), decode(repeat('01', 16), 'hex'), salt,"
+            " verifier_kv, opaque_envelope, suite, 'sibling', color_code, sealed_label, public_key, server_key_id"
+            " FROM secret_tags"
+        )
+        connection.execute(
+            "INSERT INTO wrapped_keys (user_id, tag_id, vault_id, wrapped_key) SELECT t.user_id, t.id, v.id,"
+            " decode(repeat('01', 40), 'hex') FROM secret_tags t, vaults v WHERE t.tag_name = 'sibling'"
+        )
+        connection.execute(
+            "UPDATE vault_blobs SET wrapped_key_id = w.id FROM wrapped_keys w JOIN secret_tags t ON t.id = w.tag_id"
+            " WHERE t.tag_name = 'sibling'"
+        )
+        assert connection.execute("DELETE FROM secret_tags WHERE tag_name = 'name'").rowcount == 1
+        assert connection.execute("SELECT FROM vault_blobs").rowcount == 1
+        assert connection.execute("SELECT FROM wrapped_keys").rowcount == 1
+        assert connection.execute("SELECT FROM opaque_sessions").rowcount == 0
+
+
+def test_deleting_a_user_deletes_everything_of_that_user_alone(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("DELETE FROM users WHERE id = %s", [two_users[0]])
+        for table in TENANT:
+            column = "id" if table == "users" else "user_id"
+            assert connection.execute(f"SELECT {column} FROM {table}").fetchall() == [(two_users[1],)], table
+
+
+def test_a_row_cannot_refer_to_another_users_row(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.admin_url) as connection, pytest.raises(psycopg.errors.ForeignKeyViolation):
+        connection.execute(
+            "INSERT INTO wrapped_keys (user_id, tag_id, vault_id, wrapped_key) SELECT %s, t.id, v.id,"
+            " decode(repeat('00', 40), 'hex') FROM secret_tags t, vaults v WHERE t.user_id = %s AND v.user_id = %s",
+            [two_users[0], two_users[1], two_users[0]],
+        )
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "constraint"),
+    [
+        ("vaults", "head = head || '\\x00'", "vaults_head_length"),
+        ("vaults", "generation = 0", "vaults_generation_range"),
+        ("secret_tags", "phrase_hash = '\\x00'", "secret_tags_phrase_hash_length"),
+        ("secret_tags", "salt = '\\x00'", "secret_tags_salt_length"),
+        ("secret_tags", "verifier_kv = '\\x00'", "secret_tags_verifier_kv_length"),
+        ("secret_tags", "opaque_envelope = '\\x00'", "secret_tags_opaque_envelope_length"),
+        ("secret_tags", "sealed_label = '\\x00'", "secret_tags_sealed_label_length"),
+        ("secret_tags", "public_key = '\\x00'", "secret_tags_public_key_length"),
+        ("secret_tags", "color_code = 'red'", "secret_tags_color_code_form"),
+        ("wrapped_keys", "wrapped_key = '\\x00'", "wrapped_keys_wrapped_key_length"),
+        ("vault_blobs", "iv = '\\x00'", "vault_blobs_iv_length"),
+        ("vault_blobs", "auth_tag = '\\x00'", "vault_blobs_auth_tag_length"),
+        ("vault_blobs", "row_digest = '\\x00'", "vault_blobs_row_digest_length"),
+        ("vault_blobs", "content_size = 11", "vault_blobs_content_size_exact"),
+        ("vault_blobs", "content_type = 'image/png'", "vault_blobs_content_type_opaque"),
+        ("vault_blobs", "revision = 0", "vault_blobs_revision_range"),
+        ("opaque_sessions", "session_state = 'open'", "opaque_sessions_state_known"),
+        ("opaque_sessions", "tag_id = NULL", "opaque_sessions_unlocked_names_tag"),
+        ("opaque_sessions", "session_id = 'x'", "opaque_sessions_session_id_hex"),
+        ("unlock_budget", "tokens = -1", "unlock_budget_tokens_range"),
+        ("users", "email = 'nobody'", "users_email_format"),
+        ("users", "phrase_salt = '\\x00'", "users_phrase_salt_length"),
+        ("users", "opaque_credential_id = '\\x00'", "users_opaque_credential_id_length"),
+        ("user_sessions", "token_hash = '\\x00'", "user_sessions_token_hash_length"),
+    ],
+)
+def test_lengths_and_ranges_are_checked(
+    database: Any, two_users: tuple[UUID, UUID], table: str, change: str, constraint: str
+) -> None:
+    with psycopg.connect(database.admin_url) as connection, pytest.raises(psycopg.errors.CheckViolation) as caught:
+        connection.execute(f"UPDATE {table} SET {change}")
+    assert caught.value.diag.constraint_name == constraint
+
+
+def test_timestamps_are_kept_by_the_database(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.app_url) as connection:
+        _as_user(connection, two_users[0])
+        before = connection.execute("SELECT created_at, updated_at FROM vaults").fetchone()
+        connection.execute("UPDATE vaults SET generation = 2, created_at = '2000-01-01', updated_at = '2000-01-01'")
+        after = connection.execute("SELECT created_at, updated_at FROM vaults").fetchone()
+    assert before is not None
+    assert after is not None
+    assert after[0] == before[0]
+    assert after[1] > before[1]
+
+
+def test_emails_are_unique_whatever_their_case(database: Any, two_users: tuple[UUID, UUID]) -> None:
+    with psycopg.connect(database.admin_url) as connection, pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute("UPDATE users SET email = 'USER0@example.org' WHERE email = 'user1@example.org'")

@@ -1,0 +1,87 @@
+"""Settings: read once, checked at once, shown without secrets."""
+
+from dataclasses import fields
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from hushtag_server.settings import Settings, SettingsError, describe_settings, load_settings, to_environment
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    settings = load_settings({})
+    assert (settings.host, settings.port, settings.data) == ("127.0.0.1", 8787, Path("hushtag-data"))
+    assert settings.session_lifetime == timedelta(days=30)
+    assert settings.session_idle == timedelta(days=7)
+    assert settings.vault_lifetime == timedelta(hours=12)
+    assert settings.vault_idle == timedelta(minutes=15)
+    assert settings.ceremony_lifetime == timedelta(seconds=120)
+    assert (settings.guess_capacity, settings.guess_refill_per_day) == (20, 20)
+    assert settings.max_object_bytes == 16 * 1024 * 1024
+    assert settings.trusted_proxies == ()
+    assert settings.key_path == Path("hushtag-data/keys.json")
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    environment = {
+        "HUSHTAG_PORT": "70000",
+        "HUSHTAG_WORKERS": "many",
+        "HUSHTAG_VAULT_IDLE": "13h",
+        "HUSHTAG_TRUSTED_PROXIES": "not-a-network",
+        "HUSHTAG_DATABASE_URL": "mysql://user:secret@host/db",
+        "HUSHTAG_LOG_LEVEL": "loud",
+    }
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment)
+    message = str(caught.value)
+    assert len(caught.value.faults) == 6
+    assert all(name in message for name in environment)
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43200), ("30d", 2592000)])
+def test_durations_have_units(text: str, seconds: int) -> None:
+    loaded = load_settings({"HUSHTAG_SESSION_LIFETIME": text, "HUSHTAG_SESSION_IDLE": "1"})
+    assert loaded.session_lifetime == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "1w", "m", "٣", "9" * 5000])
+def test_other_durations_are_refused(text: str) -> None:
+    if text == "":
+        assert load_settings({"HUSHTAG_VAULT_IDLE": text}).vault_idle == timedelta(minutes=15)
+        return
+    with pytest.raises(SettingsError, match="HUSHTAG_VAULT_IDLE must be a duration"):
+        load_settings({"HUSHTAG_VAULT_IDLE": text})
+
+
+def test_settings_survive_the_way_to_a_worker() -> None:
+    settings = load_settings(
+        {
+            "HUSHTAG_DATABASE_URL": "postgresql://u:p@h/d",
+            "HUSHTAG_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+            "HUSHTAG_VAULT_IDLE": "5m",
+            "HUSHTAG_KEYS": "{}",
+        }
+    )
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert load_settings(to_environment(settings)) == settings
+
+
+def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
+    settings = load_settings({"HUSHTAG_DATABASE_URL": "postgresql://u:canary@h/d", "HUSHTAG_KEYS": "canary"})
+    assert "canary" not in repr(settings)
+    assert "canary" not in str(describe_settings(settings))
+    assert ("HUSHTAG_KEYS", "(set, not shown)") in [row[:2] for row in describe_settings(settings)]
+
+
+def test_every_setting_is_described() -> None:
+    rows = describe_settings(Settings())
+    assert [name for name, _, _ in rows] == [f"HUSHTAG_{entry.name.upper()}" for entry in fields(Settings)]
+    assert all(about for _, _, about in rows)
+
+
+def test_two_sources_of_keys_are_refused() -> None:
+    with pytest.raises(SettingsError, match="keep one"):
+        load_settings({"HUSHTAG_KEYS": "{}", "HUSHTAG_KEY_FILE": "/k"})

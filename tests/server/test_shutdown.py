@@ -1,0 +1,226 @@
+"""The real server: start, roles it refuses, stop under load, workers, crashes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.migrate import known_migrations, migrate, rollback
+
+ADA = {"email": "ada@example.org", "password": "correct horse battery"}
+
+
+def _command(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+    return subprocess.run(
+        [sys.executable, "-m", "hushtag_server.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**environment, **variables},
+    )
+
+
+def _cluster_state(postgres: EmbeddedPostgres, data: Path) -> str:
+    command = [postgres.bin_dir / "pg_controldata", data / "postgres"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={"LC_ALL": "C"}).stdout
+    return next(line.split(":")[1].strip() for line in shown.splitlines() if line.startswith("Database cluster state"))
+
+
+def _postmaster(data: Path) -> int:
+    return int((data / "postgres/postmaster.pid").read_text().splitlines()[0])
+
+
+def _slow_sign_up(url: str) -> socket.socket:
+    """Begin a sign-up whose last byte is still to come."""
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps(ADA).encode()
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    head = (
+        f"POST /v1/accounts HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    connection.sendall(head.encode() + b"\r\nConnection: close\r\n\r\n" + body[:-1])
+    return connection
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_under_way_is_finished_and_postgres_stops_clean(
+    server: Any, postgres: EmbeddedPostgres, sign: int
+) -> None:
+    with _slow_sign_up(server.url) as connection:
+        time.sleep(0.3)
+        server.process.send_signal(sign)
+        time.sleep(0.7)
+        assert server.process.poll() is None  # it waits for us
+        connection.sendall(b"}")
+        answer = b""
+        while part := connection.recv(4096):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 202 ")
+    assert b'{"next":"log in"}' in answer
+    assert server.process.wait(30) == 0
+    assert _cluster_state(postgres, server.data) == "shut down"
+    with EmbeddedPostgres(server.data) as again, psycopg.connect(again.admin_url) as database:
+        assert database.execute("SELECT email FROM users").fetchall() == [(ADA["email"],)]
+
+
+def test_several_workers_serve_one_database(data_directory: Path, run_server: Callable[..., Any]) -> None:
+    with run_server(data_directory, "--workers", "2") as server:
+        with httpx.Client(base_url=server.url) as client:
+            assert client.post("/v1/accounts", json=ADA).status_code == 202
+        for _ in range(6):  # a fresh connection each: either worker may take it
+            with httpx.Client(base_url=server.url) as client:
+                token = client.post("/v1/sessions", json=ADA).json()["token"]
+                assert client.get("/v1/account", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        counted = httpx.get(f"{server.url}/metrics").text
+        assert 'hushtag_http_requests_total{method="POST",route="/v1/sessions",status="201"} 6.0' in counted
+        assert server.stop() == 0
+
+
+def test_a_killed_server_leaves_no_worker_and_starts_again(
+    data_directory: Path, run_server: Callable[..., Any]
+) -> None:
+    with run_server(data_directory) as server:
+        httpx.post(f"{server.url}/v1/accounts", json=ADA)
+        token = httpx.post(f"{server.url}/v1/sessions", json=ADA).json()["token"]
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{server.url}/health/live", timeout=1)
+                time.sleep(0.1)
+            except httpx.TransportError:
+                break
+        else:
+            pytest.fail("a worker outlived its server")
+    with run_server(data_directory) as server:
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(f"{server.url}/v1/account", headers=bearer).json()["email"] == ADA["email"]
+
+
+def test_the_server_outlives_a_killed_postgres(data_directory: Path, run_server: Callable[..., Any]) -> None:
+    with run_server(data_directory) as server:
+        httpx.post(f"{server.url}/v1/accounts", json=ADA)
+        os.kill(_postmaster(data_directory), signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        statuses = set()
+        while time.monotonic() < deadline:
+            answer = httpx.post(f"{server.url}/v1/sessions", json=ADA, timeout=20)
+            statuses.add(answer.status_code)
+            if answer.status_code == 201:
+                break
+        assert statuses <= {201, 503}
+        assert 201 in statuses
+        assert server.stop() == 0
+
+
+def test_two_servers_on_one_directory_the_second_gives_up(data_directory: Path, run_server: Callable[..., Any]) -> None:
+    with run_server(data_directory) as server:
+        refused = _command("serve", "--port", "0", HUSHTAG_DATA=str(data_directory))
+        assert refused.returncode == 1
+        assert "another hushtag-server uses" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+
+
+def test_two_servers_may_start_at_once_on_one_database(
+    database: Any, data_directory: Path, run_server: Callable[..., Any]
+) -> None:
+    variables = {"HUSHTAG_DATABASE_URL": database.app_url}
+    started: list[int] = []
+
+    def start() -> None:
+        with run_server(data_directory, **variables) as server:
+            started.append(httpx.get(f"{server.url}/health/ready").status_code)
+
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert started == [200, 200]
+    with psycopg.connect(database.admin_url) as connection:
+        assert connection.execute("SELECT count(*) FROM server_keys").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("role", "words"), [("postgres", "is a superuser"), ("hushtag_owner", "owns the tables"), ("bypass", "BYPASSRLS")]
+)
+def test_a_role_that_row_level_security_does_not_bind_is_refused(
+    database: Any, postgres: EmbeddedPostgres, data_directory: Path, role: str, words: str
+) -> None:
+    if role == "bypass":
+        with psycopg.connect(database.admin_url) as connection:
+            connection.execute("DROP ROLE IF EXISTS bypass_rls")
+            connection.execute("CREATE ROLE bypass_rls LOGIN BYPASSRLS PASSWORD 'x' IN ROLE hushtag_server")
+        url = database.app_url.replace(postgres.app_url.split("@")[0], "postgresql://bypass_rls:x")
+    else:
+        url = postgres.url(role, database.name)
+    refused = _command("serve", HUSHTAG_DATABASE_URL=url, HUSHTAG_DATA=str(data_directory))
+    assert refused.returncode == 1
+    assert words in refused.stderr
+    assert "hushtag-server migrate --app-role" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (data_directory / "keys.json").exists()
+
+
+def test_a_database_that_is_not_migrated_is_refused(database: Any, data_directory: Path) -> None:
+    rollback(database.owner_url, 1)
+    refused = _command("serve", HUSHTAG_DATABASE_URL=database.app_url, HUSHTAG_DATA=str(data_directory))
+    assert refused.returncode == 1
+    assert "migrate" in refused.stderr
+    migrate(database.owner_url)
+
+
+def test_a_key_file_open_to_others_stops_the_start(database: Any, settings: Any, keys: Any) -> None:
+    settings.key_path.chmod(0o644)
+    refused = _command("serve", HUSHTAG_DATABASE_URL=database.app_url, HUSHTAG_DATA=str(settings.data))
+    assert refused.returncode == 1
+    assert "chmod 600" in refused.stderr
+
+
+def test_settings_that_are_wrong_are_listed_and_exit_2() -> None:
+    refused = _command("serve", HUSHTAG_PORT="x", HUSHTAG_WORKERS="0")
+    assert refused.returncode == 2
+    assert "HUSHTAG_PORT" in refused.stderr
+    assert "HUSHTAG_WORKERS" in refused.stderr
+
+
+def test_a_wrong_database_url_is_refused_without_the_password() -> None:
+    for url in (
+        "postgresql://u:canary@/x?host=/nowhere",
+        "postgresql://u:canary%zz@h/x",
+        "postgresql://u:canary@h:x/y",
+    ):
+        refused = _command("serve", HUSHTAG_DATABASE_URL=url)
+        assert refused.returncode == 1
+        assert "canary" not in refused.stderr + refused.stdout
+        assert "Traceback" not in refused.stderr
+
+
+def test_the_commands_teach_and_tell(database: Any, settings: Any, keys: Any) -> None:
+    assert "hushtag-server serve" in _command("--help").stdout
+    assert "0.1.0" in _command("version").stdout
+    shown = json.loads(_command("settings", "--json", HUSHTAG_DATABASE_URL="postgresql://u:canary@h/x").stdout)
+    assert shown["HUSHTAG_DATABASE_URL"] == "(set, not shown)"
+    [entry] = json.loads(_command("keys", "--json", HUSHTAG_DATA=str(settings.data)).stdout)
+    assert entry["id"] == str(keys.current.id)
+    assert entry["current"] is True
+    migrated = _command("migrate", "--app-role", "hushtag_app", HUSHTAG_DATABASE_URL=database.owner_url)
+    assert migrated.stdout == "nothing to do\n"
+    undone = _command("migrate", "--rollback", "1", HUSHTAG_DATABASE_URL=database.owner_url)
+    assert undone.stdout == f"undone {known_migrations()[-1]}\n"

@@ -1,0 +1,1 @@
+"""The vector files, their generators, the runner and the command that reports it."""

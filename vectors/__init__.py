@@ -1,0 +1,1 @@
+"""Published test vectors, their generators, and `python -m vectors.generate`."""

@@ -1,0 +1,188 @@
+"""SPEC.md sections 5 and 7 to 11, written a second time, to be read beside it."""
+
+import struct
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from tests.reference import key_wrap
+from tests.reference.blake2s import blake2s
+from tests.reference.blake3 import blake3
+from tests.reference.key_schedule import expand, extract
+
+SUITE = b"hushtag-v1"
+CONTENT_TYPE = b"application/octet-stream"
+
+
+def u32(value: int) -> bytes:
+    """Section 1."""
+    return value.to_bytes(4, "big")
+
+
+def u64(value: int) -> bytes:
+    """Section 1."""
+    return value.to_bytes(8, "big")
+
+
+def lp(value: bytes) -> bytes:
+    """Section 1."""
+    return u32(len(value)) + value
+
+
+def hkdf(ikm: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    """Section 1: HKDF-SHA512."""
+    return expand(extract(salt, ikm), info, length)
+
+
+def stretch(canonical: str, salt: bytes, passes: int = 3) -> bytes:
+    """Section 5; by OpenSSL, where the library asks libargon2."""
+    return Argon2id(salt=salt, length=32, iterations=passes, lanes=4, memory_cost=65536).derive(canonical.encode())
+
+
+def opaque_password(stretched: bytes, device_secret: bytes = b"") -> bytes:
+    """Section 5."""
+    return hkdf(stretched + device_secret, b"", b"hushtag-v1/phrase-key", 32).hex().encode("ascii")
+
+
+def credential_identifier(opaque_credential_id: bytes) -> bytes:
+    """Section 6."""
+    return b"hushtag-v1/credential/" + opaque_credential_id
+
+
+def phrase_hash(masking_key: bytes) -> bytes:
+    """Section 6."""
+    return blake2s(masking_key, 16, person=b"hushtag1")
+
+
+def decoy_record(decoy_public_key: bytes, decoy_seed: bytes, opaque_credential_id: bytes) -> bytes:
+    """Section 6."""
+    return decoy_public_key + hkdf(decoy_seed, b"", b"hushtag-v1/decoy" + opaque_credential_id, 64) + bytes(96)
+
+
+def kek(export_key: bytes, salt: bytes, tag: UUID, vault: UUID, key_version: int, purpose: str = "vault_data") -> bytes:
+    """Section 7."""
+    info = b"hushtag-v1/kek" + tag.bytes + vault.bytes + u32(key_version) + lp(purpose.encode("ascii"))
+    return hkdf(export_key, salt, info, 32)
+
+
+def wrap(key_encryption_key: bytes, data_key: bytes) -> bytes:
+    """Section 7."""
+    return key_wrap.wrap(key_encryption_key, data_key)
+
+
+def tag_private_key(export_key: bytes, tag: UUID) -> bytes:
+    """Section 7."""
+    return hkdf(export_key, b"", b"hushtag-v1/tag-key-pair" + tag.bytes, 32)
+
+
+def vault_token(session_key: bytes) -> bytes:
+    """Section 7."""
+    return hkdf(session_key, b"", b"hushtag-v1/vault-token", 32)
+
+
+def seal(key: bytes, iv: bytes, info: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    """Section 8."""
+    derived = hkdf(key, iv, info, 64)
+    return iv + derived[32:] + AESGCM(derived[:32]).encrypt(iv, plaintext, aad)
+
+
+def padded(length: int) -> int:
+    """Section 9: Padmé, in the words of the specification."""
+    if length <= 256:
+        return 256
+    exponent = length.bit_length() - 1
+    significant = (exponent.bit_length() - 1) + 1
+    unit: int = 2 ** (exponent - significant)
+    return -(-length // unit) * unit
+
+
+def metadata(name: str, content_type: str, created_at: int, size: int) -> bytes:
+    """Section 9: MessagePack with the keys in this order, each value in its shortest form."""
+    members: dict[str, str | int] = {
+        "name": name,
+        "content_type": content_type,
+        "created_at": created_at,
+        "size": size,
+    }
+    return b"\x84" + b"".join(pack(key) + pack(value) for key, value in members.items())
+
+
+def pack(value: str | int) -> bytes:
+    """The MessagePack of a short text or a number that is not negative."""
+    if isinstance(value, str):
+        encoded = value.encode("utf-8")
+        head = bytes([0xA0 | len(encoded)]) if len(encoded) < 32 else struct.pack(">BB", 0xD9, len(encoded))
+        return head + encoded
+    for limit, form in ((1 << 7, ">B"), (1 << 8, ">xB"), (1 << 16, ">xH"), (1 << 32, ">xI"), (1 << 64, ">xQ")):
+        if value < limit:
+            code = {2: 0xCC, 3: 0xCD, 5: 0xCE, 9: 0xCF}.get(struct.calcsize(form))
+            packed = struct.pack(form, value)
+            return packed if code is None else bytes([code]) + packed[1:]
+    raise ValueError("not a MessagePack integer")
+
+
+def frame(encoded_metadata: bytes, body: bytes) -> bytes:
+    """Section 9."""
+    unpadded = lp(encoded_metadata) + body
+    return unpadded.ljust(padded(len(unpadded)), b"\0")
+
+
+def seal_object(
+    key: bytes,
+    iv: bytes,
+    plaintext: bytes,
+    vault: UUID,
+    object_id: UUID,
+    key_version: int,
+    revision: int,
+    suite: bytes = SUITE,
+) -> bytes:
+    """Section 9: the row, from a frame that is already padded."""
+    ids = vault.bytes + object_id.bytes + u32(key_version) + u64(revision)
+    aad = lp(suite) + ids + lp(CONTENT_TYPE) + u64(len(plaintext))
+    return seal(key, iv, b"hushtag-v1/object" + ids, plaintext, aad)
+
+
+def row_digest(row: bytes, key_version: int, revision: int) -> bytes:
+    """Section 9."""
+    return blake3(u32(key_version) + u64(revision) + row)
+
+
+def set_key(data_key: bytes, vault: UUID, key_version: int) -> bytes:
+    """Section 10."""
+    return hkdf(data_key, b"", b"hushtag-v1/set-key" + vault.bytes + u32(key_version), 32)
+
+
+def set_element(key: bytes, object_id: UUID, revision: int, digest: bytes) -> bytes:
+    """Section 10."""
+    return blake3(object_id.bytes + u64(revision) + digest, key)
+
+
+def set_hash(elements: list[bytes]) -> bytes:
+    """Section 10."""
+    total = bytes(32)
+    for element in elements:
+        total = bytes(left ^ right for left, right in zip(total, element, strict=True))
+    return total
+
+
+def head(generation: int, object_count: int, key_version: int, summary: bytes) -> bytes:
+    """Section 10: the plaintext."""
+    return u64(generation) + u64(object_count) + u32(key_version) + summary
+
+
+def seal_head(
+    key: bytes, iv: bytes, plaintext: bytes, vault: UUID, key_version: int, generation: int, suite: bytes = SUITE
+) -> bytes:
+    """Section 10."""
+    ids = vault.bytes + u32(key_version) + u64(generation)
+    return seal(key, iv, b"hushtag-v1/head" + ids, plaintext, lp(suite) + ids)
+
+
+def seal_label(
+    key: bytes, iv: bytes, plaintext: bytes, vault: UUID, tag: UUID, key_version: int, public_key: bytes
+) -> bytes:
+    """Section 11, from a frame that is already padded."""
+    ids = vault.bytes + tag.bytes + u32(key_version)
+    return seal(key, iv, b"hushtag-v1/label" + ids, plaintext, lp(SUITE) + ids + public_key)
