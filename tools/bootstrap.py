@@ -47,7 +47,8 @@ def main() -> None:
         [str(python), "-m", "uv", "sync", *quiet, "--frozen", "--inexact", "--all-extras", "--python", str(python)],
     ]
     for step in steps:
-        if subprocess.run(step, cwd=ROOT, env=environment, check=False).returncode:
+        # Our own interpreter and fixed arguments; no shell.
+        if subprocess.run(step, cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603
             fail(f"failed: {' '.join(step)}")
     (directory / ".installed").touch()
 
