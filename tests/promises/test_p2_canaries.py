@@ -1,0 +1,72 @@
+"""Promise P2: the server never sees phrase, keys, names, types or content. The demonstration's search, as a test."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hushtag.cli import demo
+from hushtag.cli.canaries import Canary
+from hushtag.cli.demo_server import DemoServer
+
+
+@pytest.fixture(scope="module")
+def outcome() -> demo.Outcome:
+    return demo.run_demo()
+
+
+def test_nothing_secret_is_in_dump_log_wal_key_file_or_traffic(outcome: demo.Outcome) -> None:
+    assert outcome.sightings == []
+    assert set(outcome.places) == {
+        "database dump",
+        "write-ahead log",
+        "log of the server",
+        "log of PostgreSQL",
+        "key file",
+        "traffic",
+    }
+    assert all(outcome.places.values())
+    assert outcome.held, outcome.checks
+
+
+def test_every_kind_of_secret_was_searched_for(outcome: demo.Outcome) -> None:
+    names = {canary.name.split(" of ")[0] for canary in outcome.canaries}
+    assert names == {
+        "phrase",
+        "half the phrase",
+        "stretch",
+        "phrase key",
+        "OPAQUE password",
+        "data key",
+        "label",
+        "name",
+        "content",
+        "type",
+    }
+
+
+def test_a_leak_into_any_place_is_sighted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = Canary("phrase", b"six words that nobody may read")
+    leaks = [(place, b"before " + secret.value.hex().encode()) for place in ("database dump", "log of the server")]
+    monkeypatch.setattr(demo, "left_behind", lambda _: iter(leaks))
+    outcome = demo.Outcome(checks=[("before", True)], canaries=[secret])
+    demo._inspect(DemoServer("http://127.0.0.1:1", tmp_path, tmp_path), demo.Account(), outcome)
+    assert [sighting.place for sighting in outcome.sightings] == ["database dump", "log of the server"]
+    assert not outcome.held
+
+
+def test_the_command_ends_with_zero_only_when_everything_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hushtag.cli", "demo", "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["held"]
+    assert told["found"] == []
+    broken = demo.Outcome(checks=[("something", False)])
+    monkeypatch.setattr(demo, "run_demo", lambda _: broken)
+    with pytest.raises(SystemExit) as ended:
+        demo.demo.main([], standalone_mode=False)
+    assert ended.value.code == 1
