@@ -1,0 +1,5 @@
+"""`python -m hushtag.cli`: the command `hushtag`."""
+
+from hushtag.cli import main
+
+main()

@@ -1,0 +1,44 @@
+"""A server, an empty home and the blocks of README.md."""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.documents.blocks import ROOT
+from tests.server.conftest import RunningServer, _run_server, _temporary_directory
+
+
+@pytest.fixture(scope="session")
+def readme_server() -> Iterator[RunningServer]:
+    """What `make serve` starts."""
+    with _temporary_directory() as directory, _run_server(directory) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a reader sits: an empty directory that is also home, and the commands on the path."""
+
+    directory: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HUSHTAG_", "XDG_"))}
+        commands = Path(sys.executable).parent
+        return {
+            **kept,
+            "HOME": str(self.directory),
+            "PATH": f"{commands}{os.pathsep}{kept['PATH']}",
+            "PYTHONWARNINGS": "error",
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'server'}",
+        }
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with _temporary_directory() as directory:
+        yield Place(directory)
