@@ -1,6 +1,7 @@
 """Keys are gone when the vault is locked, however it came to be locked; and nothing that is printed holds a secret."""
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -31,17 +32,25 @@ from hushtag.unlock import OpenVault, UnlockedTag
 from tests.client.fake_server import START, URL, FakeServer, Fault, answer
 from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
 
+_others: list[Secret] = []
+"""Secrets of other tests (fixtures, tracebacks of failures); held here, so that no new one gets an old identity."""
 
-def living_secrets() -> list[Secret]:
+
+def _unforgotten() -> list[Secret]:
     gc.collect()
     return [each for each in gc.get_objects() if isinstance(each, Secret) and each._buffer is not None]
 
 
+def living_secrets() -> list[Secret]:
+    known = {id(each) for each in _others}
+    return [each for each in _unforgotten() if id(each) not in known]
+
+
 @pytest.fixture(autouse=True)
-def _no_secret_before() -> None:
-    # What another test's failure left in its traceback is not ours.
-    for secret in living_secrets():
-        secret.forget()
+def _secrets_of_others() -> Iterator[None]:
+    _others[:] = _unforgotten()
+    yield
+    _others.clear()
 
 
 CALLS: dict[str, Any] = {

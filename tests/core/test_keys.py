@@ -20,13 +20,13 @@ from hushtag.keys import (
 from hushtag.tag_label import MAX_LABEL_BYTES, SEALED_LABEL_LENGTH, open_label, seal_label
 from hushtag.types import DataKey, ExportKey, KeyEncryptionKey, SessionKey, WrappedKey
 
-EXPORT_KEY = ExportKey(os.urandom(64))
+EXPORT_BYTES = os.urandom(64)
 TAG, VAULT = uuid4(), uuid4()
 
 
 def _kek(**changes: object) -> KeyEncryptionKey:
     place: dict[str, object] = {"salt": bytes(16), "tag_id": TAG, "vault_id": VAULT, "key_version": 1}
-    return derive_kek(EXPORT_KEY, **(place | changes))  # type: ignore[arg-type]  # changed one at a time
+    return derive_kek(ExportKey(EXPORT_BYTES), **(place | changes))  # type: ignore[arg-type]  # changed one at a time
 
 
 def test_every_flipped_bit_of_a_wrapped_key_is_refused() -> None:
@@ -64,9 +64,9 @@ def test_a_tag_salt_has_sixteen_bytes(length: int) -> None:
 
 
 def test_tag_key_pairs_and_tokens_depend_on_their_keys() -> None:
-    private, public = derive_tag_key_pair(EXPORT_KEY, TAG)
-    again, same = derive_tag_key_pair(EXPORT_KEY, TAG)
-    other, different = derive_tag_key_pair(EXPORT_KEY, VAULT)
+    private, public = derive_tag_key_pair(ExportKey(EXPORT_BYTES), TAG)
+    again, same = derive_tag_key_pair(ExportKey(EXPORT_BYTES), TAG)
+    other, different = derive_tag_key_pair(ExportKey(EXPORT_BYTES), VAULT)
     assert (private, public) == (again, same)
     assert private != other
     assert public != different

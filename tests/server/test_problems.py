@@ -239,7 +239,7 @@ def test_a_decoders_message_becomes_field_and_rule(message: str, field: str, rul
 
 
 def test_every_code_of_the_contract_is_in_the_table() -> None:
-    contract = (Path(__file__).parents[2] / "spec-parts/http.md").read_text(encoding="utf-8")
+    contract = (Path(__file__).parents[2] / "SPEC.md").read_text(encoding="utf-8")
     listed = contract[contract.index("Codes:") : contract.index("`request_id` equals")]
     codes = {name: int(status) for name, status in re.findall(r"([a-z_]+) (\d{3})", listed)}
     assert codes == {code: kind.status for code, kind in PROBLEMS.items()}
