@@ -1,0 +1,129 @@
+"""What the documents name exists, and what the code fixes stands in the documents."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hushtag import _labels, messages
+from hushtag_server.problems import PROBLEMS
+from tests.documents.blocks import ROOT
+
+DOCUMENTS = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "SPEC.md")
+_LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
+_SUPERSCRIPTS = {2**63 - 1: "2^63 − 1", 2**31 - 1: "2^31 − 1"}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def outside_fences(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", outside_fences(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def section(text: str, heading: str) -> str:
+    found = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_relative_links_resolve(name: str) -> None:
+    text = read(name)
+    for target in _LINK.findall(outside_fences(text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        place = (ROOT / name).parent / path if path else ROOT / name
+        assert place.exists(), f"{name}: {target}"
+        if anchor:
+            assert anchor in anchors(place.read_text(encoding="utf-8")), f"{name}: {target}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_named_sections_of_the_specification_exist(name: str) -> None:
+    numbers = {int(number) for number in re.findall(r"^## (\d+) ", read("SPEC.md"), re.MULTILINE)}
+    named = {int(number) for number in re.findall(r"SPEC\.md,? section (\d+)", read(name))}
+    if name == "SPEC.md":
+        named |= {int(number) for number in re.findall(r"\b[Ss]ection (\d+)\b(?!\.\d| of RFC)", read(name))}
+    assert named <= numbers
+
+
+@pytest.mark.parametrize("name", [name for name in vars(_labels) if name.isupper()])
+def test_every_label_stands_in_the_specification(name: str) -> None:
+    label: bytes = getattr(_labels, name)
+    assert re.search(rf"`\"?{re.escape(label.decode())}\"?`", section(read("SPEC.md"), "3 Labels"))
+
+
+def test_the_specification_has_no_other_labels() -> None:
+    known = {value.decode() for name, value in vars(_labels).items() if name.isupper()}
+    listed = re.findall(r"`\"?(hushtag-v1/[a-z/-]+|hush[a-z]+1)\"?`", section(read("SPEC.md"), "3 Labels"))
+    assert listed
+    assert set(listed) <= known
+
+
+@pytest.mark.parametrize("code", list(PROBLEMS))
+def test_every_problem_stands_in_the_specification_with_its_status(code: str) -> None:
+    status = PROBLEMS[code].status
+    assert re.search(rf"\b{code}`? (?:\| )?{status}\b", read("SPEC.md"))
+
+
+def spellings(value: int) -> set[str]:
+    """Return the ways in which a table may write a limit."""
+    found = {str(value), f"{value:,}"}
+    if value % 1024 == 0:
+        found.add(f"{value // 1024} KiB")
+    if value % 1024**2 == 0:
+        found.add(f"{value // 1024**2} MiB")
+    return found | ({_SUPERSCRIPTS[value]} if value in _SUPERSCRIPTS else set())
+
+
+@pytest.mark.parametrize("name", [name for name in vars(messages) if re.match(r"(?:MAX|MIN)_", name)])
+def test_every_limit_stands_in_the_specification(name: str) -> None:
+    values = re.findall(r"^\|[^|\n]+\|([^|\n]+)\|$", section(read("SPEC.md"), "19 Limits"), re.MULTILINE)
+    value: int = getattr(messages, name)
+    words = "|".join(re.escape(spelling) for spelling in spellings(value))
+    assert any(re.search(rf"(?<![\d,.])(?:{words})(?![\d,])", cell) for cell in values), f"{name} = {value}"
+
+
+def test_every_promise_has_a_row() -> None:
+    rows = re.findall(
+        r"^\| (P\d+) \|[^|\n]+\| (tested|partly|open): ", section(read("SECURITY.md"), "Promises"), re.MULTILINE
+    )
+    promised = [promise for promise, _ in rows]
+    assert promised == [f"P{number}" for number in range(1, 11)]
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(tests/[\w/.]+)`", read("SECURITY.md")))))
+def test_tests_that_security_names_exist_and_test_something(name: str) -> None:
+    path = ROOT / name
+    files = [path] if path.suffix else sorted(path.glob("test_*.py"))
+    assert files
+    assert all(has_tests(file) for file in files)
+
+
+def has_tests(path: Path) -> bool:
+    return re.search(r"^(?:async )?def test_", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
+def test_tested_promises_name_their_test() -> None:
+    for row in re.findall(r"^\| P\d+ \|.*tested: .*$", section(read("SECURITY.md"), "Promises"), re.MULTILINE):
+        assert re.search(r"`tests/[\w/]+\.py`", row), row
+
+
+def test_readme_tells_the_limits_that_security_tells() -> None:
+    readme = section(read("README.md"), "What it does not protect against")
+    for word in ("offline", "overhears", "padded", "wipe", "device secret", "SECURITY.md"):
+        assert word in readme
+
+
+def test_make_targets_that_contributing_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)`", read("CONTRIBUTING.md") + read("README.md"))) <= targets
