@@ -224,6 +224,7 @@ def _run_server(data: Path, *arguments: str, **variables: str) -> Iterator[Runni
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            start_new_session=True,
             env={**environment, "HUSHTAG_DATA": str(data), **variables},
         )
     try:

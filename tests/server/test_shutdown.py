@@ -90,6 +90,16 @@ def test_several_workers_serve_one_database(data_directory: Path, run_server: Ca
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_process_group_stops_every_worker(
+    data_directory: Path, run_server: Callable[..., Any], sign: signal.Signals
+) -> None:
+    for _ in range(2):
+        with run_server(data_directory, "--workers", "2") as server:
+            os.killpg(server.process.pid, sign)
+            server.process.wait(30)
+
+
 def test_a_killed_server_leaves_no_worker_and_starts_again(
     data_directory: Path, run_server: Callable[..., Any]
 ) -> None:
