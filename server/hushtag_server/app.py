@@ -1,5 +1,6 @@
 """Wiring: settings and keys in, ASGI application out."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -113,5 +114,9 @@ def from_environment() -> Edge:
     keys = load_keys(settings)
     if keys is None:
         raise StartError(f"the key file {settings.key_path} is missing; `hushtag-server serve` makes it")
+    # A signal to the whole group reaches the supervisor alone, which stops its workers: told twice while it starts, a
+    # worker of granian would stand still until its kill time-out.
+    with contextlib.suppress(PermissionError):
+        os.setsid()
     _leave_with_parent()
     return create_app(settings, keys)
