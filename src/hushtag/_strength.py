@@ -80,6 +80,7 @@ def _free_strength(words: list[str]) -> Strength:
         raise WeakPhraseError(
             f"the phrase has {len(words)} words, at least {MIN_FREE_WORDS} are needed: "
             f"add {MIN_FREE_WORDS - len(words)} or more that do not follow from the others"
+            + (", and put spaces between the words" if len(words) == 1 else "")
         )
     known = _known(words)
     if all(known):

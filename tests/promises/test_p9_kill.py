@@ -6,7 +6,7 @@ another client unlocks, verifies the listing against the head and opens everythi
 
 Not covered: loss of power, disks that lie about fsync.
 
-A run prints its seed; `HUSHTAG_KILL_SEED=N` draws the same bodies, kills and delays again.
+A run prints its seed; `HUSHTAG_KILL_SEED=N` draws the same puts to be killed and the same delays again.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+import psutil
 import pytest
 
 from hushtag.client import Client, RetryPolicy, TransportError, UnavailableError, Vault
@@ -31,7 +32,7 @@ from tests.server.conftest import _first_line, _temporary_directory
 
 PUTS = 200
 KILLS = 5
-LONGEST_DELAY = 0.012  # seconds from the start of a put; about what one takes
+LONGEST_DELAY = 0.012  # seconds from the start of a put
 SIZES = (0, 1, 300, 4096, 50_000, 200_000)
 EMAIL, PASSWORD, PHRASE = "ada@example.org", "correct horse battery", draw_phrase().text
 QUICK = RetryPolicy(reads=2, changes=4, first_pause=0.01, longest_pause=0.05)
@@ -62,8 +63,12 @@ class KillableServer:
         return url
 
     def kill(self) -> None:
-        """Kill the server and its workers at one moment; the postmaster is left behind."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """Kill the server and its workers; the postmaster is left behind."""
+        # Workers have sessions of their own, so no one signal reaches all: the supervisor first, or it would respawn.
+        supervisor = psutil.Process(self._process.pid)
+        workers = [child for child in supervisor.children(recursive=True) if "postgres" not in child.name()]
+        for process in (supervisor, *workers):
+            process.kill()
 
     def restart(self) -> None:
         """Start again on the same directory and the same port."""
