@@ -9,9 +9,8 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA512
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from hushtag._kdf import hkdf_sha512
 from hushtag._labels import SERVER_STATE
 from hushtag_server.errors import CeremonyFailedError
 from hushtag_server.keyfile import KeyRing, ServerKeys
@@ -28,7 +27,7 @@ SEALING_OVERHEAD: Final = _KEY_ID + _NONCE + _TAG
 def _cipher(keys: ServerKeys, session_id: str) -> AESGCM:
     # Every field is of fixed width: 16 bytes of key id, 32 bytes of session id.
     info = SERVER_STATE + keys.id.bytes + bytes.fromhex(session_id)
-    return AESGCM(HKDF(algorithm=SHA512(), length=32, salt=None, info=info).derive(keys.sealing_key))
+    return AESGCM(hkdf_sha512(keys.sealing_key, b"", info, 32))
 
 
 def _bound(user_id: UUID, session_id: str, state_name: str) -> bytes:
