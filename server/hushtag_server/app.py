@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 from litestar import Litestar
@@ -20,6 +19,7 @@ from hushtag_server.accounts.passwords import prepare_dummy
 from hushtag_server.accounts.routes import ACCOUNT_ROUTES
 from hushtag_server.auth import provide_account, provide_vault
 from hushtag_server.database import check_role, make_pool, missing_migrations
+from hushtag_server.direct import DirectRoutes
 from hushtag_server.docs import DOCS_ROUTES
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
@@ -31,6 +31,7 @@ from hushtag_server.problems import answer_error
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
 from hushtag_server.vault.routes import VAULT_ROUTES
+from hushtag_server.vault.routes_unlock import DIRECT_ROUTES
 from hushtag_server.wire import WireRequest
 
 __all__ = ["create_app", "from_environment"]
@@ -41,7 +42,7 @@ _CRYPTO_THREADS = 4
 def create_app(settings: Settings, keys: KeyRing) -> Edge:
     """Return the ASGI application; its lifespan opens the pool and refuses a database it must not serve.
 
-    `settings.database_url` must be set. The Litestar application inside is `create_app(…).application`.
+    `settings.database_url` must be set. The Litestar application inside is `create_app(…).application.application`.
     """
     url = settings.database_url
     if url is None:
@@ -87,8 +88,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
         pdb_on_exception=False,
     )
     application.state["openapi"] = build_document(routes, dependencies)
-    served: Any = application  # Litestar narrows the ASGI types to its own TypedDicts
-    return Edge(served, metrics, settings.request_timeout.total_seconds())
+    return Edge(DirectRoutes(application, DIRECT_ROUTES), metrics, settings.request_timeout.total_seconds())
 
 
 def _leave_with_parent() -> None:

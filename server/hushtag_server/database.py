@@ -13,10 +13,9 @@ from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
+from hushtag_server.connection import Connection
 from hushtag_server.errors import StartError, UnavailableError
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.settings import Settings
@@ -32,7 +31,6 @@ __all__ = [
     "transaction",
 ]
 
-Connection = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
 Result = TypeVar("Result")
 
@@ -53,7 +51,7 @@ def make_pool(url: str, settings: Settings) -> Pool:
     given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
     return AsyncConnectionPool(
         url,
-        connection_class=AsyncConnection[TupleRow],
+        connection_class=Connection,
         kwargs={
             "options": f"{given} {options}".strip(),
             "application_name": "hushtag-server",
@@ -120,10 +118,11 @@ async def call(pool: Pool, statement: LiteralString, values: Sequence[object]) -
 
 async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
     with _reachable():
-        async with pool.connection() as connection:
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(statement, values, prepare=True)
-            return await cursor.fetchall()
+        connection = await pool.getconn()
+        try:
+            return await connection.call(statement, values)
+        finally:
+            await pool.putconn(connection)
 
 
 async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:

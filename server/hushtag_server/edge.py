@@ -6,24 +6,18 @@ It wraps the whole application, so routes that do not exist are limited, counted
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
 
 from hushtag.messages import Problem
+from hushtag_server.asgi import Application, Message, Receive, Scope, Send
 from hushtag_server.errors import MalformedRequestError
-from hushtag_server.observability import Metrics
-from hushtag_server.problems import MEDIA_TYPE, describe_exception, make_problem, problem_headers
+from hushtag_server.observability import AccessLog, Metrics, describe_exception
+from hushtag_server.problems import MEDIA_TYPE, make_problem, problem_headers
 
 __all__ = ["Edge"]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
@@ -34,7 +28,7 @@ _SAFE_HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-_log = logging.getLogger("hushtag.access")
+_log = logging.getLogger("hushtag.server")
 
 
 class _Exchange:
@@ -103,6 +97,7 @@ class Edge:
         self.application = application
         self._metrics = metrics
         self._deadline = deadline
+        self._access_log = AccessLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan events pass through, WebSockets are turned away."""
@@ -143,13 +138,5 @@ class Edge:
         method = exchange.scope["method"] if exchange.scope["method"] in _METHODS else "OTHER"
         # The template, never the path: an unknown path may be anything, even a phrase somebody typed.
         route = exchange.scope.get("path_template") or "unmatched"
-        self._metrics.requests.labels(method, route, str(exchange.status)).inc()
-        self._metrics.seconds.labels(method, route).observe(seconds)
-        line = {
-            "request_id": exchange.request_id,
-            "method": method,
-            "route": route,
-            "status": exchange.status,
-            "ms": round(seconds * 1000, 2),
-        }
-        _log.info("request", extra=line)
+        self._metrics.observe_request(method, route, exchange.status, seconds)
+        self._access_log.write(exchange.request_id, method, route, exchange.status, seconds)

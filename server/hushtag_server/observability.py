@@ -7,6 +7,8 @@ of a driver may quote the value it choked on.
 import logging
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,13 +23,22 @@ from prometheus_client import (
     multiprocess,
 )
 
-from hushtag_server.problems import describe_exception
-
-__all__ = ["Metrics", "configure_logging", "log_config"]
+__all__ = ["AccessLog", "Metrics", "configure_logging", "describe_exception", "log_config"]
 
 _EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "code", "worker")
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+
+def describe_exception(error: BaseException) -> Iterator[str]:
+    """Yield the types of an exception and its causes with their frames; no message, no local variable, no value."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield f"{type(cause).__module__}.{type(cause).__qualname__}"
+        yield from (
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
+        )
+        cause = cause.__cause__ or cause.__context__
 
 
 class JsonFormatter(logging.Formatter):
@@ -46,6 +57,37 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = list(describe_exception(record.exc_info[1]))
         return msgspec.json.encode(line).decode("utf-8")
+
+
+class AccessLine(msgspec.Struct):
+    """The line of one request."""
+
+    time: str
+    level: str
+    logger: str
+    event: str
+    request_id: str
+    method: str
+    route: str
+    status: int
+    ms: float
+
+
+class AccessLog:
+    """Writes one line a request, as the logger `hushtag.access` would, for a fifth of its price."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("hushtag.access")
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+        """Write the line if the logger's level lets it through."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        ms = round(seconds * 1000, 2)
+        line = AccessLine(now, "info", "hushtag.access", "request", request_id, method, route, status, ms)
+        sys.stderr.write(self._encoder.encode(line).decode("utf-8") + "\n")
 
 
 def log_config(level: str) -> dict[str, Any]:
@@ -101,6 +143,18 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request. All three labels come from small closed sets, so the kept children stay few."""
+        key = (method, route, status)
+        found = self._children.get(key)
+        if found is None:
+            found = (self.requests.labels(method, route, str(status)), self.seconds.labels(method, route))
+            self._children[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def observe_pool(self, stats: dict[str, int]) -> None:
         """Take over the pool's figures."""

@@ -2,8 +2,6 @@
 
 import logging
 import re
-import traceback
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,8 +18,17 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from hushtag import errors as core
 from hushtag.messages import FieldProblem, Problem
 from hushtag_server import errors
+from hushtag_server.observability import Metrics, describe_exception
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "answer_error", "field_problem", "make_problem", "problem_headers"]
+__all__ = [
+    "MEDIA_TYPE",
+    "PROBLEMS",
+    "answer_error",
+    "describe_problem",
+    "field_problem",
+    "make_problem",
+    "problem_headers",
+]
 
 MEDIA_TYPE: Final = "application/problem+json"
 _UNAVAILABLE_RETRY: Final = 1
@@ -147,29 +154,23 @@ def problem_headers(problem: Problem) -> dict[str, str]:
     return headers
 
 
-def describe_exception(error: BaseException) -> Iterator[str]:
-    """Yield the types of an exception and its causes with their frames; no message, no local variable, no value."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield f"{type(cause).__module__}.{type(cause).__qualname__}"
-        yield from (
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
-        )
-        cause = cause.__cause__ or cause.__context__
+def describe_problem(error: Exception, request_id: str | None, metrics: Metrics | None) -> Problem:
+    """Return the problem of any exception; what is not in the table is an internal error, logged by type and place."""
+    code = _code_of(error)
+    if code == "internal_error":
+        _log.error("internal error", extra={"request_id": request_id, "error": list(describe_exception(error))})
+    if metrics is not None:
+        metrics.problems.labels(code).inc()
+    retry_after = getattr(error, "retry_after", _UNAVAILABLE_RETRY if code == "unavailable" else None)
+    fields = _litestar_fields(error) if isinstance(error, ValidationException) else getattr(error, "fields", None)
+    return make_problem(code, request_id, retry_after=retry_after, fields=fields)
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer any exception; what is not in the table is an internal error, logged by type and place alone."""
-    code = _code_of(error)
-    request_id = request.scope.get("state", {}).get("request_id")
-    if code == "internal_error":
-        _log.error("internal error", extra={"request_id": request_id, "error": list(describe_exception(error))})
+    """Answer any exception that Litestar meets."""
     services = request.app.state.get("services")
-    if services is not None:
-        services.metrics.problems.labels(code).inc()
-    retry_after = getattr(error, "retry_after", _UNAVAILABLE_RETRY if code == "unavailable" else None)
-    fields = _litestar_fields(error) if isinstance(error, ValidationException) else getattr(error, "fields", None)
-    problem = make_problem(code, request_id, retry_after=retry_after, fields=fields)
+    metrics = services.metrics if services is not None else None
+    problem = describe_problem(error, request.scope.get("state", {}).get("request_id"), metrics)
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and "allow" in (error.headers or {}):
         headers["allow"] = (error.headers or {})["allow"]

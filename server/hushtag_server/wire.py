@@ -15,7 +15,7 @@ from hushtag.messages import MAX_JSON_BYTES, MAX_PAGE, FieldProblem
 from hushtag_server.errors import MalformedRequestError, UnsupportedMediaTypeError
 from hushtag_server.problems import field_problem
 
-__all__ = ["MAX_JSON_BYTES", "OCTETS", "After", "Limit", "WireRequest", "read_octets"]
+__all__ = ["MAX_JSON_BYTES", "OCTETS", "After", "Limit", "WireRequest", "check_json_type", "decode_message", "read_octets"]
 
 OCTETS: Final = "application/octet-stream"
 
@@ -28,9 +28,38 @@ def _decoder(message: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(message)
 
 
-def _media_type(request: Request[Any, Any, Any]) -> tuple[str, str]:
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+def _media_type(content_type: str) -> tuple[str, str]:
+    kind, _, parameters = content_type.partition(";")
     return kind.strip().lower(), parameters.strip().lower().replace('"', "")
+
+
+def check_json_type(content_type: str) -> None:
+    """Refuse what is not JSON in UTF-8.
+
+    Raises:
+        UnsupportedMediaTypeError: it is not.
+    """
+    if content_type == "application/json":
+        return
+    kind, parameters = _media_type(content_type)
+    if kind != "application/json" or parameters not in {"", "charset=utf-8"}:
+        raise UnsupportedMediaTypeError("expected application/json")
+
+
+def decode_message(kind: Any, body: bytes) -> Any:
+    """Decode a JSON body strictly into a message type of `hushtag.messages`.
+
+    Raises:
+        MalformedRequestError: it does not decode; names field and rule.
+    """
+    if not body:
+        raise MalformedRequestError([FieldProblem(field="$", rule="is required")])
+    try:
+        return _decoder(kind).decode(body)
+    except msgspec.ValidationError as error:
+        raise MalformedRequestError([field_problem(str(error))]) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise MalformedRequestError([FieldProblem(field="$", rule="must be JSON in UTF-8")]) from None
 
 
 class WireRequest(Request[Any, Any, Any]):
@@ -50,17 +79,9 @@ class WireRequest(Request[Any, Any, Any]):
             UnsupportedMediaTypeError: the body is not JSON in UTF-8.
             MalformedRequestError: it does not decode; names field and rule.
         """
-        kind, parameters = _media_type(self)
-        if kind != "application/json" or parameters not in {"", "charset=utf-8"}:
-            raise UnsupportedMediaTypeError("expected application/json")
+        check_json_type(self.headers.get("content-type", ""))
         field = self.route_handler.parsed_data_field
-        body = await self.body()
-        try:
-            return _decoder(field.annotation if field is not None else Any).decode(body)
-        except msgspec.ValidationError as error:
-            raise MalformedRequestError([field_problem(str(error))]) from None
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise MalformedRequestError([FieldProblem(field="$", rule="must be JSON in UTF-8")]) from None
+        return decode_message(field.annotation if field is not None else Any, await self.body())
 
 
 async def read_octets(request: Request[Any, Any, Any]) -> bytes:
@@ -69,6 +90,6 @@ async def read_octets(request: Request[Any, Any, Any]) -> bytes:
     Raises:
         UnsupportedMediaTypeError: another content type.
     """
-    if _media_type(request)[0] != OCTETS:
+    if _media_type(request.headers.get("content-type", ""))[0] != OCTETS:
         raise UnsupportedMediaTypeError(f"expected {OCTETS}")
     return await request.body()

@@ -35,9 +35,8 @@ async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _:
     connection.scope["auth"] = parse_bearer(connection.headers.get("authorization"), VAULT)
 
 
-def account_caller(request: WireRequest, services: Services) -> Caller:
-    """Return what a statement needs to authenticate the account token of this request."""
-    token: BearerToken = request.auth
+def account_caller(token: BearerToken, services: Services) -> Caller:
+    """Return what a statement needs to authenticate an account token."""
     idle = services.settings.session_idle
     return Caller(token.user_id, token.secret_hash, idle, touch_interval(idle))
 

@@ -16,21 +16,21 @@ __all__ = ["begin_ceremony", "enrol_tag", "keep_ceremony", "open_tag", "take_cer
 
 _BEGIN = """
     SELECT account_session_id, retry_after, credential_id
-    FROM hushtag_begin_ceremony(%s, %s, %s, %s, %s::integer, %s, %s, %s, %s, %s, %s, %s)
+    FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12)
 """
 _TAKE = """
     SELECT account_session_id, session_data, credential_id, records
-    FROM hushtag_take_ceremony(%s, %s, %s, %s, %s, %s, %s, %s)
+    FROM hushtag_take_ceremony($1, $2, $3, $4, $5, $6, $7, $8)
 """
-_KEEP = "SELECT hushtag_keep_ceremony(%s, %s, %s, %s, %s, %s)"
+_KEEP = "SELECT hushtag_keep_ceremony($1, $2, $3, $4, $5, $6)"
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
            generation, head
-    FROM hushtag_open_tag(%s, %s, %s, %s, %s, %s, %s, %s, %s)
+    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _ENROL = """
-    SELECT hushtag_enrol_tag(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-                             %s::integer)
+    SELECT hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                             $21::integer)
 """
 
 

@@ -46,7 +46,7 @@ async def start_registration(
     """Evaluate the blinded phrase. It is charged like a guess, because it is one: the answer is what a locate gives."""
     suite_by_id(data.suite)
     session_id = new_session_id()
-    caller = account_caller(request, services)
+    caller = account_caller(request.auth, services)
     # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time.
     credential_id = await begin(
         services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, sealed=None
@@ -68,7 +68,7 @@ async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: Se
     if data.wrapped_key.key_version != _FIRST_KEY_VERSION:
         raise MalformedRequestError([FieldProblem(field="$.wrapped_key.key_version", rule="must be 1 in a new vault")])
     tag = accept_enrollment(data)
-    caller = account_caller(request, services)
+    caller = account_caller(request.auth, services)
     outcome = await queries.enrol_tag(services.pool, caller, tag, key_id=services.keys.current.id)
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome](outcome)

@@ -1,49 +1,23 @@
-"""Routes of the unlock: locate, start, finish. What they answer is the same for phrases that open something and not."""
+"""Routes of the unlock. The steps are in `unlock_steps`; in a running server `direct` serves them past Litestar."""
 
 from litestar import post
 from litestar.params import JSONBody
 
-from hushtag.messages import (
-    FinishUnlock,
-    Locate,
-    Located,
-    StartUnlock,
-    Unlocked,
-    UnlockStarted,
-    VaultKey,
-    decode_binary,
-    encode_binary,
-)
-from hushtag.suites import suite_by_id
-from hushtag.types import RegistrationRequest
-from hushtag.unlock_server import (
-    LocatedState,
-    ProvingState,
-    answer_candidates,
-    evaluate_candidates,
-    verify_candidate,
-)
+from hushtag.messages import FinishUnlock, Locate, Located, StartUnlock, Unlocked, UnlockStarted
 from hushtag_server.auth import ACCOUNT_SECURITY
-from hushtag_server.ceremony_state import seal_state
-from hushtag_server.errors import CeremonyFailedError
+from hushtag_server.direct import DirectRoute
 from hushtag_server.services import ServicesDep
-from hushtag_server.tokens import token_hash
-from hushtag_server.vault import ceremony_queries as queries
-from hushtag_server.vault.callers import account_caller, require_account_token
-from hushtag_server.vault.ceremonies import (
-    LOCATED,
-    LOGIN_STARTED,
-    begin,
-    decoy_of,
-    guess_budget,
-    new_session_id,
-    setup_of,
-    take,
-)
-from hushtag_server.vault.schemas import OpenedTag
+from hushtag_server.vault import unlock_steps as steps
+from hushtag_server.vault.callers import require_account_token
 from hushtag_server.wire import WireRequest
 
-__all__ = ["finish_unlock", "locate", "start_unlock"]
+__all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "start_unlock"]
+
+DIRECT_ROUTES = (
+    DirectRoute("/v1/unlock/locate", Locate, steps.locate),
+    DirectRoute("/v1/unlock/start", StartUnlock, steps.start_unlock),
+    DirectRoute("/v1/unlock/finish", FinishUnlock, steps.finish_unlock),
+)
 
 
 @post(
@@ -56,16 +30,7 @@ __all__ = ["finish_unlock", "locate", "start_unlock"]
 )
 async def locate(data: JSONBody[Locate], request: WireRequest, services: ServicesDep) -> Located:
     """Charge every candidate or none, then evaluate them."""
-    suite_by_id(data.suite)
-    keys, session_id = services.keys.current, new_session_id()
-    caller = account_caller(request, services)
-    state = LocatedState(tuple(RegistrationRequest(decode_binary(text)) for text in data.elements))
-    sealed = seal_state(keys, caller.user_id, session_id, LOCATED, state.encode())
-    credential_id = await begin(
-        services, caller, guesses=len(data.elements), session_id=session_id, state=LOCATED, sealed=sealed
-    )
-    evaluated = evaluate_candidates(setup_of(keys), credential_id, data)
-    return Located(session_id=session_id, responses=evaluated.responses)
+    return await steps.locate(services, request.auth, data)
 
 
 @post(
@@ -78,48 +43,7 @@ async def locate(data: JSONBody[Locate], request: WireRequest, services: Service
 )
 async def start_unlock(data: JSONBody[StartUnlock], request: WireRequest, services: ServicesDep) -> UnlockStarted:
     """Answer every candidate from its record or from the decoy: same look-up, same work, same shape."""
-    keys, session_id = services.keys.current, new_session_id()
-    caller = account_caller(request, services)
-    hashes = [decode_binary(candidate.phrase_hash) for candidate in data.candidates]
-    taken = await take(services, caller, session_id=data.session_id, state=LOCATED, phrase_hashes=hashes)
-    proving, ke2 = answer_candidates(
-        setup_of(keys),
-        taken.credential_id,
-        LocatedState.decode(taken.state),
-        data,
-        taken.records,
-        decoy_of(keys, taken.credential_id),
-    )
-    kept = await queries.keep_ceremony(
-        services.pool,
-        caller.user_id,
-        taken.account_session_id,
-        session_id=session_id,
-        state=LOGIN_STARTED,
-        sealed=seal_state(keys, caller.user_id, session_id, LOGIN_STARTED, proving.encode()),
-        lifetime=services.settings.ceremony_lifetime,
-    )
-    if not kept:
-        raise CeremonyFailedError("the account session ended")
-    return UnlockStarted(session_id=session_id, ke2=ke2)
-
-
-def _unlocked(tag: OpenedTag) -> Unlocked:
-    vaults = [
-        VaultKey(
-            vault_id=vault.vault_id,
-            wrapped_key_id=vault.wrapped_key_id,
-            wrapped_key=encode_binary(vault.wrapped_key),
-            key_purpose=vault.key_purpose,
-            key_version=vault.key_version,
-            generation=vault.generation,
-            head=encode_binary(vault.head),
-        )
-        for vault in tag.vaults
-    ]
-    return Unlocked(
-        suite=tag.suite, tag_id=tag.tag_id, salt=encode_binary(tag.salt), vaults=vaults, expires_at=tag.expires_at
-    )
+    return await steps.start_unlock(services, request.auth, data)
 
 
 @post(
@@ -132,21 +56,4 @@ def _unlocked(tag: OpenedTag) -> Unlocked:
 )
 async def finish_unlock(data: JSONBody[FinishUnlock], request: WireRequest, services: ServicesDep) -> Unlocked:
     """Verify the proof. A wrong one uses the state up as well; a right one gives its guess back."""
-    caller = account_caller(request, services)
-    taken = await take(services, caller, session_id=data.session_id, state=LOGIN_STARTED, phrase_hashes=[])
-    proven = verify_candidate(ProvingState.decode(taken.state), data)
-    tag = await queries.open_tag(
-        services.pool,
-        caller.user_id,
-        taken.account_session_id,
-        guess_budget(services.settings),
-        session_id=token_hash(proven.vault_token.expose()).hex(),
-        phrase_hash=proven.phrase_hash,
-        key_id=services.keys.current.id,
-        lifetime=services.settings.vault_lifetime,
-        idle=services.settings.vault_idle,
-    )
-    proven.vault_token.forget()
-    if tag is None:
-        raise CeremonyFailedError("the tag or the account session is gone")
-    return _unlocked(tag)
+    return await steps.finish_unlock(services, request.auth, data)

@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _PUT = """
-    SELECT hushtag_put_object(%s, %s, %s, %s, %s, %s, %s::bigint, %s::integer, %s::bigint, %b, %b, %b, %b,
-                              %s::integer, %b, %s::bigint)
+    SELECT hushtag_put_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::integer, $9::bigint, $10, $11, $12, $13,
+                              $14::integer, $15, $16::bigint)
 """
 _DELETE = """
     SELECT outcome, key_version
-    FROM hushtag_delete_object(%s, %s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s)
+    FROM hushtag_delete_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::bigint, $9)
 """
-_GET = "SELECT tag_id, revision, key_version, body FROM hushtag_get_object(%s, %s, %s, %s, %s, %s)"
+_GET = "SELECT tag_id, revision, key_version, body FROM hushtag_get_object($1, $2, $3, $4, $5, $6)"
 
 _OPENS = """EXISTS (
     SELECT FROM wrapped_keys k WHERE k.user_id = %(user_id)s AND k.tag_id = %(tag_id)s AND k.vault_id = %(vault_id)s
