@@ -18,7 +18,7 @@ from hushtag.messages import MAX_JSON_BYTES
 from hushtag_server.accounts.passwords import prepare_dummy
 from hushtag_server.accounts.routes import ACCOUNT_ROUTES
 from hushtag_server.auth import provide_account, provide_vault
-from hushtag_server.database import check_role, make_pool, missing_migrations
+from hushtag_server.database import check_role, missing_migrations
 from hushtag_server.direct import DirectRoutes
 from hushtag_server.docs import DOCS_ROUTES
 from hushtag_server.edge import Edge
@@ -27,6 +27,7 @@ from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
+from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings

@@ -27,6 +27,7 @@ _ANSWERED: Final = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 class Connection(AsyncConnection[TupleRow]):
     """A connection in autocommit; `call` runs a statement of its own, everything else is psycopg's."""
 
+    _adapter: Any = None
     _watched: int | None = None
     _answer: "asyncio.Future[PGresult] | None" = None
     _result: PGresult | None = None
@@ -40,7 +41,7 @@ class Connection(AsyncConnection[TupleRow]):
         Raises:
             psycopg.Error: what the database answered, or OperationalError when it is gone.
         """
-        adapter: Any = Transformer(self)
+        adapter = self._adapter = self._adapter or Transformer(self)
         parameters = adapter.dump_sequence(values, [PyFormat.BINARY] * len(values))
         names: dict[object, bytes] = self.__dict__.setdefault("_names", {})
         key = (statement, adapter.types)

@@ -1,4 +1,4 @@
-"""The connection pool and the one way to a transaction: as one user, or as nobody.
+"""The ways to the database: a transaction as one user or as nobody, and a call that is one of its own.
 
 Row-level security shows a transaction only the rows of `app.user_id`, which is set here and lasts exactly as long as
 the transaction. A query that forgot to name its user finds nothing instead of somebody else's row.
@@ -6,67 +6,32 @@ the transaction. A query that forgot to name its user finds nothing instead of s
 
 import asyncio
 import random
-import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import PoolTimeout, TooManyRequests
 
 from hushtag_server.connection import Connection
 from hushtag_server.errors import StartError, UnavailableError
 from hushtag_server.migrate import STATE_TABLE, known_migrations
-from hushtag_server.settings import Settings
+from hushtag_server.pool import Pool
 
 __all__ = [
     "Connection",
     "Pool",
     "call",
     "check_role",
-    "make_pool",
     "missing_migrations",
     "retry_conflicts",
     "transaction",
 ]
 
-Pool = AsyncConnectionPool[Connection]
 Result = TypeVar("Result")
 
-_MAX_WAITING: Final = 500  # requests; more would only wait to fail
 _RETRIES: Final = 3
-
-
-async def _check_alive(connection: Connection) -> None:
-    # An idle connection has nothing to say. If its socket is readable, the server hung up, and the round trip tells.
-    if select.select([connection.fileno()], [], [], 0)[0]:
-        await AsyncConnectionPool.check_connection(connection)
-
-
-def make_pool(url: str, settings: Settings) -> Pool:
-    """Return a closed pool; open it in the application's lifespan."""
-    statement = int(settings.statement_timeout.total_seconds() * 1000)
-    options = f"-c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
-    given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
-    return AsyncConnectionPool(
-        url,
-        connection_class=Connection,
-        kwargs={
-            "options": f"{given} {options}".strip(),
-            "application_name": "hushtag-server",
-            "connect_timeout": 5,
-            "autocommit": True,  # `transaction` begins one itself; `call` needs none
-        },
-        min_size=1,
-        max_size=settings.pool_size,
-        max_waiting=_MAX_WAITING,
-        timeout=settings.pool_wait.total_seconds(),
-        reconnect_timeout=5,
-        check=_check_alive,
-        open=False,
-        name="hushtag",
-    )
 
 
 @contextmanager

@@ -157,7 +157,7 @@ async def _begin(pool: Any, caller: Caller) -> Any:
         guesses=1,
         session_id="ab" * 32,
         state="located",
-        sealed=b"x",
+        kept=b"x",
         lifetime=HOUR,
         vault_idle=HOUR,
     )

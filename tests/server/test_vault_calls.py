@@ -22,7 +22,7 @@ def pool(app_client):
 async def test_a_call_whose_connection_breaks_is_unavailable_and_the_next_one_works(pool) -> None:
     with pytest.raises(UnavailableError):
         await call(pool, "SELECT pg_terminate_backend(pg_backend_pid())", ())
-    assert await call(pool, "SELECT %s::text", ("again",)) == [("again",)]
+    assert await call(pool, "SELECT $1::text", ("again",)) == [("again",)]
 
 
 async def test_a_call_the_database_gave_up_runs_again(pool, monkeypatch) -> None:
@@ -47,7 +47,7 @@ async def test_another_error_of_a_call_is_not_hidden(pool) -> None:
 
 async def test_a_call_commits_by_itself_and_leaves_no_transaction_open(pool, database) -> None:
     await call(
-        pool, "INSERT INTO login_attempts (scope, key_hash, tokens) VALUES ('account', %s, 1) RETURNING 1", (bytes(32),)
+        pool, "INSERT INTO login_attempts (scope, key_hash, tokens) VALUES ('account', $1, 1) RETURNING 1", (bytes(32),)
     )
     assert run_sql(database, "SELECT count(*) FROM login_attempts WHERE key_hash = %s", bytes(32)) == [(1,)]
     async with pool.connection() as connection:

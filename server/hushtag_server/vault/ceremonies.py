@@ -11,7 +11,6 @@ from uuid import UUID
 
 from hushtag._opaque import ServerSetup, decoy_record
 from hushtag.types import CredentialIdentifier, PhraseHash, Record, ServerSeed
-from hushtag_server.ceremony_state import open_state
 from hushtag_server.errors import CeremonyFailedError, TooManyGuessesError, UnauthenticatedError
 from hushtag_server.keyfile import ServerKeys
 from hushtag_server.services import Services
@@ -45,7 +44,7 @@ class TakenState(NamedTuple):
     """A state that only this request has now."""
 
     account_session_id: UUID
-    state: bytes
+    kept: bytes
     credential_id: CredentialIdentifier
     records: dict[bytes, Record]
 
@@ -56,8 +55,9 @@ def setup_of(keys: ServerKeys) -> ServerSetup:
     return ServerSetup(keys.opaque_setup)
 
 
+@lru_cache(maxsize=1024)
 def decoy_of(keys: ServerKeys, credential_id: CredentialIdentifier) -> Record:
-    """Return the user's decoy; derived in every start, whether or not a candidate needs it."""
+    """Return the user's decoy; asked for in every start, whether or not a candidate needs it."""
     return decoy_record(setup_of(keys), ServerSeed(keys.decoy_seed), credential_id)
 
 
@@ -72,7 +72,7 @@ def new_session_id() -> str:
 
 
 async def begin(
-    services: Services, caller: Caller, *, guesses: int, session_id: str, state: str, sealed: bytes | None
+    services: Services, caller: Caller, *, guesses: int, session_id: str, state: str, kept: bytes | None
 ) -> CredentialIdentifier:
     """Authenticate, charge and keep the state, all in one statement; return the user's credential identifier.
 
@@ -91,7 +91,7 @@ async def begin(
         guesses=guesses,
         session_id=session_id,
         state=state,
-        sealed=sealed,
+        kept=kept,
         lifetime=services.settings.ceremony_lifetime,
         vault_idle=services.settings.vault_idle,
     )
@@ -127,9 +127,7 @@ async def take(
     )
     if taken.account_session_id is None:
         raise UnauthenticatedError("no such session")
-    if taken.sealed is None or taken.credential_id is None:
+    if taken.kept is None or taken.credential_id is None:
         raise CeremonyFailedError("no such state")
-    opened = open_state(services.keys, caller.user_id, session_id, state, taken.sealed)
-    return TakenState(
-        taken.account_session_id, opened, CredentialIdentifier(taken.credential_id), records_of(taken.records)
-    )
+    credential_id = CredentialIdentifier(taken.credential_id)
+    return TakenState(taken.account_session_id, taken.kept, credential_id, records_of(taken.records))

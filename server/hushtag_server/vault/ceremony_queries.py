@@ -42,12 +42,12 @@ async def begin_ceremony(
     guesses: int,
     session_id: str,
     state: str,
-    sealed: bytes | None,
+    kept: bytes | None,
     lifetime: timedelta,
     vault_idle: timedelta,
 ) -> Begun:
     """Authenticate, charge `guesses` or nothing, keep the state and return the user's credential identifier."""
-    values = (*caller, guesses, *budget, vault_idle, session_id, state, sealed, lifetime)
+    values = (*caller, guesses, *budget, vault_idle, session_id, state, kept, lifetime)
     return Begun(*(await call(pool, _BEGIN, values))[0])
 
 

@@ -49,7 +49,7 @@ async def start_registration(
     caller = account_caller(request.auth, services)
     # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time.
     credential_id = await begin(
-        services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, sealed=None
+        services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=None
     )
     response = answer_enrollment(setup_of(services.keys.current), credential_id, data)
     return RegistrationStarted(session_id=session_id, registration_response=response)

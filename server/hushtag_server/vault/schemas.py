@@ -56,13 +56,13 @@ class Begun(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A state that was taken away. No session: not authenticated. No sealed state: there was none to take.
+    """A state that was taken away. No session: not authenticated. Nothing kept: there was no state to take.
 
     `records` holds phrase hash(16) || record(192) of every phrase hash asked for that is enrolled.
     """
 
     account_session_id: UUID | None
-    sealed: bytes | None
+    kept: bytes | None
     credential_id: bytes | None
     records: bytes | None
 

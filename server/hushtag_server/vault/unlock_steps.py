@@ -20,7 +20,7 @@ from hushtag.unlock_server import (
     evaluate_candidates,
     verify_candidate,
 )
-from hushtag_server.ceremony_state import seal_state
+from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.errors import CeremonyFailedError
 from hushtag_server.services import Services
 from hushtag_server.tokens import BearerToken, token_hash
@@ -47,9 +47,9 @@ async def locate(services: Services, token: BearerToken, data: Locate) -> Locate
     keys, session_id = services.keys.current, new_session_id()
     caller = account_caller(token, services)
     state = LocatedState(tuple(RegistrationRequest(decode_binary(text)) for text in data.elements))
-    sealed = seal_state(keys, caller.user_id, session_id, LOCATED, state.encode())
+    # Blinded elements are as random as they come and tell nothing: they are kept as they are.
     credential_id = await begin(
-        services, caller, guesses=len(data.elements), session_id=session_id, state=LOCATED, sealed=sealed
+        services, caller, guesses=len(data.elements), session_id=session_id, state=LOCATED, kept=state.encode()
     )
     evaluated = evaluate_candidates(setup_of(keys), credential_id, data)
     return Located(session_id=session_id, responses=evaluated.responses)
@@ -64,7 +64,7 @@ async def start_unlock(services: Services, token: BearerToken, data: StartUnlock
     proving, ke2 = answer_candidates(
         setup_of(keys),
         taken.credential_id,
-        LocatedState.decode(taken.state),
+        LocatedState.decode(taken.kept),
         data,
         taken.records,
         decoy_of(keys, taken.credential_id),
@@ -105,7 +105,8 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
     """Verify the proof. A wrong one uses the state up as well; a right one gives its guess back."""
     caller = account_caller(token, services)
     taken = await take(services, caller, session_id=data.session_id, state=LOGIN_STARTED, phrase_hashes=[])
-    proven = verify_candidate(ProvingState.decode(taken.state), data)
+    state = open_state(services.keys, caller.user_id, data.session_id, LOGIN_STARTED, taken.kept)
+    proven = verify_candidate(ProvingState.decode(state), data)
     tag = await queries.open_tag(
         services.pool,
         caller.user_id,

@@ -1,0 +1,112 @@
+"""The pool of database connections of a worker: psycopg's, with a shelf in front of it.
+
+psycopg's pool opens, checks, replaces and queues. Its way out and in takes six coroutines and two locks, which an
+unlock would go five times; a connection that comes back while nobody waits is laid on the shelf instead and handed to
+the next caller as it is.
+"""
+
+import select
+import time
+from typing import Any, Final
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool
+
+from hushtag_server.connection import Connection
+from hushtag_server.settings import Settings
+
+__all__ = ["Pool", "make_pool"]
+
+_MAX_WAITING: Final = 500  # requests; more would only wait to fail
+_ON_SHELF: Final = 30.0  # seconds; after that it goes the whole way once, so that the pool can retire or replace it
+
+
+def _is_quiet(connection: Connection) -> bool:
+    # An idle connection has nothing to say. If its socket is readable, the server hung up, or a round trip will tell.
+    return not connection.closed and not select.select([connection.fileno()], [], [], 0)[0]
+
+
+async def _check_alive(connection: Connection) -> None:
+    if not _is_quiet(connection):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """psycopg's pool; `getconn`, `putconn` and `connection` go by the shelf where they can."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._shelf: list[tuple[Connection, float]] = []
+        self._left: dict[int, float] = {}
+        self._in_line = 0
+
+    async def getconn(self, timeout: float | None = None) -> Connection:
+        """Return the connection last laid down, or one from the pool.
+
+        Raises:
+            PoolTimeout, TooManyRequests: none became free in time, or too many wait already.
+        """
+        while self._shelf:
+            connection, left = self._shelf.pop()
+            self._left[id(connection)] = left
+            if _is_quiet(connection):
+                return connection
+            await self._put_back(connection)
+        self._in_line += 1
+        try:
+            connection = await super().getconn(timeout)
+        finally:
+            self._in_line -= 1
+        self._left[id(connection)] = time.monotonic()
+        return connection
+
+    async def putconn(self, conn: Connection) -> None:
+        """Lay the connection on the shelf, or give it back: it is broken, somebody waits, or it has been away long."""
+        left = self._left.get(id(conn), 0.0)
+        idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
+        if idle and not self._in_line and not self.closed and time.monotonic() - left < _ON_SHELF:
+            self._shelf.append((conn, left))
+        else:
+            await self._put_back(conn)
+
+    async def _put_back(self, connection: Connection) -> None:
+        self._left.pop(id(connection), None)
+        await super().putconn(connection)
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Close every connection."""
+        while self._shelf:
+            await self._put_back(self._shelf.pop()[0])
+        await super().close(timeout)
+
+    def get_stats(self) -> dict[str, int]:
+        """Return the pool's figures; what lies on the shelf is available."""
+        stats = super().get_stats()
+        stats["pool_available"] = stats.get("pool_available", 0) + len(self._shelf)
+        return stats
+
+
+def make_pool(url: str, settings: Settings) -> Pool:
+    """Return a closed pool; open it in the application's lifespan."""
+    statement = int(settings.statement_timeout.total_seconds() * 1000)
+    options = f"-c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
+    given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
+    return Pool(
+        url,
+        connection_class=Connection,
+        kwargs={
+            "options": f"{given} {options}".strip(),
+            "application_name": "hushtag-server",
+            "connect_timeout": 5,
+            "autocommit": True,  # `transaction` begins one itself; `call` needs none
+        },
+        min_size=1,
+        max_size=settings.pool_size,
+        max_waiting=_MAX_WAITING,
+        timeout=settings.pool_wait.total_seconds(),
+        reconnect_timeout=5,
+        check=_check_alive,
+        open=False,
+        name="hushtag",
+    )
