@@ -63,19 +63,18 @@ def _unlock() -> tuple[Rows, Any]:
 
 def _server_unlock_cpu() -> tuple[Rows, Any]:
     found: Any = asyncio.run(server_unlock_cpu.measure(UNLOCKS_FOR_CPU))
-    judged = max(server_unlock_cpu.WIDTHS)
     rows = [
         {
-            "name": f"server CPU of an unlock, {width} in flight",
+            "name": f"server CPU of an unlock, {condition}",
             "floor": "its three binding calls",
             "subject_us": summary["unlock_us"],
-            "floor_us": found["raw_binding_us"]["sum"],
+            "floor_us": summary["raw_binding_us"]["sum"],
             "ratio": summary["ratio"],
             "ratio_spread": None,
-            "limit": found["limit"] if width == judged else None,
-            "held": found["held"] if width == judged else True,
+            "limit": found["limit"] if condition == found["judged"] else None,
+            "held": found["held"] if condition == found["judged"] else True,
         }
-        for width, summary in found["worker_cpu_by_requests_in_flight"].items()
+        for condition, summary in found["worker_cpu"].items()
     ]
     return rows, found
 

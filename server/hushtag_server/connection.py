@@ -8,6 +8,7 @@ of values, errors, transactions, cancelling.
 
 import asyncio
 import contextlib
+import select
 from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
@@ -28,6 +29,7 @@ class Connection(AsyncConnection[TupleRow]):
     """A connection in autocommit; `call` runs a statement of its own, everything else is psycopg's."""
 
     _adapter: Any = None
+    _hung_up = False
     _watched: int | None = None
     _answer: "asyncio.Future[PGresult] | None" = None
     _result: PGresult | None = None
@@ -56,6 +58,13 @@ class Connection(AsyncConnection[TupleRow]):
         adapter.set_pgresult(result)
         rows: list[Any] = adapter.load_rows(0, result.ntuples, tuple)
         return rows
+
+    def is_quiet(self) -> bool:
+        """Tell whether the idle connection is as it was left: False if the server said something or hung up."""
+        if self._hung_up or self.closed:
+            return False
+        # While the event loop watches the socket, it has told already what there is to tell.
+        return self._watched is not None or not select.select([self.pgconn.socket], [], [], 0)[0]
 
     async def _exchange(self, send: Any) -> PGresult:
         loop = asyncio.get_running_loop()
@@ -90,7 +99,7 @@ class Connection(AsyncConnection[TupleRow]):
             self._answer.set_result(self._result)
 
     def _on_readable(self) -> None:
-        # Also called when the server hangs up on an idle connection: then nobody waits, and the pool finds it closed.
+        # Also called when the server hangs up on an idle connection: then nobody waits, and the pool is told later.
         try:
             self.pgconn.consume_input()
             while not self.pgconn.is_busy():
@@ -100,6 +109,7 @@ class Connection(AsyncConnection[TupleRow]):
                     return
                 self._result = result
         except psycopg.Error as error:
+            self._hung_up = True
             self._stop_watching()
             self._settle(error)
 

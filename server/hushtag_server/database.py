@@ -12,6 +12,8 @@ from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from hushtag_server.connection import Connection
@@ -115,7 +117,7 @@ _NEXT: Final = (
 )
 
 
-async def missing_migrations(connection: Connection) -> list[str]:
+async def missing_migrations(connection: AsyncConnection[TupleRow]) -> list[str]:
     """Return the migrations of this version that the database does not have."""
     try:
         found = await connection.execute(f"SELECT migration_id FROM {STATE_TABLE}")  # noqa: S608  (a constant)
@@ -125,7 +127,7 @@ async def missing_migrations(connection: Connection) -> list[str]:
     return [name for name in known_migrations() if name not in applied]
 
 
-async def check_role(connection: Connection) -> None:
+async def check_role(connection: AsyncConnection[TupleRow]) -> None:
     """Refuse a database role that row-level security does not bind, or that may not serve.
 
     Raises:

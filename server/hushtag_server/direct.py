@@ -43,7 +43,8 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
         message = await receive()
         if message["type"] != "http.request":
             raise MalformedRequestError  # the client left
-        body += message.get("body", b"")
+        chunk: bytes = message.get("body", b"")
+        body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise TooLargeError("received body")
         if not message.get("more_body", False):

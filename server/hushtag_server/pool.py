@@ -5,7 +5,6 @@ unlock would go five times; a connection that comes back while nobody waits is l
 the next caller as it is.
 """
 
-import select
 import time
 from typing import Any, Final
 
@@ -22,13 +21,8 @@ _MAX_WAITING: Final = 500  # requests; more would only wait to fail
 _ON_SHELF: Final = 30.0  # seconds; after that it goes the whole way once, so that the pool can retire or replace it
 
 
-def _is_quiet(connection: Connection) -> bool:
-    # An idle connection has nothing to say. If its socket is readable, the server hung up, or a round trip will tell.
-    return not connection.closed and not select.select([connection.fileno()], [], [], 0)[0]
-
-
 async def _check_alive(connection: Connection) -> None:
-    if not _is_quiet(connection):
+    if not connection.is_quiet():
         await AsyncConnectionPool.check_connection(connection)
 
 
@@ -50,7 +44,7 @@ class Pool(AsyncConnectionPool[Connection]):
         while self._shelf:
             connection, left = self._shelf.pop()
             self._left[id(connection)] = left
-            if _is_quiet(connection):
+            if connection.is_quiet():
                 return connection
             await self._put_back(connection)
         self._in_line += 1

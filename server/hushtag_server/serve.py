@@ -159,7 +159,6 @@ def _run_granian(settings: Settings, port: int) -> None:
         websockets=False,
         log_level=LogLevels.warning,
         log_dictconfig=log_config(settings.log_level),
-        **json.loads(os.environ.get('GEXP','{}')),
         log_access=False,  # granian's line would hold the path and the query; ours holds the template
         respawn_failed_workers=True,
         workers_kill_timeout=int(settings.request_timeout.total_seconds()) + 5,

@@ -15,7 +15,16 @@ from hushtag.messages import MAX_JSON_BYTES, MAX_PAGE, FieldProblem
 from hushtag_server.errors import MalformedRequestError, UnsupportedMediaTypeError
 from hushtag_server.problems import field_problem
 
-__all__ = ["MAX_JSON_BYTES", "OCTETS", "After", "Limit", "WireRequest", "check_json_type", "decode_message", "read_octets"]
+__all__ = [
+    "MAX_JSON_BYTES",
+    "OCTETS",
+    "After",
+    "Limit",
+    "WireRequest",
+    "check_json_type",
+    "decode_message",
+    "read_octets",
+]
 
 OCTETS: Final = "application/octet-stream"
 

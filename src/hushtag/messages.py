@@ -20,6 +20,8 @@ MAX_PAGE: Final = 1000
 """Entries in one page of any listing."""
 MAX_JSON_BYTES: Final = 64 * 1024
 """Bytes of one JSON control message."""
+MAX_STATE: Final = 2048
+"""Characters of a sealed server state that a client carries."""
 MAX_EMAIL: Final = 254
 MIN_PASSWORD: Final = 10
 MAX_PASSWORD: Final = 256
@@ -40,6 +42,7 @@ B316 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{421}[AQgw]$", min_length=422,
 B320 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{426}[AEIMQUYcgkosw048]$", min_length=427, max_length=427)]
 
 SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
+SealedState = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=MAX_STATE)]
 SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$")]
 Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+$")]
 Password = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
@@ -232,9 +235,13 @@ class StartUnlock(Message, frozen=True):
 
 
 class UnlockStarted(Message, frozen=True):
-    """Answer to `StartUnlock`: one KE2 (320 bytes) per candidate, from its record or from the decoy."""
+    """Answer to `StartUnlock`: one KE2 (320 bytes) per candidate, from its record or from the decoy.
+
+    `state` is the server's own, sealed for itself; the client hands it back in `FinishUnlock` as it came.
+    """
 
     session_id: SessionId
+    state: SealedState
     ke2: Annotated[list[B320], Meta(min_length=1, max_length=MAX_CANDIDATES)]
 
 
@@ -242,6 +249,7 @@ class FinishUnlock(Message, frozen=True):
     """`POST /v1/unlock/finish`: the KE3 (64 bytes) of the candidate whose envelope opened."""
 
     session_id: SessionId
+    state: SealedState
     candidate: Annotated[int, Meta(ge=0, lt=MAX_CANDIDATES)]
     ke3: B64
 

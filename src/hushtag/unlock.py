@@ -158,7 +158,7 @@ class Proving(_Attempting):
                     proof = _opaque.finish_login(attempt.password, attempt.state, ke2)
                 except AuthenticationError:
                     continue
-                return Finishing(self._suite, answer.session_id, index, *proof)
+                return Finishing(self._suite, answer, index, *proof)
         finally:
             forget_all(self._secrets())
         raise AuthenticationError("the phrase opens nothing here")
@@ -168,14 +168,22 @@ class Finishing(CeremonyState):
     """One candidate proved itself to the client; `message` proves it to the server."""
 
     def __init__(
-        self, suite: Suite, session_id: str, candidate: int, ke3: KE3, session_key: SessionKey, export_key: ExportKey
+        self,
+        suite: Suite,
+        started: UnlockStarted,
+        candidate: int,
+        ke3: KE3,
+        session_key: SessionKey,
+        export_key: ExportKey,
     ) -> None:
         self._suite = suite
         self._export_key = export_key
         self._candidate = candidate
         self._vault_token = derive_vault_token(session_key)
         session_key.forget()
-        self.message = FinishUnlock(session_id=session_id, candidate=candidate, ke3=encode_binary(ke3))
+        self.message = FinishUnlock(
+            session_id=started.session_id, state=started.state, candidate=candidate, ke3=encode_binary(ke3)
+        )
 
     def _secrets(self) -> list[Secret]:
         return [self._export_key, self._vault_token]

@@ -57,8 +57,8 @@ CEREMONY: Final[Table] = {
     "Located": {"session_id": "free", "responses": _RESPONSE},
     "Candidate": {"phrase_hash": "guess", "ke1": _KE1},
     "StartUnlock": {"session_id": "free"},
-    "UnlockStarted": {"session_id": "free", "ke2": _KE2},
-    "FinishUnlock": {"session_id": "free", "candidate": "free", "ke3": "guess"},
+    "UnlockStarted": {"session_id": "free", "state": "free", "ke2": _KE2},
+    "FinishUnlock": {"session_id": "free", "state": "free", "candidate": "free", "ke3": "guess"},
     "VaultKey": {
         "vault_id": "free",
         "wrapped_key_id": "free",

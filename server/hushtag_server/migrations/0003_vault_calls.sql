@@ -123,12 +123,13 @@ BEGIN
     SELECT u.opaque_credential_id INTO credential_id FROM users u WHERE u.id = p_user;
 END $$;
 
--- Takes a state away as it reads it: whoever comes second, late, from another session or out of order finds nothing.
+-- The middle of an unlock: takes what locate kept away as it reads it, so whoever comes second, late, from another
+-- session or out of order finds nothing, and in the same breath begins the next step under its own id.
 -- p_hashes is phrase hash(16), repeated; `records` holds, for each of them that is enrolled under p_key,
 -- phrase hash(16) || verifier(32) || envelope(160).
-CREATE FUNCTION hushtag_take_ceremony(
+CREATE FUNCTION hushtag_advance_ceremony(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval,
-        p_session_id text, p_state text, p_hashes bytea, p_key uuid,
+        p_session_id text, p_hashes bytea, p_key uuid, p_next_id text, p_lifetime interval,
         OUT account_session_id uuid, OUT session_data bytea, OUT credential_id bytea, OUT records bytea)
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -137,12 +138,14 @@ BEGIN
         RETURN;
     END IF;
     DELETE FROM opaque_sessions o
-    WHERE o.user_id = p_user AND o.session_id = p_session_id AND o.session_state = p_state
+    WHERE o.user_id = p_user AND o.session_id = p_session_id AND o.session_state = 'located'
       AND o.user_session_id = account_session_id AND o.expires_at > now()
     RETURNING o.session_data INTO session_data;
     IF session_data IS NULL THEN
         RETURN;
     END IF;
+    INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, expires_at)
+    VALUES (p_user, p_next_id, account_session_id, 'login_started', now() + p_lifetime);
     SELECT u.opaque_credential_id INTO credential_id FROM users u WHERE u.id = p_user;
     SELECT string_agg(t.phrase_hash || t.verifier_kv || t.opaque_envelope, ''::bytea) INTO records
     FROM secret_tags t
@@ -150,44 +153,44 @@ BEGIN
         SELECT substring(p_hashes FROM 16 * i + 1 FOR 16) FROM generate_series(0, octet_length(p_hashes) / 16 - 1) i));
 END $$;
 
--- Keeps the state of a next step. False when the account session ended meanwhile.
-CREATE FUNCTION hushtag_keep_ceremony(
-        p_user uuid, p_account_session uuid, p_session_id text, p_state text, p_data bytea, p_lifetime interval)
-    RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM set_config('app.user_id', p_user::text, true);
-    INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, session_data, expires_at)
-    SELECT p_user, p_session_id, s.id, p_state, p_data, now() + p_lifetime
-    FROM user_sessions s WHERE s.user_id = p_user AND s.id = p_account_session FOR KEY SHARE;
-    RETURN FOUND;
-END $$;
-
--- The end of an unlock: the vault session begins, one guess comes back, every vault of the tag with its newest key.
--- No row: the tag or the account session is gone.
+-- The end of an unlock. The step is used up first, whatever becomes of it: of two that come with one proof, one wins.
+-- Then the vault session begins, one guess comes back, and every vault of the tag is returned with its newest key.
+-- No row: not authenticated. A row without a tag: no such step, no proof (p_phrase_hash is NULL), or the tag is gone.
 CREATE FUNCTION hushtag_open_tag(
-        p_user uuid, p_account_session uuid, p_session_id text, p_phrase_hash bytea, p_key uuid,
+        p_user uuid, p_token_hash bytea, p_account_idle interval, p_touch interval,
+        p_step_id text, p_session_id text, p_phrase_hash bytea, p_key uuid,
         p_lifetime interval, p_idle interval, p_capacity double precision, p_rate double precision)
     RETURNS TABLE (
         suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
         wrapped_key bytea, key_purpose text, key_version integer, generation bigint, head bytea)
     LANGUAGE plpgsql AS $$
 DECLARE
+    v_account_session uuid := hushtag_account_session(p_user, p_token_hash, p_account_idle, p_touch);
+    v_taken boolean;
     v_tag secret_tags%ROWTYPE;
     v_end timestamptz;
 BEGIN
-    PERFORM set_config('app.user_id', p_user::text, true);
-    SELECT least(s.expires_at, now() + p_lifetime) INTO v_end
-    FROM user_sessions s WHERE s.user_id = p_user AND s.id = p_account_session FOR KEY SHARE;
-    SELECT * INTO v_tag FROM secret_tags t
-    WHERE t.user_id = p_user AND t.phrase_hash = p_phrase_hash AND t.server_key_id = p_key FOR KEY SHARE;
-    IF v_end IS NULL OR v_tag.id IS NULL
-            OR NOT EXISTS (SELECT FROM wrapped_keys w WHERE w.user_id = p_user AND w.tag_id = v_tag.id) THEN
+    IF v_account_session IS NULL THEN
         RETURN;
     END IF;
+    DELETE FROM opaque_sessions o
+    WHERE o.user_id = p_user AND o.session_id = p_step_id AND o.session_state = 'login_started'
+      AND o.user_session_id = v_account_session AND o.expires_at > now();
+    v_taken := FOUND;
+    SELECT * INTO v_tag FROM secret_tags t
+    WHERE t.user_id = p_user AND t.phrase_hash = p_phrase_hash AND t.server_key_id = p_key FOR KEY SHARE;
+    IF NOT v_taken OR v_tag.id IS NULL
+            OR NOT EXISTS (SELECT FROM wrapped_keys w WHERE w.user_id = p_user AND w.tag_id = v_tag.id) THEN
+        RETURN QUERY SELECT NULL::text, NULL::uuid, NULL::bytea, NULL::timestamptz, NULL::uuid, NULL::uuid,
+            NULL::bytea, NULL::text, NULL::integer, NULL::bigint, NULL::bytea;
+        RETURN;
+    END IF;
+    SELECT least(s.expires_at, now() + p_lifetime) INTO v_end
+    FROM user_sessions s WHERE s.user_id = p_user AND s.id = v_account_session;
     PERFORM hushtag_refund_guess(p_user, p_capacity, p_rate);
     PERFORM hushtag_forget_ended(p_user, p_idle);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at)
-    VALUES (p_user, p_session_id, p_account_session, v_tag.id, 'unlocked', v_end);
+    VALUES (p_user, p_session_id, v_account_session, v_tag.id, 'unlocked', v_end);
     RETURN QUERY
         SELECT DISTINCT ON (w.vault_id)
             v_tag.suite::text, v_tag.id, v_tag.salt, v_end, w.vault_id, w.id,

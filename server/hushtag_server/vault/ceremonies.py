@@ -7,7 +7,6 @@ handing them to a thread and back would cost every other request.
 from functools import lru_cache
 from secrets import token_hex
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from hushtag._opaque import ServerSetup, decoy_record
 from hushtag.types import CredentialIdentifier, PhraseHash, Record, ServerSeed
@@ -23,13 +22,13 @@ __all__ = [
     "LOGIN_STARTED",
     "REGISTRATION_STARTED",
     "TakenState",
+    "advance",
     "begin",
     "decoy_of",
     "guess_budget",
     "new_session_id",
     "records_of",
     "setup_of",
-    "take",
 ]
 
 REGISTRATION_STARTED: Final = "registration_started"
@@ -43,7 +42,6 @@ _FOUND: Final = PhraseHash.LENGTH + Record.LENGTH
 class TakenState(NamedTuple):
     """A state that only this request has now."""
 
-    account_session_id: UUID
     kept: bytes
     credential_id: CredentialIdentifier
     records: dict[bytes, Record]
@@ -112,22 +110,26 @@ def records_of(found: bytes | None) -> dict[bytes, Record]:
     }
 
 
-async def take(
-    services: Services, caller: Caller, *, session_id: str, state: str, phrase_hashes: list[bytes]
+async def advance(
+    services: Services, caller: Caller, *, session_id: str, phrase_hashes: list[bytes], next_id: str
 ) -> TakenState:
-    """Authenticate and take a state away; it is used from here on, whatever the step comes to.
+    """Authenticate, take what locate kept and begin the next step; both whatever the step then comes to.
 
     Raises:
         UnauthenticatedError: the token is unknown, expired or of an ended session.
         CeremonyFailedError: no such state: never made, used, late, of another step or of another session.
     """
-    keys = services.keys.current
-    taken: Taken = await queries.take_ceremony(
-        services.pool, caller, session_id=session_id, state=state, phrase_hashes=phrase_hashes, key_id=keys.id
+    taken: Taken = await queries.advance_ceremony(
+        services.pool,
+        caller,
+        session_id=session_id,
+        phrase_hashes=phrase_hashes,
+        key_id=services.keys.current.id,
+        next_id=next_id,
+        lifetime=services.settings.ceremony_lifetime,
     )
     if taken.account_session_id is None:
         raise UnauthenticatedError("no such session")
     if taken.kept is None or taken.credential_id is None:
         raise CeremonyFailedError("no such state")
-    credential_id = CredentialIdentifier(taken.credential_id)
-    return TakenState(taken.account_session_id, taken.kept, credential_id, records_of(taken.records))
+    return TakenState(taken.kept, CredentialIdentifier(taken.credential_id), records_of(taken.records))

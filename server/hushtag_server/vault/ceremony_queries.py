@@ -1,7 +1,7 @@
 """SQL of the ceremonies: one call per step, each a transaction of its own (migration 0003).
 
 Each call authenticates and acts in the same statement, so nothing can happen in between, and a step costs one round
-trip. Two of the five are the second half of a step whose first half has authenticated and consumed its state.
+trip.
 """
 
 from collections.abc import Sequence
@@ -9,24 +9,25 @@ from datetime import timedelta
 from uuid import UUID
 
 from hushtag.enrollment import AcceptedTag
-from hushtag_server.database import Pool, call
+from hushtag_server.database import call
+from hushtag_server.errors import UnauthenticatedError
+from hushtag_server.pool import Pool
 from hushtag_server.vault.schemas import Begun, Budget, Caller, OpenedTag, OpenedVault, Taken
 
-__all__ = ["begin_ceremony", "enrol_tag", "keep_ceremony", "open_tag", "take_ceremony"]
+__all__ = ["advance_ceremony", "begin_ceremony", "enrol_tag", "open_tag"]
 
 _BEGIN = """
     SELECT account_session_id, retry_after, credential_id
     FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12)
 """
-_TAKE = """
+_ADVANCE = """
     SELECT account_session_id, session_data, credential_id, records
-    FROM hushtag_take_ceremony($1, $2, $3, $4, $5, $6, $7, $8)
+    FROM hushtag_advance_ceremony($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
-_KEEP = "SELECT hushtag_keep_ceremony($1, $2, $3, $4, $5, $6)"
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
            generation, head
-    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 _ENROL = """
     SELECT hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
@@ -51,49 +52,50 @@ async def begin_ceremony(
     return Begun(*(await call(pool, _BEGIN, values))[0])
 
 
-async def take_ceremony(
-    pool: Pool, caller: Caller, *, session_id: str, state: str, phrase_hashes: Sequence[bytes], key_id: UUID
-) -> Taken:
-    """Authenticate, take the state away and look up the records of the phrase hashes under one server key.
-
-    The state must be of this account session, of this step, and not late. Of concurrent takers one gets it.
-    """
-    return Taken(*(await call(pool, _TAKE, (*caller, session_id, state, b"".join(phrase_hashes), key_id)))[0])
-
-
-async def keep_ceremony(
+async def advance_ceremony(
     pool: Pool,
-    user_id: UUID,
-    account_session_id: UUID,
+    caller: Caller,
     *,
     session_id: str,
-    state: str,
-    sealed: bytes,
+    phrase_hashes: Sequence[bytes],
+    key_id: UUID,
+    next_id: str,
     lifetime: timedelta,
-) -> bool:
-    """Keep the state of the next step; False if the account session ended meanwhile."""
-    values = (user_id, account_session_id, session_id, state, sealed, lifetime)
-    return bool((await call(pool, _KEEP, values))[0][0])
+) -> Taken:
+    """Authenticate, take what locate kept, look up the records of the phrase hashes and begin the step `next_id`.
+
+    What was kept must be of this account session and not late. Of concurrent takers one gets it.
+    """
+    values = (*caller, session_id, b"".join(phrase_hashes), key_id, next_id, lifetime)
+    return Taken(*(await call(pool, _ADVANCE, values))[0])
 
 
 async def open_tag(
     pool: Pool,
-    user_id: UUID,
-    account_session_id: UUID,
+    caller: Caller,
     budget: Budget,
     *,
+    step_id: str,
     session_id: str,
-    phrase_hash: bytes,
+    phrase_hash: bytes | None,
     key_id: UUID,
     lifetime: timedelta,
     idle: timedelta,
 ) -> OpenedTag | None:
-    """Begin the vault session, give one guess back and return every vault of the tag; None if it is gone."""
-    values = (user_id, account_session_id, session_id, phrase_hash, key_id, lifetime, idle, *budget)
+    """Authenticate, use the step up, begin the vault session, give one guess back and return the tag's vaults.
+
+    None: no such step, no proof (`phrase_hash` is None), or the tag is gone.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
+    """
+    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *budget)
     rows = await call(pool, _OPEN, values)
     if not rows:
-        return None
+        raise UnauthenticatedError("no such session")
     suite, tag_id, salt, expires_at = rows[0][:4]
+    if tag_id is None:
+        return None
     return OpenedTag(suite, tag_id, salt, expires_at, [OpenedVault(*row[4:]) for row in rows])
 
 

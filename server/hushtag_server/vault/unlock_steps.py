@@ -1,5 +1,6 @@
-"""The steps of an unlock: locate, start, finish. What they answer is the same for phrases that open something and not."""
+"""The steps of an unlock: locate, start, finish. Answers look the same whether or not a phrase opens something."""
 
+from hushtag.errors import AuthenticationError
 from hushtag.messages import (
     FinishUnlock,
     Locate,
@@ -15,6 +16,7 @@ from hushtag.suites import suite_by_id
 from hushtag.types import RegistrationRequest
 from hushtag.unlock_server import (
     LocatedState,
+    ProvenCandidate,
     ProvingState,
     answer_candidates,
     evaluate_candidates,
@@ -29,12 +31,12 @@ from hushtag_server.vault.callers import account_caller
 from hushtag_server.vault.ceremonies import (
     LOCATED,
     LOGIN_STARTED,
+    advance,
     begin,
     decoy_of,
     guess_budget,
     new_session_id,
     setup_of,
-    take,
 )
 from hushtag_server.vault.schemas import OpenedTag
 
@@ -56,11 +58,15 @@ async def locate(services: Services, token: BearerToken, data: Locate) -> Locate
 
 
 async def start_unlock(services: Services, token: BearerToken, data: StartUnlock) -> UnlockStarted:
-    """Answer every candidate from its record or from the decoy: same look-up, same work, same shape."""
+    """Answer every candidate from its record or from the decoy: same look-up, same work, same shape.
+
+    The login state goes to the client, sealed for this user, step and session id: only the server can read it, only
+    unaltered does it open, and the row of the step, taken away at the finish, makes it good for one proof.
+    """
     keys, session_id = services.keys.current, new_session_id()
     caller = account_caller(token, services)
     hashes = [decode_binary(candidate.phrase_hash) for candidate in data.candidates]
-    taken = await take(services, caller, session_id=data.session_id, state=LOCATED, phrase_hashes=hashes)
+    taken = await advance(services, caller, session_id=data.session_id, phrase_hashes=hashes, next_id=session_id)
     proving, ke2 = answer_candidates(
         setup_of(keys),
         taken.credential_id,
@@ -69,18 +75,8 @@ async def start_unlock(services: Services, token: BearerToken, data: StartUnlock
         taken.records,
         decoy_of(keys, taken.credential_id),
     )
-    kept = await queries.keep_ceremony(
-        services.pool,
-        caller.user_id,
-        taken.account_session_id,
-        session_id=session_id,
-        state=LOGIN_STARTED,
-        sealed=seal_state(keys, caller.user_id, session_id, LOGIN_STARTED, proving.encode()),
-        lifetime=services.settings.ceremony_lifetime,
-    )
-    if not kept:
-        raise CeremonyFailedError("the account session ended")
-    return UnlockStarted(session_id=session_id, ke2=ke2)
+    sealed = seal_state(keys, token.user_id, session_id, LOGIN_STARTED, proving.encode())
+    return UnlockStarted(session_id=session_id, state=encode_binary(sealed), ke2=ke2)
 
 
 def _unlocked(tag: OpenedTag) -> Unlocked:
@@ -101,24 +97,33 @@ def _unlocked(tag: OpenedTag) -> Unlocked:
     )
 
 
+def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> ProvenCandidate | None:
+    sealed = decode_binary(data.state)
+    try:
+        state = open_state(services.keys, token.user_id, data.session_id, LOGIN_STARTED, sealed)
+        return verify_candidate(ProvingState.decode(state), data)
+    except (CeremonyFailedError, AuthenticationError):
+        return None
+
+
 async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock) -> Unlocked:
-    """Verify the proof. A wrong one uses the state up as well; a right one gives its guess back."""
+    """Verify the proof. A wrong one uses the step up as well; a right one gives its guess back."""
     caller = account_caller(token, services)
-    taken = await take(services, caller, session_id=data.session_id, state=LOGIN_STARTED, phrase_hashes=[])
-    state = open_state(services.keys, caller.user_id, data.session_id, LOGIN_STARTED, taken.kept)
-    proven = verify_candidate(ProvingState.decode(state), data)
+    proven = _prove(services, token, data)
     tag = await queries.open_tag(
         services.pool,
-        caller.user_id,
-        taken.account_session_id,
+        caller,
         guess_budget(services.settings),
-        session_id=token_hash(proven.vault_token.expose()).hex(),
-        phrase_hash=proven.phrase_hash,
+        step_id=data.session_id,
+        # Without a proof nothing begins; the id is then any that nobody knows.
+        session_id=token_hash(proven.vault_token.expose()).hex() if proven else new_session_id(),
+        phrase_hash=proven.phrase_hash if proven else None,
         key_id=services.keys.current.id,
         lifetime=services.settings.vault_lifetime,
         idle=services.settings.vault_idle,
     )
-    proven.vault_token.forget()
+    if proven is not None:
+        proven.vault_token.forget()
     if tag is None:
-        raise CeremonyFailedError("the tag or the account session is gone")
+        raise CeremonyFailedError("no proof, or the step, the tag or its keys are gone")
     return _unlocked(tag)
