@@ -16,8 +16,8 @@ import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format
-from psycopg.pq.abc import PGresult
-from psycopg.rows import TupleRow
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.rows import TupleRow, tuple_row
 
 __all__ = ["Connection"]
 
@@ -28,11 +28,15 @@ _ANSWERED: Final = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 class Connection(AsyncConnection[TupleRow]):
     """A connection in autocommit; `call` runs a statement of its own, everything else is psycopg's."""
 
-    _adapter: Any = None
-    _hung_up = False
-    _watched: int | None = None
-    _answer: "asyncio.Future[PGresult] | None" = None
-    _result: PGresult | None = None
+    def __init__(self, pgconn: PGconn, row_factory: Any = tuple_row) -> None:
+        super().__init__(pgconn, row_factory)
+        self._statements: dict[tuple[str, tuple[int, ...] | None], bytes] = {}
+        self._counter = 0
+        self._adapter: Any = None
+        self._hung_up = False
+        self._watched: int | None = None
+        self._answer: asyncio.Future[PGresult] | None = None
+        self._result: PGresult | None = None
 
     async def call(self, statement: LiteralString, values: Sequence[object]) -> list[Any]:
         """Run one prepared statement (parameters `$1`, `$2`, …) as a transaction of its own and return its rows.
@@ -45,19 +49,29 @@ class Connection(AsyncConnection[TupleRow]):
         """
         adapter = self._adapter = self._adapter or Transformer(self)
         parameters = adapter.dump_sequence(values, [PyFormat.BINARY] * len(values))
-        names: dict[object, bytes] = self.__dict__.setdefault("_names", {})
-        key = (statement, adapter.types)
-        name = names.get(key)
-        if name is None:
-            name = b"hushtag_%d" % len(names)
-            await self._exchange(lambda: self.pgconn.send_prepare(name, statement.encode(), adapter.types))
-            names[key] = name
-        result = await self._exchange(
-            lambda: self.pgconn.send_query_prepared(name, parameters, adapter.formats, Format.BINARY)
-        )
+        types, formats = adapter.types, adapter.formats
+        name = self._statements.get((statement, types)) or await self._prepare(statement, types)
+        try:
+            result = await self._exchange(
+                lambda: self.pgconn.send_query_prepared(name, parameters, formats, Format.BINARY)
+            )
+        except errors.InvalidSqlStatementName:
+            # psycopg deallocates every prepared statement of a connection after a rollback. Nothing was run yet.
+            self._statements.clear()
+            again = await self._prepare(statement, types)
+            result = await self._exchange(
+                lambda: self.pgconn.send_query_prepared(again, parameters, formats, Format.BINARY)
+            )
         adapter.set_pgresult(result)
         rows: list[Any] = adapter.load_rows(0, result.ntuples, tuple)
         return rows
+
+    async def _prepare(self, statement: LiteralString, types: tuple[int, ...] | None) -> bytes:
+        self._counter += 1  # never a name twice: not every one that is forgotten here is forgotten by the server
+        name = b"hushtag_%d" % self._counter
+        await self._exchange(lambda: self.pgconn.send_prepare(name, statement.encode(), types))
+        self._statements[(statement, types)] = name
+        return name
 
     def is_quiet(self) -> bool:
         """Tell whether the idle connection is as it was left: False if the server said something or hung up."""

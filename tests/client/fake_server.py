@@ -59,6 +59,7 @@ from hushtag.unlock_server import (
     verify_candidate,
 )
 
+SEALED = "c2VhbGVk"  # what a client carries and cannot read; this server keeps the state itself
 SETUP = ServerSetup.generate()
 START = datetime(2025, 1, 1, tzinfo=UTC)
 URL = "http://localhost:8123"
@@ -325,7 +326,7 @@ class FakeServer:
         records = {bytes(found): tag.record for found, tag in user.tags.items()}
         decoy = decoy_record(SETUP, ServerSeed(bytes(32)), user.credential_id)
         proving, ke2 = answer_candidates(SETUP, user.credential_id, located, message, records, decoy)
-        return answer(200, UnlockStarted(self._keep("proving", proving.encode()), ke2))
+        return answer(200, UnlockStarted(self._keep("proving", proving.encode()), SEALED, ke2))
 
     def finish(self, request: httpx.Request) -> httpx.Response:
         user, session_id = self._account(request)

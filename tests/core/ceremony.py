@@ -21,6 +21,7 @@ from hushtag.unlock_server import (
 )
 
 SESSION = "0" * 64
+SEALED = "c2VhbGVk"  # what a client carries for the server and cannot read
 _PASSWORDS: dict[tuple[str, bytes, bytes], bytes] = {}
 
 
@@ -64,7 +65,7 @@ class World:
     def start(self, proving: Proving, located: LocatedState) -> tuple[UnlockStarted, ProvingState]:
         decoy = decoy_record(self.setup, self.decoy_seed, self.credential_id)
         state, ke2 = answer_candidates(self.setup, self.credential_id, located, proving.message, self.records(), decoy)
-        return UnlockStarted(session_id=SESSION, ke2=ke2), state
+        return UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2), state
 
     def prove(self, *phrases: str) -> tuple[Finishing, ProvingState]:
         locating, answer, located = self.locate(*phrases)

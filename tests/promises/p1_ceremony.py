@@ -56,6 +56,7 @@ from tests.reference import envelope, key_schedule, opaque, oprf
 from tests.reference.opaque import ClientLoginState, Configuration
 
 SESSION = "5" * 64
+SEALED = "c2VhbGVk"  # what a client carries for the server and cannot read
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OBJECT = UUID("0b3ec700-0000-4000-8000-000000000001")
 
@@ -202,7 +203,7 @@ def _unlock(
     proving = locating.finish(located)
     records = {bytes(tag.phrase_hash): tag.record}
     state, ke2 = answer_candidates(setup, CREDENTIAL_ID, evaluated.state, proving.message, records, Record(bytes(192)))
-    started = UnlockStarted(session_id=SESSION, ke2=ke2)
+    started = UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2)
     finishing = proving.finish(started)
     proven = verify_candidate(state, finishing.message)
     answer = _unlocked(tag)

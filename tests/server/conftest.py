@@ -4,15 +4,6 @@ Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
 import itertools
-import json
-import os
-import select
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -29,23 +20,18 @@ from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.keyfile import KeyRing, ensure_keys
 from hushtag_server.migrate import migrate
 from hushtag_server.settings import Settings
+from tests import live_server
 
 PASSWORD = "correct horse battery"
+
+RunningServer = live_server.RunningServer
+_run_server = live_server.run_server
+_temporary_directory = live_server.temporary_directory
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@contextmanager
-def _temporary_directory() -> Iterator[Path]:
-    # Directly under /tmp: pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-"))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
@@ -138,7 +124,7 @@ def keys(database: Database, settings: Settings, make_setup: Callable[[], bytes]
 @asynccontextmanager
 async def _serve_in_process(settings: Settings, keys: KeyRing, address: str = "192.0.2.1") -> AsyncIterator[Any]:
     app = create_app(settings, keys)
-    async with app.application.lifespan():  # type: ignore[attr-defined]
+    async with app.application.application.lifespan():  # type: ignore[attr-defined]
         transport = httpx.ASGITransport(app, client=(address, 1))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://hushtag.test") as client:
             client.app = app  # type: ignore[attr-defined]
@@ -185,56 +171,6 @@ def sign_in() -> Callable[..., Any]:
         return SignedIn(email, body["user_id"], body["session_id"], body["token"])
 
     return do
-
-
-@dataclass
-class RunningServer:
-    """A real `hushtag-server serve` process."""
-
-    process: subprocess.Popen[str]
-    url: str
-    data: Path
-    log: Path
-
-    def stop(self, sign: int = signal.SIGTERM) -> int:
-        self.process.send_signal(sign)
-        return self.process.wait(30)
-
-
-def _first_line(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
-    assert process.stdout is not None
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if select.select([process.stdout], [], [], 0.2)[0]:
-            line = process.stdout.readline()
-            if line.startswith("{"):
-                started: dict[str, Any] = json.loads(line)
-                return started
-    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
-
-
-@contextmanager
-def _run_server(data: Path, *arguments: str, **variables: str) -> Iterator[RunningServer]:
-    log = data / "server.log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
-    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", *arguments]
-    with log.open("a") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            start_new_session=True,
-            env={**environment, "HUSHTAG_DATA": str(data), **variables},
-        )
-    try:
-        yield RunningServer(process, _first_line(process, log)["url"], data, log)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ async def test_queries_called_as_the_wrong_user_find_and_change_nothing(
     app_client: httpx.AsyncClient, sign_in: SignIn
 ) -> None:
     ada, bob = await sign_in(app_client), await sign_in(app_client, "bob@example.org")
-    services = app_client.app.application.state["services"]  # type: ignore[attr-defined]
+    services = app_client.app.application.application.state["services"]  # type: ignore[attr-defined]
     theirs, session = UUID(bob.user_id), UUID(bob.session_id)
     hashed = hashlib.blake2s(base64.urlsafe_b64decode(bob.token[4:])[16:]).digest()
     week = timedelta(days=7)
@@ -205,7 +205,7 @@ async def test_a_vault_token_must_be_unlocked_unexpired_and_used(
     app_client: httpx.AsyncClient, sign_in: SignIn, database: Any
 ) -> None:
     signed_in = await sign_in(app_client)
-    services = app_client.app.application.state["services"]  # type: ignore[attr-defined]
+    services = app_client.app.application.application.state["services"]  # type: ignore[attr-defined]
     user_id, name = UUID(signed_in.user_id), "b" * 64
     add_key = "INSERT INTO server_keys VALUES ('00000000-0000-4000-8000-000000000001', decode(%s, 'hex'))"
     _execute(database, add_key, "00" * 32)

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -97,10 +96,11 @@ def test_only_named_extras_reach_a_line() -> None:
 
 @pytest.mark.anyio
 async def test_request_id_of_the_answer_is_in_the_log(
-    app_client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, sign_in: Callable[..., Any]
+    app_client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "hushtag.access"):
         answer = await app_client.get("/v1/account")
-    record = caplog.records[-1]
-    assert record.request_id == answer.headers["hushtag-request-id"]  # type: ignore[attr-defined]
-    assert (record.route, record.status) == ("/v1/account", 401)  # type: ignore[attr-defined]
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert line["request_id"] == answer.headers["hushtag-request-id"]
+    assert (line["route"], line["status"]) == ("/v1/account", 401)
+    assert set(line) == {"time", "level", "logger", "event", "request_id", "method", "route", "status", "ms"}

@@ -199,7 +199,7 @@ async def test_an_object_nobody_put_cannot_be_deleted(vault) -> None:
 
 
 async def test_a_vault_holds_as_many_objects_as_the_settings_say(vault, app_client, database) -> None:
-    services = app_client.app.application.state["services"]
+    services = app_client.app.application.application.state["services"]
     object.__setattr__(services, "settings", replace(services.settings, max_objects=2))
     ids = [new_id() for _ in range(3)]
     assert [(await vault.put(item, b"x")).status_code for item in ids[:2]] == [201, 201]
@@ -236,7 +236,7 @@ async def test_the_largest_row_is_stored_and_one_byte_more_is_refused(vault) -> 
 
 
 async def test_the_server_may_store_less_than_the_format_allows(vault, app_client) -> None:
-    services = app_client.app.application.state["services"]
+    services = app_client.app.application.application.state["services"]
     object.__setattr__(services, "settings", replace(services.settings, max_object_bytes=1024))
     assert (await raw_put(vault, bytes(1024 + 60))).status_code == 201
     answer = await raw_put(vault, bytes(1025 + 60), Hushtag_Generation="3")

@@ -161,7 +161,7 @@ async def test_an_exhausted_pool_is_unavailable(
 
     tight = replace(settings, pool_size=1, pool_wait=timedelta(seconds=1))
     async with serve_in_process(tight, keys) as client:
-        pool = client.app.application.state["services"].pool
+        pool = client.app.application.application.state["services"].pool
         async with transaction(pool, None):
             answer = await client.post("/v1/sessions", json=GOOD)
         problem = _problem(answer, "unavailable")
@@ -190,7 +190,7 @@ async def test_a_slow_request_is_ended(settings: Settings, keys: KeyRing, serve_
             yield b"}"
 
         _problem(await client.post("/v1/accounts", content=trickle(), headers=JSON), "request_timeout")
-        services = client.app.application.state["services"]
+        services = client.app.application.application.state["services"]
         async with anyio.create_task_group() as group:
             for _ in range(4):  # nobody computes a password hash until these leave
                 group.start_soon(_hold, services.passwords, 2.0)

@@ -6,10 +6,10 @@ import httpx
 import msgspec
 import pytest
 
-from hushtag.messages import Candidate, FinishUnlock, Located, StartUnlock, UnlockStarted, encode_binary
+from hushtag.messages import Candidate, FinishUnlock, Located, StartUnlock, UnlockStarted, decode_binary, encode_binary
 from hushtag.objects import ObjectRow, open_object
 from hushtag.unlock import start_unlock
-from hushtag_server.vault import routes_unlock
+from hushtag_server.vault import unlock_steps
 from tests.server.vault_support import (
     comparable,
     enrol,
@@ -41,7 +41,7 @@ async def account(app_client, sign_in):
 
 async def refused(client: httpx.AsyncClient, headers: dict[str, str], path: str, message: object) -> None:
     """The one answer of every failed ceremony: that of a session id nobody ever made."""
-    unknown = FinishUnlock(session_id="0" * 64, candidate=0, ke3=encode_binary(bytes(64)))
+    unknown = FinishUnlock(session_id="0" * 64, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)))
     expected = comparable(await send(client, headers, FINISH, unknown))
     assert expected[1]["code"] == "ceremony_failed"
     assert comparable(await send(client, headers, path, message)) == expected
@@ -116,7 +116,7 @@ async def test_the_proof_of_one_candidate_is_none_for_another(app_client, accoun
 
 async def test_steps_out_of_order_are_refused(app_client, account) -> None:
     proving = await locate(app_client, account.headers, account.password)
-    early = FinishUnlock(session_id=proving.message.session_id, candidate=0, ke3=encode_binary(bytes(64)))
+    early = FinishUnlock(session_id=proving.message.session_id, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)))
     await refused(app_client, account.headers, FINISH, early)
     answer = await send(app_client, account.headers, START, proving.message)
     started = msgspec.json.decode(answer.content, type=UnlockStarted)
@@ -233,7 +233,8 @@ async def test_an_account_without_any_tag_answers_like_one_with_tags(app_client,
         located = await send(app_client, who.headers, LOCATE, locating.message)
         proving = locating.finish(msgspec.json.decode(located.content, type=Located))
         started = await send(app_client, who.headers, START, proving.message)
-        wrong = FinishUnlock(session_id=started.json()["session_id"], candidate=0, ke3=encode_binary(bytes(64)))
+        step = {name: started.json()[name] for name in ("session_id", "state")}
+        wrong = FinishUnlock(**step, candidate=0, ke3=encode_binary(bytes(64)))
         finished = await send(app_client, who.headers, FINISH, wrong)
         assert finished.status_code == 401
         shapes.append([_shape(located), _shape(started), _shape(finished)])
@@ -244,8 +245,8 @@ async def test_the_decoy_is_derived_once_per_start_whether_or_not_it_is_needed(
     app_client, account, monkeypatch
 ) -> None:
     derived = []
-    original = routes_unlock.decoy_of
-    monkeypatch.setattr(routes_unlock, "decoy_of", lambda *given: derived.append(original(*given)) or derived[-1])
+    original = unlock_steps.decoy_of
+    monkeypatch.setattr(unlock_steps, "decoy_of", lambda *given: derived.append(original(*given)) or derived[-1])
     for passwords in ([account.password], [new_password()], [account.password, new_password(), new_password()]):
         proving = await locate(app_client, account.headers, *passwords)
         assert (await send(app_client, account.headers, START, proving.message)).status_code == 200
@@ -261,12 +262,10 @@ async def test_a_deleted_tag_cannot_be_finished(app_client, account, database) -
     assert run_sql(database, "SELECT count(*) FROM opaque_sessions") == [(0,)]
 
 
-async def test_states_at_rest_are_sealed_and_bound_to_their_row(app_client, account, database) -> None:
+async def test_a_located_state_is_good_for_its_own_ceremony_only(app_client, account, database) -> None:
     first = await locate(app_client, account.headers, account.password)
     second = await locate(app_client, account.headers, account.password)
-    element = first._attempts[0].ke1.blinded_element
     rows = dict(run_sql(database, "SELECT session_id, session_data FROM opaque_sessions"))
-    assert all(bytes(element) not in sealed for sealed in rows.values())
     swap = "UPDATE opaque_sessions SET session_data = %s WHERE session_id = %s"
     run_sql(database, swap, rows[second.message.session_id], first.message.session_id)
     await refused(app_client, account.headers, START, first.message)
@@ -279,3 +278,27 @@ async def test_unlocks_and_refusals_are_counted_without_names(app_client, accoun
         assert f'hushtag_http_requests_total{{method="POST",route="{path}",status="200"}} 1.0' in page
     assert account.user_id not in page
     assert account.email not in page
+
+
+async def test_an_altered_login_state_is_refused_and_uses_the_step_up(app_client, account) -> None:
+    finishing = await prove(app_client, account.headers, account.password)
+    state = decode_binary(finishing.message.state)
+    altered = encode_binary(state[:-1] + bytes([state[-1] ^ 1]))
+    await refused(app_client, account.headers, FINISH, msgspec.structs.replace(finishing.message, state=altered))
+    await refused(app_client, account.headers, FINISH, finishing.message)
+
+
+async def test_a_login_state_belongs_to_its_own_step(app_client, account) -> None:
+    first = await prove(app_client, account.headers, account.password)
+    second = await prove(app_client, account.headers, account.password)
+    mixed = msgspec.structs.replace(second.message, state=first.message.state)
+    await refused(app_client, account.headers, FINISH, mixed)
+    moved = msgspec.structs.replace(first.message, session_id=second.message.session_id)
+    await refused(app_client, account.headers, FINISH, moved)
+
+
+async def test_the_database_never_holds_a_login_state(app_client, account, database) -> None:
+    finishing = await prove(app_client, account.headers, account.password)
+    rows = run_sql(database, "SELECT session_data FROM opaque_sessions WHERE session_state = 'login_started'")
+    assert rows == [(None,)]
+    assert (await send(app_client, account.headers, FINISH, finishing.message)).status_code == 200

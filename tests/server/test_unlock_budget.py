@@ -67,7 +67,7 @@ async def test_spent_guesses_say_when_to_come_back_and_nothing_else(app_client, 
 
 async def test_the_wait_is_until_enough_guesses_are_back(app_client, sign_in, database) -> None:
     account = await sign_in(app_client)
-    services = app_client.app.application.state["services"]
+    services = app_client.app.application.application.state["services"]
     refilling = replace(services.settings, guess_refill_per_day=24)  # one an hour
     object.__setattr__(services, "settings", refilling)
     run_sql(database, "UPDATE unlock_budget SET tokens = 0.5, refilled_at = now()")
@@ -79,7 +79,7 @@ async def test_the_wait_is_until_enough_guesses_are_back(app_client, sign_in, da
 
 async def test_guesses_come_back_up_to_the_capacity_and_no_further(app_client, sign_in, database) -> None:
     account = await sign_in(app_client)
-    services = app_client.app.application.state["services"]
+    services = app_client.app.application.application.state["services"]
     object.__setattr__(services, "settings", replace(services.settings, guess_refill_per_day=24))
     run_sql(database, "UPDATE unlock_budget SET tokens = 1, refilled_at = now() - interval '10 years'")
     answers = [await guess(app_client, account.headers) for _ in range(CAPACITY + 1)]
@@ -88,7 +88,7 @@ async def test_guesses_come_back_up_to_the_capacity_and_no_further(app_client, s
 
 async def test_a_clock_that_goes_back_gives_no_guesses_and_breaks_nothing(app_client, sign_in, database) -> None:
     account = await sign_in(app_client)
-    services = app_client.app.application.state["services"]
+    services = app_client.app.application.application.state["services"]
     object.__setattr__(services, "settings", replace(services.settings, guess_refill_per_day=24))
     run_sql(database, "UPDATE unlock_budget SET tokens = 1, refilled_at = now() + interval '1 day'")
     assert (await guess(app_client, account.headers)).status_code == 200
@@ -166,7 +166,8 @@ async def test_a_wrong_proof_gives_nothing_back(app_client, sign_in, database) -
     account = await sign_in(app_client)
     proving = await locate(app_client, account.headers, new_password())
     started = await send(app_client, account.headers, "/v1/unlock/start", proving.message)
-    message = {"session_id": started.json()["session_id"], "candidate": 0, "ke3": encode_binary(bytes(64))}
+    step = {name: started.json()[name] for name in ("session_id", "state")}
+    message = {**step, "candidate": 0, "ke3": encode_binary(bytes(64))}
     assert (await send(app_client, account.headers, "/v1/unlock/finish", message)).status_code == 401
     assert tokens(database) == CAPACITY - 1
 

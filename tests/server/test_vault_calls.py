@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def pool(app_client):
-    return app_client.app.application.state["services"].pool
+    return app_client.app.application.application.state["services"].pool
 
 
 async def test_a_call_whose_connection_breaks_is_unavailable_and_the_next_one_works(pool) -> None:

@@ -1,0 +1,115 @@
+"""The short way of a statement, and the shelf of the pool: what happens at their edges."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from hushtag_server import pool as pool_module
+from hushtag_server.database import call, transaction
+from tests.server.vault_support import run_sql
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def pool(app_client):
+    return app_client.app.application.application.state["services"].pool
+
+
+async def _backend(pool) -> int:
+    number: int = (await call(pool, "SELECT pg_backend_pid()", ()))[0][0]
+    return number
+
+
+async def test_a_connection_that_comes_back_is_the_next_one_given(pool) -> None:
+    assert await _backend(pool) == await _backend(pool)
+    assert pool.get_stats()["pool_available"] == pool.get_stats()["pool_size"]
+
+
+async def test_a_connection_that_was_hung_up_is_not_given_again(pool, database) -> None:
+    first = await _backend(pool)
+    connection = pool._shelf[-1][0]
+    assert run_sql(database, "SELECT pg_terminate_backend(%s, 5000)", first) == [(True,)]
+    while connection.is_quiet():  # until the event loop hears of it
+        await asyncio.sleep(0.001)
+    assert await _backend(pool) != first
+    assert (await call(pool, "SELECT $1::integer", (1,))) == [(1,)]
+
+
+async def test_a_connection_that_a_transaction_used_last_is_checked_before_it_is_given(pool, database) -> None:
+    async with transaction(pool, None) as connection:
+        first = connection.info.backend_pid
+    assert run_sql(database, "SELECT pg_terminate_backend(%s, 5000)", first) == [(True,)]
+    assert await _backend(pool) != first
+
+
+async def test_after_its_time_on_the_shelf_a_connection_goes_the_whole_way(pool, monkeypatch) -> None:
+    await _backend(pool)
+    assert len(pool._shelf) == 1
+    monkeypatch.setattr(pool_module, "_ON_SHELF", 0.0)
+    await _backend(pool)
+    assert not pool._shelf
+    assert pool.get_stats()["pool_available"] == 1
+
+
+async def test_whoever_waits_gets_the_connection_that_comes_back(app_client, settings, keys, serve_in_process) -> None:
+    async with serve_in_process(replace(settings, pool_size=1, pool_wait=timedelta(seconds=5)), keys) as client:
+        pool = client.app.application.application.state["services"].pool
+        held = await pool.getconn()
+        waiting = [asyncio.create_task(_backend(pool)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await pool.putconn(held)
+        assert set(await asyncio.wait_for(asyncio.gather(*waiting), 5)) == {held.info.backend_pid}
+
+
+async def test_a_cancelled_call_is_cancelled_in_the_database_and_its_connection_closed(pool, database) -> None:
+    first = await _backend(pool)
+    begun = time.monotonic()
+    task = asyncio.create_task(call(pool, "SELECT pg_sleep(60)", ()))
+    active = (
+        "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state = 'active' AND query LIKE 'SELECT pg_sleep%%'"
+    )
+    while run_sql(database, active, first) != [(1,)]:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    while run_sql(database, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", first) != [(0,)]:
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - begun < 30
+    assert await _backend(pool) != first
+
+
+async def test_a_statement_larger_than_the_socket_takes_at_once_arrives_whole(pool) -> None:
+    large = bytes(range(256)) * 65536
+    assert await call(pool, "SELECT $1::bytea", (large,)) == [(large,)]
+
+
+async def test_many_calls_at_once_each_get_their_own_answer(pool) -> None:
+    results = await asyncio.gather(*(call(pool, "SELECT $1::text", (str(number),)) for number in range(300)))
+    assert results == [[(str(number),)] for number in range(300)]
+
+
+async def test_calls_and_transactions_take_turns_on_one_connection(pool) -> None:
+    for number in range(20):
+        assert await call(pool, "SELECT $1::integer", (number,)) == [(number,)]
+        async with transaction(pool, None) as connection:
+            assert await (await connection.execute("SELECT %s::integer", [number])).fetchone() == (number,)
+
+
+async def test_a_statement_psycopg_deallocated_is_prepared_again(pool) -> None:
+    first = await _backend(pool)
+    async with pool.connection() as connection:
+        await connection.execute("DEALLOCATE ALL")
+    assert await _backend(pool) == first
+
+
+async def test_an_error_of_the_database_keeps_its_class_and_the_connection(pool) -> None:
+    first = await _backend(pool)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await call(pool, "SELECT 1 / $1::integer", (0,))
+    assert await _backend(pool) == first
