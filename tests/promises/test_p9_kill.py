@@ -1,112 +1,410 @@
 """P9: what was acknowledged survives `kill -9`; what was not is there whole or not at all.
 
-Covered: the server's whole process group, and separately the postmaster, killed at random moments inside puts (new
-objects and replacements, 0 bytes to 200 KiB) of a real client on a real server with its embedded database. Afterwards
-another client unlocks, verifies the listing against the head and opens everything.
+Covered: every process of the server, and separately PostgreSQL (postmaster, backends, or all of it), killed inside
+the HTTP exchange of puts (new objects and replacements, 0 bytes to 200 KiB) of a real client on a real server with its
+embedded database: while the request is sent, inside the transaction (held there by a lock: before anything is written,
+and with the object written but not the head), at a random moment of the wait for the answer, and at the answer.
+Afterwards another client unlocks, verifies the listing against the head and opens everything.
 
 Not covered: loss of power, disks that lie about fsync.
 
-A run prints its seed; `HUSHTAG_KILL_SEED=N` draws the same puts to be killed and the same delays again.
+A run prints its seed; `HUSHTAG_KILL_SEED=N` draws the same puts to be killed and the same moments again.
 """
 
 import contextlib
+import enum
 import os
 import random
-import signal
-import subprocess
-import sys
-import threading
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from hushtag.client import Client, RetryPolicy, TransportError, UnavailableError, Vault
 from hushtag.phrase import draw_phrase
-from tests.server.conftest import _first_line, _temporary_directory
+from hushtag_server.embedded.files import load_passwords
+from tests.live_server import start_server, temporary_directory
 
-PUTS = 200
-KILLS = 5
-LONGEST_DELAY = 0.012  # seconds from the start of a put
+PUTS = 200  # per victim
 SIZES = (0, 1, 300, 4096, 50_000, 200_000)
 EMAIL, PASSWORD, PHRASE = "ada@example.org", "correct horse battery", draw_phrase().text
 QUICK = RetryPolicy(reads=2, changes=4, first_pause=0.01, longest_pause=0.05)
 SETTINGS = {"HUSHTAG_GUESS_CAPACITY": "10000", "HUSHTAG_POOL_WAIT": "1s"}
+WAIT = 30.0  # seconds until a process that must do something counts as stuck
 
 
-class KillableServer:
-    """`hushtag-server serve` in a process group of its own; the database is in another one, as it always is."""
+class Moment(enum.Enum):
+    """Where in a put's exchange a kill falls."""
+
+    SENDING = "while the request was sent"
+    UNWRITTEN = "in the transaction, nothing written"
+    UNWRITTEN_LET_GO = "in the transaction, nothing written, let go"
+    HALF = "in the transaction, object written and head not"
+    HALF_LET_GO = "in the transaction, object written and head not, let go"
+    WAITING = "while the answer was awaited"
+    ANSWERED = "at the answer"
+
+
+LET_GO = (Moment.UNWRITTEN_LET_GO, Moment.HALF_LET_GO)
+LOCKS = {
+    Moment.UNWRITTEN: "SELECT FROM vaults FOR UPDATE",
+    # Stops writers of the table and lets row locks pass: the put stops where it would write the head.
+    Moment.HALF: "LOCK TABLE vaults IN SHARE MODE",
+}
+LOCKS |= {Moment.UNWRITTEN_LET_GO: LOCKS[Moment.UNWRITTEN], Moment.HALF_LET_GO: LOCKS[Moment.HALF]}
+MOMENTS = (*Moment, Moment.SENDING, Moment.WAITING, Moment.WAITING)
+
+
+class Place:
+    """One data directory and the server on it, which is started again and again."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._log = data / "server.log"
-        self.url = self._start(port=0)
-
-    def _start(self, port: int) -> str:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
-        command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", str(port)]
-        with self._log.open("a") as stderr:
-            self._process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env={**environment, **SETTINGS, "HUSHTAG_DATA": str(self._data)},
-                start_new_session=True,
-            )
-        url: str = _first_line(self._process, self._log)["url"]
-        return url
-
-    def kill(self) -> None:
-        """Kill the server and its workers; the postmaster is left behind."""
-        # Workers have sessions of their own, so no one signal reaches all: the supervisor first, or it would respawn.
-        supervisor = psutil.Process(self._process.pid)
-        workers = [child for child in supervisor.children(recursive=True) if "postgres" not in child.name()]
-        for process in (supervisor, *workers):
-            process.kill()
+        self.server = start_server(data, **SETTINGS)
 
     def restart(self) -> None:
-        """Start again on the same directory and the same port."""
-        self._forget()
-        assert self._start(port=int(self.url.rsplit(":", 1)[1])) == self.url
+        """Start again, after the server was killed, on the same port."""
+        self.server.process.wait(WAIT)
+        url = self.server.url
+        self.server.end()
+        self.server = start_server(self._data, "--port", url.rsplit(":", 1)[1], **SETTINGS)
+        assert self.server.url == url
 
-    def postmaster(self) -> int:
-        return int((self._data / "postgres/postmaster.pid").read_text().split("\n", 1)[0])
+    def connect(self) -> "psycopg.Connection[tuple[int, ...]]":
+        """Connect to the database past the server, as its superuser."""
+        password = load_passwords(self._data).admin
+        socket = str(self._data / "socket")
+        return psycopg.connect(host=socket, user="postgres", password=password, dbname="hushtag", autocommit=True)
 
-    def await_another_postmaster(self, killed: int) -> None:
-        deadline = time.monotonic() + 30
+    def postmaster(self) -> psutil.Process:
+        return psutil.Process(int((self._data / "postgres/postmaster.pid").read_text().split("\n", 1)[0]))
+
+    def await_database(self) -> None:
+        """Wait until PostgreSQL is up again, and until the server has noticed."""
+        deadline = time.monotonic() + WAIT
         while time.monotonic() < deadline:
-            with contextlib.suppress(httpx.TransportError, FileNotFoundError, ValueError):
-                if self.postmaster() != killed and httpx.get(f"{self.url}/health/ready").status_code == 200:
+            # Our own connection first: it is let in only when all backends of before are gone.
+            with contextlib.suppress(psycopg.OperationalError, httpx.TransportError), self.connect():
+                if httpx.get(f"{self.server.url}/health/ready").status_code == 200:
                     return
             time.sleep(0.02)
-        raise AssertionError(f"PostgreSQL did not come back: {self._log.read_text()[-2000:]}")
+        raise AssertionError(f"PostgreSQL did not come back: {self.server.log.read_text()[-2000:]}")
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        self._forget()
 
-    def _forget(self) -> None:
-        self._process.wait(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+class Grip:
+    """A connection of the superuser that holds a put inside its transaction; it ends when its PostgreSQL does."""
+
+    def __init__(self, place: Place) -> None:
+        self._connection = place.connect()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def server_backends(self) -> list[int]:
+        """Return the process ids of the backends that serve the server."""
+        found = self._connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'hushtag-server'")
+        return [row[0] for row in found]
+
+    def hold(self, lock: str) -> None:
+        self._connection.execute("BEGIN")
+        self._connection.execute(lock.encode())
+
+    def await_held(self) -> int:
+        """Wait until a backend waits for the lock, and return its process id."""
+        waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        deadline = time.monotonic() + WAIT
+        while time.monotonic() < deadline:
+            if found := self._connection.execute(waiting).fetchone():
+                return found[0]
+        raise AssertionError("no put came to the lock")
+
+    def let_go(self) -> None:
+        self._connection.execute("ROLLBACK")
+
+    def await_gone(self, backend: int) -> None:
+        """Wait until a backend has done its work and noticed that nobody wants the answer."""
+        deadline = time.monotonic() + WAIT
+        while self._connection.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [backend]).fetchone() is not None:
+            assert time.monotonic() < deadline, "a backend outlived its client"
+
+    def await_end(self) -> None:
+        """Wait until the database has hung up on us: all of it falls when one process is killed."""
+        with contextlib.suppress(psycopg.OperationalError):
+            for _ in self._connection.notifies(timeout=WAIT):
+                pass
+            raise AssertionError("PostgreSQL did not notice the kill")
+
+
+class Victim(ABC):
+    """What is killed."""
+
+    spares_database: bool
+
+    def __init__(self, place: Place, chance: random.Random) -> None:
+        self.place = place
+        self._chance = chance
+        self._targets: list[psutil.Process] = []
+
+    def aim(self, grip: Grip) -> None:
+        """Choose the processes beforehand, so that the kill itself takes no time."""
+        self._targets = self._choose(grip)
+        assert self._targets
+
+    def strike(self) -> None:
+        for process in self._targets:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    @abstractmethod
+    def _choose(self, grip: Grip) -> list[psutil.Process]: ...
+
+    @abstractmethod
+    def repair(self, grip: Grip) -> None:
+        """Bring it up again and wait until it serves."""
+
+
+class ServerVictim(Victim):
+    """The server's processes; PostgreSQL is left behind."""
+
+    spares_database = True
+
+    def _choose(self, _: Grip) -> list[psutil.Process]:
+        # Workers have sessions of their own, so no one signal reaches all: the supervisor first, or it would respawn.
+        supervisor = psutil.Process(self.place.server.process.pid)
+        return [supervisor, *(one for one in supervisor.children(recursive=True) if "postgres" not in one.name())]
+
+    def repair(self, _: Grip) -> None:
+        self.place.restart()
+
+
+class PostgresVictim(Victim):
+    """The postmaster, or the server's backends, or every process of PostgreSQL; the server lives on."""
+
+    spares_database = False
+
+    def _choose(self, grip: Grip) -> list[psutil.Process]:
+        postmaster = self.place.postmaster()
+        backends = [psutil.Process(pid) for pid in grip.server_backends()]
+        return self._chance.choice(([postmaster], backends, [postmaster, *postmaster.children()]))
+
+    def repair(self, grip: Grip) -> None:
+        grip.await_end()
+        self.place.await_database()
+
+
+@dataclass
+class Blow:
+    """One kill inside one put."""
+
+    put: str
+    moment: Moment
+    share: float  # of the body, or of the usual wait, before the kill
+    victim: Victim
+    grip: Grip
+    tried_again: bool  # whether the client's retries reach the server
+    ended: str = "it was never sent"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the exchange brought no success: no answer, or an error."""
+        return not self.ended.startswith("2")
+
+    def prepare(self) -> None:
+        self.victim.aim(self.grip)
+        if self.moment in LOCKS:
+            self.grip.hold(LOCKS[self.moment])
+
+    def send(self, body: bytes, usual_wait: float) -> Iterator[bytes]:
+        """Yield the request's body in parts and kill at the moment; all code here runs inside the exchange."""
+        cut = int(self.share * len(body)) if self.moment is Moment.SENDING else len(body)
+        yield body[:cut]
+        if self.moment is Moment.WAITING:
+            time.sleep(self.share * usual_wait)  # a random moment is no event
+            self.victim.strike()
+        elif self.moment in LOCKS:
+            self._strike_held()
+        elif self.moment is Moment.SENDING:
+            self.victim.strike()
+            yield body[cut:]
+
+    def _strike_held(self) -> None:
+        backend = self.grip.await_held()
+        if self.moment in LET_GO and not self.victim.spares_database:
+            self.grip.let_go()
+        self.victim.strike()
+        if self.moment in LET_GO and self.victim.spares_database:
+            # The transaction goes on to its commit, and the server that would have told of it is dead.
+            self.grip.let_go()
+            self.grip.await_gone(backend)
+
+
+class Parts(httpx.SyncByteStream):
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+
+class Wire(httpx.HTTPTransport):
+    """The network, below every retry: the blow falls inside the next put's first exchange and learns how it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next_blow: Blow | None = None
+        self.takes_puts = True
+        self._waits: list[float] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read its answer."""
+        if request.method != "PUT":
+            return super().handle_request(request)
+        blow, self.next_blow = self.next_blow, None
+        if blow is None:
+            if not self.takes_puts:
+                raise httpx.ConnectError("this put is sent only once")
+            started = time.perf_counter()
+            answer = super().handle_request(request)
+            self._waits.append(time.perf_counter() - started)
+            return answer
+        self.takes_puts = blow.tried_again
+        # The length is announced in a header already, so the parts travel as they come.
+        request.stream = Parts(blow.send(request.read(), statistics.median(self._waits)))
+        try:
+            answer = super().handle_request(request)
+            assert isinstance(answer.stream, httpx.SyncByteStream)
+            content = b"".join(answer.stream)
+            answer.close()
+        except httpx.TransportError as error:
+            blow.ended = type(error).__name__
+            raise
+        blow.ended = str(answer.status_code)
+        if blow.moment is Moment.ANSWERED:
+            blow.victim.strike()
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Parts([content]))
+
+
+@dataclass
+class Ledger:
+    """What was sent, what the client was told of it, and what took the place of what; by the name of the put."""
+
+    sent: dict[str, bytes] = field(default_factory=dict)
+    replaced: dict[str, str] = field(default_factory=dict)
+    acknowledged: dict[str, UUID] = field(default_factory=dict)
+    _newest: list[str] = field(default_factory=list)
+
+    def put(self, vault: Vault, name: str, chance: random.Random) -> bool:
+        """Put a new object or, one time in four, the next revision of one; tell whether it was acknowledged."""
+        body = self.sent[name] = chance.randbytes(chance.choice(SIZES))
+        before = None
+        if self._newest and chance.random() < 0.25:
+            # Taken out for good if the put stays in doubt: the client would not replace what it does not know.
+            before = self._newest.pop(chance.randrange(len(self._newest)))
+            self.replaced[name] = before
+        try:
+            stored = vault.put(body, name=name, replace=self.acknowledged[before] if before else None)
+        except (TransportError, UnavailableError):
+            return False
+        self.acknowledged[name] = stored.object_id
+        self._newest.append(name)
+        return True
+
+
+def put_while_killing(vault: Vault, wire: Wire, ledger: Ledger, victim: Victim, chance: random.Random) -> list[Blow]:
+    """Make the puts and return the blows that fell into some of them."""
+    # Never two in a row: after a put in doubt the next one finds out what became of it.
+    places = chance.sample(range(5, PUTS, 2), len(MOMENTS))
+    moments = dict(zip(places, chance.sample(MOMENTS, len(MOMENTS)), strict=True))
+    blows = []
+    for number in range(PUTS):
+        name = f"put {number}"
+        if number not in moments:
+            # Only a kill excuses a put: between them the server must answer.
+            assert ledger.put(vault, name, chance), f"{name} failed although nothing was killed"
+            continue
+        with contextlib.closing(Grip(victim.place)) as grip:
+            tried_again = chance.random() < 0.5
+            blow = wire.next_blow = Blow(name, moments[number], chance.random(), victim, grip, tried_again)
+            blow.prepare()
+            told = "acknowledged" if ledger.put(vault, name, chance) else "in doubt"
+            print(f"{name}: killed {blow.moment.value}; first answer: {blow.ended}; {told}")
+            victim.repair(grip)
+        wire.takes_puts = True
+        blows.append(blow)
+    return blows
+
+
+def vault_row(place: Place) -> tuple[int, ...]:
+    """Return what the database says of the vault: generation, objects counted, objects stored."""
+    with place.connect() as connection:
+        counts = "SELECT generation, object_count, (SELECT count(*) FROM vault_blobs) FROM vaults"
+        [row] = connection.execute(counts)
+    return row
+
+
+def check_with_a_fresh_unlock(place: Place, ledger: Ledger, generation: int) -> set[str]:
+    """Open everything from another client, hold it against the ledger and return the puts that were committed."""
+    with Client(place.server.url) as client:
+        client.log_in(EMAIL, PASSWORD)
+        with client.unlock(PHRASE) as vault:
+            entries = vault.list()  # raises unless it is what the head sums up
+            assert vault.object_count == len(entries)
+            found = {entry.name: entry for entry in entries}
+            assert len(found) == len(entries), "one put became two objects"
+            for name, entry in found.items():
+                assert vault.get(entry.object_id).body == ledger.sent[name], f"{name} is not what was sent"
+            committed = set(ledger.acknowledged) | set(found)
+            outdated = {ledger.replaced[name] for name in committed if name in ledger.replaced}
+            assert committed - outdated <= set(found), "an acknowledged object is gone"
+            assert not outdated & set(found), "a replaced object is back"
+            for name, entry in found.items():
+                known = ledger.acknowledged.get(name) or ledger.acknowledged.get(ledger.replaced.get(name, ""))
+                assert known in (entry.object_id, None), f"{name} is another object than it was"
+            assert sum(entry.revision for entry in entries) == len(committed)
+            assert vault_row(place) == (generation + len(committed), len(found), len(found))
+            one_more = vault.put(b"one more", name="one more")
+            assert vault.get(one_more.object_id).body == b"one more"
+            assert len(vault.list()) == len(entries) + 1
+    return committed
+
+
+def run_promise(victim: Victim, chance: random.Random) -> None:
+    wire, ledger = Wire(), Ledger()
+    with Client(victim.place.server.url, retry=QUICK, transport=wire) as client:
+        client.sign_up(EMAIL, PASSWORD)
+        client.log_in(EMAIL, PASSWORD)
+        client.enrol(PHRASE)
+        generation = vault_row(victim.place)[0]
+        with client.unlock(PHRASE) as vault:
+            blows = put_while_killing(vault, wire, ledger, victim, chance)
+    committed = check_with_a_fresh_unlock(victim.place, ledger, generation)
+    assert len(ledger.sent) == PUTS
+    interrupted = [blow.put for blow in blows if blow.interrupted]
+    stored = [put for put in interrupted if put in committed]
+    print(f"{len(interrupted)} of {len(blows)} puts interrupted; of these stored: {', '.join(stored) or 'none'}")
+    assert interrupted, "no kill met a put"
+    for blow in blows:
+        assert blow.interrupted or blow.moment not in (Moment.UNWRITTEN, Moment.HALF), (
+            f"{blow.put} was acknowledged before its transaction could commit"
+        )
 
 
 @pytest.fixture
-def server() -> Iterator[KillableServer]:
-    with _temporary_directory() as directory:
-        directory.chmod(0o755)
-        running = KillableServer(directory)
+def place() -> Iterator[Place]:
+    with temporary_directory() as directory:
+        place = Place(directory)
         try:
-            yield running
+            yield place
         finally:
-            running.stop()
+            place.server.end()
 
 
 @pytest.fixture
@@ -116,96 +414,13 @@ def chance() -> random.Random:
     return random.Random(seed)
 
 
-@dataclass
-class Ledger:
-    """What the server said yes to, and what it never answered."""
-
-    acknowledged: dict[str, bytes] = field(default_factory=dict)
-    ids: dict[str, UUID] = field(default_factory=dict)
-    doubtful: dict[str, bytes] = field(default_factory=dict)
-
-    def put(self, vault: Vault, number: int, chance: random.Random) -> bool:
-        """Put a new object or, one time in four, the next revision of one; tell whether it was acknowledged."""
-        name, replaced = f"object {number}", None
-        body = chance.randbytes(chance.choice(SIZES))
-        settled = [known for known in self.ids if known not in self.doubtful]
-        if settled and chance.random() < 0.25:
-            name = chance.choice(settled)
-            replaced = self.ids[name]
-        try:
-            stored = vault.put(body, name=name, replace=replaced)
-        except (TransportError, UnavailableError):
-            self.doubtful[name] = body
-            return False
-        self.acknowledged[name] = body
-        self.ids[name] = stored.object_id
-        return True
-
-
-def put_while_killing(
-    server: KillableServer, vault: Vault, chance: random.Random, kill: Callable[[], Callable[[], None]]
-) -> Ledger:
-    """Make the puts; at `KILLS` of them `kill()` runs beside the put, and what it returned repairs afterwards."""
-    ledger = Ledger()
-    moments = {number: chance.uniform(0, LONGEST_DELAY) for number in chance.sample(range(5, PUTS), KILLS)}
-    for number in range(PUTS):
-        if number not in moments:
-            # Only a kill excuses a put: between them the server must answer.
-            assert ledger.put(vault, number, chance), f"put {number} failed although nothing was killed"
-            continue
-        repairs: list[Callable[[], None]] = []
-        killer = threading.Timer(moments[number], lambda found=repairs: found.append(kill()))
-        killer.start()
-        answered = ledger.put(vault, number, chance)
-        killer.join()
-        print(f"put {number}: killed after {moments[number] * 1000:.1f} ms, acknowledged: {answered}")
-        [repair] = repairs
-        repair()
-    return ledger
-
-
-def check_with_a_fresh_unlock(server: KillableServer, ledger: Ledger) -> None:
-    """Open everything from another client and hold it against the ledger."""
-    with Client(server.url) as client:
-        client.log_in(EMAIL, PASSWORD)
-        with client.unlock(PHRASE) as vault:
-            entries = vault.list()  # raises unless it is what the head sums up
-            assert vault.object_count == len(entries)
-            found = {entry.name: vault.get(entry.object_id).body for entry in entries}
-    assert len(found) == len(entries), "one put became two objects"
-    assert set(ledger.acknowledged) <= set(found), "an acknowledged object is gone"
-    for name, body in found.items():
-        allowed = [known[name] for known in (ledger.acknowledged, ledger.doubtful) if name in known]
-        assert body in allowed, f"{name} holds bytes that nobody put"
-
-
-def run_promise(server: KillableServer, chance: random.Random, kill: Callable[[], Callable[[], None]]) -> None:
-    with Client(server.url, retry=QUICK) as client:
-        client.sign_up(EMAIL, PASSWORD)
-        client.log_in(EMAIL, PASSWORD)
-        client.enrol(PHRASE)
-        with client.unlock(PHRASE) as vault:
-            ledger = put_while_killing(server, vault, chance, kill)
-    print(f"{len(ledger.acknowledged)} objects acknowledged, {len(ledger.doubtful)} puts in doubt")
-    check_with_a_fresh_unlock(server, ledger)
-
-
 def test_acknowledged_objects_survive_a_killed_server_and_no_half_is_visible(
-    server: KillableServer, chance: random.Random
+    place: Place, chance: random.Random
 ) -> None:
-    def kill() -> Callable[[], None]:
-        server.kill()
-        return server.restart
-
-    run_promise(server, chance, kill)
+    run_promise(ServerVictim(place, chance), chance)
 
 
 def test_acknowledged_objects_survive_a_killed_postgres_and_no_half_is_visible(
-    server: KillableServer, chance: random.Random
+    place: Place, chance: random.Random
 ) -> None:
-    def kill() -> Callable[[], None]:
-        killed = server.postmaster()
-        os.kill(killed, signal.SIGKILL)
-        return lambda: server.await_another_postmaster(killed)
-
-    run_promise(server, chance, kill)
+    run_promise(PostgresVictim(place, chance), chance)

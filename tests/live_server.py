@@ -1,0 +1,93 @@
+"""A real `hushtag-server serve` process for tests, with an embedded database of its own."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards."""
+    # Directly under /tmp: pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass
+class RunningServer:
+    """A real `hushtag-server serve` process."""
+
+    process: subprocess.Popen[str]
+    url: str
+    data: Path
+    log: Path
+
+    def stop(self, sign: int = signal.SIGTERM) -> int:
+        self.process.send_signal(sign)
+        return self.process.wait(30)
+
+    def end(self) -> None:
+        """Stop it if it still runs, and let go of its output."""
+        if self.process.poll() is None:
+            self.stop()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def _first_line(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
+    assert process.stdout is not None
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            line = process.stdout.readline()
+            if line.startswith("{"):
+                started: dict[str, Any] = json.loads(line)
+                return started
+    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+def start_server(data: Path, *arguments: str, **variables: str) -> RunningServer:
+    """Start a server with these variables, on a free port unless the arguments name one; the caller ends it."""
+    log = data / "server.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", *arguments]
+    with log.open("a") as stderr:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+            env={**environment, "HUSHTAG_DATA": str(data), **variables},
+        )
+    server = RunningServer(process, "", data, log)
+    try:
+        server.url = _first_line(process, log)["url"]
+    except BaseException:
+        server.end()
+        raise
+    return server
+
+
+@contextmanager
+def run_server(data: Path, *arguments: str, **variables: str) -> Iterator[RunningServer]:
+    """Run a server as `start_server` does."""
+    server = start_server(data, *arguments, **variables)
+    try:
+        yield server
+    finally:
+        server.end()
