@@ -1,16 +1,20 @@
 """Liveness, readiness and metrics."""
 
-from typing import Any
+import hmac
+from ipaddress import ip_address
+from typing import Any, Final
 
 import msgspec
 import psycopg
 from litestar import MediaType, Request, Response, get
 
 from hushtag_server.database import missing_migrations
-from hushtag_server.errors import RefusedError
+from hushtag_server.errors import NotFoundError, RefusedError
 from hushtag_server.services import Services, services_of
 
 __all__ = ["HEALTH_ROUTES", "Readiness"]
+
+_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # what proxies add to the requests of others
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -54,9 +58,30 @@ async def health_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     return Response(state, status_code=200 if state.ready else 503)
 
 
-@get("/metrics", tags=["operations"], summary="Metrics in the Prometheus text format", media_type=MediaType.TEXT)
+def _may_watch(request: Request[Any, Any, Any], token: str | None) -> bool:
+    # Counted unlocks tell that somebody has a secret phrase: that is for the operator alone.
+    if token is not None:
+        given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+        return hmac.compare_digest(given, f"Bearer {token}".encode("ascii"))
+    if any(name in request.headers for name in _PASSED_ON):
+        return False
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+@get(
+    "/metrics",
+    tags=["operations"],
+    summary="Metrics in the Prometheus text format; for this host, or with the metrics token",
+    media_type=MediaType.TEXT,
+    opt={"problems": ["not_found"]},
+)
 async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Answer the metrics of all workers of this host."""
+    """Answer the metrics of all workers of this host. To anybody else it does not exist."""
+    if not _may_watch(request, services_of(request).settings.metrics_token):
+        raise NotFoundError("metrics")
     services = services_of(request)
     services.metrics.observe_pool(services.pool.get_stats())
     return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -48,6 +48,12 @@ def _duration(low: int, high: int) -> Callable[[str], timedelta]:
     return parse
 
 
+def _long_token(text: str) -> str:
+    if not 32 <= len(text) <= 512 or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("expected 32 to 512 printable ASCII characters without spaces")
+    return text
+
+
 def _log_level(text: str) -> str:
     if text.lower() not in _LOG_LEVELS:
         raise ValueError(f"must be one of {', '.join(_LOG_LEVELS)}")
@@ -127,6 +133,14 @@ class Settings:
     max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
     max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
     log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
+    metrics_token: Annotated[
+        str | None,
+        _Rule(
+            _long_token,
+            "what a scraper must send as its bearer token; without it only this host is answered",
+            secret=True,
+        ),
+    ] = None
     trusted_proxies: Annotated[
         tuple[Network, ...], _Rule(_networks, "proxies whose X-Forwarded-For is believed; empty believes none")
     ] = ()

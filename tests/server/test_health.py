@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from hushtag_server.keyfile import KeyRing
 from hushtag_server.problems import PROBLEMS
+from hushtag_server.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +43,42 @@ async def test_other_keys_are_not_ready(app_client: httpx.AsyncClient, database:
 
 
 async def test_metrics_count_routes_and_problems_not_paths(
-    app_client: httpx.AsyncClient, sign_in: Callable[..., Any]
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], sign_in: Callable[..., Any]
 ) -> None:
-    signed_in = await sign_in(app_client)
+    async with serve_in_process(settings, keys, "127.0.0.1") as app_client:
+        await _check_metrics(app_client, await sign_in(app_client))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "unix"])
+async def test_metrics_exist_for_this_host_alone(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], address: str
+) -> None:
+    async with serve_in_process(settings, keys, address) as client:
+        hidden, unknown = await client.get("/metrics"), await client.get("/no-such-path")
+        assert hidden.status_code == 404
+        assert hidden.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+async def test_metrics_do_not_exist_for_whom_a_proxy_on_this_host_speaks(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], header: str
+) -> None:
+    async with serve_in_process(settings, keys, "127.0.0.1") as client:
+        assert (await client.get("/metrics", headers={header: "x"})).status_code == 404
+
+
+async def test_with_a_token_metrics_are_for_whoever_has_it(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
+) -> None:
+    token = "m" * 32
+    for address in ("127.0.0.1", "192.0.2.1"):
+        async with serve_in_process(replace(settings, metrics_token=token), keys, address) as client:
+            for given, status in [(None, 404), (f"Bearer {token}x", 404), (token, 404), (f"Bearer {token}", 200)]:
+                headers = {"Authorization": given} if given else {}
+                assert (await client.get("/metrics", headers=headers)).status_code == status
+
+
+async def _check_metrics(app_client: httpx.AsyncClient, signed_in: Any) -> None:
     await app_client.delete(f"/v1/sessions/{signed_in.session_id}", headers=signed_in.headers)
     await app_client.get("/canary-path?canary-query=1")
     await app_client.request("CANARY", "/v1/accounts")

@@ -273,7 +273,7 @@ async def test_a_located_state_is_good_for_its_own_ceremony_only(app_client, acc
 
 async def test_unlocks_and_refusals_are_counted_without_names(app_client, account) -> None:
     await open_vault(app_client, account)
-    page = (await app_client.get("/metrics")).text
+    page = app_client.app.application.application.state["services"].metrics.render().decode()
     for path in (LOCATE, START, FINISH):
         assert f'hushtag_http_requests_total{{method="POST",route="{path}",status="200"}} 1.0' in page
     assert account.user_id not in page
