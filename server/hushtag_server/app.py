@@ -1,12 +1,13 @@
 """Wiring: settings and keys in, ASGI application out."""
 
-import contextlib
+import asyncio
 import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from litestar import Litestar
@@ -104,6 +105,26 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
+def _hear_signals_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Let only the first signal through to the handlers that are added from now on.
+
+    A service manager tells every process of a service to stop, and the supervisor then tells its workers again. A
+    worker of granian that is told twice blocks for ever in its own handler.
+    """
+    add, told = loop.add_signal_handler, False
+
+    def add_signal_handler(number: int, callback: Callable[..., object], *arguments: Any) -> None:
+        def first_only() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                callback(*arguments)
+
+        add(number, first_only)
+
+    loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign,assignment]
+
+
 def from_environment() -> Edge:
     """Return the application of a worker process: everything comes from the environment (granian's factory).
 
@@ -115,9 +136,7 @@ def from_environment() -> Edge:
     keys = load_keys(settings)
     if keys is None:
         raise StartError(f"the key file {settings.key_path} is missing; `hushtag-server serve` makes it")
-    # A signal to the whole group reaches the supervisor alone, which stops its workers: told twice while it starts, a
-    # worker of granian would stand still until its kill time-out.
-    with contextlib.suppress(PermissionError):
-        os.setsid()
+    # The loop is granian's, made and set before it calls this factory.
+    _hear_signals_once(asyncio.get_event_loop_policy().get_event_loop())
     _leave_with_parent()
     return create_app(settings, keys)

@@ -117,33 +117,11 @@ def _announce(settings: Settings, port: int, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-def _keep_waking(wake: threading.Event) -> None:
-    """Set the event again and again, in a thread that ends with the process."""
-
-    def watch() -> None:
-        while True:
-            wake.set()
-            time.sleep(0.2)
-
-    threading.Thread(target=watch, name="wake", daemon=True).start()
-
-
 def _run_granian(settings: Settings, port: int) -> None:
-    from granian import Granian as Supervisor
+    from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
-
-    class Granian(Supervisor):  # type: ignore[misc, valid-type]  # granian exports its server class as a variable
-        """The supervisor, told of its end until it listens.
-
-        It clears its event when it respawns a worker. Where a signal goes to the whole process group, the workers end
-        at the same moment, and the supervisor could miss the only wake-up and wait for ever.
-        """
-
-        def signal_handler_interrupt(self, *args: object, **kwargs: object) -> None:
-            super().signal_handler_interrupt(*args, **kwargs)
-            _keep_waking(self.main_loop_interrupt)
 
     # Spawned, not forked: a worker must not inherit the data directory's lock, threads or half-used locks.
     multiprocessing.set_start_method("spawn", force=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -98,6 +99,18 @@ def test_a_signal_to_the_whole_process_group_stops_every_worker(
         with run_server(data_directory, "--workers", "2") as server:
             os.killpg(server.process.pid, sign)
             server.process.wait(30)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_every_single_process_stops_the_service(
+    data_directory: Path, run_server: Callable[..., Any], sign: signal.Signals
+) -> None:
+    # What a service manager does; the supervisor then tells its workers once more.
+    with run_server(data_directory, "--workers", "2") as server:
+        main = psutil.Process(server.process.pid)
+        for each in [main, *(child for child in main.children() if "python" in child.name())]:
+            each.send_signal(sign)
+        assert server.process.wait(30) == 0
 
 
 def test_a_killed_server_leaves_no_worker_and_starts_again(
