@@ -56,9 +56,9 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", []))
-            present = {name.lower() for name, _ in headers}
-            headers += [pair for pair in _SAFE_HEADERS if pair[0] not in present]
-            message["headers"] = [*headers, (b"hushtag-request-id", self.request_id.encode("ascii"))]
+            headers += [pair for pair in _SAFE_HEADERS if not any(name == pair[0] for name, _ in headers)]
+            headers.append((b"hushtag-request-id", self.request_id.encode("ascii")))
+            message["headers"] = headers
         await self._send(message)
 
     async def send_problem(self, problem: Problem) -> None:

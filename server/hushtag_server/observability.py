@@ -7,6 +7,7 @@ of a driver may quote the value it choked on.
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -79,15 +80,21 @@ class AccessLog:
     def __init__(self) -> None:
         self._logger = logging.getLogger("hushtag.access")
         self._encoder = msgspec.json.Encoder()
+        self._second = 0
+        self._date = ""
 
     def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
         """Write the line if the logger's level lets it through."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
+        stamp = f"{self._date}.{int(now * 1000) % 1000:03d}+00:00"
         ms = round(seconds * 1000, 2)
-        line = AccessLine(now, "info", "hushtag.access", "request", request_id, method, route, status, ms)
-        sys.stderr.write(self._encoder.encode(line).decode("utf-8") + "\n")
+        line = AccessLine(stamp, "info", "hushtag.access", "request", request_id, method, route, status, ms)
+        sys.stderr.write(self._encoder.encode(line).decode("ascii") + "\n")
 
 
 def log_config(level: str) -> dict[str, Any]:

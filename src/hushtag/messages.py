@@ -5,7 +5,7 @@ of the last character zero. The pattern alone enforces both, so a value that dec
 and nothing can be smuggled beside it. Unknown fields are refused everywhere.
 """
 
-import base64
+from binascii import a2b_base64, b2a_base64
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
@@ -13,6 +13,9 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from hushtag.errors import MalformedError
+
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
 MAX_CANDIDATES: Final = 5
 """Candidate transcripts in one unlock; each is charged as one guess."""
@@ -55,7 +58,7 @@ Purpose = Annotated[str, Meta(pattern="^vault_data$", max_length=50)]
 
 def encode_binary(value: bytes) -> str:
     """Return base64url without padding (RFC 4648, section 5)."""
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode("ascii")
+    return b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def decode_binary(text: str, length: int | None = None) -> bytes:
@@ -65,10 +68,12 @@ def decode_binary(text: str, length: int | None = None) -> bytes:
         MalformedError: not canonical base64url, or not `length` bytes.
     """
     try:
-        value = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        spelled = text.encode("ascii")
+        value = a2b_base64(spelled.translate(_FROM_URL) + b"=" * (-len(text) % 4))
     except ValueError:
         raise MalformedError("binary field is not base64url") from None
-    if encode_binary(value) != text:
+    # The decoder is lenient; only what encodes back to the same characters is the one spelling of the value.
+    if b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URL) != spelled:
         raise MalformedError("binary field is not in canonical base64url")
     if length is not None and len(value) != length:
         raise MalformedError(f"binary field is {len(value)} bytes, expected {length}")
