@@ -331,6 +331,7 @@ class FakeServer:
     def finish(self, request: httpx.Request) -> httpx.Response:
         user, session_id = self._account(request)
         message = msgspec.json.decode(request.content, type=FinishUnlock)
+        assert message.state == SEALED, "a client hands the state back as it came"
         proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
         tag = user.tags[proven.phrase_hash]
         self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)

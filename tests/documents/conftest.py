@@ -11,6 +11,8 @@ import pytest
 from tests.documents.blocks import ROOT
 from tests.server.conftest import RunningServer, _run_server, _temporary_directory
 
+STAND_INS = Path(__file__).with_name("stand_ins")
+
 
 @pytest.fixture(scope="session")
 def readme_server() -> Iterator[RunningServer]:
@@ -32,7 +34,8 @@ class Place:
         return {
             **kept,
             "HOME": str(self.directory),
-            "PATH": f"{commands}{os.pathsep}{kept['PATH']}",
+            # Last on the path: only a machine that has no curl of its own gets the stand-in.
+            "PATH": os.pathsep.join([str(commands), kept["PATH"], str(STAND_INS)]),
             "PYTHONWARNINGS": "error",
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'server'}",
         }

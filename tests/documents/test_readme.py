@@ -19,7 +19,7 @@ import pytest
 
 from hushtag_server.embedded import EmbeddedPostgres
 from tests.documents.blocks import BLOCKS, DEFAULT_URL, README, ROOT, Block, blocks
-from tests.documents.conftest import Place
+from tests.documents.conftest import STAND_INS, Place
 from tests.server.conftest import RunningServer, _temporary_directory
 
 LANGUAGES = {
@@ -207,6 +207,20 @@ def test_curl_block(readme_server: RunningServer, place: Place) -> None:
     shown = run_shell(block, place, readme_server.url)
     assert '"email":"lin@example.org"' in shown
     assert "phrase_salt" in shown
+
+
+def test_curl_block_where_there_is_no_curl(readme_server: RunningServer, place: Place) -> None:
+    (block,) = blocks("curl")
+    text = block.text.replace(DEFAULT_URL, readme_server.url).replace("lin@example.org", "stand-in@example.org")
+    environment = place.environment | {"PATH": os.pathsep.join([str(STAND_INS), place.environment["PATH"]])}
+    script = f'test "$(command -v curl)" = "{STAND_INS}/curl"\n{text}'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"email":"stand-in@example.org"' in done.stdout
+    wrong = [STAND_INS / "curl", "-sSf", f"{readme_server.url}/no-such-path"]
+    assert subprocess.run(wrong, capture_output=True, check=False).returncode != 0
 
 
 def test_interface_documents_are_served(readme_server: RunningServer) -> None:
