@@ -109,6 +109,13 @@ class LogIn(Message, frozen=True):
     password: Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
 
 
+class ChangePassword(Message, frozen=True):
+    """`POST /v1/account/password`."""
+
+    current_password: Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
+    new_password: Password
+
+
 class SessionOpened(Message, frozen=True):
     """Answer to `LogIn`. `token` is shown once; the server keeps only its BLAKE2s-256."""
 

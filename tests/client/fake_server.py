@@ -22,6 +22,7 @@ from hushtag.enrollment import AcceptedTag, accept_enrollment, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
     Account,
+    ChangePassword,
     EnrolTag,
     FinishUnlock,
     Locate,
@@ -265,6 +266,16 @@ class FakeServer:
             raise RefusedError(404, "not_found")
         return self._end(session_id)
 
+    def change_password(self, request: httpx.Request) -> httpx.Response:
+        user, current = self._account(request)
+        message = msgspec.json.decode(request.content, type=ChangePassword)
+        if user.password != message.current_password:
+            raise RefusedError(401, "login_failed")
+        user.password = message.new_password
+        for other in [session for owner, session in self.tokens.values() if owner is user and session != current]:
+            self._end(other)
+        return httpx.Response(204)
+
     def _end(self, session_id: UUID) -> httpx.Response:
         self.tokens = {token: held for token, held in self.tokens.items() if held[1] != session_id}
         self.vault_tokens = {key: held for key, held in self.vault_tokens.items() if held[2] != session_id}
@@ -446,6 +457,7 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", "/v1/sessions", FakeServer.sessions),
     ("DELETE", "/v1/sessions/current", FakeServer.log_out),
     ("DELETE", f"/v1/sessions/{_ID}", FakeServer.revoke),
+    ("POST", "/v1/account/password", FakeServer.change_password),
     ("GET", "/v1/account", FakeServer.account),
     ("POST", "/v1/registrations", FakeServer.register),
     ("POST", "/v1/tags", FakeServer.enrol),

@@ -18,7 +18,7 @@ from hushtag.client import (
     SessionExpiredError,
     VaultLockedError,
 )
-from hushtag.errors import AuthenticationError, WeakPhraseError
+from hushtag.errors import AuthenticationError, LimitError, WeakPhraseError
 from hushtag.phrase import draw_phrase
 from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect
 
@@ -193,6 +193,30 @@ def the_account_can_be_read_and_left(connect: Connect, tmp_path: Path) -> None:
         client.log_in(email, "not the password")
 
 
+def changing_the_password_ends_the_other_sessions_and_touches_no_vault(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    other = connect()
+    other.log_in(email, PASSWORD)
+    elsewhere = other.unlock(PHRASE)
+    elsewhere.put(b"kept", name="a")
+    with pytest.raises(LoginError):
+        client.change_password("not the password", "another good password")
+    with pytest.raises(LimitError):
+        client.change_password(PASSWORD, "short")
+    assert other.account().email == email
+    client.change_password(PASSWORD, "another good password")
+    assert client.account().email == email
+    for call in (other.account, elsewhere.list):
+        with pytest.raises(SessionExpiredError):
+            call()
+    with pytest.raises(LoginError):
+        other.log_in(email, PASSWORD)
+    other.log_in(email, "another good password")
+    vault = other.unlock(PHRASE)
+    assert [entry.name for entry in vault.list()] == ["a"]
+
+
 SCENARIOS = [
     every_byte_comes_back_to_another_client,
     a_wrong_phrase_opens_nothing,
@@ -204,4 +228,5 @@ SCENARIOS = [
     two_devices_write_without_losing_anything,
     locking_ends_the_vault_session,
     the_account_can_be_read_and_left,
+    changing_the_password_ends_the_other_sessions_and_touches_no_vault,
 ]

@@ -75,6 +75,7 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "sign_up": lambda client, vault: client.sign_up("eve@example.org", PASSWORD),
     "log_in": lambda client, vault: client.log_in(EMAIL, PASSWORD),
     "account": lambda client, vault: client.account(),
+    "change_password": lambda client, vault: client.change_password(PASSWORD, PASSWORD),
     "sessions": lambda client, vault: client.sessions(),
     "revoke_session": lambda client, vault: client.revoke_session(uuid4()),
     "list": lambda client, vault: vault.list(),

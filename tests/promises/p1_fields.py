@@ -100,6 +100,7 @@ APART: Final[dict[str, set[str]]] = {
     "SignUp": {"email", "password", "first_name", "last_name"},
     "SignUpAccepted": {"next"},
     "LogIn": {"email", "password"},
+    "ChangePassword": {"current_password", "new_password"},
     "SessionOpened": {"token", "user_id", "session_id", "expires_at", "suite", "phrase_salt"},
     "Account": {
         "user_id",

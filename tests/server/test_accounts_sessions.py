@@ -181,13 +181,14 @@ async def test_a_strange_user_agent_is_stored_harmlessly(app_client: httpx.Async
 
 
 async def test_queries_called_as_the_wrong_user_find_and_change_nothing(
-    app_client: httpx.AsyncClient, sign_in: SignIn
+    app_client: httpx.AsyncClient, sign_in: SignIn, database: Any
 ) -> None:
     ada, bob = await sign_in(app_client), await sign_in(app_client, "bob@example.org")
     services = app_client.app.application.application.state["services"]  # type: ignore[attr-defined]
     theirs, session = UUID(bob.user_id), UUID(bob.session_id)
     hashed = hashlib.blake2s(base64.urlsafe_b64decode(bob.token[4:])[16:]).digest()
     week = timedelta(days=7)
+    [(old,)] = _execute(database, "SELECT password_hash FROM users WHERE id = %s", theirs)
     for user_id in (UUID(ada.user_id), None):
         async with services.transaction(user_id) as connection:
             assert await queries.find_account(connection, theirs) is None
@@ -195,7 +196,9 @@ async def test_queries_called_as_the_wrong_user_find_and_change_nothing(
             assert await queries.list_sessions(connection, theirs, idle=week, after=None, limit=9) == []
             assert await queries.delete_session(connection, theirs, session) is False
             assert await find_account_session(connection, theirs, hashed, idle=week, touch=week) is None
-            await queries.update_password(connection, theirs, "stolen")
+            assert await queries.find_credentials(connection, theirs) is None
+            assert await queries.update_password(connection, theirs, old=old, new="stolen") is False
+            await queries.delete_other_sessions(connection, theirs, UUID(ada.session_id))
     assert await _status(app_client, bob.token) == 200
     credentials = {"email": bob.email, "password": "correct horse battery"}
     assert (await app_client.post("/v1/sessions", json=credentials)).status_code == 201

@@ -5,13 +5,15 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from hushtag_server.accounts.schemas import AccountRow, LoginRow, NewUser, OpenedSession, SessionRow
+from hushtag_server.accounts.schemas import AccountRow, Credentials, LoginRow, NewUser, OpenedSession, SessionRow
 from hushtag_server.database import Connection
 
 __all__ = [
     "charge_attempt",
+    "delete_other_sessions",
     "delete_session",
     "find_account",
+    "find_credentials",
     "find_login",
     "insert_session",
     "insert_user",
@@ -81,9 +83,19 @@ async def find_account(connection: Connection, user_id: UUID) -> AccountRow | No
         return await cursor.fetchone()
 
 
-async def update_password(connection: Connection, user_id: UUID, password_hash: str) -> None:
-    """Replace a password hash by one of the same password under today's parameters."""
-    await connection.execute("UPDATE users SET password_hash = %s WHERE id = %s", [password_hash, user_id])
+async def find_credentials(connection: Connection, user_id: UUID) -> Credentials | None:
+    """Return what a user logs in with."""
+    async with connection.cursor(row_factory=class_row(Credentials)) as cursor:
+        await cursor.execute("SELECT email, password_hash FROM users WHERE id = %s", [user_id])
+        return await cursor.fetchone()
+
+
+async def update_password(connection: Connection, user_id: UUID, *, old: str, new: str) -> bool:
+    """Replace a password hash, if it is still the old one; tell whether it was."""
+    done = await connection.execute(
+        "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s", [new, user_id, old]
+    )
+    return done.rowcount == 1
 
 
 async def insert_session(
@@ -91,27 +103,32 @@ async def insert_session(
     user_id: UUID,
     token_hash: bytes,
     *,
+    password_hash: str,
     lifetime: timedelta,
     idle: timedelta,
     ip_address: str | None,
     user_agent: str | None,
-) -> OpenedSession:
-    """Open a session (token hash: 32 bytes), note the login and clear away the user's dead sessions."""
+) -> OpenedSession | None:
+    """Open a session (token hash: 32 bytes), note the login and clear away the user's dead sessions.
+
+    None: the password hash is no longer the one that was proven.
+    """
     await connection.execute(
         "DELETE FROM user_sessions WHERE user_id = %s AND (expires_at <= now() OR last_activity <= now() - %s)",
         [user_id, idle],
     )
-    await connection.execute("UPDATE users SET last_login = now() WHERE id = %s", [user_id])
+    noted = await connection.execute(
+        "UPDATE users SET last_login = now() WHERE id = %s AND password_hash = %s", [user_id, password_hash]
+    )
+    if noted.rowcount == 0:
+        return None
     async with connection.cursor(row_factory=class_row(OpenedSession)) as cursor:
         await cursor.execute(
             "INSERT INTO user_sessions (user_id, token_hash, expires_at, ip_address, user_agent)"
             " VALUES (%s, %s, now() + %s, %s, %s) RETURNING id, expires_at",
             [user_id, token_hash, lifetime, ip_address, user_agent],
         )
-        opened = await cursor.fetchone()
-    if opened is None:
-        raise LookupError("INSERT … RETURNING returned no row")
-    return opened
+        return await cursor.fetchone()
 
 
 async def list_sessions(
@@ -132,6 +149,11 @@ async def delete_session(connection: Connection, user_id: UUID, session_id: UUID
     """Delete a session and, by the foreign key, the vault sessions that hang on it; tell whether there was one."""
     done = await connection.execute("DELETE FROM user_sessions WHERE user_id = %s AND id = %s", [user_id, session_id])
     return done.rowcount == 1
+
+
+async def delete_other_sessions(connection: Connection, user_id: UUID, session_id: UUID) -> None:
+    """Delete every session of a user but one, and the vault sessions that hang on them."""
+    await connection.execute("DELETE FROM user_sessions WHERE user_id = %s AND id <> %s", [user_id, session_id])
 
 
 async def charge_attempt(connection: Connection, scope: str, key: bytes, capacity: int, rate: float) -> int | None:

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 
 from hushtag.messages import (
     Account,
+    ChangePassword,
     LogIn,
     SessionInfo,
     SessionList,
@@ -19,7 +20,7 @@ from hushtag.messages import (
 )
 from hushtag.suites import HUSHTAG_V1
 from hushtag_server.accounts import queries
-from hushtag_server.accounts.login import authenticate, open_session
+from hushtag_server.accounts.login import authenticate, change_password, open_session
 from hushtag_server.accounts.passwords import hash_password
 from hushtag_server.accounts.schemas import NewUser, SessionRow
 from hushtag_server.accounts.throttle import charge_attempt, client_address
@@ -54,11 +55,11 @@ async def sign_up(data: JSONBody[SignUp], request: Request[Any, Any, Any], servi
 async def log_in(data: JSONBody[LogIn], request: Request[Any, Any, Any], services: ServicesDep) -> SessionOpened:
     """Open a session. The token is shown once; the server keeps its hash."""
     address = client_address(request, services.settings)
-    user_id = await authenticate(services, data, address)
-    opened = await open_session(services, user_id, address, request.headers.get("user-agent"))
+    found = await authenticate(services, data, address)
+    opened = await open_session(services, found, address, request.headers.get("user-agent"))
     return SessionOpened(
         token=opened.token,
-        user_id=user_id,
+        user_id=found.id,
         session_id=opened.session_id,
         expires_at=opened.expires_at,
         suite=HUSHTAG_V1.id,
@@ -135,10 +136,26 @@ async def read_account(account: AccountDep, services: ServicesDep) -> Account:
     )
 
 
+@post(
+    "/account/password",
+    status_code=204,
+    summary="Change the password; every other session ends",
+    guards=[require_account],
+    security=ACCOUNT_SECURITY,
+    opt={"problems": ["login_failed", "too_many_attempts"]},
+)
+async def replace_password(
+    data: JSONBody[ChangePassword], account: AccountDep, request: Request[Any, Any, Any], services: ServicesDep
+) -> None:
+    """Take the current password once more, replace it and end every session but this one."""
+    address = client_address(request, services.settings)
+    await change_password(services, account.user_id, account.session_id, data, address)
+
+
 ACCOUNT_ROUTES = [
     Router(
         path="/v1",
-        route_handlers=[sign_up, log_in, list_sessions, log_out, revoke_session, read_account],
+        route_handlers=[sign_up, log_in, list_sessions, log_out, revoke_session, read_account, replace_password],
         tags=["accounts"],
     )
 ]

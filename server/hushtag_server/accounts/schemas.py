@@ -23,6 +23,14 @@ class NewUser:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user logs in with."""
+
+    email: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoginRow:
     """What a login looks at."""
 

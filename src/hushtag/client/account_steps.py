@@ -4,14 +4,23 @@ import functools
 from typing import Final
 from uuid import UUID
 
-from hushtag.client.answers import check_times, expect, expect_nothing
+from hushtag.client.answers import check_times, encode, expect, expect_nothing
 from hushtag.client.calls import fetch, post, send_quietly
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import NotLoggedInError, PinChangedError, SessionExpiredError
 from hushtag.client.paging import collect
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.session import Pin, Pins, Session, account_key, check_pin, session_from
-from hushtag.messages import Account, LogIn, SessionInfo, SessionList, SessionOpened, SignUp, SignUpAccepted
+from hushtag.messages import (
+    Account,
+    ChangePassword,
+    LogIn,
+    SessionInfo,
+    SessionList,
+    SessionOpened,
+    SignUp,
+    SignUpAccepted,
+)
 
 __all__ = ["AccountSteps"]
 
@@ -99,6 +108,12 @@ class AccountSteps:
         for session in found:
             check_times(session.created_at, session.last_activity, session.expires_at)
         return found
+
+    def change_password(self, message: ChangePassword) -> Steps[None]:
+        """Replace the password. Never sent twice: after a lost answer, try to log in with the new one."""
+        token = self.current().token
+        request = Request("POST", "/v1/account/password", token, encode(message), "application/json")
+        expect_nothing((yield from exchange(request)))
 
     def revoke_session(self, session_id: UUID) -> Steps[None]:
         """End one of the account's sessions."""

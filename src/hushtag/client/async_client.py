@@ -15,7 +15,7 @@ from hushtag.client.drivers import AsyncDriver
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
-from hushtag.messages import Account, LogIn, SessionInfo, SignUp
+from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
 from hushtag.types import DeviceSecret
 
@@ -78,6 +78,18 @@ class AsyncClient:
     async def account(self) -> Account:
         """As `Client.account`."""
         return await self._driver.run(self._steps.account())
+
+    async def change_password(self, current: str, new: str) -> None:
+        """Change the password of the account; every other session ends, this one stays.
+
+        Phrases and vaults do not depend on it. After a lost answer, log in with the new password to find out.
+
+        Raises:
+            LimitError: the new password is outside its limits (10 to 256 characters); nothing was sent.
+            LoginError: the current password is wrong.
+            BudgetError: too many attempts.
+        """
+        await self._driver.run(self._steps.change_password(ChangePassword(current, new)))
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
         """As `Client.sessions`."""

@@ -14,7 +14,7 @@ from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.client.vault import Vault
-from hushtag.messages import Account, LogIn, SessionInfo, SignUp
+from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
 from hushtag.types import DeviceSecret
 
@@ -112,6 +112,18 @@ class Client:
             PinChangedError: it is another user's, or its phrase salt changed since the login.
         """
         return self._driver.run(self._steps.account())
+
+    def change_password(self, current: str, new: str) -> None:
+        """Change the password of the account; every other session ends, this one stays.
+
+        Phrases and vaults do not depend on it. After a lost answer, log in with the new password to find out.
+
+        Raises:
+            LimitError: the new password is outside its limits (10 to 256 characters); nothing was sent.
+            LoginError: the current password is wrong.
+            BudgetError: too many attempts.
+        """
+        self._driver.run(self._steps.change_password(ChangePassword(current, new)))
 
     def sessions(self) -> tuple[SessionInfo, ...]:
         """Return every living session of the account."""
