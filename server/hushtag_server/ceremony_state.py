@@ -1,6 +1,6 @@
-"""Sealed state between two steps of a ceremony: AES-256-GCM under a key of this session alone.
+"""Sealed state between two steps of a ceremony: AES-256-GCM under a key of this step alone.
 
-Whoever reads the database can neither read a login state nor move it to another user, session or step.
+The client carries it, and can neither read it nor move it to another user, step or purpose.
 """
 
 from secrets import token_bytes
@@ -35,7 +35,7 @@ def _bound(user_id: UUID, session_id: str, state_name: str) -> bytes:
 
 
 def seal_state(keys: ServerKeys, user_id: UUID, session_id: str, state_name: str, state: bytes) -> bytes:
-    """Seal a state for `opaque_sessions.session_data`; `session_id` is 64 hex characters."""
+    """Seal a state for the client to carry; `session_id` is the step's, 64 hex characters."""
     nonce = token_bytes(_NONCE)
     sealed = _cipher(keys, session_id).encrypt(nonce, state, _bound(user_id, session_id, state_name))
     return keys.id.bytes + nonce + sealed

@@ -64,6 +64,8 @@ class Connection(AsyncConnection[TupleRow]):
             )
         adapter.set_pgresult(result)
         rows: list[Any] = adapter.load_rows(0, result.ntuples, tuple)
+        adapter.set_pgresult(None)
+        self._result = None  # it may be 16 MiB
         return rows
 
     async def _prepare(self, statement: LiteralString, types: tuple[int, ...] | None) -> bytes:
@@ -78,7 +80,11 @@ class Connection(AsyncConnection[TupleRow]):
         if self._hung_up or self.closed:
             return False
         # While the event loop watches the socket, it has told already what there is to tell.
-        return self._watched is not None or not select.select([self.pgconn.socket], [], [], 0)[0]
+        if self._watched is not None:
+            return True
+        poll = select.poll()  # not select(), which knows no descriptor above 1023
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)
 
     async def _exchange(self, send: Any) -> PGresult:
         loop = asyncio.get_running_loop()
@@ -92,9 +98,15 @@ class Connection(AsyncConnection[TupleRow]):
                 loop.add_writer(self._watched, self._on_writable)
             result = await self._answer
         except asyncio.CancelledError:
-            with contextlib.suppress(psycopg.Error, OSError):
-                await self.cancel_safe(timeout=_CANCEL_WAIT)
-            await self.close()
+            try:
+                with contextlib.suppress(psycopg.Error, OSError):
+                    await self.cancel_safe(timeout=_CANCEL_WAIT)
+            finally:
+                await self.close()  # also when the caller is cancelled once more meanwhile
+            raise
+        except psycopg.Error:
+            if self.closed:
+                self._stop_watching()  # sending found the server gone; libpq has given its socket away
             raise
         finally:
             self._answer = None
@@ -134,6 +146,7 @@ class Connection(AsyncConnection[TupleRow]):
             if self.pgconn.flush() == 0 and self._watched is not None:
                 asyncio.get_running_loop().remove_writer(self._watched)
         except psycopg.Error as error:
+            self._hung_up = True
             self._stop_watching()
             self._settle(error)
 
@@ -152,6 +165,6 @@ class Connection(AsyncConnection[TupleRow]):
 
     async def close(self) -> None:
         """Close the connection; its socket leaves the event loop first, before another takes its number."""
-        if not self.closed and not getattr(getattr(self, "_pool", None), "close_returns", False):
+        if not getattr(getattr(self, "_pool", None), "close_returns", False):
             self._stop_watching()
         await super().close()

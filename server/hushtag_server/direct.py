@@ -21,6 +21,7 @@ from hushtag_server.wire import MAX_JSON_BYTES, check_json_type, decode_message
 __all__ = ["DirectRoute", "DirectRoutes"]
 
 _JSON: Final = (b"content-type", b"application/json")
+_LENGTH_DIGITS: Final = 19  # of a number that still is a 64-bit one
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -34,7 +35,7 @@ class DirectRoute(NamedTuple):
 
 async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit():
+    if not announced.isdigit() or len(announced) > _LENGTH_DIGITS:
         raise MalformedRequestError
     if int(announced) > MAX_JSON_BYTES:
         raise TooLargeError("announced body")
@@ -82,7 +83,8 @@ class DirectRoutes:
             # The token before the body: whoever has none must not make the server read.
             token = parse_bearer(headers.get(b"authorization", b"").decode("latin-1"), ACCOUNT)
             body = await _read_body(receive, headers)
-            check_json_type(headers.get(b"content-type", b"").decode("latin-1"))
+            if body:  # an empty one is refused as such
+                check_json_type(headers.get(b"content-type", b"").decode("latin-1"))
             content = _encoder.encode(await route.step(services, token, decode_message(route.message, body)))
             return 200, [_JSON, (b"content-length", b"%d" % len(content))], content
         except Exception as error:

@@ -4,6 +4,7 @@ Formatting is closed: only the named extras reach a line, and exceptions appear 
 of a driver may quote the value it choked on.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -94,7 +95,8 @@ class AccessLog:
         stamp = f"{self._date}.{int(now * 1000) % 1000:03d}+00:00"
         ms = round(seconds * 1000, 2)
         line = AccessLine(stamp, "info", "hushtag.access", "request", request_id, method, route, status, ms)
-        sys.stderr.write(self._encoder.encode(line).decode("ascii") + "\n")
+        with contextlib.suppress(OSError, ValueError):  # a full disk or a closed pipe must not fail the request
+            sys.stderr.write(self._encoder.encode(line).decode("ascii") + "\n")
 
 
 def log_config(level: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from hushtag_server.connection import Connection
@@ -46,6 +46,7 @@ class Pool(AsyncConnectionPool[Connection]):
             self._left[id(connection)] = left
             if connection.is_quiet():
                 return connection
+            await connection.close()
             await self._put_back(connection)
         self._in_line += 1
         try:
@@ -57,9 +58,14 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def putconn(self, conn: Connection) -> None:
         """Lay the connection on the shelf, or give it back: it is broken, somebody waits, or it has been away long."""
-        left = self._left.get(id(conn), 0.0)
+        left = self._left.get(id(conn))
+        if left is None:
+            raise ValueError("this connection is not out")
+        if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+            await conn.close()  # a cancelled task left its pipeline open; nobody's statement would ever be answered
         idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
         if idle and not self._in_line and not self.closed and time.monotonic() - left < _ON_SHELF:
+            del self._left[id(conn)]
             self._shelf.append((conn, left))
         else:
             await self._put_back(conn)

@@ -1,7 +1,7 @@
 """Unlock, the server's half: evaluate, answer, verify (SPEC.md, "Unlock"). No input or output happens here.
 
-The states between the steps are bytes, because any worker may take the next step; whoever stores them seals them
-and deletes them as they are read (`DELETE … RETURNING`), which is what makes each usable once.
+The states between the steps are bytes, because any worker may take the next step; the login states are
+sealed and travel with the client, and a step that is deleted as it is taken makes each usable once.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,9 @@
 """The short way of a statement, and the shelf of the pool: what happens at their edges."""
 
 import asyncio
+import os
+import random
+import resource
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -113,3 +116,60 @@ async def test_an_error_of_the_database_keeps_its_class_and_the_connection(pool)
     with pytest.raises(psycopg.errors.DivisionByZero):
         await call(pool, "SELECT 1 / $1::integer", (0,))
     assert await _backend(pool) == first
+
+
+async def test_a_connection_is_given_back_once(pool) -> None:
+    connection = await pool.getconn()
+    await pool.putconn(connection)
+    with pytest.raises(ValueError, match="not out"):
+        await pool.putconn(connection)
+    assert len(pool._shelf) == 1
+
+
+async def test_a_connection_whose_pipeline_was_left_open_is_not_given_again(pool) -> None:
+    connection = await pool.getconn()
+    first = connection.info.backend_pid
+    connection.pgconn.enter_pipeline_mode()
+    await pool.putconn(connection)
+    assert await _backend(pool) != first
+
+
+async def test_transactions_and_calls_cancelled_anywhere_leave_a_pool_that_works(pool) -> None:
+    async def some(number: int) -> None:
+        if number % 2:
+            async with transaction(pool, None) as connection:
+                await connection.execute("SELECT 1")
+        else:
+            assert await call(pool, "SELECT $1::text", (str(number),)) == [(str(number),)]
+
+    chance = random.Random(7)
+    for _ in range(40):
+        tasks = [asyncio.create_task(some(number)) for number in range(12)]
+        for task in chance.sample(tasks, 6):
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results), results
+    results = await asyncio.wait_for(asyncio.gather(*(_backend(pool) for _ in range(50))), 20)
+    assert len(results) == 50
+
+
+async def test_descriptors_beyond_1023_are_as_good_as_others(pool) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("the system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        held = [await pool.getconn() for _ in range(3)]
+        assert max(connection.fileno() for connection in held) > 1023
+        for connection in held:
+            await pool.putconn(connection)
+        async with transaction(pool, None) as connection:
+            await connection.execute("SELECT 1")
+        assert await call(pool, "SELECT $1::integer", (1,)) == [(1,)]
+    finally:
+        for number in taken:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

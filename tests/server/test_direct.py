@@ -57,6 +57,8 @@ async def test_whatever_is_refused_is_refused_in_the_same_words(both, sign_in, p
         (good | {"content-type": 'application/json; charset="UTF-8"'}, b"{}"),
         (good, b"{}"),
         (good | JSON, b" " * (MAX_JSON_BYTES + 1)),
+        (good | {"content-type": "text/plain"}, b""),
+        (good, b""),
     ]
     for headers, body in requests:
         answers = [await client.post(path, headers=headers, content=body) for client in (both.direct, both.general)]

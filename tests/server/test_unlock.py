@@ -288,6 +288,13 @@ async def test_an_altered_login_state_is_refused_and_uses_the_step_up(app_client
     await refused(app_client, account.headers, FINISH, finishing.message)
 
 
+async def test_a_login_state_that_is_none_is_refused_and_uses_the_step_up(app_client, account) -> None:
+    finishing = await prove(app_client, account.headers, account.password)
+    for nonsense in ("A", "AB", "A" * 2048):
+        await refused(app_client, account.headers, FINISH, msgspec.structs.replace(finishing.message, state=nonsense))
+    await refused(app_client, account.headers, FINISH, finishing.message)
+
+
 async def test_a_login_state_belongs_to_its_own_step(app_client, account) -> None:
     first = await prove(app_client, account.headers, account.password)
     second = await prove(app_client, account.headers, account.password)

@@ -1,6 +1,6 @@
 """The steps of an unlock: locate, start, finish. Answers look the same whether or not a phrase opens something."""
 
-from hushtag.errors import AuthenticationError
+from hushtag.errors import AuthenticationError, MalformedError
 from hushtag.messages import (
     FinishUnlock,
     Locate,
@@ -98,11 +98,11 @@ def _unlocked(tag: OpenedTag) -> Unlocked:
 
 
 def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> ProvenCandidate | None:
-    sealed = decode_binary(data.state)
     try:
+        sealed = decode_binary(data.state)
         state = open_state(services.keys, token.user_id, data.session_id, LOGIN_STARTED, sealed)
         return verify_candidate(ProvingState.decode(state), data)
-    except (CeremonyFailedError, AuthenticationError):
+    except (CeremonyFailedError, AuthenticationError, MalformedError):
         return None
 
 
