@@ -96,6 +96,7 @@ class Connection(AsyncConnection[TupleRow]):
             send()
             if self.pgconn.flush():
                 loop.add_writer(self._watched, self._on_writable)
+            self._take_results()
             result = await self._answer
         except asyncio.CancelledError:
             try:
@@ -124,16 +125,21 @@ class Connection(AsyncConnection[TupleRow]):
         else:
             self._answer.set_result(self._result)
 
+    def _take_results(self) -> None:
+        # After everything that may have read from the socket, and libpq reads also where it writes: what it has read
+        # nobody will be told of again.
+        while self._answer is not None and not self.pgconn.is_busy():
+            result = self.pgconn.get_result()
+            if result is None:
+                self._settle(None)
+                return
+            self._result = result
+
     def _on_readable(self) -> None:
         # Also called when the server hangs up on an idle connection: then nobody waits, and the pool is told later.
         try:
             self.pgconn.consume_input()
-            while not self.pgconn.is_busy():
-                result = self.pgconn.get_result()
-                if result is None:
-                    self._settle(None)
-                    return
-                self._result = result
+            self._take_results()
         except psycopg.Error as error:
             self._hung_up = True
             self._stop_watching()
@@ -145,6 +151,7 @@ class Connection(AsyncConnection[TupleRow]):
             self.pgconn.consume_input()
             if self.pgconn.flush() == 0 and self._watched is not None:
                 asyncio.get_running_loop().remove_writer(self._watched)
+            self._take_results()
         except psycopg.Error as error:
             self._hung_up = True
             self._stop_watching()

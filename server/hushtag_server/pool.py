@@ -5,7 +5,9 @@ unlock would go five times; a connection that comes back while nobody waits is l
 the next caller as it is.
 """
 
+import asyncio
 import time
+from collections.abc import Coroutine
 from typing import Any, Final
 
 import psycopg
@@ -34,6 +36,7 @@ class Pool(AsyncConnectionPool[Connection]):
         self._shelf: list[tuple[Connection, float]] = []
         self._left: dict[int, float] = {}
         self._in_line = 0
+        self._running: set[asyncio.Task[None]] = set()
 
     async def getconn(self, timeout: float | None = None) -> Connection:
         """Return the connection last laid down, or one from the pool.
@@ -48,6 +51,16 @@ class Pool(AsyncConnectionPool[Connection]):
                 return connection
             await connection.close()
             await self._put_back(connection)
+        # A caller that is cancelled while it stands in line would take the connection it is given with it. So another
+        # task stands in line for it, and gives back what nobody wants any more.
+        waiting = asyncio.create_task(self._from_pool(timeout))
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            waiting.add_done_callback(self._unwanted)
+            raise
+
+    async def _from_pool(self, timeout: float | None) -> Connection:
         self._in_line += 1
         try:
             connection = await super().getconn(timeout)
@@ -55,6 +68,16 @@ class Pool(AsyncConnectionPool[Connection]):
             self._in_line -= 1
         self._left[id(connection)] = time.monotonic()
         return connection
+
+    def _unwanted(self, waiting: "asyncio.Task[Connection]") -> None:
+        if not waiting.cancelled() and waiting.exception() is None:
+            self._run(self.putconn(waiting.result()))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._running.add(task)  # the event loop itself holds tasks only weakly
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def putconn(self, conn: Connection) -> None:
         """Lay the connection on the shelf, or give it back: it is broken, somebody waits, or it has been away long."""
@@ -72,7 +95,7 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def _put_back(self, connection: Connection) -> None:
         self._left.pop(id(connection), None)
-        await super().putconn(connection)
+        await asyncio.shield(self._run(super().putconn(connection)))  # halfway back it would be lost
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close every connection."""

@@ -139,8 +139,11 @@ async def test_transactions_and_calls_cancelled_anywhere_leave_a_pool_that_works
         if number % 2:
             async with transaction(pool, None) as connection:
                 await connection.execute("SELECT 1")
-        else:
+        elif number % 4:
             assert await call(pool, "SELECT $1::text", (str(number),)) == [(str(number),)]
+        else:
+            large = str(number).encode() * 200_000
+            assert await call(pool, "SELECT $1::bytea", (large,)) == [(large,)]
 
     chance = random.Random(7)
     for _ in range(40):
