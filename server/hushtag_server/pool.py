@@ -53,6 +53,7 @@ class Pool(AsyncConnectionPool[Connection]):
             await self._put_back(connection)
         # A caller that is cancelled while it stands in line would take the connection it is given with it. So another
         # task stands in line for it, and gives back what nobody wants any more.
+        self._in_line += 1  # at once: what comes back before the task begins must not go to the shelf
         waiting = asyncio.create_task(self._from_pool(timeout))
         try:
             return await asyncio.shield(waiting)
@@ -61,7 +62,6 @@ class Pool(AsyncConnectionPool[Connection]):
             raise
 
     async def _from_pool(self, timeout: float | None) -> Connection:
-        self._in_line += 1
         try:
             connection = await super().getconn(timeout)
         finally:
