@@ -64,8 +64,8 @@ class Connection(AsyncConnection[TupleRow]):
             )
         adapter.set_pgresult(result)
         rows: list[Any] = adapter.load_rows(0, result.ntuples, tuple)
-        adapter.set_pgresult(None)
-        self._result = None  # it may be 16 MiB
+        self._result = None
+        result.clear()  # it may be 16 MiB, and the adapter holds on to it
         return rows
 
     async def _prepare(self, statement: LiteralString, types: tuple[int, ...] | None) -> bytes:
