@@ -1,7 +1,7 @@
 """psycopg's connection with a short way for prepared statements, for the routes that people wait for.
 
-An unlock is five small statements; through a cursor each costs several times what the database needs for it, most of it
-in setting up a wait on the socket for every statement anew. `Connection.call` talks to libpq itself and leaves the
+An unlock is three small statements; through a cursor each costs several times what the database needs for it, most of
+it in setting up a wait on the socket for every statement anew. `Connection.call` talks to libpq itself and leaves the
 socket registered with the event loop. Everything else psycopg does stays as it is: connecting, encryption, conversion
 of values, errors, transactions, cancelling.
 """

@@ -13,7 +13,7 @@ from litestar import Litestar
 
 from hushtag_server.asgi import Message, Receive, Scope, Send
 from hushtag_server.errors import MalformedRequestError, TooLargeError
-from hushtag_server.problems import MEDIA_TYPE, describe_problem, problem_headers
+from hushtag_server.problems import describe_problem, encode_problem
 from hushtag_server.services import Services
 from hushtag_server.tokens import ACCOUNT, BearerToken, parse_bearer
 from hushtag_server.wire import MAX_JSON_BYTES, check_json_type, decode_message
@@ -63,8 +63,8 @@ class DirectRoutes:
         """Serve one request."""
         route = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if route is None:
-            anything: Any = scope
-            await self.application(anything, receive, send)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
+            served: Any = self.application  # Litestar narrows the types of ASGI to its own
+            await served(scope, receive, send)
             return
         scope["path_template"] = route.path
         status, headers, body = await self._answer(route, scope, receive)
@@ -89,6 +89,4 @@ class DirectRoutes:
             return 200, [_JSON, (b"content-length", b"%d" % len(content))], content
         except Exception as error:
             problem = describe_problem(error, scope["state"]["request_id"], services.metrics)
-            content = _encoder.encode(problem)
-            texts = {"content-type": MEDIA_TYPE, "content-length": str(len(content)), **problem_headers(problem)}
-            return problem.status, [(name.encode(), value.encode()) for name, value in texts.items()], content
+            return problem.status, *encode_problem(problem)

@@ -9,13 +9,11 @@ import time
 from typing import Final
 from uuid import UUID, uuid4
 
-import msgspec
-
 from hushtag.messages import Problem
 from hushtag_server.asgi import Application, Message, Receive, Scope, Send
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
-from hushtag_server.problems import MEDIA_TYPE, make_problem, problem_headers
+from hushtag_server.problems import encode_problem, make_problem
 
 __all__ = ["Edge"]
 
@@ -64,10 +62,8 @@ class _Exchange:
     async def send_problem(self, problem: Problem) -> None:
         if self.status:
             return  # the answer is under way; all that is left is to end it
-        body = msgspec.json.encode(problem)
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(problem)}
-        encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": encoded})
+        headers, body = encode_problem(problem)
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
 

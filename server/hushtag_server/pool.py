@@ -1,7 +1,7 @@
 """The pool of database connections of a worker: psycopg's, with a shelf in front of it.
 
 psycopg's pool opens, checks, replaces and queues. Its way out and in takes six coroutines and two locks, which an
-unlock would go five times; a connection that comes back while nobody waits is laid on the shelf instead and handed to
+unlock would go three times; a connection that comes back while nobody waits is laid on the shelf instead and handed to
 the next caller as it is.
 """
 

@@ -25,6 +25,7 @@ __all__ = [
     "PROBLEMS",
     "answer_error",
     "describe_problem",
+    "encode_problem",
     "field_problem",
     "make_problem",
     "problem_headers",
@@ -152,6 +153,13 @@ def problem_headers(problem: Problem) -> dict[str, str]:
     if problem.code in {"unauthenticated", "login_failed", "ceremony_failed"}:
         headers["www-authenticate"] = "Bearer"
     return headers
+
+
+def encode_problem(problem: Problem) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return headers and body of a problem as ASGI sends them."""
+    body = msgspec.json.encode(problem)
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(problem)}
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()], body
 
 
 def describe_problem(error: Exception, request_id: str | None, metrics: Metrics | None) -> Problem:

@@ -22,7 +22,7 @@ __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The worker's services. `crypto` limits the threads that compute OPAQUE steps, `passwords` those of Argon2id."""
+    """The worker's services. `crypto` limits the threads that hash large rows, `passwords` those of Argon2id."""
 
     settings: Settings
     keys: KeyRing
