@@ -18,6 +18,7 @@ from litestar.types import ControllerRouterHandler
 from hushtag.messages import MAX_JSON_BYTES
 from hushtag_server.accounts.passwords import prepare_dummy
 from hushtag_server.accounts.routes import ACCOUNT_ROUTES
+from hushtag_server.audit.routes import AUDIT_ROUTES
 from hushtag_server.auth import provide_account, provide_vault
 from hushtag_server.database import check_role, missing_migrations
 from hushtag_server.direct import DirectRoutes
@@ -25,11 +26,13 @@ from hushtag_server.docs import DOCS_ROUTES
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
 from hushtag_server.health import HEALTH_ROUTES
+from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
 from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
+from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
 from hushtag_server.vault.routes import VAULT_ROUTES
@@ -70,7 +73,14 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
             )
             yield
 
-    routes: list[ControllerRouterHandler] = [*ACCOUNT_ROUTES, *VAULT_ROUTES, *HEALTH_ROUTES]
+    routes: list[ControllerRouterHandler] = [
+        *ACCOUNT_ROUTES,
+        *AUDIT_ROUTES,
+        *JOURNAL_ROUTES,
+        *REMINDER_ROUTES,
+        *VAULT_ROUTES,
+        *HEALTH_ROUTES,
+    ]
     dependencies = {
         "services": Provide(provide_services),
         "account": Provide(provide_account),

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from hushtag_server.connection import Connection
-from hushtag_server.errors import StartError, UnavailableError
+from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableError
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.pool import Pool
 
@@ -26,6 +26,7 @@ __all__ = [
     "Pool",
     "call",
     "check_role",
+    "entered",
     "missing_migrations",
     "retry_conflicts",
     "transaction",
@@ -48,6 +49,24 @@ def _reachable() -> Iterator[None]:
         raise UnavailableError("the database did not answer") from error
 
 
+_AS_USER: Final = (
+    "SELECT set_config('app.user_id', %s, true), set_config('app.login_email', lower(%s), true),"
+    " set_config('app.ip_address', '', true), set_config('app.user_agent', '', true)"
+)
+_ENTER: Final = "SELECT hushtag_enter(%s, %s, %s, %s, %s, %s)"
+
+
+@asynccontextmanager
+async def _begun(pool: Pool, opening: LiteralString, values: Sequence[object]) -> AsyncIterator[tuple[Connection, Any]]:
+    with _reachable():
+        async with pool.connection() as connection:
+            # In a pipeline: BEGIN and this statement travel together and cost one round trip.
+            async with connection.pipeline():
+                await connection.execute("BEGIN")
+                opened = await connection.execute(opening, values)
+            yield connection, await opened.fetchone()
+
+
 @asynccontextmanager
 async def transaction(pool: Pool, user_id: UUID | None, *, login_email: str | None = None) -> AsyncIterator[Connection]:
     """Yield a connection inside a transaction that sees only the rows of `user_id`; commit on exit, else roll back.
@@ -57,16 +76,25 @@ async def transaction(pool: Pool, user_id: UUID | None, *, login_email: str | No
     Raises:
         UnavailableError: no connection became free in time, or the database is away.
     """
-    with _reachable():
-        async with pool.connection() as connection:
-            # In a pipeline: BEGIN and this statement travel together and cost one round trip.
-            async with connection.pipeline():
-                await connection.execute("BEGIN")
-                await connection.execute(
-                    "SELECT set_config('app.user_id', %s, true), set_config('app.login_email', lower(%s), true)",
-                    [str(user_id) if user_id else "", login_email or ""],
-                )
-            yield connection
+    async with _begun(pool, _AS_USER, [str(user_id) if user_id else "", login_email or ""]) as (connection, _):
+        yield connection
+
+
+@asynccontextmanager
+async def entered(pool: Pool, caller: Sequence[object]) -> AsyncIterator[tuple[Connection, UUID]]:
+    """Yield a connection inside a transaction of the account token in `caller`, and the id of its session.
+
+    `caller` is user id, token hash (32 bytes), idle time, touch interval, client address and agent; the last two go
+    into the audit trail with whatever the transaction changes.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, expired or of an account that is not active.
+        UnavailableError: no connection became free in time, or the database is away.
+    """
+    async with _begun(pool, _ENTER, caller) as (connection, (session_id,)):
+        if session_id is None:
+            raise UnauthenticatedError("no such session")
+        yield connection, session_id
 
 
 async def call(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:

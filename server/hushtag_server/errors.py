@@ -10,6 +10,8 @@ __all__ = [
     "LoginFailedError",
     "MalformedRequestError",
     "NotFoundError",
+    "PreconditionFailedError",
+    "PreconditionRequiredError",
     "RefusedError",
     "RevisionConflictError",
     "StartError",
@@ -27,15 +29,21 @@ class StartError(Exception):
 
 
 class RefusedError(Exception):
-    """Root of what a request can be refused for. Messages are for the log and never reach the client."""
+    """Root of what a request can be refused for. Messages are for the log and never reach the client.
+
+    `fields` do: they name fields and rules, never values. Without them the answer says what the code always means.
+    """
+
+    def __init__(self, message: str = "", fields: list[FieldProblem] | None = None) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class MalformedRequestError(RefusedError):
-    """The request does not have the shape it must have; `fields` name fields and rules, never values."""
+    """The request does not have the shape it must have."""
 
     def __init__(self, fields: list[FieldProblem] | None = None) -> None:
-        super().__init__("malformed request")
-        self.fields = fields
+        super().__init__("malformed request", fields)
 
 
 class UnsupportedMediaTypeError(RefusedError):
@@ -74,8 +82,16 @@ class GenerationConflictError(RefusedError):
     """The vault's generation is not what the request implies."""
 
 
+class PreconditionFailedError(RefusedError):
+    """The row has another version than the request expects; nothing was changed."""
+
+
+class PreconditionRequiredError(RefusedError):
+    """A change that does not say which version it changes."""
+
+
 class LimitReachedError(RefusedError):
-    """A named limit of the vault is reached; nothing was changed."""
+    """A named limit is reached; nothing was changed."""
 
 
 class _LaterError(RefusedError):

@@ -37,31 +37,54 @@ _log = logging.getLogger("hushtag.server")
 
 
 class Kind(NamedTuple):
-    """Status and title of one problem code."""
+    """Status and title of one problem code, and what it says of which field where the error itself says nothing."""
 
     status: int
     title: str
+    field: str | None = None
+    rule: str = ""
 
 
 PROBLEMS: Final[dict[str, Kind]] = {
     "malformed_request": Kind(400, "The request is malformed"),
-    "unauthenticated": Kind(401, "A valid token is needed"),
-    "login_failed": Kind(401, "Login failed"),
+    "unauthenticated": Kind(
+        401,
+        "A valid token is needed",
+        "Authorization",
+        "must be `Bearer` and a token that is known, unexpired and of the right kind",
+    ),
+    "login_failed": Kind(401, "Login failed", "password", "must be the password of an active account with this email"),
     "ceremony_failed": Kind(401, "The ceremony failed"),
-    "not_found": Kind(404, "Not found"),
-    "method_not_allowed": Kind(405, "Method not allowed"),
-    "request_timeout": Kind(408, "The request took too long to arrive"),
-    "already_exists": Kind(409, "It already exists"),
-    "revision_conflict": Kind(409, "The object has another revision"),
-    "generation_conflict": Kind(409, "The vault has another generation"),
-    "limit_reached": Kind(409, "A limit is reached"),
-    "body_too_large": Kind(413, "The body is too large"),
-    "uri_too_long": Kind(414, "The address is too long"),
-    "unsupported_media_type": Kind(415, "Unsupported media type"),
-    "unknown_suite": Kind(422, "Unknown suite"),
-    "too_many_guesses": Kind(429, "Too many guesses"),
-    "too_many_attempts": Kind(429, "Too many attempts"),
-    "headers_too_large": Kind(431, "The headers are too large"),
+    "not_found": Kind(404, "Not found", "path", "must name something that exists and is yours"),
+    "method_not_allowed": Kind(405, "Method not allowed", "method", "must be one of those the Allow header names"),
+    "request_timeout": Kind(
+        408, "The request took too long to arrive", "body", "must arrive before the request's deadline"
+    ),
+    "already_exists": Kind(409, "It already exists", "body", "must not repeat an id or a name that is taken"),
+    "revision_conflict": Kind(
+        409, "The object has another revision", "Hushtag-Revision", "must follow the object's present revision"
+    ),
+    "generation_conflict": Kind(
+        409, "The vault has another generation", "Hushtag-Generation", "must follow the vault's present generation"
+    ),
+    "version_conflict": Kind(
+        412, "It has another version", "If-Match", "must be the present version; read it and apply the change again"
+    ),
+    "precondition_required": Kind(
+        428, "The change must name a version", "If-Match", "is required: the ETag of the version that is changed, or *"
+    ),
+    "limit_reached": Kind(409, "A limit is reached", "body", "must stay within the limits of the account"),
+    "body_too_large": Kind(413, "The body is too large", "body", "must not be larger than this operation takes"),
+    "uri_too_long": Kind(414, "The address is too long", "path", "must have at most 2048 bytes with its query"),
+    "unsupported_media_type": Kind(
+        415, "Unsupported media type", "Content-Type", "must be the media type this operation takes"
+    ),
+    "unknown_suite": Kind(422, "Unknown suite", "suite", "must be a suite this server knows"),
+    "too_many_guesses": Kind(429, "Too many guesses", "Retry-After", "tells after how many seconds to guess again"),
+    "too_many_attempts": Kind(429, "Too many attempts", "Retry-After", "tells after how many seconds to try again"),
+    "headers_too_large": Kind(
+        431, "The headers are too large", "headers", "must be at most 64 with 16384 bytes together"
+    ),
     "internal_error": Kind(500, "Internal error"),
     "unavailable": Kind(503, "Temporarily unavailable"),
 }
@@ -78,6 +101,8 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.AlreadyExistsError, "already_exists"),
     (errors.RevisionConflictError, "revision_conflict"),
     (errors.GenerationConflictError, "generation_conflict"),
+    (errors.PreconditionFailedError, "version_conflict"),
+    (errors.PreconditionRequiredError, "precondition_required"),
     (errors.LimitReachedError, "limit_reached"),
     (errors.TooManyGuessesError, "too_many_guesses"),
     (errors.TooManyAttemptsError, "too_many_attempts"),
@@ -133,11 +158,13 @@ def make_problem(
     code: str, request_id: str | None, *, retry_after: int | None = None, fields: list[FieldProblem] | None = None
 ) -> Problem:
     """Return the problem of a code; every word in it is ours."""
-    status, title = PROBLEMS[code]
+    kind = PROBLEMS[code]
+    if fields is None and kind.field is not None:
+        fields = [FieldProblem(field=kind.field, rule=kind.rule)]
     return Problem(
         type=f"urn:hushtag:problem:{code}",
-        title=title,
-        status=status,
+        title=kind.title,
+        status=kind.status,
         code=code,
         request_id=request_id,
         retry_after=retry_after,

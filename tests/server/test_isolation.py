@@ -15,10 +15,11 @@ import pytest
 from hushtag.enrollment import accept_enrollment
 from hushtag.messages import encode_binary
 from hushtag.objects import row_digest
+from hushtag_server.auth import Caller
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.tokens import parse_bearer
 from hushtag_server.vault import ceremony_queries, vault_queries
-from hushtag_server.vault.schemas import Budget, Caller, ObjectChange, VaultCaller
+from hushtag_server.vault.schemas import Budget, ObjectChange, VaultCaller
 from tests.server.test_enrolment import prepare
 from tests.server.vault_support import (
     comparable,
@@ -46,6 +47,7 @@ TABLES = [
     "vault_segments",
     "opaque_sessions",
     "unlock_budget",
+    "user_settings",
 ]
 HEADERS = {
     "Hushtag-Revision": "1",

@@ -18,6 +18,7 @@ TENANT = [
     "secret_tags",
     "unlock_budget",
     "user_sessions",
+    "user_settings",
     "users",
     "vault_blobs",
     "vault_segments",
@@ -25,6 +26,7 @@ TENANT = [
     "wrapped_keys",
 ]
 WITHOUT_USER = ["login_attempts", "security_audit_logs", "server_keys"]
+TRAIL = "audit_logs"  # partitioned, and rows of unknown emails have no user
 
 
 @pytest.fixture
@@ -111,13 +113,14 @@ def test_every_table_of_a_user_is_keyed_by_the_user_and_guarded(database: Any) -
             "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, (SELECT a.attname FROM pg_index i"
             " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
             " WHERE i.indrelid = c.oid AND i.indisprimary)"
-            " FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
-            " AND c.relname NOT LIKE '\\_yoyo%' ORDER BY 1"
+            " FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+            " AND NOT c.relispartition AND c.relname NOT LIKE '\\_yoyo%' ORDER BY 1"
         ).fetchall()
-    assert [row[0] for row in rows] == sorted([*TENANT, *WITHOUT_USER])
+    assert [row[0] for row in rows] == sorted([*TENANT, *WITHOUT_USER, TRAIL])
     for name, enabled, forced, first in rows:
-        if name in TENANT:
+        if name in {*TENANT, TRAIL}:
             assert (name, enabled, forced) == (name, True, True)
+        if name in TENANT:
             assert first == ("id" if name == "users" else "user_id"), name
 
 
@@ -157,6 +160,7 @@ def test_grants_are_exact(database: Any) -> None:
     everything = "DELETE INSERT SELECT UPDATE"
     assert dict(rows) == {
         "_yoyo_migration": "SELECT",
+        "audit_logs": "INSERT SELECT",
         "login_attempts": everything,
         "opaque_sessions": everything,
         "secret_tags": everything,
@@ -164,6 +168,7 @@ def test_grants_are_exact(database: Any) -> None:
         "server_keys": "INSERT SELECT",
         "unlock_budget": "INSERT SELECT UPDATE",
         "user_sessions": "DELETE INSERT SELECT",
+        "user_settings": "INSERT SELECT UPDATE",
         "users": "INSERT SELECT",
         "vault_blobs": everything,
         "vault_segments": "DELETE INSERT SELECT",
@@ -189,6 +194,7 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         "INSERT INTO users (id, email, password_hash, phrase_salt, opaque_credential_id) VALUES (%(user)s, %(email)s,"
         " 'x', decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'))",
         "INSERT INTO unlock_budget (user_id, tokens) VALUES (%(user)s, 20)",
+        "INSERT INTO user_settings (user_id) VALUES (%(user)s)",
         "INSERT INTO user_sessions (user_id, id, token_hash, expires_at) VALUES (%(user)s, %(session)s,"
         " decode(repeat('00', 32), 'hex'), now() + interval '1 day')",
         "INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
@@ -235,7 +241,7 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
             connection.rollback()
     with psycopg.connect(database.app_url) as connection:
         _as_user(connection, two_users[0])
-        if table not in {"users", "unlock_budget"}:
+        if table not in {"users", "user_settings", "unlock_budget"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
         if table not in {"vault_segments", "users", "user_sessions"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from hushtag.messages import ChangePassword, LogIn
@@ -15,8 +14,6 @@ from hushtag_server.services import Services
 from hushtag_server.tokens import new_account_token
 
 __all__ = ["NewSession", "authenticate", "change_password", "open_session"]
-
-_MAX_USER_AGENT: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,6 @@ async def open_session(
     """
     user_id = account.id
     token, hashed = new_account_token(user_id)
-    shown_agent = "".join(sign for sign in user_agent if sign.isprintable())[:_MAX_USER_AGENT] if user_agent else None
     async with services.transaction(user_id) as connection:
         opened = await queries.insert_session(
             connection,
@@ -75,7 +71,7 @@ async def open_session(
             lifetime=services.settings.session_lifetime,
             idle=services.settings.session_idle,
             ip_address=address,
-            user_agent=shown_agent,
+            user_agent=user_agent,
         )
         profile = await queries.find_account(connection, user_id)
     if opened is None or profile is None:

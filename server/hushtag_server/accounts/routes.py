@@ -23,9 +23,10 @@ from hushtag_server.accounts import queries
 from hushtag_server.accounts.login import authenticate, change_password, open_session
 from hushtag_server.accounts.passwords import hash_password
 from hushtag_server.accounts.schemas import NewUser, SessionRow
-from hushtag_server.accounts.throttle import charge_attempt, client_address
+from hushtag_server.accounts.throttle import charge_attempt
 from hushtag_server.auth import ACCOUNT_SECURITY, AccountDep, require_account
 from hushtag_server.errors import NotFoundError, UnauthenticatedError
+from hushtag_server.peer import client_address, client_agent
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.wire import After, Limit
 
@@ -56,7 +57,7 @@ async def log_in(data: JSONBody[LogIn], request: Request[Any, Any, Any], service
     """Open a session. The token is shown once; the server keeps its hash."""
     address = client_address(request, services.settings)
     found = await authenticate(services, data, address)
-    opened = await open_session(services, found, address, request.headers.get("user-agent"))
+    opened = await open_session(services, found, address, client_agent(request))
     return SessionOpened(
         token=opened.token,
         user_id=found.id,

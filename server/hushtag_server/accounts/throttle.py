@@ -4,35 +4,15 @@ and hosts count together. An attempt is charged before the password is looked at
 import hashlib
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final
-
-from litestar.connection import ASGIConnection
+from typing import Final
 
 from hushtag_server.accounts import queries
 from hushtag_server.errors import TooManyAttemptsError
 from hushtag_server.services import Services
-from hushtag_server.settings import Settings
 
-__all__ = ["charge_attempt", "client_address", "refund_attempt"]
+__all__ = ["charge_attempt", "refund_attempt"]
 
 _HOUR: Final = 3600.0
-
-
-def client_address(connection: ASGIConnection[Any, Any, Any, Any], settings: Settings) -> str | None:
-    """Return the client's address: the connection's, or the last one a trusted proxy did not make up."""
-    try:
-        address = ip_address(connection.client.host) if connection.client else None
-    except ValueError:
-        return None  # a Unix socket has no address
-    if address is None:
-        return None
-    hops = ",".join(connection.headers.getall("x-forwarded-for", [])).split(",")
-    while hops and any(address in network for network in settings.trusted_proxies):
-        try:
-            address = ip_address(hops.pop().strip())
-        except ValueError:
-            break
-    return str(address)
 
 
 def _address_group(address: str) -> str:

@@ -1,8 +1,4 @@
-"""Tokens of the hot routes. The guard only reads the token's shape; the route's one statement authenticates it.
-
-That saves a round trip per request and leaves no moment between check and change. A token that is no token is refused
-before the body is read; one that is well-formed and unknown is refused by the statement, in the same words.
-"""
+"""Vault tokens of the routes whose one statement authenticates; `auth` has those of accounts."""
 
 from typing import Any
 
@@ -10,20 +6,11 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from hushtag_server.services import Services, touch_interval
-from hushtag_server.tokens import ACCOUNT, VAULT, BearerToken, parse_bearer
-from hushtag_server.vault.schemas import Caller, VaultCaller
+from hushtag_server.tokens import VAULT, parse_bearer
+from hushtag_server.vault.schemas import VaultCaller
 from hushtag_server.wire import WireRequest
 
-__all__ = ["account_caller", "require_account_token", "require_vault_token", "vault_caller"]
-
-
-async def require_account_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: the header holds an account token; whether it is known, the route's statement finds out.
-
-    Raises:
-        UnauthenticatedError: it does not.
-    """
-    connection.scope["auth"] = parse_bearer(connection.headers.get("authorization"), ACCOUNT)
+__all__ = ["require_vault_token", "vault_caller"]
 
 
 async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -33,12 +20,6 @@ async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _:
         UnauthenticatedError: it does not.
     """
     connection.scope["auth"] = parse_bearer(connection.headers.get("authorization"), VAULT)
-
-
-def account_caller(token: BearerToken, services: Services) -> Caller:
-    """Return what a statement needs to authenticate an account token."""
-    idle = services.settings.session_idle
-    return Caller(token.user_id, token.secret_hash, idle, touch_interval(idle))
 
 
 def vault_caller(request: WireRequest, services: Services) -> VaultCaller:

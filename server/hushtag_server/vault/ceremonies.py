@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 
 from hushtag._opaque import ServerSetup, decoy_record
 from hushtag.types import CredentialIdentifier, PhraseHash, Record, ServerSeed
+from hushtag_server.auth import Caller
 from hushtag_server.errors import CeremonyFailedError, TooManyGuessesError, UnauthenticatedError
 from hushtag_server.keyfile import ServerKeys
 from hushtag_server.services import Services
 from hushtag_server.settings import Settings
 from hushtag_server.vault import ceremony_queries as queries
-from hushtag_server.vault.schemas import Budget, Caller, Taken
+from hushtag_server.vault.schemas import Budget, Taken
 
 __all__ = [
     "LOCATED",

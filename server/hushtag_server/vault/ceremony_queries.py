@@ -9,10 +9,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from hushtag.enrollment import AcceptedTag
+from hushtag_server.auth import Caller
 from hushtag_server.database import call
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.pool import Pool
-from hushtag_server.vault.schemas import Begun, Budget, Caller, OpenedTag, OpenedVault, Taken
+from hushtag_server.vault.schemas import Begun, Budget, OpenedTag, OpenedVault, Taken
 
 __all__ = ["advance_ceremony", "begin_ceremony", "enrol_tag", "open_tag"]
 

@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from hushtag.enrollment import accept_enrollment, answer_enrollment
 from hushtag.messages import EnrolTag, FieldProblem, RegistrationStarted, StartRegistration, TagEnrolled
 from hushtag.suites import suite_by_id
-from hushtag_server.auth import ACCOUNT_SECURITY
+from hushtag_server.auth import ACCOUNT_SECURITY, account_caller, require_account_token
 from hushtag_server.errors import (
     AlreadyExistsError,
     CeremonyFailedError,
@@ -18,7 +18,6 @@ from hushtag_server.errors import (
 )
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import ceremony_queries as queries
-from hushtag_server.vault.callers import account_caller, require_account_token
 from hushtag_server.vault.ceremonies import REGISTRATION_STARTED, begin, new_session_id, setup_of
 from hushtag_server.wire import WireRequest
 

@@ -4,11 +4,10 @@ from litestar import post
 from litestar.params import JSONBody
 
 from hushtag.messages import FinishUnlock, Locate, Located, StartUnlock, Unlocked, UnlockStarted
-from hushtag_server.auth import ACCOUNT_SECURITY
+from hushtag_server.auth import ACCOUNT_SECURITY, require_account_token
 from hushtag_server.direct import DirectRoute
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import unlock_steps as steps
-from hushtag_server.vault.callers import require_account_token
 from hushtag_server.wire import WireRequest
 
 __all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "start_unlock"]

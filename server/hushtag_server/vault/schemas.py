@@ -7,7 +7,6 @@ from uuid import UUID
 __all__ = [
     "Begun",
     "Budget",
-    "Caller",
     "DeletedObject",
     "FoundObject",
     "ObjectChange",
@@ -20,15 +19,6 @@ __all__ = [
     "VaultCaller",
     "VaultSummary",
 ]
-
-
-class Caller(NamedTuple):
-    """An account token as it came, not yet checked: whose, its hash (32 bytes), and how long it may lie unused."""
-
-    user_id: UUID
-    token_hash: bytes
-    idle: timedelta
-    touch: timedelta
 
 
 class VaultCaller(NamedTuple):

@@ -22,12 +22,12 @@ from hushtag.unlock_server import (
     evaluate_candidates,
     verify_candidate,
 )
+from hushtag_server.auth import account_caller
 from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.errors import CeremonyFailedError
 from hushtag_server.services import Services
 from hushtag_server.tokens import BearerToken, token_hash
 from hushtag_server.vault import ceremony_queries as queries
-from hushtag_server.vault.callers import account_caller
 from hushtag_server.vault.ceremonies import (
     LOCATED,
     LOGIN_STARTED,

@@ -1,0 +1,1 @@
+"""The plain side: journals and their tags."""

@@ -1,0 +1,1 @@
+"""Running a server: maintenance, backup, restore and diagnosis."""
