@@ -1,6 +1,7 @@
 """Wiring: settings and keys in, ASGI application out."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -71,6 +72,9 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 crypto=anyio.CapacityLimiter(_CRYPTO_THREADS),
                 passwords=anyio.CapacityLimiter(settings.password_hashes_at_once),
             )
+            # What stands now stands until the end: the collector need not walk through it again and again.
+            gc.collect()
+            gc.freeze()
             yield
 
     routes: list[ControllerRouterHandler] = [

@@ -5,9 +5,10 @@ It wraps the whole application, so routes that do not exist are limited, counted
 
 import asyncio
 import logging
+import random
 import time
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hushtag.messages import Problem
 from hushtag_server.asgi import Application, Message, Receive, Scope, Send
@@ -32,12 +33,14 @@ _log = logging.getLogger("hushtag.server")
 class _Exchange:
     """One request and how far it has come."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, ids: random.Random) -> None:
         self.started = time.perf_counter()
         self.scope = scope
-        self.request_id = _request_id(scope)
+        self.request_id = _request_id(scope, ids)
         self.status = 0
         self.body_complete = False
+        self.task = asyncio.current_task()
+        self.expired = False
         self._receive = receive
         self._send = send
         scope["state"] = {**(scope.get("state") or {}), "request_id": self.request_id}
@@ -67,14 +70,18 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
 
-def _request_id(scope: Scope) -> str:
+def _request_id(scope: Scope, ids: random.Random) -> str:
     for name, value in scope["headers"]:
         if name == b"hushtag-request-id":
             try:
                 return str(UUID(value.decode("ascii")))
             except ValueError:
                 break
-    return str(uuid4())
+    # Told apart, not guessed: unique is enough, so no random bytes of the system are spent on it.
+    number = f"{ids.getrandbits(124):031x}"
+    return (
+        f"{number[:8]}-{number[8:12]}-4{number[12:15]}-{'89ab'[int(number[30], 16) & 3]}{number[15:18]}-{number[18:30]}"
+    )
 
 
 def _over_limit(scope: Scope) -> str | None:
@@ -86,14 +93,49 @@ def _over_limit(scope: Scope) -> str | None:
     return None
 
 
+class Deadlines:
+    """Cancels exchanges that have run too long: one timer for all of them instead of one for each.
+
+    A request gets `seconds`, and at most a twentieth more.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: dict[_Exchange, None] = {}  # the oldest first
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, exchange: _Exchange) -> None:
+        """Watch an exchange from now on."""
+        self._running[exchange] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds / 20, self._look)
+
+    def end(self, exchange: _Exchange) -> None:
+        """Stop watching it."""
+        del self._running[exchange]
+
+    def _look(self) -> None:
+        oldest_allowed = time.perf_counter() - self._seconds
+        for exchange in self._running:
+            if exchange.started > oldest_allowed:
+                break
+            if exchange.task is not None and not exchange.expired:
+                exchange.expired = True
+                exchange.task.cancel()
+        # While nothing runs no timer does: the loop of an idle server sleeps.
+        again = asyncio.get_running_loop().call_later
+        self._timer = again(self._seconds / 20, self._look) if self._running else None
+
+
 class Edge:
     """ASGI application around `application`; `deadline` in seconds covers the whole request."""
 
     def __init__(self, application: Application, metrics: Metrics, deadline: float) -> None:
         self.application = application
         self._metrics = metrics
-        self._deadline = deadline
+        self._deadlines = Deadlines(deadline)
         self._access_log = AccessLog()
+        self._ids = random.Random()  # noqa: S311  (made and seeded in each worker; request ids are no secret)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; lifespan events pass through, WebSockets are turned away."""
@@ -103,7 +145,7 @@ class Edge:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._ids)
         try:
             await self._serve(exchange)
         finally:
@@ -114,15 +156,20 @@ class Edge:
         if refusal is not None:
             await self._refuse(exchange, refusal)
             return
+        self._deadlines.begin(exchange)
         try:
-            async with asyncio.timeout(self._deadline):
-                await self.application(exchange.scope, exchange.receive, exchange.send)
-        except TimeoutError:
+            await self.application(exchange.scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).
+            if not exchange.expired or exchange.task is None or exchange.task.uncancel() > 0:
+                raise
             await self._refuse(exchange, "unavailable" if exchange.body_complete else "request_timeout")
         except Exception as error:
             details = {"request_id": exchange.request_id, "error": list(describe_exception(error))}
             _log.error("internal error", extra=details)
             await self._refuse(exchange, "internal_error")
+        finally:
+            self._deadlines.end(exchange)
 
     async def _refuse(self, exchange: _Exchange, code: str) -> None:
         self._metrics.problems.labels(code).inc()

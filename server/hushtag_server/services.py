@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +54,7 @@ async def provide_services(request: Request[Any, Any, Any]) -> Services:
     return services_of(request)
 
 
+@cache
 def touch_interval(idle: timedelta) -> timedelta:
     """Return how stale `last_activity` may get before it is written again: a minute, less for short idle times."""
     return min(timedelta(minutes=1), idle / 4)
