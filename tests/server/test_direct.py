@@ -23,7 +23,7 @@ JSON = {"content-type": "application/json"}
 async def both(app_client) -> AsyncIterator[SimpleNamespace]:
     """The application as it is, and without its direct routes."""
     edge = app_client.app
-    plain = Edge(edge.application.application, edge._metrics, edge._deadline)
+    plain = Edge(edge.application.application, edge._metrics, 60)
     transport = httpx.ASGITransport(plain, client=("192.0.2.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://hushtag.test") as client:
         yield SimpleNamespace(direct=app_client, general=client)
