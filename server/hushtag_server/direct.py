@@ -1,12 +1,15 @@
-"""Direct routes: JSON in, one step, JSON out, without a framework's general machinery in between.
+"""Direct routes: a request in, one step, JSON out, without a framework's general machinery in between.
 
 The three messages of an unlock cost OPAQUE a quarter of a millisecond; the general way of a request through Litestar
 costs as much again for each of them. A direct route answers exactly as its Litestar handler would (tests compare the
-two), and that handler stays: it documents the route, and it answers other methods and spellings of the path.
+two), and that handler stays: it documents the route, and it answers every method, spelling of the path and query that
+the direct route does not know.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import msgspec
 from litestar import Litestar
@@ -18,38 +21,83 @@ from hushtag_server.services import Services
 from hushtag_server.tokens import ACCOUNT, BearerToken, parse_bearer
 from hushtag_server.wire import MAX_JSON_BYTES, check_json_type, decode_message
 
-__all__ = ["DirectRoute", "DirectRoutes"]
+__all__ = ["DirectAnswer", "DirectCall", "DirectRoute", "DirectRoutes", "answer_json", "any_query"]
 
 _JSON: Final = (b"content-type", b"application/json")
+_WITHOUT_CONTENT: Final = frozenset({204, 304})
 _LENGTH_DIGITS: Final = 19  # of a number that still is a 64-bit one
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_UUID_LENGTH: Final = 36
 _encoder: Final = msgspec.json.Encoder()
 
 
+class DirectCall(NamedTuple):
+    """One request on a direct route; `headers` holds the first of each name, in lower case."""
+
+    services: Services
+    token: BearerToken
+    scope: Scope
+    headers: dict[bytes, bytes]
+    row_id: UUID | None
+    query: Any
+    message: Any
+
+
+class DirectAnswer(NamedTuple):
+    """What a step answers; content type and length are added."""
+
+    status: int
+    content: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+def answer_json(
+    message: msgspec.Struct, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> DirectAnswer:
+    """Return the answer that holds a message."""
+    return DirectAnswer(status, _encoder.encode(message), headers)
+
+
+def any_query(_: bytes) -> object:
+    """Read the query of a route that takes none: whatever it is, it is ignored."""
+    return ()
+
+
 class DirectRoute(NamedTuple):
-    """`POST path` with an account token and one JSON message; `step` answers it with status 200."""
+    """A route with an account token, answered by `step`.
 
+    `path` may end in one `{…}`, which stands for the id of a row in its usual spelling. `message` is the type of the
+    JSON body, or None where none is read. `read_query` returns what the step gets as `query`, or None for a query that
+    only the Litestar handler knows.
+    """
+
+    method: str
     path: str
-    message: type[msgspec.Struct]
-    step: Callable[[Services, BearerToken, Any], Awaitable[msgspec.Struct]]
+    step: Callable[[DirectCall], Awaitable[DirectAnswer]]
+    message: type[msgspec.Struct] | None = None
+    max_body: int = MAX_JSON_BYTES
+    read_query: Callable[[bytes], Any] = any_query
 
 
-async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+async def _read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
     announced = headers.get(b"content-length", b"0")
     if not announced.isdigit() or len(announced) > _LENGTH_DIGITS:
         raise MalformedRequestError
-    if int(announced) > MAX_JSON_BYTES:
+    if int(announced) > most:
         raise TooLargeError("announced body")
-    body = b""
+    chunks: list[bytes] = []
+    length = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             raise MalformedRequestError  # the client left
         chunk: bytes = message.get("body", b"")
-        body += chunk
-        if len(body) > MAX_JSON_BYTES:
+        length += len(chunk)
+        if length > most:
             raise TooLargeError("received body")
+        chunks.append(chunk)
         if not message.get("more_body", False):
-            return body
+            return chunk if len(chunks) == 1 else b"".join(chunks)
 
 
 class DirectRoutes:
@@ -57,23 +105,35 @@ class DirectRoutes:
 
     def __init__(self, application: Litestar, routes: Sequence[DirectRoute]) -> None:
         self.application = application
-        self._routes = {route.path: route for route in routes}
+        self._routes = {(route.method, route.path.partition("{")[0]): route for route in routes}
+
+    def _find(self, method: str, path: str) -> tuple[DirectRoute, UUID | None] | None:
+        route = self._routes.get((method, path))
+        if route is not None:
+            return None if route.path != path else (route, None)
+        row_id = path[-_UUID_LENGTH:]
+        route = self._routes.get((method, path[:-_UUID_LENGTH]))
+        if route is None or route.path[-1] != "}" or not _UUID.fullmatch(row_id):
+            return None
+        return route, UUID(row_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if route is None:
+        found = self._find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        query = None if found is None else found[0].read_query(scope["query_string"])
+        if found is None or query is None:
             served: Any = self.application  # Litestar narrows the types of ASGI to its own
             await served(scope, receive, send)
             return
+        route, row_id = found
         scope["path_template"] = route.path
-        status, headers, body = await self._answer(route, scope, receive)
+        status, headers, body = await self._answer(route, row_id, query, scope, receive)
         start: Message = {"type": "http.response.start", "status": status, "headers": headers}
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(
-        self, route: DirectRoute, scope: Scope, receive: Receive
+        self, route: DirectRoute, row_id: UUID | None, query: Any, scope: Scope, receive: Receive
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         services: Services = self.application.state["services"]
         try:
@@ -82,11 +142,18 @@ class DirectRoutes:
                 headers.setdefault(name, value)  # of a header sent twice the first counts
             # The token before the body: whoever has none must not make the server read.
             token = parse_bearer(headers.get(b"authorization", b"").decode("latin-1"), ACCOUNT)
-            body = await _read_body(receive, headers)
-            if body:  # an empty one is refused as such
-                check_json_type(headers.get(b"content-type", b"").decode("latin-1"))
-            content = _encoder.encode(await route.step(services, token, decode_message(route.message, body)))
-            return 200, [_JSON, (b"content-length", b"%d" % len(content))], content
+            message = None
+            if route.message is not None:
+                body = await _read_body(receive, headers, route.max_body)
+                if body:  # an empty one is refused as such
+                    check_json_type(headers.get(b"content-type", b"").decode("latin-1"))
+                message = decode_message(route.message, body)
+            status, content, more = await route.step(
+                DirectCall(services, token, scope, headers, row_id, query, message)
+            )
+            if status in _WITHOUT_CONTENT:
+                return status, [*more], b""
+            return status, [_JSON, (b"content-length", b"%d" % len(content)), *more], content
         except Exception as error:
             problem = describe_problem(error, scope["state"]["request_id"], services.metrics)
             return problem.status, *encode_problem(problem)

@@ -5,17 +5,30 @@ from litestar.params import JSONBody
 
 from hushtag.messages import FinishUnlock, Locate, Located, StartUnlock, Unlocked, UnlockStarted
 from hushtag_server.auth import ACCOUNT_SECURITY, require_account_token
-from hushtag_server.direct import DirectRoute
+from hushtag_server.direct import DirectAnswer, DirectCall, DirectRoute, answer_json
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import unlock_steps as steps
 from hushtag_server.wire import WireRequest
 
 __all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "start_unlock"]
 
+
+async def _locate(call: DirectCall) -> DirectAnswer:
+    return answer_json(await steps.locate(call.services, call.token, call.message))
+
+
+async def _start_unlock(call: DirectCall) -> DirectAnswer:
+    return answer_json(await steps.start_unlock(call.services, call.token, call.message))
+
+
+async def _finish_unlock(call: DirectCall) -> DirectAnswer:
+    return answer_json(await steps.finish_unlock(call.services, call.token, call.message))
+
+
 DIRECT_ROUTES = (
-    DirectRoute("/v1/unlock/locate", Locate, steps.locate),
-    DirectRoute("/v1/unlock/start", StartUnlock, steps.start_unlock),
-    DirectRoute("/v1/unlock/finish", FinishUnlock, steps.finish_unlock),
+    DirectRoute("POST", "/v1/unlock/locate", _locate, Locate),
+    DirectRoute("POST", "/v1/unlock/start", _start_unlock, StartUnlock),
+    DirectRoute("POST", "/v1/unlock/finish", _finish_unlock, FinishUnlock),
 )
 
 
