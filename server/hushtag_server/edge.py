@@ -6,7 +6,7 @@ It wraps the whole application, so routes that do not exist are limited, counted
 import asyncio
 import logging
 import time
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from hushtag.messages import Problem
@@ -15,7 +15,7 @@ from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
 from hushtag_server.problems import encode_problem, make_problem
 
-__all__ = ["Edge"]
+__all__ = ["Edge", "prolong_deadline"]
 
 MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
@@ -26,7 +26,15 @@ _SAFE_HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+_DEADLINE: Final = "hushtag.deadline"
 _log = logging.getLogger("hushtag.server")
+
+
+def prolong_deadline(scope: Any, seconds: float) -> None:
+    """Give the request of `scope` this many seconds from now; for streams, which bound themselves."""
+    deadline: asyncio.Timeout | None = scope.get(_DEADLINE)
+    if deadline is not None:
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 class _Exchange:
@@ -115,7 +123,8 @@ class Edge:
             await self._refuse(exchange, refusal)
             return
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._deadline) as deadline:
+                exchange.scope[_DEADLINE] = deadline
                 await self.application(exchange.scope, exchange.receive, exchange.send)
         except TimeoutError:
             await self._refuse(exchange, "unavailable" if exchange.body_complete else "request_timeout")
