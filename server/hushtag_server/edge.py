@@ -7,7 +7,9 @@ import asyncio
 import logging
 import random
 import time
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 from hushtag.messages import Problem
@@ -16,7 +18,7 @@ from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
 from hushtag_server.problems import encode_problem, make_problem
 
-__all__ = ["Edge"]
+__all__ = ["Edge", "prolong_deadline"]
 
 MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
@@ -27,7 +29,15 @@ _SAFE_HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+_DEADLINE: Final = "hushtag.deadline"
 _log = logging.getLogger("hushtag.server")
+
+
+def prolong_deadline(scope: Any, seconds: float) -> None:
+    """Give the request of `scope` this many seconds from now; for streams, which bound themselves."""
+    prolong: Callable[[float], None] | None = scope.get(_DEADLINE)
+    if prolong is not None:
+        prolong(seconds)
 
 
 class _Exchange:
@@ -102,29 +112,44 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._running: dict[_Exchange, None] = {}  # the oldest first
+        self._prolonged: dict[_Exchange, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, exchange: _Exchange) -> None:
         """Watch an exchange from now on."""
         self._running[exchange] = None
+        exchange.scope[_DEADLINE] = partial(self.prolong, exchange)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds / 20, self._look)
 
+    def prolong(self, exchange: _Exchange, seconds: float) -> None:
+        """Give an exchange that is watched this many seconds from now."""
+        self._running.pop(exchange, None)
+        self._prolonged[exchange] = time.perf_counter() + seconds
+
     def end(self, exchange: _Exchange) -> None:
         """Stop watching it."""
-        del self._running[exchange]
+        if self._prolonged.pop(exchange, None) is None:
+            del self._running[exchange]
 
     def _look(self) -> None:
-        oldest_allowed = time.perf_counter() - self._seconds
+        now = time.perf_counter()
         for exchange in self._running:
-            if exchange.started > oldest_allowed:
+            if exchange.started > now - self._seconds:
                 break
-            if exchange.task is not None and not exchange.expired:
-                exchange.expired = True
-                exchange.task.cancel()
+            self._expire(exchange)
+        for exchange, until in self._prolonged.items():
+            if until <= now:
+                self._expire(exchange)
         # While nothing runs no timer does: the loop of an idle server sleeps.
         again = asyncio.get_running_loop().call_later
-        self._timer = again(self._seconds / 20, self._look) if self._running else None
+        self._timer = again(self._seconds / 20, self._look) if self._running or self._prolonged else None
+
+    @staticmethod
+    def _expire(exchange: _Exchange) -> None:
+        if exchange.task is not None and not exchange.expired:
+            exchange.expired = True
+            exchange.task.cancel()
 
 
 class Edge:
