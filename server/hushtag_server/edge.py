@@ -129,6 +129,7 @@ class Deadlines:
 
     def end(self, exchange: _Exchange) -> None:
         """Stop watching it."""
+        del exchange.scope[_DEADLINE]  # it refers to the exchange, and would keep both until a collection
         if self._prolonged.pop(exchange, None) is None:
             del self._running[exchange]
 
