@@ -38,6 +38,7 @@ from hushtag_server.reminders.bell import Bell
 from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
+from hushtag_server.transfer.routes import TRANSFER_ROUTES
 from hushtag_server.vault.routes import VAULT_ROUTES
 from hushtag_server.vault.routes_unlock import DIRECT_ROUTES
 from hushtag_server.wire import WireRequest
@@ -88,6 +89,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
         *AUDIT_ROUTES,
         *JOURNAL_ROUTES,
         *REMINDER_ROUTES,
+        *TRANSFER_ROUTES,
         *VAULT_ROUTES,
         *HEALTH_ROUTES,
     ]

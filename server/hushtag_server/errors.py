@@ -19,6 +19,7 @@ __all__ = [
     "TooManyAttemptsError",
     "TooManyGuessesError",
     "TooManyStreamsError",
+    "TransferRunningError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
@@ -111,6 +112,10 @@ class TooManyAttemptsError(_LaterError):
 
 class TooManyStreamsError(_LaterError):
     """The user holds too many event streams open; `retry_after` in whole seconds."""
+
+
+class TransferRunningError(_LaterError):
+    """The user exports or imports already; `retry_after` in whole seconds."""
 
 
 class UnavailableError(RefusedError):

@@ -83,6 +83,9 @@ PROBLEMS: Final[dict[str, Kind]] = {
     "too_many_guesses": Kind(429, "Too many guesses", "Retry-After", "tells after how many seconds to guess again"),
     "too_many_attempts": Kind(429, "Too many attempts", "Retry-After", "tells after how many seconds to try again"),
     "too_many_streams": Kind(429, "Too many streams", "Retry-After", "tells after how many seconds to try again"),
+    "transfer_running": Kind(
+        429, "An export or import is running", "Retry-After", "tells after how many seconds to try again at the latest"
+    ),
     "headers_too_large": Kind(
         431, "The headers are too large", "headers", "must be at most 64 with 16384 bytes together"
     ),
@@ -108,6 +111,7 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.TooManyGuessesError, "too_many_guesses"),
     (errors.TooManyAttemptsError, "too_many_attempts"),
     (errors.TooManyStreamsError, "too_many_streams"),
+    (errors.TransferRunningError, "transfer_running"),
     (errors.UnavailableError, "unavailable"),
     (core.UnknownSuiteError, "unknown_suite"),
     (core.MalformedError, "malformed_request"),

@@ -144,6 +144,7 @@ class Settings:
     journal_purge_after: Annotated[
         timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
     ] = timedelta(days=30)
+    max_import_bytes: Annotated[int, _Rule(_whole(1024, 4096 * MIB), "bytes of an archive to import")] = 256 * MIB
     log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
     metrics_token: Annotated[
         str | None,
