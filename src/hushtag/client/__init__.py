@@ -3,12 +3,14 @@
 Needs the extra `hushtag[client]`.
 """
 
+from hushtag.client.archive_file import Exported
 from hushtag.client.async_client import AsyncClient
 from hushtag.client.async_vault import AsyncVault
 from hushtag.client.client import Client
 from hushtag.client.contents import EnrolledTag, StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.errors import (
     AmbiguousNameError,
+    ArchiveRefusedError,
     BudgetError,
     CeremonyError,
     ConflictError,
@@ -34,6 +36,7 @@ from hushtag.client.vault import Vault
 
 __all__ = [
     "AmbiguousNameError",
+    "ArchiveRefusedError",
     "AsyncClient",
     "AsyncVault",
     "BudgetError",
@@ -41,6 +44,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "EnrolledTag",
+    "Exported",
     "InsecureServerError",
     "IntegrityError",
     "LimitReachedError",

@@ -9,6 +9,7 @@ import msgspec
 
 from hushtag.client.effects import Response
 from hushtag.client.errors import (
+    ArchiveRefusedError,
     BudgetError,
     CeremonyError,
     ConflictError,
@@ -21,8 +22,9 @@ from hushtag.client.errors import (
 )
 from hushtag.errors import HushtagError, LimitError, MalformedError, UnknownSuiteError
 from hushtag.messages import MAX_GENERATION, MAX_JSON_BYTES, Message, Problem
+from hushtag.transfer_messages import MAX_ARCHIVE_PROBLEMS
 
-__all__ = ["check_times", "encode", "expect", "expect_nothing", "number_header", "problem_of"]
+__all__ = ["archive_problems", "check_times", "encode", "expect", "expect_nothing", "number_header", "problem_of"]
 
 M = TypeVar("M", bound=Message)
 
@@ -47,6 +49,7 @@ _REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
 _BUDGETS: Final = {
     "too_many_guesses": "the guesses of this account are used up",
     "too_many_attempts": "too many login attempts",
+    "transfer_running": "an export or import of this account is running",
 }
 
 
@@ -128,6 +131,21 @@ def _decode_problem(response: Response) -> Problem | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
     return problem if problem.status == response.status and _CODE.fullmatch(problem.code) else None
+
+
+def archive_problems(response: Response) -> ArchiveRefusedError | None:
+    """Return the error of an archive that is not in order, if that is what the answer says.
+
+    What the server says is made plain: printable, and of bounded length.
+    """
+    problem = _decode_problem(response)
+    if problem is None or problem.code != "malformed_request":
+        return None
+    named = [f"{each.field}: {each.rule}" for each in (problem.fields or [])[:MAX_ARCHIVE_PROBLEMS]]
+    plain = tuple("".join(sign for sign in text[:500] if sign.isprintable()) for text in named)
+    text = "the archive is not in order; nothing was imported" + "".join(f"\n  {each}" for each in plain)
+    request_id = _uuid(problem.request_id)
+    return ArchiveRefusedError(text, code=problem.code, status=problem.status, request_id=request_id, problems=plain)
 
 
 def _uuid(text: str | None) -> UUID | None:

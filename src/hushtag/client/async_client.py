@@ -8,6 +8,7 @@ from uuid import UUID
 import anyio
 import httpx
 
+from hushtag.client.archive_file import Exported, Place, Progress
 from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
@@ -17,6 +18,7 @@ from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
 __all__ = ["AsyncClient"]
@@ -98,6 +100,17 @@ class AsyncClient:
     async def revoke_session(self, session_id: UUID) -> None:
         """As `Client.revoke_session`."""
         await self._driver.run(self._steps.revoke_session(session_id))
+
+    async def export_data(
+        self, place: Place, *, vault: AsyncVault | None = None, on_progress: Progress | None = None, force: bool = False
+    ) -> Exported:
+        """As `Client.export_data`; files are written and `on_progress` is called in a worker thread."""
+        token = None if vault is None else vault.token
+        return await self._driver.run(self._steps.export_data(place, token, on_progress, force=force))
+
+    async def import_data(self, place: Place, on_progress: Progress | None = None) -> ImportDone:
+        """As `Client.import_data`; files are read and `on_progress` is called in a worker thread."""
+        return await self._driver.run(self._steps.import_data(place, on_progress))
 
     async def enrol(
         self,

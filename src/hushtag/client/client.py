@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 
+from hushtag.client.archive_file import Exported, Place, Progress
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.drivers import SyncDriver
@@ -16,6 +17,7 @@ from hushtag.client.transport import connection_options
 from hushtag.client.vault import Vault
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
 __all__ = ["Client"]
@@ -136,6 +138,39 @@ class Client:
             NotFoundError: the account has no such session.
         """
         self._driver.run(self._steps.revoke_session(session_id))
+
+    def export_data(
+        self, place: Place, *, vault: Vault | None = None, on_progress: Progress | None = None, force: bool = False
+    ) -> Exported:
+        """Write everything plain of the account into a ZIP: to a path (mode 0600), or into an open binary file.
+
+        With an open vault of this account the ciphertext of what its phrase opens comes along; without one nothing in
+        the archive tells whether there are vaults. `on_progress(done, total)` counts members, of about `total`. An
+        archive at a path has been verified; `force` lets it replace what is there.
+
+        Raises:
+            MisuseError: something is at the path already; nothing was asked for.
+            MalformedError: the export broke off or is not whole; nothing is left at the path.
+            BudgetError: an export of this account is running.
+            SessionExpiredError: the session has ended, or the vault was locked on the server.
+        """
+        token = None if vault is None else vault.token
+        return self._driver.run(self._steps.export_data(place, token, on_progress, force=force))
+
+    def import_data(self, place: Place, on_progress: Progress | None = None) -> ImportDone:
+        """Bring an exported ZIP into this account, from a path or an open binary file.
+
+        What is missing is made under its own id; what is there stays as it is, so importing again does no harm.
+        `on_progress(done, total)` counts the bytes sent; checking and writing take their time after the last.
+
+        Raises:
+            ArchiveRefusedError: the archive is not in order; `problems` name member, line, field and rule. Nothing was
+                written.
+            LimitReachedError: it is too large, or would make too many tags; nothing was written.
+            BudgetError: an import of this account is running.
+            LimitError: it is empty; nothing was sent.
+        """
+        return self._driver.run(self._steps.import_data(place, on_progress))
 
     def enrol(
         self,

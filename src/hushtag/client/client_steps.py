@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from hushtag.client import ceremony_steps
-from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.effects import Steps
 from hushtag.client.errors import InsecureServerError
 from hushtag.client.policy import RetryPolicy, server_url
 from hushtag.client.session import MemoryPins, Pins, Session
+from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.vault_steps import OpenTag
 from hushtag.errors import PhraseError
 from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
@@ -54,7 +54,7 @@ def _index(phrases: str | Sequence[str], canonical: str) -> int:
     return 0
 
 
-class ClientSteps(AccountSteps):
+class ClientSteps(TransferSteps):
     """One account on one server, and the tags it has open."""
 
     def __init__(

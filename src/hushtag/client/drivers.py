@@ -8,9 +8,10 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from hushtag.client.effects import Compute, Effect, Gather, Pause, Request, Response, Steps
+from hushtag.client.effects import Compute, Download, Effect, Gather, Pause, Request, Response, Steps, Upload
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
+from hushtag.client.streaming import download, download_async, upload, upload_async
 from hushtag.client.transport import Reading, request_options, typed_failures
 
 __all__ = ["AsyncDriver", "SyncDriver"]
@@ -58,6 +59,10 @@ class SyncDriver:
                 return time.sleep(effect.seconds)
             case Gather():
                 return self._gather(effect)
+            case Download():
+                return download(self._url, self._http, effect)
+            case Upload():
+                return upload(self._url, self._http, effect, self._timeouts)
             case _:
                 assert_never(effect)
 
@@ -120,6 +125,10 @@ class AsyncDriver:
                 return await anyio.sleep(effect.seconds)
             case Gather():
                 return await self._gather(effect)
+            case Download():
+                return await download_async(self._url, self._http, effect, self._threads())
+            case Upload():
+                return await upload_async(self._url, self._http, effect, self._timeouts, self._threads())
             case _:
                 assert_never(effect)
 

@@ -11,7 +11,20 @@ from typing import Any, TypeVar
 
 from hushtag.messages import MAX_JSON_BYTES
 
-__all__ = ["Compute", "Effect", "Gather", "Pause", "Request", "Response", "Steps", "compute", "exchange", "gather"]
+__all__ = [
+    "Compute",
+    "Download",
+    "Effect",
+    "Gather",
+    "Pause",
+    "Request",
+    "Response",
+    "Steps",
+    "Upload",
+    "compute",
+    "exchange",
+    "gather",
+]
 
 T = TypeVar("T")
 
@@ -61,7 +74,32 @@ class Gather:
     limit: int
 
 
-Effect = Request | Compute | Pause | Gather
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One request whose answer may be long: `take` gets each piece of a 200; the result's body is then empty.
+
+    `take` may block (it is called in a worker thread, if there is an event loop). Any other answer is kept as usual.
+    """
+
+    request: Request
+    started: Callable[[Mapping[str, str]], None]
+    take: Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One request whose body may be long: `read` gives its `length` bytes piece by piece, then nothing.
+
+    `patience`: seconds the server may take to answer after it has everything.
+    """
+
+    request: Request
+    read: Callable[[], bytes]
+    length: int
+    patience: float
+
+
+Effect = Request | Compute | Pause | Gather | Download | Upload
 Steps = Generator[Effect, Any, T]
 
 

@@ -9,6 +9,7 @@ from hushtag.errors import AuthenticationError, HushtagError, MisuseError, Rollb
 
 __all__ = [
     "AmbiguousNameError",
+    "ArchiveRefusedError",
     "BudgetError",
     "CeremonyError",
     "ConflictError",
@@ -64,6 +65,16 @@ class ConflictError(ServerError):
 
 class LimitReachedError(ServerError):
     """The account or the vault is full; nothing was stored."""
+
+
+class ArchiveRefusedError(ServerError):
+    """An archive that is not in order; `problems` name member, line, field and rule. Nothing was written."""
+
+    def __init__(
+        self, message: str, *, code: str, status: int, request_id: UUID | None, problems: tuple[str, ...]
+    ) -> None:
+        super().__init__(message, code=code, status=status, request_id=request_id)
+        self.problems = problems
 
 
 class BudgetError(ServerError):
