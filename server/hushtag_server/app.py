@@ -26,6 +26,7 @@ from hushtag_server.direct import DirectRoutes
 from hushtag_server.docs import DOCS_ROUTES
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
+from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
@@ -70,7 +71,9 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 pool=pool,
                 metrics=metrics,
                 crypto=anyio.CapacityLimiter(_CRYPTO_THREADS),
-                passwords=anyio.CapacityLimiter(settings.password_hashes_at_once),
+                passwords=HashQueue(
+                    settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
+                ),
             )
             # What stands now stands until the end: the collector need not walk through it again and again.
             gc.collect()
