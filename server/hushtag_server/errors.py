@@ -18,6 +18,7 @@ __all__ = [
     "TooLargeError",
     "TooManyAttemptsError",
     "TooManyGuessesError",
+    "TooManyStreamsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
@@ -106,6 +107,10 @@ class TooManyGuessesError(_LaterError):
 
 class TooManyAttemptsError(_LaterError):
     """Too many login attempts for this email or from this address; `retry_after` in whole seconds."""
+
+
+class TooManyStreamsError(_LaterError):
+    """The user holds too many event streams open; `retry_after` in whole seconds."""
 
 
 class UnavailableError(RefusedError):
