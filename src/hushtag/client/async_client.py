@@ -8,6 +8,9 @@ from uuid import UUID
 import anyio
 import httpx
 
+from hushtag.client.async_journal import AsyncJournals
+from hushtag.client.async_profile import AsyncProfile
+from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
@@ -57,15 +60,38 @@ class AsyncClient:
         return self._steps.session
 
     @property
+    def journal(self) -> AsyncJournals:
+        """As `Client.journal`."""
+        return AsyncJournals(self._driver, self._steps.journal, self._steps.tags)
+
+    @property
+    def reminders(self) -> AsyncReminders:
+        """As `Client.reminders`."""
+        return AsyncReminders(self._driver, self._steps.reminders)
+
+    @property
+    def profile(self) -> AsyncProfile:
+        """As `Client.profile`."""
+        return AsyncProfile(self._driver, self._steps.profile)
+
+    @property
     def server(self) -> str:
         """As `Client.server`."""
         return self._steps.server
 
     async def sign_up(
-        self, email: str, password: str, *, first_name: str | None = None, last_name: str | None = None
+        self,
+        email: str,
+        password: str,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        terms_version: str | None = None,
+        privacy_version: str | None = None,
     ) -> None:
         """As `Client.sign_up`."""
-        await self._driver.run(self._steps.sign_up(SignUp(email, password, first_name, last_name)))
+        message = SignUp(email, password, first_name, last_name, terms_version, privacy_version)
+        await self._driver.run(self._steps.sign_up(message))
 
     async def log_in(self, email: str, password: str, *, accept_new_salt: bool = False) -> Session:
         """As `Client.log_in`."""

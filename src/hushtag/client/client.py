@@ -10,7 +10,10 @@ import httpx
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.drivers import SyncDriver
+from hushtag.client.journal import Journals
 from hushtag.client.policy import RetryPolicy, Timeouts
+from hushtag.client.profile import Profile
+from hushtag.client.reminders import Reminders
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.client.vault import Vault
@@ -70,20 +73,45 @@ class Client:
         return self._steps.session
 
     @property
+    def journal(self) -> Journals:
+        """The journal."""
+        return Journals(self._driver, self._steps.journal, self._steps.tags)
+
+    @property
+    def reminders(self) -> Reminders:
+        """The reminders."""
+        return Reminders(self._driver, self._steps.reminders)
+
+    @property
+    def profile(self) -> Profile:
+        """Names, settings, consents, audit trail, and closing the account."""
+        return Profile(self._driver, self._steps.profile)
+
+    @property
     def server(self) -> str:
         """The server's URL as tokens and pins are bound to it."""
         return self._steps.server
 
     def sign_up(
-        self, email: str, password: str, *, first_name: str | None = None, last_name: str | None = None
+        self,
+        email: str,
+        password: str,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        terms_version: str | None = None,
+        privacy_version: str | None = None,
     ) -> None:
         """Make an account; an email that is known already gets the same answer and keeps its account.
+
+        The versions are of the terms and the privacy policy its owner consents to with it.
 
         Raises:
             LimitError: a field is outside its limits (password: 10 to 256 characters); nothing was sent.
             BudgetError: too many attempts from here.
         """
-        self._driver.run(self._steps.sign_up(SignUp(email, password, first_name, last_name)))
+        message = SignUp(email, password, first_name, last_name, terms_version, privacy_version)
+        self._driver.run(self._steps.sign_up(message))
 
     def log_in(self, email: str, password: str, *, accept_new_salt: bool = False) -> Session:
         """Open a session and hold the account against what is pinned of it.
