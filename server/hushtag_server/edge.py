@@ -7,8 +7,6 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,9 +33,9 @@ _log = logging.getLogger("hushtag.server")
 
 def prolong_deadline(scope: Any, seconds: float) -> None:
     """Give the request of `scope` this many seconds from now; for streams, which bound themselves."""
-    prolong: Callable[[float], None] | None = scope.get(_DEADLINE)
-    if prolong is not None:
-        prolong(seconds)
+    exchange: _Exchange | None = scope.get(_DEADLINE)
+    if exchange is not None:
+        exchange.prolonged_until = time.perf_counter() + seconds
 
 
 class _Exchange:
@@ -51,6 +49,7 @@ class _Exchange:
         self.body_complete = False
         self.task = asyncio.current_task()
         self.expired = False
+        self.prolonged_until = 0.0
         self._receive = receive
         self._send = send
         scope["state"] = {**(scope.get("state") or {}), "request_id": self.request_id}
@@ -112,45 +111,32 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._running: dict[_Exchange, None] = {}  # the oldest first
-        self._prolonged: dict[_Exchange, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, exchange: _Exchange) -> None:
         """Watch an exchange from now on."""
         self._running[exchange] = None
-        exchange.scope[_DEADLINE] = partial(self.prolong, exchange)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds / 20, self._look)
 
-    def prolong(self, exchange: _Exchange, seconds: float) -> None:
-        """Give an exchange that is watched this many seconds from now."""
-        self._running.pop(exchange, None)
-        self._prolonged[exchange] = time.perf_counter() + seconds
-
     def end(self, exchange: _Exchange) -> None:
         """Stop watching it."""
-        del exchange.scope[_DEADLINE]  # it refers to the exchange, and would keep both until a collection
-        if self._prolonged.pop(exchange, None) is None:
-            del self._running[exchange]
+        del self._running[exchange]
 
     def _look(self) -> None:
         now = time.perf_counter()
+        oldest_allowed = now - self._seconds
         for exchange in self._running:
-            if exchange.started > now - self._seconds:
+            if exchange.started > oldest_allowed:
                 break
-            self._expire(exchange)
-        for exchange, until in self._prolonged.items():
-            if until <= now:
-                self._expire(exchange)
+            if exchange.prolonged_until > now:
+                continue
+            if exchange.task is not None and not exchange.expired:
+                exchange.expired = True
+                exchange.task.cancel()
         # While nothing runs no timer does: the loop of an idle server sleeps.
         again = asyncio.get_running_loop().call_later
-        self._timer = again(self._seconds / 20, self._look) if self._running or self._prolonged else None
-
-    @staticmethod
-    def _expire(exchange: _Exchange) -> None:
-        if exchange.task is not None and not exchange.expired:
-            exchange.expired = True
-            exchange.task.cancel()
+        self._timer = again(self._seconds / 20, self._look) if self._running else None
 
 
 class Edge:
@@ -184,6 +170,7 @@ class Edge:
             return
         self._deadlines.begin(exchange)
         try:
+            exchange.scope[_DEADLINE] = exchange
             await self.application(exchange.scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).

@@ -10,8 +10,18 @@ from typing import Any
 import httpx
 
 ZIP = {"Content-Type": "application/zip"}
-LONG = "Zeile 🌲\n\"quoted\" \\ back\u2028slash\t" * 3500
-TITLES = ["Ein Spaziergang", "../../etc/passwd", "a/b\\c:d*?<>|", "…", "日記 📓", "x" * 500, ".hidden ", "\u202egnp.exe", "CON"]
+LONG = 'Zeile 🌲\n"quoted" \\ back\u2028slash\t' * 3500
+TITLES = [
+    "Ein Spaziergang",
+    "../../etc/passwd",
+    "a/b\\c:d*?<>|",
+    "…",
+    "日記 📓",
+    "x" * 500,
+    ".hidden ",
+    "\u202egnp.exe",
+    "CON",
+]
 
 
 async def create(client: httpx.AsyncClient, who: Any, path: str, message: dict[str, Any]) -> Any:
@@ -28,7 +38,11 @@ async def fill(client: httpx.AsyncClient, who: Any) -> None:
     assert (await client.patch("/v1/account/settings", json=wanted, headers=who.headers)).status_code == 200
     await create(client, who, "/v1/account/consents", {"document": "terms", "version": "2026-01"})
     for number, title in enumerate(TITLES):
-        entry = {"title": title, "content": None if number == 0 else f"{title}\n\n--- *a* & <b>", "tags": ["Wald", "Übung"]}
+        entry = {
+            "title": title,
+            "content": None if number == 0 else f"{title}\n\n--- *a* & <b>",
+            "tags": ["Wald", "Übung"],
+        }
         entry |= {"mood_rating": number + 1, "is_private": bool(number % 2), "entry_date": f"2026-0{number + 1}-21"}
         await create(client, who, "/v1/journals", entry)
     await create(client, who, "/v1/journals", {"title": "long", "content": LONG[:100_000], "tags": []})

@@ -1,4 +1,4 @@
--- depends: 0005_journals
+-- depends: 0005_accounts
 -- Reminders, which session has been told of which, and the secret address of a user's calendar feed.
 
 -- A repeating reminder is one occurrence of its series. `occurrence_time` is the wall clock in `time_zone` that the

@@ -1,4 +1,4 @@
--- depends: 0007_accounts
+-- depends: 0007_journals
 -- Exports and imports under way: one of each kind and user at a time, at whatever worker.
 
 -- A lease: who holds it renews `until`, and a transfer whose worker was killed ends with it.

@@ -34,6 +34,14 @@ class Exported(NamedTuple):
     manifest: Manifest | None
 
 
+def _digest(archive: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with archive.open(name) as member:
+        while piece := member.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def _verify(path: Path) -> Manifest:
     """Check every member against SHA256SUMS and return the manifest.
 
@@ -50,9 +58,8 @@ def _verify(path: Path) -> Manifest:
             if not whole or manifest.format != ARCHIVE_FORMAT:
                 raise MalformedError("the archive's manifest does not fit its content")
             for name, digest in listed.items():
-                with archive.open(name) as member:
-                    if hashlib.file_digest(member, "sha256").hexdigest() != digest:
-                        raise MalformedError("a member of the archive does not have its checksum")
+                if _digest(archive, name) != digest:
+                    raise MalformedError("a member of the archive does not have its checksum")
             return manifest
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise MalformedError(f"the archive is not complete ({type(error).__name__}); export again") from None
@@ -62,8 +69,12 @@ class ArchiveTarget:
     """Where an export goes. As a context it leaves either the whole archive at the path, or nothing."""
 
     def __init__(self, place: Place, on_progress: Progress | None, *, force: bool) -> None:
-        self._path = Path(place) if isinstance(place, str | os.PathLike) else None
-        self._stream = place if self._path is None else None
+        self._path: Path | None = None
+        self._stream: IO[bytes] | None = None
+        if isinstance(place, str | os.PathLike):
+            self._path = Path(place)
+        else:
+            self._stream = place
         self._on_progress = on_progress
         self._force = force
         self._temporary: Path | None = None
@@ -161,7 +172,7 @@ class ArchiveSource:
         """
         place = self._place
         if isinstance(place, str | os.PathLike):
-            self._file, self._own = Path(place).open("rb"), True
+            self._file, self._own = Path(place).open("rb"), True  # noqa: SIM115  (closed by `close`)
         elif place.seekable():
             self._file = place
         else:

@@ -8,11 +8,24 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from hushtag.client.effects import Compute, Download, Effect, Gather, Pause, Request, Response, Steps, Upload
+from hushtag.client.effects import (
+    Close,
+    Compute,
+    Effect,
+    Gather,
+    Open,
+    Opened,
+    Pause,
+    Read,
+    Request,
+    Response,
+    Steps,
+    Upload,
+)
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
-from hushtag.client.streaming import download, download_async, upload, upload_async
-from hushtag.client.transport import Reading, request_options, typed_failures
+from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
+from hushtag.client.uploading import upload, upload_async
 
 __all__ = ["AsyncDriver", "SyncDriver"]
 
@@ -53,16 +66,22 @@ class SyncDriver:
         match effect:
             case Request():
                 return self._exchange(effect)
+            case Open():
+                return self._open(effect.request)
+            case Read():
+                with typed_failures():
+                    return next(effect.opened.pieces, b"")
+            case Close():
+                with quiet_failures():
+                    return effect.opened.answer.close()
+            case Upload():
+                return upload(self._url, self._http, effect, self._timeouts)
             case Compute():
                 return effect.work()
             case Pause():
                 return time.sleep(effect.seconds)
             case Gather():
                 return self._gather(effect)
-            case Download():
-                return download(self._url, self._http, effect)
-            case Upload():
-                return upload(self._url, self._http, effect, self._timeouts)
             case _:
                 assert_never(effect)
 
@@ -84,6 +103,21 @@ class SyncDriver:
                 reading.take(chunk)
                 if time.monotonic() > deadline:
                     raise TimedOutError("the server's answer took too long")
+            return reading.complete()
+
+    def _open(self, request: Request) -> Opened | Response:
+        with typed_failures():
+            answer = self._http.send(self._http.build_request(**request_options(self._url, request)), stream=True)
+            try:
+                reading = Reading(answer, request.max_answer)
+                if answer.status_code == 200:
+                    return Opened(lower_names(answer), answer, answer.iter_raw())
+                for chunk in answer.iter_raw():
+                    reading.take(chunk)
+            except BaseException:
+                answer.close()
+                raise
+            answer.close()
             return reading.complete()
 
 
@@ -119,16 +153,22 @@ class AsyncDriver:
         match effect:
             case Request():
                 return await self._exchange(effect)
+            case Open():
+                return await self._open(effect.request)
+            case Read():
+                with typed_failures():
+                    return await anext(effect.opened.pieces, b"")
+            case Close():
+                with quiet_failures():
+                    return await effect.opened.answer.aclose()
+            case Upload():
+                return await upload_async(self._url, self._http, effect, self._timeouts, self._threads())
             case Compute():
                 return await anyio.to_thread.run_sync(effect.work, limiter=self._threads())
             case Pause():
                 return await anyio.sleep(effect.seconds)
             case Gather():
                 return await self._gather(effect)
-            case Download():
-                return await download_async(self._url, self._http, effect, self._threads())
-            case Upload():
-                return await upload_async(self._url, self._http, effect, self._timeouts, self._threads())
             case _:
                 assert_never(effect)
 
@@ -152,6 +192,23 @@ class AsyncDriver:
                 async for chunk in answer.aiter_raw():
                     reading.take(chunk)
                 return reading.complete()
+
+    async def _open(self, request: Request) -> Opened | Response:
+        asked = self._http.build_request(**request_options(self._url, request))
+        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+            answer = await self._http.send(asked, stream=True)
+            try:
+                reading = Reading(answer, request.max_answer)
+                if answer.status_code == 200:
+                    return Opened(lower_names(answer), answer, answer.aiter_raw())
+                async for chunk in answer.aiter_raw():
+                    reading.take(chunk)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await answer.aclose()
+                raise
+            await answer.aclose()
+            return reading.complete()
 
 
 class _Gathering:

@@ -1,4 +1,4 @@
--- depends: 0006_reminders
+-- depends: 0004_audit
 -- Accounts: consents, change of email, deactivation, deletion with a grace period, and the erasure that ends it.
 
 CREATE TABLE consents (

@@ -1,4 +1,4 @@
--- depends: 0004_audit
+-- depends: 0006_reminders
 -- Journals, their tags, and the words they are found by.
 
 -- Both are trusted: the owner of the database may make them (migrate says what to run where the owner may not).
