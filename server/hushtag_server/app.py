@@ -26,6 +26,7 @@ from hushtag_server.direct import DirectRoutes
 from hushtag_server.docs import DOCS_ROUTES
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
+from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
@@ -33,9 +34,11 @@ from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
 from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
+from hushtag_server.reminders.bell import Bell
 from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
+from hushtag_server.transfer.routes import TRANSFER_ROUTES
 from hushtag_server.vault.routes import VAULT_ROUTES
 from hushtag_server.vault.routes_unlock import DIRECT_ROUTES
 from hushtag_server.wire import WireRequest
@@ -54,6 +57,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
     if url is None:
         raise StartError("the application needs HUSHTAG_DATABASE_URL; `hushtag-server serve` sets it itself")
     metrics = Metrics()
+    bell = Bell(url)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -70,18 +74,22 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 pool=pool,
                 metrics=metrics,
                 crypto=anyio.CapacityLimiter(_CRYPTO_THREADS),
-                passwords=anyio.CapacityLimiter(settings.password_hashes_at_once),
+                passwords=HashQueue(
+                    settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
+                ),
             )
             # What stands now stands until the end: the collector need not walk through it again and again.
             gc.collect()
             gc.freeze()
-            yield
+            async with bell.listening():
+                yield
 
     routes: list[ControllerRouterHandler] = [
         *ACCOUNT_ROUTES,
         *AUDIT_ROUTES,
         *JOURNAL_ROUTES,
         *REMINDER_ROUTES,
+        *TRANSFER_ROUTES,
         *VAULT_ROUTES,
         *HEALTH_ROUTES,
     ]
@@ -103,6 +111,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
         debug=False,
         pdb_on_exception=False,
     )
+    application.state["bell"] = bell
     application.state["openapi"] = build_document(routes, dependencies)
     return Edge(DirectRoutes(application, DIRECT_ROUTES), metrics, settings.request_timeout.total_seconds())
 
@@ -119,8 +128,8 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def _hear_signals_once(loop: asyncio.AbstractEventLoop) -> None:
-    """Let only the first signal through to the handlers that are added from now on.
+def _hear_signals_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Let only the first signal through to the handlers that are added from now on; call `stop` with it.
 
     A service manager tells every process of a service to stop, and the supervisor then tells its workers again. A
     worker of granian that is told twice blocks for ever in its own handler.
@@ -132,6 +141,7 @@ def _hear_signals_once(loop: asyncio.AbstractEventLoop) -> None:
             nonlocal told
             if not told:
                 told = True
+                stop()
                 callback(*arguments)
 
         add(number, first_only)
@@ -150,7 +160,10 @@ def from_environment() -> Edge:
     keys = load_keys(settings)
     if keys is None:
         raise StartError(f"the key file {settings.key_path} is missing; `hushtag-server serve` makes it")
-    # The loop is granian's, made and set before it calls this factory.
-    _hear_signals_once(asyncio.get_event_loop_policy().get_event_loop())
+    application = create_app(settings, keys)
+    bell: Bell = application.application.application.state["bell"]  # type: ignore[attr-defined]  # Edge, DirectRoutes
+    # The loop is granian's, made and set before it calls this factory. It waits for open requests before it ends the
+    # lifespan, so streams must hear of the end with the signal.
+    _hear_signals_once(asyncio.get_event_loop_policy().get_event_loop(), bell.stop)
     _leave_with_parent()
-    return create_app(settings, keys)
+    return application

@@ -19,6 +19,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from hushtag_server.connection import Connection
 from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableError
 from hushtag_server.migrate import STATE_TABLE, known_migrations
+from hushtag_server.peer import NO_PEER, Peer
 from hushtag_server.pool import Pool
 
 __all__ = [
@@ -51,7 +52,7 @@ def _reachable() -> Iterator[None]:
 
 _AS_USER: Final = (
     "SELECT set_config('app.user_id', %s, true), set_config('app.login_email', lower(%s), true),"
-    " set_config('app.ip_address', '', true), set_config('app.user_agent', '', true)"
+    " set_config('app.ip_address', %s, true), set_config('app.user_agent', %s, true)"
 )
 _ENTER: Final = "SELECT hushtag_enter(%s, %s, %s, %s, %s, %s)"
 
@@ -68,15 +69,19 @@ async def _begun(pool: Pool, opening: LiteralString, values: Sequence[object]) -
 
 
 @asynccontextmanager
-async def transaction(pool: Pool, user_id: UUID | None, *, login_email: str | None = None) -> AsyncIterator[Connection]:
+async def transaction(
+    pool: Pool, user_id: UUID | None, *, login_email: str | None = None, peer: Peer = NO_PEER
+) -> AsyncIterator[Connection]:
     """Yield a connection inside a transaction that sees only the rows of `user_id`; commit on exit, else roll back.
 
-    `None` is nobody and sees no user's row; with `login_email` it sees that one account, to log in.
+    `None` is nobody and sees no user's row; with `login_email` it sees that one account, to log in. What is changed
+    for `peer` goes into the audit trail with its address and agent.
 
     Raises:
         UnavailableError: no connection became free in time, or the database is away.
     """
-    async with _begun(pool, _AS_USER, [str(user_id) if user_id else "", login_email or ""]) as (connection, _):
+    caller = [str(user_id) if user_id else "", login_email or "", peer.address or "", peer.agent or ""]
+    async with _begun(pool, _AS_USER, caller) as (connection, _):
         yield connection
 
 

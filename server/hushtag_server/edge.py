@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from hushtag.messages import Problem
@@ -16,7 +16,7 @@ from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
 from hushtag_server.problems import encode_problem, make_problem
 
-__all__ = ["Edge"]
+__all__ = ["Edge", "prolong_deadline"]
 
 MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
@@ -27,7 +27,15 @@ _SAFE_HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+_DEADLINE: Final = "hushtag.deadline"
 _log = logging.getLogger("hushtag.server")
+
+
+def prolong_deadline(scope: Any, seconds: float) -> None:
+    """Give the request of `scope` this many seconds from now; for streams, which bound themselves."""
+    exchange: _Exchange | None = scope.get(_DEADLINE)
+    if exchange is not None:
+        exchange.prolonged_until = time.perf_counter() + seconds
 
 
 class _Exchange:
@@ -41,6 +49,7 @@ class _Exchange:
         self.body_complete = False
         self.task = asyncio.current_task()
         self.expired = False
+        self.prolonged_until = 0.0
         self._receive = receive
         self._send = send
         scope["state"] = {**(scope.get("state") or {}), "request_id": self.request_id}
@@ -115,10 +124,13 @@ class Deadlines:
         del self._running[exchange]
 
     def _look(self) -> None:
-        oldest_allowed = time.perf_counter() - self._seconds
+        now = time.perf_counter()
+        oldest_allowed = now - self._seconds
         for exchange in self._running:
             if exchange.started > oldest_allowed:
                 break
+            if exchange.prolonged_until > now:
+                continue
             if exchange.task is not None and not exchange.expired:
                 exchange.expired = True
                 exchange.task.cancel()
@@ -158,6 +170,7 @@ class Edge:
             return
         self._deadlines.begin(exchange)
         try:
+            exchange.scope[_DEADLINE] = exchange
             await self.application(exchange.scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).

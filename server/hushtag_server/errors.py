@@ -18,6 +18,8 @@ __all__ = [
     "TooLargeError",
     "TooManyAttemptsError",
     "TooManyGuessesError",
+    "TooManyStreamsError",
+    "TransferRunningError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
@@ -106,6 +108,14 @@ class TooManyGuessesError(_LaterError):
 
 class TooManyAttemptsError(_LaterError):
     """Too many login attempts for this email or from this address; `retry_after` in whole seconds."""
+
+
+class TooManyStreamsError(_LaterError):
+    """The user holds too many event streams open; `retry_after` in whole seconds."""
+
+
+class TransferRunningError(_LaterError):
+    """The user exports or imports already; `retry_after` in whole seconds."""
 
 
 class UnavailableError(RefusedError):

@@ -66,7 +66,7 @@ def _codes_of(operation: dict[str, Any], own: list[str]) -> list[str]:
 
 def _problem_response(codes: list[str]) -> dict[str, Any]:
     headers: dict[str, Any] = {"Hushtag-Request-Id": _REQUEST_ID}
-    if {"too_many_guesses", "too_many_attempts", "unavailable"} & set(codes):
+    if {"too_many_guesses", "too_many_attempts", "too_many_streams", "transfer_running", "unavailable"} & set(codes):
         headers["Retry-After"] = {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}
     return {
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),

@@ -82,6 +82,10 @@ PROBLEMS: Final[dict[str, Kind]] = {
     "unknown_suite": Kind(422, "Unknown suite", "suite", "must be a suite this server knows"),
     "too_many_guesses": Kind(429, "Too many guesses", "Retry-After", "tells after how many seconds to guess again"),
     "too_many_attempts": Kind(429, "Too many attempts", "Retry-After", "tells after how many seconds to try again"),
+    "too_many_streams": Kind(429, "Too many streams", "Retry-After", "tells after how many seconds to try again"),
+    "transfer_running": Kind(
+        429, "An export or import is running", "Retry-After", "tells after how many seconds to try again at the latest"
+    ),
     "headers_too_large": Kind(
         431, "The headers are too large", "headers", "must be at most 64 with 16384 bytes together"
     ),
@@ -106,6 +110,8 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.LimitReachedError, "limit_reached"),
     (errors.TooManyGuessesError, "too_many_guesses"),
     (errors.TooManyAttemptsError, "too_many_attempts"),
+    (errors.TooManyStreamsError, "too_many_streams"),
+    (errors.TransferRunningError, "transfer_running"),
     (errors.UnavailableError, "unavailable"),
     (core.UnknownSuiteError, "unknown_suite"),
     (core.MalformedError, "malformed_request"),

@@ -54,7 +54,7 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
         return
     from hushtag_server.embedded import EmbeddedPostgres  # only here: it is an extra of its own
 
-    connections = settings.workers * settings.pool_size + _SPARE_CONNECTIONS
+    connections = settings.workers * (settings.pool_size + 1) + _SPARE_CONNECTIONS
     with EmbeddedPostgres(settings.data, max_connections=connections) as postgres:
         migrate(postgres.owner_url)
         threading.Thread(target=postgres.watch, name="postgres-watch", daemon=True).start()
@@ -134,6 +134,8 @@ def _run_granian(settings: Settings, port: int) -> None:
         workers=settings.workers,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=256 * 1024),
+        # Per worker, however many there are: an open stream of events counts as a request under way.
+        backpressure=1024,
         websockets=False,
         log_level=LogLevels.warning,
         log_dictconfig=log_config(settings.log_level),

@@ -14,8 +14,10 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from hushtag_server.database import Connection, Pool, transaction
+from hushtag_server.hash_queue import HashQueue
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.observability import Metrics
+from hushtag_server.peer import NO_PEER, Peer
 from hushtag_server.settings import Settings
 
 __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_interval"]
@@ -23,20 +25,20 @@ __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The worker's services. `crypto` limits the threads that hash large rows, `passwords` those of Argon2id."""
+    """The worker's services. `crypto` limits the threads that hash large rows, `passwords` runs Argon2id."""
 
     settings: Settings
     keys: KeyRing
     pool: Pool
     metrics: Metrics
     crypto: anyio.CapacityLimiter
-    passwords: anyio.CapacityLimiter
+    passwords: HashQueue
 
     def transaction(
-        self, user_id: UUID | None, *, login_email: str | None = None
+        self, user_id: UUID | None, *, login_email: str | None = None, peer: Peer = NO_PEER
     ) -> AbstractAsyncContextManager[Connection]:
         """Open a transaction that sees only this user's rows; see `database.transaction`."""
-        return transaction(self.pool, user_id, login_email=login_email)
+        return transaction(self.pool, user_id, login_email=login_email, peer=peer)
 
 
 ServicesDep = NamedDependency[SkipValidation[Services]]

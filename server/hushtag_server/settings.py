@@ -130,8 +130,21 @@ class Settings:
     password_hashes_at_once: Annotated[
         int, _Rule(_whole(1, 64), "password hashes computed at once per worker; each takes 64 MiB")
     ] = 4
+    password_hashes_waiting: Annotated[
+        int, _Rule(_whole(1, 10_000), "requests per worker that may wait to have a password hashed before 503")
+    ] = 250
+    password_wait: Annotated[
+        timedelta, _Rule(_duration(1, 600), "how long a request waits to have a password hashed before 503")
+    ] = timedelta(seconds=30)
+    deletion_grace: Annotated[
+        timedelta, _Rule(_duration(0, 366 * _DAY), "how long a deleted account may be restored before it is erased")
+    ] = timedelta(days=30)
     max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
     max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
+    journal_purge_after: Annotated[
+        timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
+    ] = timedelta(days=30)
+    max_import_bytes: Annotated[int, _Rule(_whole(1024, 4096 * MIB), "bytes of an archive to import")] = 256 * MIB
     log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
     metrics_token: Annotated[
         str | None,

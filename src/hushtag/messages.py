@@ -29,6 +29,8 @@ MAX_EMAIL: Final = 254
 MIN_PASSWORD: Final = 10
 MAX_PASSWORD: Final = 256
 MAX_NAME: Final = 100
+MAX_DOCUMENT_VERSION: Final = 50
+"""Characters of the version of the terms or of the privacy policy somebody consents to."""
 MAX_GENERATION: Final = 2**63 - 1
 """Largest generation or revision: what a signed 64-bit database column holds."""
 MAX_KEY_VERSION: Final = 2**31 - 1
@@ -50,6 +52,7 @@ SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$
 Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+$")]
 Password = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 PersonName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern="^[^\\x00]*$")]
+DocumentVersion = Annotated[str, Meta(min_length=1, max_length=MAX_DOCUMENT_VERSION, pattern="^[^\\x00]*$")]
 Revision = Annotated[int, Meta(ge=1, le=MAX_GENERATION)]
 Generation = Annotated[int, Meta(ge=1, le=MAX_GENERATION)]
 KeyVersion = Annotated[int, Meta(ge=1, le=MAX_KEY_VERSION)]
@@ -88,12 +91,14 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignUp(Message, frozen=True):
-    """`POST /v1/accounts`."""
+    """`POST /v1/accounts`; the versions are of what its user consents to with it."""
 
     email: Email
     password: Password
     first_name: PersonName | None = None
     last_name: PersonName | None = None
+    terms_version: DocumentVersion | None = None
+    privacy_version: DocumentVersion | None = None
 
 
 class SignUpAccepted(Message, frozen=True):

@@ -1,12 +1,21 @@
 """One surface for both clients, so that each scenario is written once and runs on each of them."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Self
 
 import httpx
 from anyio.from_thread import BlockingPortal
 
-from hushtag.client import AsyncClient, Client, RetryPolicy
+from hushtag.client import (
+    AsyncClient,
+    AsyncJournals,
+    AsyncJournalTags,
+    AsyncProfile,
+    AsyncReminders,
+    Client,
+    RetryPolicy,
+)
 from hushtag.phrase import draw_phrase
 
 EMAIL = "ada@example.org"
@@ -17,6 +26,8 @@ UNKNOWN_PHRASE = draw_phrase().text
 NO_PAUSE = RetryPolicy(first_pause=0.0, longest_pause=0.0)
 
 Connect = Callable[..., Any]
+_GROUPS = (AsyncJournals, AsyncJournalTags, AsyncReminders, AsyncProfile)
+_END = object()
 
 
 class Blocking:
@@ -30,9 +41,14 @@ class Blocking:
         value = getattr(self._wrapped, name)
         if name == "vaults":
             return tuple(Blocking(vault, self._portal) for vault in value)
+        if isinstance(value, _GROUPS):
+            return Blocking(value, self._portal)
         return self._call(value) if callable(value) else value
 
     def _call(self, method: Any) -> Any:
+        if inspect.get_annotations(method).get("return") is not None and not inspect.iscoroutinefunction(method):
+            return lambda *args, **kwargs: self._each(method(*args, **kwargs))
+
         def call(*args: Any, **kwargs: Any) -> Any:
             async def run() -> Any:
                 return await method(*args, **kwargs)
@@ -41,6 +57,16 @@ class Blocking:
             return Blocking(result, self._portal) if type(result).__name__ == "AsyncVault" else result
 
         return call
+
+    def _each(self, found: AsyncGenerator[Any, None]) -> Generator[Any, None, None]:
+        async def following() -> Any:
+            return await anext(found, _END)
+
+        try:
+            while (one := self._portal.call(following)) is not _END:
+                yield one
+        finally:
+            self._portal.call(found.aclose)
 
     def __enter__(self) -> Self:
         self._portal.call(self._wrapped.__aenter__)

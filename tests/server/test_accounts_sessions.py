@@ -11,7 +11,9 @@ import httpx
 import psycopg
 import pytest
 
-from hushtag_server.accounts import queries
+from hushtag_server.accounts import credential_queries, profile_queries, queries
+from hushtag_server.audit.queries import list_entries
+from hushtag_server.audit.schemas import Filters
 from hushtag_server.auth_queries import find_account_session, find_vault_session
 
 pytestmark = pytest.mark.anyio
@@ -194,11 +196,19 @@ async def test_queries_called_as_the_wrong_user_find_and_change_nothing(
             assert await queries.find_account(connection, theirs) is None
             assert await queries.find_login(connection, bob.email) is None
             assert await queries.list_sessions(connection, theirs, idle=week, after=None, limit=9) == []
-            assert await queries.delete_session(connection, theirs, session) is False
+            assert await queries.end_sessions(connection, theirs, only=session) == 0
             assert await find_account_session(connection, theirs, hashed, idle=week, touch=week) is None
-            assert await queries.find_credentials(connection, theirs) is None
+            assert await credential_queries.find_credentials(connection, theirs) is None
+            assert await credential_queries.change_email(connection, theirs, proven=old, email="x@y") is False
+            assert await credential_queries.deactivate(connection, theirs, proven=old) is False
+            gone = {"grace": week, "credential_id": bytes(32)}
+            assert await credential_queries.schedule_deletion(connection, theirs, proven=old, **gone) is None
+            assert await profile_queries.find_settings(connection, theirs) is None
+            assert await profile_queries.list_consents(connection, theirs, after=None, limit=9) == []
+            filters = Filters(None, None, None, None)
+            assert await list_entries(connection, theirs, filters, after=None, limit=9) == []
             assert await queries.update_password(connection, theirs, old=old, new="stolen") is False
-            await queries.delete_other_sessions(connection, theirs, UUID(ada.session_id))
+            assert await queries.end_sessions(connection, theirs, but=UUID(ada.session_id)) == 0
     assert await _status(app_client, bob.token) == 200
     credentials = {"email": bob.email, "password": "correct horse battery"}
     assert (await app_client.post("/v1/sessions", json=credentials)).status_code == 201

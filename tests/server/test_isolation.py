@@ -48,6 +48,7 @@ TABLES = [
     "opaque_sessions",
     "unlock_budget",
     "user_settings",
+    "consents",
 ]
 HEADERS = {
     "Hushtag-Revision": "1",

@@ -14,6 +14,7 @@ from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations, migrate, rollback
 
 TENANT = [
+    "consents",
     "opaque_sessions",
     "secret_tags",
     "unlock_budget",
@@ -161,6 +162,7 @@ def test_grants_are_exact(database: Any) -> None:
     assert dict(rows) == {
         "_yoyo_migration": "SELECT",
         "audit_logs": "INSERT SELECT",
+        "consents": "INSERT SELECT",
         "login_attempts": everything,
         "opaque_sessions": everything,
         "secret_tags": everything,
@@ -175,7 +177,18 @@ def test_grants_are_exact(database: Any) -> None:
         "vaults": everything,
         "wrapped_keys": everything,
     }
-    assert [row[0] for row in columns] == ["user_sessions.last_activity", "users.last_login", "users.password_hash"]
+    assert [row[0] for row in columns] == [
+        "user_sessions.last_activity",
+        "users.deleted_at",
+        "users.deletion_at",
+        "users.email",
+        "users.first_name",
+        "users.is_active",
+        "users.last_login",
+        "users.last_name",
+        "users.opaque_credential_id",
+        "users.password_hash",
+    ]
 
 
 # --- rows ---------------------------------------------------------------------------------------------------
@@ -195,6 +208,7 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         " 'x', decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'))",
         "INSERT INTO unlock_budget (user_id, tokens) VALUES (%(user)s, 20)",
         "INSERT INTO user_settings (user_id) VALUES (%(user)s)",
+        "INSERT INTO consents (user_id, document, version) VALUES (%(user)s, 'terms', '1')",
         "INSERT INTO user_sessions (user_id, id, token_hash, expires_at) VALUES (%(user)s, %(session)s,"
         " decode(repeat('00', 32), 'hex'), now() + interval '1 day')",
         "INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
@@ -241,9 +255,9 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
             connection.rollback()
     with psycopg.connect(database.app_url) as connection:
         _as_user(connection, two_users[0])
-        if table not in {"users", "user_settings", "unlock_budget"}:
+        if table not in {"users", "user_settings", "unlock_budget", "consents"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
-        if table not in {"vault_segments", "users", "user_sessions"}:
+        if table not in {"vault_segments", "users", "user_sessions", "consents"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
             assert done.rowcount == 0
 

@@ -8,9 +8,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from hushtag.messages import ChangePassword, LogIn
-from hushtag_server.accounts.login import authenticate, change_password, open_session
+from hushtag.messages import LogIn
+from hushtag_server.accounts.login import authenticate, open_session
 from hushtag_server.errors import LoginFailedError
+from hushtag_server.peer import NO_PEER
 from tests.server.vault_support import open_vault, run_sql
 
 pytestmark = pytest.mark.anyio
@@ -90,11 +91,10 @@ async def test_a_login_that_proved_the_old_password_opens_nothing_after_the_chan
 ) -> None:
     ada = await sign_in(app_client)
     services = app_client.app.application.application.state["services"]
-    proven = await authenticate(services, LogIn(ada.email, OLD), None)
-    message = ChangePassword(OLD, NEW)
-    await change_password(services, UUID(ada.user_id), UUID(ada.session_id), message, None)
+    proven = await authenticate(services, LogIn(ada.email, OLD), NO_PEER)
+    assert (await _change(app_client, ada, OLD, NEW)).status_code == 204
     with pytest.raises(LoginFailedError):
-        await open_session(services, proven, None, None)
+        await open_session(services, proven, NO_PEER)
     assert run_sql(database, "SELECT count(*) FROM user_sessions") == [(1,)]
 
 

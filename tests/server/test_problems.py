@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from hushtag.messages import Problem
 from hushtag_server.database import transaction
+from hushtag_server.hash_queue import HashQueue
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.problems import PROBLEMS, field_problem
 from hushtag_server.settings import Settings
@@ -144,7 +145,7 @@ async def test_an_unexpected_error_tells_nothing(
         hidden = CANARY
         raise RuntimeError(f"it broke at {hidden}")
 
-    monkeypatch.setattr(queries, "insert_user", broken)
+    monkeypatch.setattr(queries, "sign_up", broken)
     answer = await app_client.post("/v1/accounts", json=GOOD)
     problem = _problem(answer, "internal_error")
     record = next(record for record in caplog.records if record.message == "internal error")
@@ -198,8 +199,8 @@ async def test_a_slow_request_is_ended(settings: Settings, keys: KeyRing, serve_
             _problem(await client.post("/v1/accounts", json=GOOD), "unavailable")
 
 
-async def _hold(limiter: anyio.CapacityLimiter, seconds: float) -> None:
-    async with limiter:
+async def _hold(queue: HashQueue, seconds: float) -> None:
+    async with queue.turn():
         await anyio.sleep(seconds)
 
 

@@ -1,19 +1,23 @@
-"""Login: the same steps and the same work for every email, known or not."""
+"""Login, and every other proof of a password: the same steps and the same work for every email, known or not."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from hushtag.messages import ChangePassword, LogIn
+from hushtag.messages import LogIn
 from hushtag_server.accounts import queries
 from hushtag_server.accounts.passwords import dummy_hash, hash_password, needs_rehash, verify_password
 from hushtag_server.accounts.schemas import LoginRow
 from hushtag_server.accounts.throttle import charge_attempt, refund_attempt
-from hushtag_server.errors import LoginFailedError
+from hushtag_server.audit.queries import record_event
+from hushtag_server.errors import LoginFailedError, UnavailableError
+from hushtag_server.peer import Peer
 from hushtag_server.services import Services
 from hushtag_server.tokens import new_account_token
 
-__all__ = ["NewSession", "authenticate", "change_password", "open_session"]
+__all__ = ["NewSession", "authenticate", "charged", "open_session", "record_failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,40 +33,74 @@ class NewSession:
         return f"NewSession({self.session_id}, token not shown)"
 
 
-async def authenticate(services: Services, message: LogIn, address: str | None) -> LoginRow:
+@asynccontextmanager
+async def charged(services: Services, email: str, address: str | None) -> AsyncIterator[None]:
+    """Charge an attempt for what happens inside; a password that was not even looked at costs nothing.
+
+    Raises:
+        TooManyAttemptsError: the email or the address is spent.
+    """
+    await charge_attempt(services, email, address)
+    try:
+        yield
+    except UnavailableError:
+        await refund_attempt(services, email, address)
+        raise
+
+
+async def record_failure(services: Services, user_id: UUID | None, peer: Peer) -> None:
+    """Write a failed login into the trail: of the user, or of nobody, so that both cost the same. Never the email."""
+    async with services.transaction(user_id, peer=peer) as connection:
+        await record_event(connection, user_id, "FAILED_LOGIN", "users", user_id)
+
+
+async def authenticate(services: Services, message: LogIn, peer: Peer) -> LoginRow:
     """Return the account whose email and password these are, with the password hash it has now.
 
     Raises:
         LoginFailedError: unknown email, wrong password or inactive account, all after one verification.
         TooManyAttemptsError: the email or the address is spent.
+        UnavailableError: too many passwords wait to be looked at; this one did not count.
     """
-    await charge_attempt(services, message.email, address)
-    async with services.transaction(None, login_email=message.email) as connection:
-        found = await queries.find_login(connection, message.email)
+    async with charged(services, message.email, peer.address):
+        async with services.transaction(None, login_email=message.email) as connection:
+            found = await queries.find_login(connection, message.email)
+        try:
+            proven = await _prove(services, found, message.password)
+        except LoginFailedError:
+            await record_failure(services, found.id if found else None, peer)
+            raise
+    await refund_attempt(services, message.email, peer.address)
+    return await _renew_hash(services, proven, message.password)
+
+
+async def _prove(services: Services, found: LoginRow | None, password: str) -> LoginRow:
     # No connection is held while Argon2id computes.
-    await verify_password(found.password_hash if found else dummy_hash(), message.password, services.passwords)
+    await verify_password(found.password_hash if found else dummy_hash(), password, services.passwords)
     if found is None or not found.may_log_in:
         raise LoginFailedError("no such active account")
-    await refund_attempt(services, message.email, address)
-    if needs_rehash(found.password_hash):
-        renewed = await hash_password(message.password, services.passwords)
-        async with services.transaction(found.id) as connection:
-            if await queries.update_password(connection, found.id, old=found.password_hash, new=renewed):
-                return replace(found, password_hash=renewed)
     return found
 
 
-async def open_session(
-    services: Services, account: LoginRow, address: str | None, user_agent: str | None
-) -> NewSession:
+async def _renew_hash(services: Services, account: LoginRow, password: str) -> LoginRow:
+    if needs_rehash(account.password_hash):
+        renewed = await hash_password(password, services.passwords)
+        async with services.transaction(account.id) as connection:
+            if await queries.update_password(connection, account.id, old=account.password_hash, new=renewed):
+                return replace(account, password_hash=renewed)
+    return account
+
+
+async def open_session(services: Services, account: LoginRow, peer: Peer) -> NewSession:
     """Open a session for an account whose password was just proven.
 
     Raises:
-        LoginFailedError: the password changed meanwhile; a session of the old one must not outlive the change.
+        LoginFailedError: the password changed meanwhile, or the account was closed; a session of the old password must
+            not outlive the change.
     """
     user_id = account.id
     token, hashed = new_account_token(user_id)
-    async with services.transaction(user_id) as connection:
+    async with services.transaction(user_id, peer=peer) as connection:
         opened = await queries.insert_session(
             connection,
             user_id,
@@ -70,36 +108,11 @@ async def open_session(
             password_hash=account.password_hash,
             lifetime=services.settings.session_lifetime,
             idle=services.settings.session_idle,
-            ip_address=address,
-            user_agent=user_agent,
+            ip_address=peer.address,
+            user_agent=peer.agent,
         )
         profile = await queries.find_account(connection, user_id)
-    if opened is None or profile is None:
-        raise LoginFailedError("the password changed, or the account vanished")
+        if opened is None or profile is None:
+            raise LoginFailedError("the password changed, or the account vanished")
+        await record_event(connection, user_id, "LOGIN", "user_sessions", opened.id)
     return NewSession(token, opened.id, opened.expires_at, profile.phrase_salt)
-
-
-async def change_password(
-    services: Services, user_id: UUID, session_id: UUID, message: ChangePassword, address: str | None
-) -> None:
-    """Replace the password and end every session but this one, with the vault sessions that hang on them.
-
-    A wrong current password counts like a failed login: whoever holds a session must not be able to guess it.
-
-    Raises:
-        LoginFailedError: the current password is wrong, or was changed meanwhile.
-        TooManyAttemptsError: the email or the address is spent.
-    """
-    async with services.transaction(user_id) as connection:
-        found = await queries.find_credentials(connection, user_id)
-    if found is None:
-        raise LoginFailedError("the account vanished")
-    await charge_attempt(services, found.email, address)
-    await verify_password(found.password_hash, message.current_password, services.passwords)
-    await refund_attempt(services, found.email, address)
-    renewed = await hash_password(message.new_password, services.passwords)
-    async with services.transaction(user_id) as connection:
-        # The row lock of the update holds back logins with the old password until they can see that it is old.
-        if not await queries.update_password(connection, user_id, old=found.password_hash, new=renewed):
-            raise LoginFailedError("the password was changed meanwhile")
-        await queries.delete_other_sessions(connection, user_id, session_id)

@@ -7,12 +7,12 @@ import secrets
 import unicodedata
 from typing import Final
 
-import anyio
 import anyio.to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from hushtag_server.errors import LoginFailedError, MalformedRequestError
+from hushtag_server.hash_queue import HashQueue
 
 __all__ = ["dummy_hash", "hash_password", "needs_rehash", "prepare_dummy", "verify_password"]
 
@@ -39,19 +39,24 @@ def dummy_hash() -> str:
     return _dummy[0]
 
 
-async def hash_password(password: str, limiter: anyio.CapacityLimiter) -> str:
-    """Return the encoded Argon2id hash; `limiter` bounds the memory all requests take together."""
-    return await anyio.to_thread.run_sync(_HASHER.hash, _prepare(password), limiter=limiter)
+async def hash_password(password: str, queue: HashQueue) -> str:
+    """Return the encoded Argon2id hash; `queue` bounds the memory all requests take together.
+
+    Raises:
+        UnavailableError: the queue is too long.
+    """
+    return await queue.run(_HASHER.hash, _prepare(password))
 
 
-async def verify_password(encoded: str, password: str, limiter: anyio.CapacityLimiter) -> None:
+async def verify_password(encoded: str, password: str, queue: HashQueue) -> None:
     """Return if the password is that of the hash.
 
     Raises:
         LoginFailedError: it is not.
+        UnavailableError: the queue is too long; the password was not looked at.
     """
     try:
-        await anyio.to_thread.run_sync(_HASHER.verify, encoded, _prepare(password), limiter=limiter)
+        await queue.run(_HASHER.verify, encoded, _prepare(password))
     except (VerificationError, InvalidHashError):
         raise LoginFailedError("password does not match") from None
 

@@ -5,32 +5,24 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from hushtag_server.accounts.schemas import AccountRow, Credentials, LoginRow, NewUser, OpenedSession, SessionRow
+from hushtag_server.accounts.schemas import AccountRow, LoginRow, NewUser, OpenedSession, SessionRow
 from hushtag_server.database import Connection
 
 __all__ = [
     "charge_attempt",
-    "delete_other_sessions",
-    "delete_session",
+    "end_sessions",
     "find_account",
-    "find_credentials",
     "find_login",
     "insert_session",
-    "insert_user",
     "list_sessions",
     "refund_attempt",
+    "sign_up",
     "update_password",
 ]
 
-_INSERT_USER = """
-    WITH made AS (
-        INSERT INTO users (id, email, password_hash, first_name, last_name, phrase_salt, opaque_credential_id)
-        VALUES (%(user_id)s, %(email)s, %(password_hash)s, %(first_name)s, %(last_name)s,
-                %(phrase_salt)s, %(opaque_credential_id)s)
-        ON CONFLICT DO NOTHING
-        RETURNING id
-    )
-    INSERT INTO unlock_budget (user_id, tokens) SELECT id, %(guesses)s FROM made
+_SIGN_UP = """
+    SELECT hushtag_sign_up(%(user_id)s, %(email)s, %(password_hash)s, %(first_name)s, %(last_name)s,
+        %(phrase_salt)s, %(opaque_credential_id)s, %(guesses)s, %(terms_version)s, %(privacy_version)s)
 """
 
 _CHARGE = """
@@ -56,10 +48,13 @@ _WAIT = """
 """
 
 
-async def insert_user(connection: Connection, user: NewUser) -> None:
-    """Insert an account with its full guess budget; a known email is left untouched, in silence."""
+async def sign_up(connection: Connection, user: NewUser) -> None:
+    """Add an account with its full guess budget and its consents; a known email is left untouched, in silence.
+
+    Both cost the same: one account added, one refused (see the function in the database).
+    """
     values = {name: getattr(user, name) for name in NewUser.__slots__}
-    await connection.execute(_INSERT_USER, values)
+    await connection.execute(_SIGN_UP, values)
 
 
 async def find_login(connection: Connection, email: str) -> LoginRow | None:
@@ -80,13 +75,6 @@ async def find_account(connection: Connection, user_id: UUID) -> AccountRow | No
             "SELECT id, email, first_name, last_name, created_at, last_login, phrase_salt FROM users WHERE id = %s",
             [user_id],
         )
-        return await cursor.fetchone()
-
-
-async def find_credentials(connection: Connection, user_id: UUID) -> Credentials | None:
-    """Return what a user logs in with."""
-    async with connection.cursor(row_factory=class_row(Credentials)) as cursor:
-        await cursor.execute("SELECT email, password_hash FROM users WHERE id = %s", [user_id])
         return await cursor.fetchone()
 
 
@@ -111,14 +99,15 @@ async def insert_session(
 ) -> OpenedSession | None:
     """Open a session (token hash: 32 bytes), note the login and clear away the user's dead sessions.
 
-    None: the password hash is no longer the one that was proven.
+    None: the password hash is no longer the one that was proven, or the account was closed meanwhile.
     """
     await connection.execute(
         "DELETE FROM user_sessions WHERE user_id = %s AND (expires_at <= now() OR last_activity <= now() - %s)",
         [user_id, idle],
     )
     noted = await connection.execute(
-        "UPDATE users SET last_login = now() WHERE id = %s AND password_hash = %s", [user_id, password_hash]
+        "UPDATE users SET last_login = now() WHERE id = %s AND password_hash = %s AND is_active AND deleted_at IS NULL",
+        [user_id, password_hash],
     )
     if noted.rowcount == 0:
         return None
@@ -145,15 +134,28 @@ async def list_sessions(
         return await cursor.fetchall()
 
 
-async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
-    """Delete a session and, by the foreign key, the vault sessions that hang on it; tell whether there was one."""
-    done = await connection.execute("DELETE FROM user_sessions WHERE user_id = %s AND id = %s", [user_id, session_id])
-    return done.rowcount == 1
+_END_SESSIONS = """
+    WITH ended AS (
+        DELETE FROM user_sessions WHERE user_id = %(user_id)s
+            AND (%(only)s::uuid IS NULL OR id = %(only)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
+        RETURNING id
+    )
+    INSERT INTO audit_logs (user_id, action, table_name, record_id, ip_address, user_agent)
+    SELECT %(user_id)s, 'LOGOUT', 'user_sessions', id, nullif(current_setting('app.ip_address', true), '')::inet,
+        nullif(current_setting('app.user_agent', true), '')
+    FROM ended
+"""
 
 
-async def delete_other_sessions(connection: Connection, user_id: UUID, session_id: UUID) -> None:
-    """Delete every session of a user but one, and the vault sessions that hang on them."""
-    await connection.execute("DELETE FROM user_sessions WHERE user_id = %s AND id <> %s", [user_id, session_id])
+async def end_sessions(
+    connection: Connection, user_id: UUID, *, only: UUID | None = None, but: UUID | None = None
+) -> int:
+    """End the sessions of a user and, by the foreign key, the vault sessions that hang on them; return how many.
+
+    All of them, `only` one of them, or all `but` one. Each leaves a LOGOUT in the audit trail.
+    """
+    ended = await connection.execute(_END_SESSIONS, {"user_id": user_id, "only": only, "but": but})
+    return ended.rowcount
 
 
 async def charge_attempt(connection: Connection, scope: str, key: bytes, capacity: int, rate: float) -> int | None:

@@ -1,4 +1,4 @@
-"""Routes of accounts and sessions."""
+"""Routes of sign-up, login and sessions; the other routes of accounts stand beside this file."""
 
 import secrets
 from typing import Any
@@ -8,8 +8,6 @@ from litestar import Request, Router, delete, get, post
 from litestar.params import FromPath, JSONBody
 
 from hushtag.messages import (
-    Account,
-    ChangePassword,
     LogIn,
     SessionInfo,
     SessionList,
@@ -20,14 +18,16 @@ from hushtag.messages import (
 )
 from hushtag.suites import HUSHTAG_V1
 from hushtag_server.accounts import queries
-from hushtag_server.accounts.login import authenticate, change_password, open_session
+from hushtag_server.accounts.login import authenticate, open_session
 from hushtag_server.accounts.passwords import hash_password
+from hushtag_server.accounts.routes_credentials import CREDENTIAL_ROUTES
+from hushtag_server.accounts.routes_profile import PROFILE_ROUTES
 from hushtag_server.accounts.schemas import NewUser, SessionRow
 from hushtag_server.accounts.throttle import charge_attempt
-from hushtag_server.auth import ACCOUNT_SECURITY, AccountDep, require_account
-from hushtag_server.errors import NotFoundError, UnauthenticatedError
-from hushtag_server.peer import client_address, client_agent
-from hushtag_server.services import Services, ServicesDep
+from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
+from hushtag_server.errors import NotFoundError
+from hushtag_server.peer import client_peer
+from hushtag_server.services import ServicesDep
 from hushtag_server.wire import After, Limit
 
 __all__ = ["ACCOUNT_ROUTES"]
@@ -36,7 +36,8 @@ __all__ = ["ACCOUNT_ROUTES"]
 @post("/accounts", status_code=202, summary="Sign up", opt={"problems": ["too_many_attempts"]})
 async def sign_up(data: JSONBody[SignUp], request: Request[Any, Any, Any], services: ServicesDep) -> SignUpAccepted:
     """Make an account. A known email gets the same answer after the same work, and its account stays untouched."""
-    await charge_attempt(services, None, client_address(request, services.settings))
+    peer = client_peer(request, services.settings)
+    await charge_attempt(services, None, peer.address)
     user = NewUser(
         user_id=uuid4(),
         email=data.email,
@@ -46,18 +47,20 @@ async def sign_up(data: JSONBody[SignUp], request: Request[Any, Any, Any], servi
         phrase_salt=secrets.token_bytes(16),
         opaque_credential_id=secrets.token_bytes(32),
         guesses=services.settings.guess_capacity,
+        terms_version=data.terms_version,
+        privacy_version=data.privacy_version,
     )
-    async with services.transaction(user.user_id) as connection:
-        await queries.insert_user(connection, user)
+    async with services.transaction(None, peer=peer) as connection:
+        await queries.sign_up(connection, user)
     return SignUpAccepted()
 
 
 @post("/sessions", status_code=201, summary="Log in", opt={"problems": ["login_failed", "too_many_attempts"]})
 async def log_in(data: JSONBody[LogIn], request: Request[Any, Any, Any], services: ServicesDep) -> SessionOpened:
     """Open a session. The token is shown once; the server keeps its hash."""
-    address = client_address(request, services.settings)
-    found = await authenticate(services, data, address)
-    opened = await open_session(services, found, address, client_agent(request))
+    peer = client_peer(request, services.settings)
+    found = await authenticate(services, data, peer)
+    opened = await open_session(services, found, peer)
     return SessionOpened(
         token=opened.token,
         user_id=found.id,
@@ -80,83 +83,55 @@ def _session_info(row: SessionRow, current: UUID) -> SessionInfo:
     )
 
 
-@get("/sessions", summary="List the account's sessions", guards=[require_account], security=ACCOUNT_SECURITY)
+@get("/sessions", summary="List the account's sessions", guards=[require_account_token], security=ACCOUNT_SECURITY)
 async def list_sessions(
-    account: AccountDep, services: ServicesDep, after: After = None, limit: Limit = 100
+    request: Request[Any, Any, Any], services: ServicesDep, after: After = None, limit: Limit = 100
 ) -> SessionList:
     """List the living sessions of the account by id."""
-    async with services.transaction(account.user_id) as connection:
+    async with account_transaction(request, services) as (connection, user_id, current):
         rows = await queries.list_sessions(
-            connection, account.user_id, idle=services.settings.session_idle, after=after, limit=limit
+            connection, user_id, idle=services.settings.session_idle, after=after, limit=limit
         )
     following = rows[-1].id if len(rows) == limit else None
-    return SessionList(sessions=[_session_info(row, account.session_id) for row in rows], next=following)
+    return SessionList(sessions=[_session_info(row, current) for row in rows], next=following)
 
 
-async def _end_session(services: Services, user_id: UUID, session_id: UUID) -> None:
-    async with services.transaction(user_id) as connection:
-        if not await queries.delete_session(connection, user_id, session_id):
-            raise NotFoundError("no such session")
-
-
-@delete("/sessions/current", status_code=204, summary="Log out", guards=[require_account], security=ACCOUNT_SECURITY)
-async def log_out(account: AccountDep, services: ServicesDep) -> None:
+@delete(
+    "/sessions/current", status_code=204, summary="Log out", guards=[require_account_token], security=ACCOUNT_SECURITY
+)
+async def log_out(request: Request[Any, Any, Any], services: ServicesDep) -> None:
     """End this session and the vault sessions opened with it."""
-    await _end_session(services, account.user_id, account.session_id)
+    async with account_transaction(request, services) as (connection, user_id, current):
+        await queries.end_sessions(connection, user_id, only=current)
 
 
 @delete(
     "/sessions/{session_id:uuid}",
     status_code=204,
     summary="Revoke a session",
-    guards=[require_account],
+    guards=[require_account_token],
     security=ACCOUNT_SECURITY,
     opt={"problems": ["not_found"]},
 )
-async def revoke_session(session_id: FromPath[UUID], account: AccountDep, services: ServicesDep) -> None:
+async def revoke_session(session_id: FromPath[UUID], request: Request[Any, Any, Any], services: ServicesDep) -> None:
     """End one of the account's sessions and the vault sessions opened with it."""
-    await _end_session(services, account.user_id, session_id)
-
-
-@get("/account", summary="Read the account", guards=[require_account], security=ACCOUNT_SECURITY)
-async def read_account(account: AccountDep, services: ServicesDep) -> Account:
-    """Return the profile and what a client needs before it may touch a phrase; nothing about secret tags."""
-    async with services.transaction(account.user_id) as connection:
-        row = await queries.find_account(connection, account.user_id)
-    if row is None:
-        raise UnauthenticatedError("the account vanished")
-    return Account(
-        user_id=row.id,
-        email=row.email,
-        first_name=row.first_name,
-        last_name=row.last_name,
-        created_at=row.created_at,
-        last_login=row.last_login,
-        suite=HUSHTAG_V1.id,
-        phrase_salt=encode_binary(row.phrase_salt),
-    )
-
-
-@post(
-    "/account/password",
-    status_code=204,
-    summary="Change the password; every other session ends",
-    guards=[require_account],
-    security=ACCOUNT_SECURITY,
-    opt={"problems": ["login_failed", "too_many_attempts"]},
-)
-async def replace_password(
-    data: JSONBody[ChangePassword], account: AccountDep, request: Request[Any, Any, Any], services: ServicesDep
-) -> None:
-    """Take the current password once more, replace it and end every session but this one."""
-    address = client_address(request, services.settings)
-    await change_password(services, account.user_id, account.session_id, data, address)
+    async with account_transaction(request, services) as (connection, user_id, _):
+        if not await queries.end_sessions(connection, user_id, only=session_id):
+            raise NotFoundError("no such session")
 
 
 ACCOUNT_ROUTES = [
     Router(
         path="/v1",
-        route_handlers=[sign_up, log_in, list_sessions, log_out, revoke_session, read_account, replace_password],
+        route_handlers=[
+            sign_up,
+            log_in,
+            list_sessions,
+            log_out,
+            revoke_session,
+            *PROFILE_ROUTES,
+            *CREDENTIAL_ROUTES,
+        ],
         tags=["accounts"],
     )
 ]

@@ -5,7 +5,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
-__all__ = ["AccountRow", "LoginRow", "NewUser", "OpenedSession", "SessionRow"]
+__all__ = ["AccountRow", "ConsentRow", "Credentials", "LoginRow", "NewUser", "OpenedSession", "SessionRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class NewUser:
     phrase_salt: bytes
     opaque_credential_id: bytes
     guesses: int
+    terms_version: str | None = None
+    privacy_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,15 @@ class SessionRow:
     expires_at: datetime
     ip_address: IPv4Address | IPv6Address | None
     user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRow:
+    """One recorded consent."""
+
+    id: UUID
+    document: str
+    version: str
+    ip_address: IPv4Address | IPv6Address | None
+    user_agent: str | None
+    created_at: datetime

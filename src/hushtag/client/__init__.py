@@ -3,10 +3,15 @@
 Needs the extra `hushtag[client]`.
 """
 
+from hushtag.client.archive_file import Exported
 from hushtag.client.async_client import AsyncClient
+from hushtag.client.async_journal import AsyncJournals
+from hushtag.client.async_profile import AsyncProfile
+from hushtag.client.async_reminders import AsyncReminders
+from hushtag.client.async_tags import AsyncJournalTags
 from hushtag.client.async_vault import AsyncVault
 from hushtag.client.client import Client
-from hushtag.client.contents import EnrolledTag, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import EnrolledTag, FeedAddress, StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.errors import (
     AmbiguousNameError,
     BudgetError,
@@ -27,22 +32,37 @@ from hushtag.client.errors import (
     TransportError,
     UnavailableError,
     VaultLockedError,
+    VersionConflictError,
 )
+from hushtag.client.journal import Journals
+from hushtag.client.journal_steps import JournalFilter
 from hushtag.client.policy import RetryPolicy, Timeouts
+from hushtag.client.profile import Profile
+from hushtag.client.reminders import Reminders
 from hushtag.client.session import MemoryPins, Pin, Pins, Session
+from hushtag.client.tags import JournalTags
 from hushtag.client.vault import Vault
 
 __all__ = [
     "AmbiguousNameError",
     "AsyncClient",
+    "AsyncJournalTags",
+    "AsyncJournals",
+    "AsyncProfile",
+    "AsyncReminders",
     "AsyncVault",
     "BudgetError",
     "CeremonyError",
     "Client",
     "ConflictError",
     "EnrolledTag",
+    "Exported",
+    "FeedAddress",
     "InsecureServerError",
     "IntegrityError",
+    "JournalFilter",
+    "JournalTags",
+    "Journals",
     "LimitReachedError",
     "LoginError",
     "MemoryPins",
@@ -52,6 +72,8 @@ __all__ = [
     "Pin",
     "PinChangedError",
     "Pins",
+    "Profile",
+    "Reminders",
     "RetryPolicy",
     "ServerError",
     "Session",
@@ -67,4 +89,5 @@ __all__ = [
     "VaultLockedError",
     "VaultObject",
     "VaultPhrase",
+    "VersionConflictError",
 ]

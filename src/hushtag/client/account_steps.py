@@ -4,8 +4,9 @@ import functools
 from typing import Final
 from uuid import UUID
 
-from hushtag.client.answers import check_times, encode, expect, expect_nothing
+from hushtag.client.answers import encode, expect, expect_nothing
 from hushtag.client.calls import fetch, post, send_quietly
+from hushtag.client.changes import remove
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import NotLoggedInError, PinChangedError, SessionExpiredError
 from hushtag.client.paging import collect
@@ -94,20 +95,41 @@ class AccountSteps:
         """Return the profile, if it is that of the session."""
         session = self.current()
         response = yield from fetch(Request("GET", "/v1/account", session.token), self.retry)
-        account = expect(response, (200,), Account)
-        check_times(account.created_at, account.last_login)
+        return self.check_mine(expect(response, (200,), Account))
+
+    def check_mine(self, account: Account) -> Account:
+        """Return a profile if it is that of the session.
+
+        Raises:
+            PinChangedError: it is another user's, or its phrase salt changed since the login.
+        """
+        session = self.current()
         mine = Pin(user_id=session.user_id, phrase_salt=session.phrase_salt)
         check_pin(mine, Pin(user_id=account.user_id, phrase_salt=account.phrase_salt))
         return account
+
+    def forget(self) -> None:
+        """Forget the session: it has ended on the server."""
+        self.session = None
+
+    def remove(self, path: str) -> Steps[None]:
+        """Delete what is at a path; that it is gone at a second attempt is what was wanted.
+
+        Raises:
+            NotFoundError: it was not there at the first.
+        """
+        request = Request("DELETE", path, self.current().token)
+
+        def attempt() -> Steps[None]:
+            expect_nothing((yield from exchange(request)))
+
+        yield from remove(attempt, self.retry)
 
     def sessions(self) -> Steps[tuple[SessionInfo, ...]]:
         """Return every session of the account, by id."""
         token = self.current().token
         pages = yield from collect("/v1/sessions", token, SessionList, _session_ids, self.retry, limit=_PAGE)
-        found = tuple(session for page in pages for session in page.sessions)
-        for session in found:
-            check_times(session.created_at, session.last_activity, session.expires_at)
-        return found
+        return tuple(session for page in pages for session in page.sessions)
 
     def change_password(self, message: ChangePassword) -> Steps[None]:
         """Replace the password. Never sent twice: after a lost answer, try to log in with the new one."""

@@ -1,6 +1,7 @@
 """Reading answers: strictly, and totally. Any bytes give a message of the wire or one of our errors."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
@@ -18,11 +19,22 @@ from hushtag.client.errors import (
     ServerError,
     SessionExpiredError,
     UnavailableError,
+    VersionConflictError,
 )
 from hushtag.errors import HushtagError, LimitError, MalformedError, UnknownSuiteError
-from hushtag.messages import MAX_GENERATION, MAX_JSON_BYTES, Message, Problem
+from hushtag.messages import MAX_GENERATION, MAX_JSON_BYTES, FieldProblem, Message, Problem
 
-__all__ = ["check_times", "encode", "expect", "expect_nothing", "number_header", "problem_of"]
+__all__ = [
+    "check_times",
+    "check_zones",
+    "decode",
+    "encode",
+    "expect",
+    "expect_nothing",
+    "media_type",
+    "number_header",
+    "problem_of",
+]
 
 M = TypeVar("M", bound=Message)
 
@@ -38,6 +50,11 @@ _REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
     "already_exists": (ConflictError, "it exists already"),
     "revision_conflict": (ConflictError, "the object was changed by somebody else"),
     "generation_conflict": (ConflictError, "the vault was changed by somebody else"),
+    "version_conflict": (
+        VersionConflictError,
+        "it was changed by somebody else since it was read; read it again and apply the change to that",
+    ),
+    "precondition_required": (ServerError, "the server wants to be told which version is changed"),
     "limit_reached": (LimitReachedError, "a limit of the account or the vault is reached"),
     "body_too_large": (LimitReachedError, "the server takes no object of this size"),
     "unavailable": (UnavailableError, "the server cannot answer now; try again later"),
@@ -47,14 +64,20 @@ _REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
 _BUDGETS: Final = {
     "too_many_guesses": "the guesses of this account are used up",
     "too_many_attempts": "too many login attempts",
+    "transfer_running": "an export or import of this account is running",
+    "too_many_streams": "too many streams of events are open for this account",
 }
+MAX_FIELDS: Final = 10
+"""Fields of a problem that are kept."""
+MAX_RULE: Final = 500
+"""Characters of a field's name and of its rule, each."""
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message, limit: int = MAX_JSON_BYTES) -> bytes:
     """Return the JSON of a message of ours.
 
     Raises:
-        LimitError: a field breaks its rule, or the message is over 64 KiB; the value is not repeated.
+        LimitError: a field breaks its rule, or the message is over `limit` bytes; the value is not repeated.
     """
     try:
         body = msgspec.json.encode(message)
@@ -63,13 +86,28 @@ def encode(message: Message) -> bytes:
         raise LimitError(f"the request is outside the limits: {str(error)[:200]}") from None
     except (UnicodeEncodeError, ValueError):
         raise LimitError("the request holds text that is not valid Unicode") from None
-    if len(body) > MAX_JSON_BYTES:
-        raise LimitError(f"the request is {len(body)} bytes, at most {MAX_JSON_BYTES}")
+    if len(body) > limit:
+        raise LimitError(f"the request is {len(body)} bytes, at most {limit}")
     return body
 
 
-def _media_type(response: Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the media type of an answer, without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def decode(body: bytes, kind: type[M]) -> M:
+    """Return the message of some JSON.
+
+    Raises:
+        MalformedError: it is no message of this kind, or holds a time without a zone.
+    """
+    try:
+        message = msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raise MalformedError(f"answer is not a {kind.__name__}") from None
+    check_zones(message)
+    return message
 
 
 def expect(response: Response, statuses: tuple[int, ...], kind: type[M]) -> M:
@@ -81,12 +119,9 @@ def expect(response: Response, statuses: tuple[int, ...], kind: type[M]) -> M:
     """
     if response.status not in statuses:
         raise problem_of(response)
-    if _media_type(response) != "application/json":
+    if media_type(response.headers) != "application/json":
         raise MalformedError("answer is not JSON")
-    try:
-        return msgspec.json.decode(response.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        raise MalformedError(f"answer is not a {kind.__name__}") from None
+    return decode(response.body, kind)
 
 
 def expect_nothing(response: Response) -> None:
@@ -117,11 +152,19 @@ def problem_of(response: Response) -> HushtagError:
         text = _BUDGETS[problem.code] + (f"; try again in {wait} s" if wait is not None else "; try again later")
         return BudgetError(text, code=problem.code, status=problem.status, request_id=request_id, retry_after=wait)
     kind, text = _REFUSALS.get(problem.code, (ServerError, f"the server refused: {problem.code} ({problem.status})"))
-    return kind(text, code=problem.code, status=problem.status, request_id=request_id)
+    refusal = kind(text, code=problem.code, status=problem.status, request_id=request_id)
+    refusal.fields = _fields(problem.fields or [])
+    return refusal
+
+
+def _fields(named: list[FieldProblem]) -> tuple[FieldProblem, ...]:
+    """Return what a server says of fields as far as it can be shown: printable text of a bounded length."""
+    shown = [each for each in named if each.field.isprintable() and each.rule.isprintable()]
+    return tuple(FieldProblem(each.field[:MAX_RULE], each.rule[:MAX_RULE]) for each in shown[:MAX_FIELDS])
 
 
 def _decode_problem(response: Response) -> Problem | None:
-    if response.status < 400 or _media_type(response) != "application/problem+json":
+    if response.status < 400 or media_type(response.headers) != "application/problem+json":
         return None
     try:
         problem = msgspec.json.decode(response.body, type=Problem)
@@ -164,3 +207,19 @@ def check_times(*times: datetime | None) -> None:
     """
     if any(time is not None and time.tzinfo is None for time in times):
         raise MalformedError("answer holds a time without a zone")
+
+
+def check_zones(value: object) -> None:
+    """Refuse times without a zone anywhere in a message.
+
+    Raises:
+        MalformedError: a time has no zone.
+    """
+    if isinstance(value, datetime):
+        check_times(value)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            check_zones(getattr(value, name))
+    elif isinstance(value, list):
+        for each in value:
+            check_zones(each)

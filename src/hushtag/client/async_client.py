@@ -8,6 +8,10 @@ from uuid import UUID
 import anyio
 import httpx
 
+from hushtag.client.archive_file import Exported, Place, Progress
+from hushtag.client.async_journal import AsyncJournals
+from hushtag.client.async_profile import AsyncProfile
+from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
@@ -17,6 +21,7 @@ from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
 __all__ = ["AsyncClient"]
@@ -57,15 +62,38 @@ class AsyncClient:
         return self._steps.session
 
     @property
+    def journal(self) -> AsyncJournals:
+        """As `Client.journal`."""
+        return AsyncJournals(self._driver, self._steps.journal, self._steps.tags)
+
+    @property
+    def reminders(self) -> AsyncReminders:
+        """As `Client.reminders`."""
+        return AsyncReminders(self._driver, self._steps.reminders)
+
+    @property
+    def profile(self) -> AsyncProfile:
+        """As `Client.profile`."""
+        return AsyncProfile(self._driver, self._steps.profile)
+
+    @property
     def server(self) -> str:
         """As `Client.server`."""
         return self._steps.server
 
     async def sign_up(
-        self, email: str, password: str, *, first_name: str | None = None, last_name: str | None = None
+        self,
+        email: str,
+        password: str,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        terms_version: str | None = None,
+        privacy_version: str | None = None,
     ) -> None:
         """As `Client.sign_up`."""
-        await self._driver.run(self._steps.sign_up(SignUp(email, password, first_name, last_name)))
+        message = SignUp(email, password, first_name, last_name, terms_version, privacy_version)
+        await self._driver.run(self._steps.sign_up(message))
 
     async def log_in(self, email: str, password: str, *, accept_new_salt: bool = False) -> Session:
         """As `Client.log_in`."""
@@ -98,6 +126,17 @@ class AsyncClient:
     async def revoke_session(self, session_id: UUID) -> None:
         """As `Client.revoke_session`."""
         await self._driver.run(self._steps.revoke_session(session_id))
+
+    async def export_data(
+        self, place: Place, *, vault: AsyncVault | None = None, on_progress: Progress | None = None, force: bool = False
+    ) -> Exported:
+        """As `Client.export_data`; files are written and `on_progress` is called in a worker thread."""
+        token = None if vault is None else vault.token
+        return await self._driver.run(self._steps.transfer.export_data(place, token, on_progress, force=force))
+
+    async def import_data(self, place: Place, on_progress: Progress | None = None) -> ImportDone:
+        """As `Client.import_data`; files are read and `on_progress` is called in a worker thread."""
+        return await self._driver.run(self._steps.transfer.import_data(place, on_progress))
 
     async def enrol(
         self,

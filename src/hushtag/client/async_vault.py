@@ -48,6 +48,11 @@ class AsyncVault:
         return self._tag.candidate
 
     @property
+    def token(self) -> str:
+        """As `Vault.token`."""
+        return self._steps.token
+
+    @property
     def object_count(self) -> int:
         """As `Vault.object_count`."""
         return self._steps.witness.head.object_count

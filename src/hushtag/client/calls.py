@@ -31,7 +31,8 @@ def post(
 
 
 def fetch(request: Request, retry: RetryPolicy) -> Steps[Response]:
-    """Send a request that changes nothing, again after a broken connection or a 502, 503 or 504.
+    """Send a request that changes nothing, or nothing more when it arrives twice: again after a broken connection or a
+    502, 503 or 504.
 
     A time-out is not tried again: the caller has waited long enough.
 

@@ -7,15 +7,20 @@ from uuid import UUID
 
 import httpx
 
+from hushtag.client.archive_file import Exported, Place, Progress
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.drivers import SyncDriver
+from hushtag.client.journal import Journals
 from hushtag.client.policy import RetryPolicy, Timeouts
+from hushtag.client.profile import Profile
+from hushtag.client.reminders import Reminders
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.client.vault import Vault
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
 __all__ = ["Client"]
@@ -70,20 +75,45 @@ class Client:
         return self._steps.session
 
     @property
+    def journal(self) -> Journals:
+        """The journal."""
+        return Journals(self._driver, self._steps.journal, self._steps.tags)
+
+    @property
+    def reminders(self) -> Reminders:
+        """The reminders."""
+        return Reminders(self._driver, self._steps.reminders)
+
+    @property
+    def profile(self) -> Profile:
+        """Names, settings, consents, audit trail, and closing the account."""
+        return Profile(self._driver, self._steps.profile)
+
+    @property
     def server(self) -> str:
         """The server's URL as tokens and pins are bound to it."""
         return self._steps.server
 
     def sign_up(
-        self, email: str, password: str, *, first_name: str | None = None, last_name: str | None = None
+        self,
+        email: str,
+        password: str,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        terms_version: str | None = None,
+        privacy_version: str | None = None,
     ) -> None:
         """Make an account; an email that is known already gets the same answer and keeps its account.
+
+        The versions are of the terms and the privacy policy its owner consents to with it.
 
         Raises:
             LimitError: a field is outside its limits (password: 10 to 256 characters); nothing was sent.
             BudgetError: too many attempts from here.
         """
-        self._driver.run(self._steps.sign_up(SignUp(email, password, first_name, last_name)))
+        message = SignUp(email, password, first_name, last_name, terms_version, privacy_version)
+        self._driver.run(self._steps.sign_up(message))
 
     def log_in(self, email: str, password: str, *, accept_new_salt: bool = False) -> Session:
         """Open a session and hold the account against what is pinned of it.
@@ -136,6 +166,38 @@ class Client:
             NotFoundError: the account has no such session.
         """
         self._driver.run(self._steps.revoke_session(session_id))
+
+    def export_data(
+        self, place: Place, *, vault: Vault | None = None, on_progress: Progress | None = None, force: bool = False
+    ) -> Exported:
+        """Write everything plain of the account into a ZIP: to a path (mode 0600), or into an open binary file.
+
+        With an open vault of this account the ciphertext of what its phrase opens comes along; without one nothing in
+        the archive tells whether there are vaults. `on_progress(done, total)` counts members, of about `total`. An
+        archive at a path has been verified; `force` lets it replace what is there.
+
+        Raises:
+            MisuseError: something is at the path already; nothing was asked for.
+            MalformedError: the export broke off or is not whole; nothing is left at the path.
+            BudgetError: an export of this account is running.
+            SessionExpiredError: the session has ended, or the vault was locked on the server.
+        """
+        token = None if vault is None else vault.token
+        return self._driver.run(self._steps.transfer.export_data(place, token, on_progress, force=force))
+
+    def import_data(self, place: Place, on_progress: Progress | None = None) -> ImportDone:
+        """Bring an exported ZIP into this account, from a path or an open binary file.
+
+        What is missing is made under its own id; what is there stays as it is, so importing again does no harm.
+        `on_progress(done, total)` counts the bytes sent; checking and writing take their time after the last.
+
+        Raises:
+            ServerError: the archive is not in order; `fields` name member, line, field and rule. Nothing was written.
+            LimitReachedError: it is too large, or would make too many tags; nothing was written.
+            BudgetError: an import of this account is running.
+            LimitError: it is empty; nothing was sent.
+        """
+        return self._driver.run(self._steps.transfer.import_data(place, on_progress))
 
     def enrol(
         self,

@@ -10,8 +10,13 @@ from hushtag.client.calls import send_quietly
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.effects import Steps
 from hushtag.client.errors import InsecureServerError
+from hushtag.client.journal_steps import JournalSteps
 from hushtag.client.policy import RetryPolicy, server_url
+from hushtag.client.profile_steps import ProfileSteps
+from hushtag.client.reminder_steps import ReminderSteps
 from hushtag.client.session import MemoryPins, Pins, Session
+from hushtag.client.tag_steps import TagSteps
+from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.vault_steps import OpenTag
 from hushtag.errors import PhraseError
 from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
@@ -65,6 +70,11 @@ class ClientSteps(AccountSteps):
             raise InsecureServerError("the session belongs to another server; its token is not sent to this one")
         super().__init__(str(self.url), session, MemoryPins() if pins is None else pins, retry)
         self._open: list[OpenTag] = []
+        self.journal = JournalSteps(self)
+        self.tags = TagSteps(self)
+        self.reminders = ReminderSteps(self)
+        self.profile = ProfileSteps(self)
+        self.transfer = TransferSteps(self)
 
     def enrol(
         self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
@@ -94,9 +104,17 @@ class ClientSteps(AccountSteps):
 
     def log_out(self) -> Steps[None]:
         """Forget every key and the session, then end the session, and with it its vault sessions, on the server."""
+        self._end_tags()
+        yield from super().log_out()
+
+    def forget(self) -> None:
+        """Forget every key and the session, which has ended on the server with everything under it."""
+        self._end_tags()
+        super().forget()
+
+    def _end_tags(self) -> None:
         for tag in self._open:
             tag.end()
-        yield from super().log_out()
 
     def close(self) -> Steps[None]:
         """Forget every key, then tell the server as far as it can be told; the account session goes on."""

@@ -1,5 +1,6 @@
-"""What a vault holds, as a person sees it."""
+"""What a vault holds, as a person sees it, and what else a client returns that is no message of the wire."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -7,7 +8,15 @@ from uuid import UUID
 from hushtag.errors import MalformedError
 from hushtag.objects import ObjectMeta
 
-__all__ = ["EnrolledTag", "StoredObject", "VaultEntry", "VaultObject", "VaultPhrase", "created_at"]
+__all__ = ["EnrolledTag", "FeedAddress", "StoredObject", "VaultEntry", "VaultObject", "VaultPhrase", "created_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedAddress:
+    """Where a calendar program finds the reminders. Whoever has the URL reads them, so it prints without it."""
+
+    url: str = field(repr=False)
+    created_at: datetime
 
 
 class EnrolledTag(NamedTuple):

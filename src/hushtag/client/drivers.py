@@ -8,10 +8,24 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from hushtag.client.effects import Compute, Effect, Gather, Pause, Request, Response, Steps
+from hushtag.client.effects import (
+    Close,
+    Compute,
+    Effect,
+    Gather,
+    Open,
+    Opened,
+    Pause,
+    Read,
+    Request,
+    Response,
+    Steps,
+    Upload,
+)
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
-from hushtag.client.transport import Reading, request_options, typed_failures
+from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
+from hushtag.client.uploading import upload, upload_async
 
 __all__ = ["AsyncDriver", "SyncDriver"]
 
@@ -52,6 +66,16 @@ class SyncDriver:
         match effect:
             case Request():
                 return self._exchange(effect)
+            case Open():
+                return self._open(effect.request)
+            case Read():
+                with typed_failures():
+                    return next(effect.opened.pieces, b"")
+            case Close():
+                with quiet_failures():
+                    return effect.opened.answer.close()
+            case Upload():
+                return upload(self._url, self._http, effect, self._timeouts)
             case Compute():
                 return effect.work()
             case Pause():
@@ -79,6 +103,21 @@ class SyncDriver:
                 reading.take(chunk)
                 if time.monotonic() > deadline:
                     raise TimedOutError("the server's answer took too long")
+            return reading.complete()
+
+    def _open(self, request: Request) -> Opened | Response:
+        with typed_failures():
+            answer = self._http.send(self._http.build_request(**request_options(self._url, request)), stream=True)
+            try:
+                reading = Reading(answer, request.max_answer)
+                if answer.status_code == 200:
+                    return Opened(lower_names(answer), answer, answer.iter_raw())
+                for chunk in answer.iter_raw():
+                    reading.take(chunk)
+            except BaseException:
+                answer.close()
+                raise
+            answer.close()
             return reading.complete()
 
 
@@ -114,6 +153,16 @@ class AsyncDriver:
         match effect:
             case Request():
                 return await self._exchange(effect)
+            case Open():
+                return await self._open(effect.request)
+            case Read():
+                with typed_failures():
+                    return await anext(effect.opened.pieces, b"")
+            case Close():
+                with quiet_failures():
+                    return await effect.opened.answer.aclose()
+            case Upload():
+                return await upload_async(self._url, self._http, effect, self._timeouts, self._threads())
             case Compute():
                 return await anyio.to_thread.run_sync(effect.work, limiter=self._threads())
             case Pause():
@@ -143,6 +192,23 @@ class AsyncDriver:
                 async for chunk in answer.aiter_raw():
                     reading.take(chunk)
                 return reading.complete()
+
+    async def _open(self, request: Request) -> Opened | Response:
+        asked = self._http.build_request(**request_options(self._url, request))
+        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+            answer = await self._http.send(asked, stream=True)
+            try:
+                reading = Reading(answer, request.max_answer)
+                if answer.status_code == 200:
+                    return Opened(lower_names(answer), answer, answer.aiter_raw())
+                async for chunk in answer.aiter_raw():
+                    reading.take(chunk)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await answer.aclose()
+                raise
+            await answer.aclose()
+            return reading.complete()
 
 
 class _Gathering:

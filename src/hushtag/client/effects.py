@@ -11,7 +11,26 @@ from typing import Any, TypeVar
 
 from hushtag.messages import MAX_JSON_BYTES
 
-__all__ = ["Compute", "Effect", "Gather", "Pause", "Request", "Response", "Steps", "compute", "exchange", "gather"]
+__all__ = [
+    "Close",
+    "Compute",
+    "Effect",
+    "Gather",
+    "Open",
+    "Opened",
+    "Pause",
+    "Read",
+    "Request",
+    "Response",
+    "Steps",
+    "Upload",
+    "close_answer",
+    "compute",
+    "exchange",
+    "gather",
+    "open_answer",
+    "read_piece",
+]
 
 T = TypeVar("T")
 
@@ -26,7 +45,7 @@ class Request:
     body: bytes | bytearray = field(default=b"", repr=False)
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     max_answer: int = MAX_JSON_BYTES
 
 
@@ -37,6 +56,36 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An answer that is read piece by piece; `answer` and `pieces` are the driver's own."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    answer: Any = field(repr=False)
+    pieces: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Send a request and leave a 200 open (`Opened`); any other answer is read whole (`Response`)."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The next bytes of an open answer, as they arrive; none at its end."""
+
+    opened: Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Let go of an open answer, read to its end or not."""
+
+    opened: Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +110,21 @@ class Gather:
     limit: int
 
 
-Effect = Request | Compute | Pause | Gather
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One request whose body may be long: `read` gives its `length` bytes piece by piece, then nothing.
+
+    `read` may block (it is called in a worker thread, if there is an event loop). `patience`: seconds the server may
+    take to answer once it has everything.
+    """
+
+    request: Request
+    read: Callable[[], bytes]
+    length: int
+    patience: float
+
+
+Effect = Request | Open | Read | Close | Upload | Compute | Pause | Gather
 Steps = Generator[Effect, Any, T]
 
 
@@ -86,3 +149,28 @@ def gather(steps: "Sequence[Steps[T]]", limit: int) -> Steps[list[T]]:
     """Return the results of all steps in order; the first failure ends the others."""
     results: list[T] = yield Gather(steps, limit)
     return results
+
+
+def open_answer(request: Request) -> Steps[Opened | Response]:
+    """Send one request, once; a 200 stays open.
+
+    Raises:
+        TransportError, MalformedError: as for `exchange`.
+    """
+    opened: Opened | Response = yield Open(request)
+    return opened
+
+
+def read_piece(opened: Opened) -> Steps[bytes]:
+    """Return the next bytes of an open answer, none at its end.
+
+    Raises:
+        TransportError: the connection broke or nothing came in time.
+    """
+    piece: bytes = yield Read(opened)
+    return piece
+
+
+def close_answer(opened: Opened) -> Steps[None]:
+    """Let go of an open answer."""
+    yield Close(opened)

@@ -1,11 +1,12 @@
 """Errors of the client, beside those of the core: what the wire, the server and the local state can do wrong.
 
-Messages are fixed sentences of ours; of what a server sends, only a problem code and a request id are repeated.
+Messages are fixed sentences of ours; of what a server sends, only a problem code and a request id are repeated in them.
 """
 
 from uuid import UUID
 
 from hushtag.errors import AuthenticationError, HushtagError, MisuseError, RollbackError, StateError
+from hushtag.messages import FieldProblem
 
 __all__ = [
     "AmbiguousNameError",
@@ -27,6 +28,7 @@ __all__ = [
     "TransportError",
     "UnavailableError",
     "VaultLockedError",
+    "VersionConflictError",
 ]
 
 
@@ -43,7 +45,12 @@ class OutcomeUnknownError(TransportError):
 
 
 class ServerError(HushtagError):
-    """The server refused. `code` is the problem code; `status` and `request_id` are absent if this client decided."""
+    """The server refused. `code` is the problem code; `status` and `request_id` are absent if this client decided.
+
+    `fields` holds, as the server put it, which field broke which rule: printable text, and not to be trusted further.
+    """
+
+    fields: tuple[FieldProblem, ...] = ()
 
     def __init__(
         self, message: str, *, code: str = "unknown", status: int | None = None, request_id: UUID | None = None
@@ -60,6 +67,10 @@ class NotFoundError(ServerError):
 
 class ConflictError(ServerError):
     """Somebody else changed the same thing, or it exists already; nothing of this change was stored."""
+
+
+class VersionConflictError(ConflictError):
+    """It has another version than the one that was read; read it again and apply the change to that."""
 
 
 class LimitReachedError(ServerError):

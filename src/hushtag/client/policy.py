@@ -9,10 +9,12 @@ import httpx
 
 from hushtag.client.errors import InsecureServerError
 
-__all__ = ["MAX_LIST_BYTES", "RetryPolicy", "Timeouts", "is_loopback", "server_url"]
+__all__ = ["MAX_LIST_BYTES", "MAX_PAGE_BYTES", "RetryPolicy", "Timeouts", "is_loopback", "server_url"]
 
 MAX_LIST_BYTES: Final = 1024 * 1024
 """Bytes of one page of a listing, and of the answer that ends an unlock."""
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of one page of a listing of the plain side, whose entries are long texts."""
 
 # Jitter only spreads clients apart; it needs no secret randomness, and this source is not seeded by anyone.
 _jitter = random.SystemRandom()
@@ -29,16 +31,28 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a safe request is sent at most, how often a change is tried at most, and the first pause between."""
+    """How often a safe request is sent at most, how often a change is tried at most, and the first pause between.
+
+    `reconnects` and `longest_wait` are for a stream of events that broke after it had once been open.
+    """
 
     reads: int = 4
     changes: int = 10
     first_pause: float = 0.1
     longest_pause: float = 2.0
+    reconnects: int = 100
+    longest_wait: float = 30.0
 
     def pause(self, attempt: int) -> float:
         """Return the seconds before attempt number `attempt` + 1: doubling, bounded, of random length."""
-        ceiling = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt, 32))
+        return self._pause(attempt, self.longest_pause)
+
+    def wait(self, attempt: int) -> float:
+        """Return the seconds before a broken stream is opened again, as `pause` does."""
+        return self._pause(attempt, self.longest_wait)
+
+    def _pause(self, attempt: int, longest: float) -> float:
+        ceiling = min(longest, self.first_pause * 2.0 ** min(attempt, 32))
         return ceiling * (0.5 + _jitter.random() / 2)
 
 

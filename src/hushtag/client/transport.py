@@ -18,7 +18,7 @@ from hushtag.client.errors import TimedOutError, TransportError
 from hushtag.client.policy import Timeouts, is_loopback
 from hushtag.errors import MalformedError
 
-__all__ = ["Reading", "connection_options", "request_options", "typed_failures"]
+__all__ = ["Reading", "connection_options", "lower_names", "quiet_failures", "request_options", "typed_failures"]
 
 USER_AGENT: Final = f"hushtag/{__version__}"
 
@@ -77,8 +77,21 @@ class Reading:
 
     def complete(self) -> Response:
         """Return the whole answer."""
-        headers = {name.lower(): value for name, value in self._answer.headers.items()}
-        return Response(self._answer.status_code, headers, bytes(self._body))
+        return Response(self._answer.status_code, lower_names(self._answer), bytes(self._body))
+
+
+def lower_names(answer: httpx.Response) -> dict[str, str]:
+    """Return the headers of an answer by their names in lower case."""
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
+@contextmanager
+def quiet_failures() -> Iterator[None]:
+    """Let nothing come of a connection that breaks while it is let go of."""
+    try:
+        yield
+    except (httpx.HTTPError, httpx.StreamError):
+        return
 
 
 @contextmanager

@@ -52,6 +52,15 @@ class Vault:
         return self._tag.candidate
 
     @property
+    def token(self) -> str:
+        """The vault token, for an export. It opens nothing: what it fetches is ciphertext.
+
+        Raises:
+            VaultLockedError: the vault was locked.
+        """
+        return self._steps.token
+
+    @property
     def object_count(self) -> int:
         """How many objects the newest head seen counts."""
         return self._steps.witness.head.object_count

@@ -1,0 +1,2 @@
+DROP TABLE reminder_feeds, reminder_deliveries, reminders;
+DROP FUNCTION hushtag_ring_reminders;

@@ -1,0 +1,98 @@
+"""The calendar of a user's open reminders (RFC 5545), through the icalendar library.
+
+Each reminder is an event without length that reminds at its time; calendars that subscribe to an address show events,
+and most of them no to-dos. A repeating one carries its rule, so the occurrences to come are in it.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from icalendar import Alarm, Calendar, Event, vDatetime, vRecur
+
+from hushtag import __version__
+from hushtag_server.reminders.rules import parse_rule
+from hushtag_server.reminders.schemas import ReminderRow
+
+__all__ = ["calendar_tag", "write_calendar"]
+
+_PRIORITIES: Final = {1: 9, 2: 7, 3: 5, 4: 3, 5: 1}  # RFC 5545, section 3.8.1.9: 1 is the highest, 9 the lowest
+
+
+def _printable(text: str) -> str:
+    # A line of a calendar ends at CR LF; some readers end it at a lone CR, and none wants control characters.
+    return "".join(sign for sign in text if sign in "\n\t" or unicodedata.category(sign) != "Cc")
+
+
+def _remaining_rule(row: ReminderRow, pattern: str) -> vRecur:
+    rule = parse_rule(pattern)
+    parts = dict(rule.parts)
+    if rule.total is not None:
+        parts["COUNT"] = str(max(1, rule.total - row.occurrence_number + 1))
+    if rule.until is not None:
+        parts["UNTIL"] = rule.until.strftime("%Y%m%dT%H%M%SZ")
+    made: vRecur = vRecur.from_ical(";".join(f"{name}={value}" for name, value in parts.items()))
+    return made
+
+
+def _alarm(row: ReminderRow) -> Alarm:
+    alarm = Alarm()
+    alarm.add("action", "DISPLAY")
+    alarm.add("description", _printable(row.title))
+    if row.snoozed_until is None:
+        alarm.add("trigger", timedelta(0))
+    else:
+        alarm.add("trigger", vDatetime(row.snoozed_until.astimezone(UTC)), parameters={"VALUE": "DATE-TIME"})
+    return alarm
+
+
+def _event(row: ReminderRow) -> Event:
+    event = Event()
+    event.add("uid", f"{row.id}@hushtag")
+    event.add("dtstamp", row.updated_at.astimezone(UTC))
+    event.add("created", row.created_at.astimezone(UTC))
+    event.add("last-modified", row.updated_at.astimezone(UTC))
+    event.add("sequence", row.version - 1)
+    event.add("summary", _printable(row.title))
+    if row.description is not None:
+        event.add("description", _printable(row.description))
+    event.add("priority", _PRIORITIES[row.priority])
+    event.add("status", "CONFIRMED")
+    event.add("transp", "TRANSPARENT")
+    if row.repeat_pattern is None:
+        event.add("dtstart", row.reminder_time.astimezone(UTC).replace(microsecond=0))
+    else:
+        # The wall clock of the rule, not the instant: the reader applies daylight saving as this server does.
+        event.add("dtstart", row.occurrence_time.replace(tzinfo=row.zone))
+        event.add("rrule", _remaining_rule(row, row.repeat_pattern))
+    event.add_component(_alarm(row))
+    return event
+
+
+def calendar_tag(rows: Iterable[ReminderRow]) -> str:
+    """Return the strong ETag of the calendar of these reminders: it changes exactly when one of them does."""
+    digest = hashlib.blake2s(__version__.encode(), digest_size=16)
+    for row in rows:
+        digest.update(row.id.bytes + row.version.to_bytes(8, "big") + row.updated_at.isoformat().encode())
+    return f'"{digest.hexdigest()}"'
+
+
+def write_calendar(rows: Iterable[ReminderRow]) -> bytes:
+    """Return the calendar as text/calendar in UTF-8, with the definitions of the zones it names."""
+    calendar = Calendar()
+    calendar.add("prodid", f"-//Hushtag//Hushtag {__version__}//EN")
+    calendar.add("version", "2.0")
+    calendar.add("calscale", "GREGORIAN")
+    calendar.add("method", "PUBLISH")
+    calendar.add("x-wr-calname", "Reminders")
+    for row in rows:
+        calendar.add_component(_event(row))
+    this_year = datetime.now(UTC).year
+    calendar.add_missing_timezones(
+        first_date=datetime(this_year - 1, 1, 1, tzinfo=UTC).date(),
+        last_date=datetime(this_year + 10, 1, 1, tzinfo=UTC).date(),
+    )
+    written: bytes = calendar.to_ical()
+    return written

@@ -1,0 +1,51 @@
+"""Time zones by IANA name; the machine's zone files, or those of the tzdata package where it has none."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from hushtag.messages import FieldProblem
+from hushtag_server.errors import MalformedRequestError
+
+__all__ = ["DEFAULT_ZONE", "given_zone", "instant_of", "stored_zone", "wall_clock"]
+
+DEFAULT_ZONE: Final = "UTC"
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def given_zone(name: str) -> ZoneInfo:
+    """Return the zone a request names.
+
+    Raises:
+        MalformedRequestError: there is none of that name.
+    """
+    if name not in _known():
+        raise MalformedRequestError([FieldProblem(field="$.time_zone", rule="must be an IANA name, as Europe/Berlin")])
+    return ZoneInfo(name)
+
+
+def stored_zone(name: str) -> ZoneInfo:
+    """Return the zone of a stored name; UTC for one that this machine has never heard of."""
+    return ZoneInfo(name if name in _known() else DEFAULT_ZONE)
+
+
+def wall_clock(instant: datetime, zone: ZoneInfo) -> datetime:
+    """Return what the clocks of the zone show, in whole seconds and without zone."""
+    return instant.astimezone(zone).replace(tzinfo=None, microsecond=0)
+
+
+def instant_of(local: datetime, zone: ZoneInfo) -> datetime:
+    """Return when the clocks of the zone show `local` (RFC 5545, section 3.3.5), in UTC.
+
+    A time that happens twice is the first. One that does not exist takes the offset before the gap: 02:30 in a gap from
+    02:00 to 03:00 is what the clocks then call 03:30. Both are what fold 0 says (PEP 495).
+    """
+    try:
+        return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) - timedelta(days=1)

@@ -1,0 +1,1 @@
+"""Export of everything plain of an account as a ZIP, and its import."""

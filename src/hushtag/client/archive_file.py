@@ -1,0 +1,202 @@
+"""The archive of an account on this machine: written beside its place, verified, then moved there in one step."""
+
+import hashlib
+import os
+import secrets
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+import msgspec
+
+from hushtag.errors import LimitError, MalformedError, MisuseError
+from hushtag.transfer_messages import ARCHIVE_FORMAT, MEMBERS_HEADER, Manifest
+
+__all__ = ["ArchiveSource", "ArchiveTarget", "Exported", "Place", "Progress"]
+
+Place = str | os.PathLike[str] | IO[bytes]
+"""A path, or a binary file that is open."""
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is: members of an export (about), bytes of an import."""
+
+_PIECE: Final = 256 * 1024
+_DESCRIPTOR: Final = b"PK\x07\x08"  # follows each member of an export
+_END: Final = b"PK\x05\x06"
+_END_BYTES: Final = 22
+
+
+class Exported(NamedTuple):
+    """What an export brought: its bytes, and its manifest, if it went to a path and so could be verified."""
+
+    size: int
+    manifest: Manifest | None
+
+
+def _digest(archive: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with archive.open(name) as member:
+        while piece := member.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _verify(path: Path) -> Manifest:
+    """Check every member against SHA256SUMS and return the manifest.
+
+    Raises:
+        MalformedError: the archive is not complete and whole.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = msgspec.json.decode(archive.read("manifest.json"), type=Manifest)
+            sums = archive.read("SHA256SUMS")
+            listed = dict(line.split("  ", 1)[::-1] for line in sums.decode().splitlines())
+            names = set(archive.namelist()) - {"manifest.json", "SHA256SUMS"}
+            whole = hashlib.sha256(sums).hexdigest() == manifest.sums_sha256 and names == set(listed)
+            if not whole or manifest.format != ARCHIVE_FORMAT:
+                raise MalformedError("the archive's manifest does not fit its content")
+            for name, digest in listed.items():
+                if _digest(archive, name) != digest:
+                    raise MalformedError("a member of the archive does not have its checksum")
+            return manifest
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise MalformedError(f"the archive is not complete ({type(error).__name__}); export again") from None
+
+
+class ArchiveTarget:
+    """Where an export goes. As a context it leaves either the whole archive at the path, or nothing."""
+
+    def __init__(self, place: Place, on_progress: Progress | None, *, force: bool) -> None:
+        self._path: Path | None = None
+        self._stream: IO[bytes] | None = None
+        if isinstance(place, str | os.PathLike):
+            self._path = Path(place)
+        else:
+            self._stream = place
+        self._on_progress = on_progress
+        self._force = force
+        self._temporary: Path | None = None
+        self._file: IO[bytes] | None = None
+        self._tail = b""
+        self._members = self._total = 0
+        self.size = 0
+
+    def open(self) -> None:
+        """Make the file.
+
+        Raises:
+            MisuseError: something is there already.
+            OSError: it cannot be made.
+        """
+        if self._path is None:
+            return
+        if self._path.exists() and not self._force:
+            raise MisuseError(f"{self._path} exists")
+        self._temporary = self._path.with_name(f".hushtag-{secrets.token_hex(8)}")
+        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
+
+    def started(self, headers: Mapping[str, str]) -> None:
+        """Note about how many members will come."""
+        told = headers.get(MEMBERS_HEADER.lower(), "")
+        self._total = int(told) if told.isascii() and told.isdigit() and len(told) < 16 else 0
+
+    def take(self, piece: bytes) -> None:
+        """Write a piece, and count the members that end in it."""
+        file = self._file or self._stream
+        if file is None:
+            raise MisuseError("the target is closed")
+        file.write(piece)
+        self.size += len(piece)
+        seen = self._tail + piece
+        # What was kept has no whole mark in it, so none is counted twice.
+        self._members += seen.count(_DESCRIPTOR)
+        self._tail = seen[-_END_BYTES:] if len(seen) >= _END_BYTES else seen
+        self._members -= self._tail.count(_DESCRIPTOR)
+        if self._on_progress is not None:
+            self._on_progress(min(self._members, self._total), self._total)
+
+    def finish(self) -> Exported:
+        """Verify what came and move it to its place.
+
+        Raises:
+            MalformedError: it is not the whole archive; nothing is left behind.
+            MisuseError: meanwhile something is at the place.
+        """
+        if not self._tail.startswith(_END):
+            raise MalformedError("the export broke off; export again")
+        if self._on_progress is not None and self._total:
+            self._on_progress(self._total, self._total)
+        if self._path is None or self._temporary is None or self._file is None:
+            return Exported(self.size, None)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        manifest = _verify(self._temporary)
+        if self._force:
+            self._temporary.replace(self._path)
+        else:
+            try:
+                self._path.hardlink_to(self._temporary)  # unlike a rename, this fails if the name is taken
+            except FileExistsError:
+                raise MisuseError(f"{self._path} exists") from None
+        return Exported(self.size, manifest)
+
+    def close(self) -> None:
+        """Leave nothing unfinished behind."""
+        if self._file is not None:
+            self._file.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+
+
+class ArchiveSource:
+    """Where an import comes from; a stream that cannot tell its length is copied to a temporary file first."""
+
+    def __init__(self, place: Place, on_progress: Progress | None) -> None:
+        self._place = place
+        self._on_progress = on_progress
+        self._file: IO[bytes] | None = None
+        self._own = False
+        self._sent = 0
+        self.length = 0
+
+    def open(self) -> None:
+        """Open it and measure it.
+
+        Raises:
+            LimitError: it is empty.
+            OSError: it cannot be read.
+        """
+        place = self._place
+        if isinstance(place, str | os.PathLike):
+            self._file, self._own = Path(place).open("rb"), True  # noqa: SIM115  (closed by `close`)
+        elif place.seekable():
+            self._file = place
+        else:
+            self._file, self._own = tempfile.TemporaryFile(), True  # noqa: SIM115  (closed by `close`)
+            while piece := place.read(_PIECE):
+                self._file.write(piece)
+            self._file.seek(0)
+        start = self._file.tell()
+        self.length = self._file.seek(0, os.SEEK_END) - start
+        self._file.seek(start)
+        if not self.length:
+            raise LimitError("the archive is empty")
+
+    def read(self) -> bytes:
+        """Return the next piece, or nothing after the last."""
+        if self._file is None:
+            raise MisuseError("the source is closed")
+        piece = self._file.read(min(_PIECE, self.length - self._sent))
+        self._sent += len(piece)
+        if self._on_progress is not None and piece:
+            self._on_progress(self._sent, self.length)
+        return piece
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._own and self._file is not None:
+            self._file.close()

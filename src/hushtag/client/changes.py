@@ -1,0 +1,131 @@
+"""Changes of the plain side that survive a lost answer: nothing is made twice, and nothing is overwritten unread.
+
+What is made carries an id of this client's own, so a second request of the same can only find it there. What is edited
+or deleted names the version it was read at, so a second request can only find it done or changed by somebody else.
+A time-out is not tried again: the caller has waited long enough.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from hushtag.client.effects import Pause, Steps
+from hushtag.client.errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    TimedOutError,
+    TransportError,
+    UnavailableError,
+    VersionConflictError,
+)
+from hushtag.client.policy import RetryPolicy
+
+__all__ = ["Versioned", "change", "create", "if_match", "remove", "version_conflict"]
+
+T = TypeVar("T")
+
+
+class Versioned(Protocol):
+    """Something that was read: its id and the version it had."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+
+    @property
+    def version(self) -> int:
+        """Its version, which grows with every change."""
+
+
+def if_match(read: Versioned) -> dict[str, str]:
+    """Return the header that makes a change one of this version only (RFC 9110, section 13.1.1)."""
+    return {"If-Match": f'"{read.version}"'}
+
+
+def version_conflict() -> VersionConflictError:
+    """Return the error of a change that came after somebody else's."""
+    text = "it was changed by somebody else since it was read; read it again and apply the change to that"
+    return VersionConflictError(text, code="version_conflict")
+
+
+def _unknown() -> OutcomeUnknownError:
+    return OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
+
+
+def create(attempt: Callable[[], Steps[T]], recall: Callable[[], Steps[T | None]], retry: RetryPolicy) -> Steps[T]:
+    """Make something. `recall` returns it if it is there as this client sent it.
+
+    Raises:
+        ConflictError: something else has its id.
+        TransportError, UnavailableError: the last attempt failed as well.
+    """
+    lost: TransportError | UnavailableError | None = None
+    for number in range(max(1, retry.reads)):
+        try:
+            return (yield from attempt())
+        except TimedOutError:
+            raise
+        except ConflictError as error:
+            found = (yield from recall()) if lost is not None and error.code == "already_exists" else None
+            if found is None:
+                raise
+            return found
+        except (TransportError, UnavailableError) as error:
+            lost = error
+        yield Pause(retry.pause(number))
+    raise lost or _unknown()
+
+
+def change(attempt: Callable[[], Steps[T]], look: Callable[[], Steps[T | None]], retry: RetryPolicy) -> Steps[T]:
+    """Change something at the version it was read at.
+
+    `look` returns it as it is now if the change is made, None if it still has the version it was read at, and raises
+    `VersionConflictError` if somebody else has changed it.
+
+    Raises:
+        VersionConflictError: it was changed by somebody else; nothing was changed now.
+        OutcomeUnknownError: the connection is gone and what became of the change is not known.
+    """
+    lost = False
+    for number in range(max(1, retry.reads)):
+        try:
+            return (yield from attempt())
+        except TimedOutError:
+            raise
+        except VersionConflictError:
+            if not lost:
+                raise
+        except (TransportError, UnavailableError):
+            lost = True
+        try:
+            found = yield from look()
+        except (TransportError, UnavailableError):
+            raise _unknown() from None
+        if found is not None:
+            return found
+        yield Pause(retry.pause(number))
+    raise _unknown()
+
+
+def remove(attempt: Callable[[], Steps[None]], retry: RetryPolicy) -> Steps[None]:
+    """Remove something; that it is not there any more at a second attempt is what was wanted.
+
+    Raises:
+        NotFoundError: it was not there at the first.
+        TransportError, UnavailableError: the last attempt failed as well.
+    """
+    lost: TransportError | UnavailableError | None = None
+    for number in range(max(1, retry.reads)):
+        try:
+            return (yield from attempt())
+        except TimedOutError:
+            raise
+        except NotFoundError:
+            if lost is None:
+                raise
+            return None
+        except (TransportError, UnavailableError) as error:
+            lost = error
+        yield Pause(retry.pause(number))
+    raise lost or _unknown()

@@ -1,0 +1,84 @@
+"""Due reminders as they come: a stream that is opened again where it broke; none is lost and none comes twice."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hushtag.client.answers import decode
+from hushtag.client.batches import open_stream
+from hushtag.client.effects import Opened, Pause, Request, Steps, close_answer, read_piece
+from hushtag.client.errors import TransportError
+from hushtag.client.event_stream import EventParser, ServerEvent
+from hushtag.client.policy import RetryPolicy
+from hushtag.reminder_messages import MAX_STREAM_SECONDS, Reminder
+
+__all__ = ["DueEvents"]
+
+PATH: Final = "/v1/reminders/events"
+
+
+class DueEvents:
+    """The reminders that become due, for `wait` seconds, or (None) until whoever iterates has enough."""
+
+    def __init__(self, token: str, retry: RetryPolicy, wait: int | None) -> None:
+        self._token = token
+        self._retry = retry
+        self._wait = wait
+        self._parser = EventParser(None)
+        self._opened: Opened | None = None
+        self._was_open = False
+        self._breaks = 0  # since an event came, or a sign of life
+        self._ended = False
+
+    def more(self) -> Steps[Sequence[Reminder] | None]:
+        """Return the next reminders, waiting for them; None when `wait` is over.
+
+        Raises:
+            SessionExpiredError: the session has ended.
+            BudgetError: too many streams are open for the account.
+            TransportError, UnavailableError: the server stayed away.
+        """
+        while not self._ended:
+            opened = self._opened or (yield from self._open())
+            try:
+                piece = yield from read_piece(opened)
+            except TransportError:
+                yield from self._leave()  # half an event that came is sent again: the id is that of the last whole one
+                continue
+            if not piece:
+                yield from self._leave()
+                self._ended = self._wait is not None
+                continue
+            events = self._parser.take(piece)
+            if self._parser.alive:
+                self._breaks = 0
+            if events:
+                return [decode(event.text.encode(), Reminder) for event in events if _is_reminder(event)]
+        return None
+
+    def _open(self) -> Steps[Opened]:
+        if self._breaks:
+            yield Pause(self._retry.wait(self._breaks - 1))
+        self._breaks += 1
+        headers = {"Accept": "text/event-stream, application/problem+json"}
+        if self._parser.last_id:
+            headers["Last-Event-ID"] = self._parser.last_id
+        wait = MAX_STREAM_SECONDS if self._wait is None else self._wait
+        request = Request("GET", PATH, self._token, headers=headers, query={"wait": str(wait)})
+        self._opened = yield from open_stream(request, "text/event-stream", self._retry, again=self._was_open)
+        self._was_open = True
+        self._parser = EventParser(self._parser.last_id)
+        return self._opened
+
+    def _leave(self) -> Steps[None]:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            yield from close_answer(opened)
+
+    def end(self) -> Steps[None]:
+        """Close the stream."""
+        self._ended = True
+        yield from self._leave()
+
+
+def _is_reminder(event: ServerEvent) -> bool:
+    return event.kind == "reminder"

@@ -1,0 +1,262 @@
+"""Steps of the journal: write, read, edit, delete, list, search and export entries."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Final, Protocol, TypedDict
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import UNSET
+
+from hushtag.client.account_steps import AccountSteps
+from hushtag.client.answers import encode, expect, expect_nothing
+from hushtag.client.batches import Lines, Pages
+from hushtag.client.calls import fetch
+from hushtag.client.changes import Versioned, change, create, if_match, version_conflict
+from hushtag.client.effects import Request, Steps, exchange
+from hushtag.client.errors import NotFoundError
+from hushtag.client.policy import MAX_PAGE_BYTES
+from hushtag.errors import LimitError, MalformedError
+from hushtag.journal_messages import (
+    MAX_BULK_BYTES,
+    MAX_BULK_JOURNALS,
+    MAX_JOURNAL_BYTES,
+    Journal,
+    JournalChange,
+    JournalFacets,
+    JournalFound,
+    JournalList,
+    JournalsCreated,
+    JournalSearch,
+    JournalSummary,
+    NewJournal,
+    NewJournals,
+)
+
+__all__ = ["JournalFilter", "JournalSteps", "id_of"]
+
+_PATH: Final = "/v1/journals"
+
+
+class JournalFilter(TypedDict, total=False):
+    """What a listing, a search or an export is limited to; all of it must hold."""
+
+    start: date
+    """The first entry date."""
+    end: date
+    """The last entry date."""
+    mood_min: int
+    mood_max: int
+    """Either leaves out entries without a mood."""
+    tags: Sequence[str]
+    """Names of tags, at most 10; an entry must have them all."""
+    is_private: bool
+    deleted: bool | None
+    """True: only deleted entries; None: those as well. By default they are left out."""
+
+
+class Identified(Protocol):
+    """Something that was read."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+
+
+def id_of(thing: Identified | UUID) -> UUID:
+    """Return the id of something that was read, or the id itself."""
+    return thing if isinstance(thing, UUID) else thing.id
+
+
+def _query(chosen: JournalFilter) -> dict[str, str | Sequence[str]]:
+    texts = {
+        "from": chosen["start"].isoformat() if "start" in chosen else None,
+        "to": chosen["end"].isoformat() if "end" in chosen else None,
+        "mood_min": str(chosen["mood_min"]) if "mood_min" in chosen else None,
+        "mood_max": str(chosen["mood_max"]) if "mood_max" in chosen else None,
+        "private": str(chosen["is_private"]).lower() if "is_private" in chosen else None,
+        "deleted": {True: "true", None: "any", False: None}[chosen.get("deleted", False)],
+    }
+    query: dict[str, str | Sequence[str]] = {name: text for name, text in texts.items() if text is not None}
+    return query | ({"tag": list(chosen["tags"])} if "tags" in chosen else {})
+
+
+def _folded(names: Iterable[str]) -> set[str]:
+    return {unicodedata.normalize("NFC", name).strip().casefold() for name in names}
+
+
+def _has(entry: Journal, wanted: JournalChange) -> bool:
+    """Tell whether an entry is as a change would have made it."""
+    for name in JournalChange.__struct_fields__:
+        value = getattr(wanted, name)
+        if value is UNSET:
+            continue
+        if name == "tags":
+            if _folded(tag.name for tag in entry.tags) != _folded(value):
+                return False
+        elif getattr(entry, name) != value:
+            return False
+    return True
+
+
+class JournalSteps:
+    """The journal of one account."""
+
+    def __init__(self, account: AccountSteps) -> None:
+        self._account = account
+
+    @property
+    def _token(self) -> str:
+        return self._account.current().token
+
+    def create(self, new: NewJournal) -> Steps[Journal]:
+        """Write an entry, once however often it is sent."""
+        journal_id = new.id or uuid4()
+        sent = msgspec.structs.replace(new, id=journal_id)
+        body = encode(sent, MAX_JOURNAL_BYTES)
+        request = Request("POST", _PATH, self._token, body, "application/json", max_answer=MAX_JOURNAL_BYTES)
+
+        def attempt() -> Steps[Journal]:
+            return _entry(expect((yield from exchange(request)), (201,), Journal), journal_id)
+
+        def recall() -> Steps[Journal | None]:
+            found = yield from self.get(journal_id)
+            return found if (found.title, found.content) == (sent.title, sent.content) else None
+
+        return (yield from create(attempt, recall, self._account.retry))
+
+    def create_many(self, entries: Iterable[NewJournal]) -> Steps[tuple[UUID, ...]]:
+        """Write entries, all or none."""
+        sent = [msgspec.structs.replace(entry, id=entry.id or uuid4()) for entry in entries]
+        if len(sent) > MAX_BULK_JOURNALS:
+            raise LimitError(f"{len(sent)} entries at once, at most {MAX_BULK_JOURNALS}")
+        if not sent:
+            return ()
+        ids = tuple(entry.id for entry in sent if entry.id is not None)
+        body = encode(NewJournals(sent), MAX_BULK_BYTES)
+        request = Request("POST", f"{_PATH}/bulk", self._token, body, "application/json")
+
+        def attempt() -> Steps[tuple[UUID, ...]]:
+            created = expect((yield from exchange(request)), (201,), JournalsCreated).created
+            if tuple(created) != ids:
+                raise MalformedError("answer names other entries than were sent")
+            return ids
+
+        def recall() -> Steps[tuple[UUID, ...] | None]:
+            # They are stored together: as one of them is there, so are all.
+            found = yield from self.get(ids[0])
+            return ids if found.title == sent[0].title else None
+
+        return (yield from create(attempt, recall, self._account.retry))
+
+    def get(self, journal_id: UUID) -> Steps[Journal]:
+        """Read an entry."""
+        request = Request("GET", f"{_PATH}/{journal_id}", self._token, max_answer=MAX_JOURNAL_BYTES)
+        return _entry(expect((yield from fetch(request, self._account.retry)), (200,), Journal), journal_id)
+
+    def edit(self, read: Versioned, wanted: JournalChange) -> Steps[Journal]:
+        """Change an entry that still is as it was read."""
+        request = Request(
+            "PATCH",
+            f"{_PATH}/{read.id}",
+            self._token,
+            encode(wanted, MAX_JOURNAL_BYTES),
+            "application/json",
+            if_match(read),
+            max_answer=MAX_JOURNAL_BYTES,
+        )
+
+        def attempt() -> Steps[Journal]:
+            return _entry(expect((yield from exchange(request)), (200,), Journal), read.id)
+
+        def look() -> Steps[Journal | None]:
+            found = yield from self.get(read.id)
+            if found.version == read.version:
+                return None
+            if not _has(found, wanted):
+                raise version_conflict()
+            return found
+
+        return (yield from change(attempt, look, self._account.retry))
+
+    def delete(self, read: Versioned) -> Steps[None]:
+        """Delete an entry that still is as it was read."""
+        request = Request("DELETE", f"{_PATH}/{read.id}", self._token, headers=if_match(read))
+        lost = False
+
+        def attempt() -> Steps[bool]:
+            try:
+                expect_nothing((yield from exchange(request)))
+            except NotFoundError:
+                if not lost:
+                    raise
+            return True
+
+        def look() -> Steps[bool | None]:
+            nonlocal lost
+            lost = True
+            try:
+                found = yield from self.get(read.id)
+            except NotFoundError:
+                return True
+            if found.deleted_at is None and found.version != read.version:
+                raise version_conflict()
+            return True if found.deleted_at is not None else None
+
+        yield from change(attempt, look, self._account.retry)
+
+    def restore(self, journal_id: UUID) -> Steps[Journal]:
+        """Take a deletion back; sent twice, it restores once."""
+        request = Request("POST", f"{_PATH}/{journal_id}/restore", self._token, max_answer=MAX_JOURNAL_BYTES)
+        return _entry(expect((yield from fetch(request, self._account.retry)), (200,), Journal), journal_id)
+
+    def erase(self, journal_id: UUID) -> Steps[None]:
+        """Erase a deleted entry."""
+        yield from self._account.remove(f"{_PATH}/{journal_id}/permanently")
+
+    def link(self, journal_id: UUID, tag_id: UUID) -> Steps[None]:
+        """Give an entry a tag."""
+        request = Request("PUT", f"{_PATH}/{journal_id}/tags/{tag_id}", self._token)
+        expect_nothing((yield from fetch(request, self._account.retry)))
+
+    def unlink(self, journal_id: UUID, tag_id: UUID) -> Steps[None]:
+        """Take a tag from an entry."""
+        yield from self._account.remove(f"{_PATH}/{journal_id}/tags/{tag_id}")
+
+    def list(self, sort: str, chosen: JournalFilter) -> Pages[JournalList, JournalSummary]:
+        """List entries."""
+        query = {"sort": sort, **_query(chosen)}
+        return Pages(
+            _PATH, self._token, JournalList, lambda page: (page.journals, page.next), self._account.retry, query
+        )
+
+    def search(self, words: str, chosen: JournalFilter) -> Pages[JournalSearch, JournalFound]:
+        """Search entries."""
+        path, query = f"{_PATH}/search", {"q": words, **_query(chosen)}
+        return Pages(
+            path, self._token, JournalSearch, lambda page: (page.results, page.next), self._account.retry, query
+        )
+
+    def facets(self, words: str, chosen: JournalFilter) -> Steps[JournalFacets]:
+        """Count the matches of a search."""
+        query = {"q": words, "limit": "1", **_query(chosen)}
+        request = Request("GET", f"{_PATH}/search", self._token, query=query, max_answer=MAX_PAGE_BYTES)
+        return expect((yield from fetch(request, self._account.retry)), (200,), JournalSearch).facets
+
+    def export(self, chosen: JournalFilter) -> Lines[Journal]:
+        """Read whole entries one after the other."""
+        request = Request(
+            "GET",
+            f"{_PATH}/export",
+            self._token,
+            headers={"Accept": "application/x-ndjson, application/problem+json"},
+            query=_query(chosen),
+        )
+        return Lines(request, Journal, self._account.retry, MAX_JOURNAL_BYTES)
+
+
+def _entry(found: Journal, journal_id: UUID) -> Journal:
+    if found.id != journal_id:
+        raise MalformedError("answer is another entry than the one asked for")
+    return found

@@ -1,0 +1,181 @@
+"""Steps of reminders: make, read, edit, complete, put off, and the calendar feed."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import UNSET
+
+from hushtag.client.account_steps import AccountSteps
+from hushtag.client.answers import encode, expect, expect_nothing
+from hushtag.client.batches import Pages
+from hushtag.client.calls import fetch
+from hushtag.client.changes import Versioned, change, create, if_match, version_conflict
+from hushtag.client.contents import FeedAddress
+from hushtag.client.due_events import DueEvents
+from hushtag.client.effects import Request, Steps, exchange
+from hushtag.client.errors import NotFoundError
+from hushtag.errors import MalformedError
+from hushtag.reminder_messages import (
+    Feed,
+    FeedOpened,
+    NewReminder,
+    OccurrenceList,
+    Reminder,
+    ReminderChange,
+    ReminderCompleted,
+    ReminderList,
+    Snooze,
+)
+
+__all__ = ["ReminderSteps"]
+
+_PATH: Final = "/v1/reminders"
+_FEED: Final = f"{_PATH}/feed"
+_MAX_ANSWER: Final = 256 * 1024
+"""Bytes of an answer with one reminder or two: every character of a description may be escaped."""
+_ADDRESS: Final = re.compile(r"/v1/feeds/[A-Za-z0-9_-]{1,128}\.ics")
+
+
+class ReminderSteps:
+    """The reminders of one account."""
+
+    def __init__(self, account: AccountSteps) -> None:
+        self._account = account
+
+    @property
+    def _token(self) -> str:
+        return self._account.current().token
+
+    def create(self, new: NewReminder) -> Steps[Reminder]:
+        """Make a reminder, once however often it is sent."""
+        reminder_id = new.id or uuid4()
+        sent = msgspec.structs.replace(new, id=reminder_id)
+        request = Request("POST", _PATH, self._token, encode(sent), "application/json", max_answer=_MAX_ANSWER)
+
+        def attempt() -> Steps[Reminder]:
+            return _reminder(expect((yield from exchange(request)), (201,), Reminder), reminder_id)
+
+        def recall() -> Steps[Reminder | None]:
+            found = yield from self.get(reminder_id)
+            return found if (found.title, found.reminder_time) == (sent.title, sent.reminder_time) else None
+
+        return (yield from create(attempt, recall, self._account.retry))
+
+    def get(self, reminder_id: UUID) -> Steps[Reminder]:
+        """Read a reminder."""
+        request = Request("GET", f"{_PATH}/{reminder_id}", self._token, max_answer=_MAX_ANSWER)
+        return _reminder(expect((yield from fetch(request, self._account.retry)), (200,), Reminder), reminder_id)
+
+    def edit(self, read: Versioned, wanted: ReminderChange) -> Steps[Reminder]:
+        """Change a reminder that still is as it was read."""
+        path, body = f"{_PATH}/{read.id}", encode(wanted)
+        request = Request("PATCH", path, self._token, body, "application/json", if_match(read), max_answer=_MAX_ANSWER)
+
+        def attempt() -> Steps[Reminder]:
+            return _reminder(expect((yield from exchange(request)), (200,), Reminder), read.id)
+
+        def look() -> Steps[Reminder | None]:
+            found = yield from self.get(read.id)
+            if found.version == read.version:
+                return None
+            if not _has(found, wanted):
+                raise version_conflict()
+            return found
+
+        return (yield from change(attempt, look, self._account.retry))
+
+    def delete(self, read: Versioned) -> Steps[None]:
+        """Delete a reminder that still is as it was read."""
+        request = Request("DELETE", f"{_PATH}/{read.id}", self._token, headers=if_match(read))
+        lost = False
+
+        def attempt() -> Steps[bool]:
+            try:
+                expect_nothing((yield from exchange(request)))
+            except NotFoundError:
+                if not lost:
+                    raise
+            return True
+
+        def look() -> Steps[bool | None]:
+            nonlocal lost
+            lost = True
+            try:
+                found = yield from self.get(read.id)
+            except NotFoundError:
+                return True
+            if found.version != read.version:
+                raise version_conflict()
+            return None
+
+        yield from change(attempt, look, self._account.retry)
+
+    def complete(self, reminder_id: UUID) -> Steps[ReminderCompleted]:
+        """Complete a reminder; sent twice, it makes one successor."""
+        request = Request("POST", f"{_PATH}/{reminder_id}/complete", self._token, max_answer=_MAX_ANSWER)
+        done = expect((yield from fetch(request, self._account.retry)), (200,), ReminderCompleted)
+        _reminder(done.reminder, reminder_id)
+        return done
+
+    def reopen(self, reminder_id: UUID) -> Steps[Reminder]:
+        """Make a reminder one that is still to be done."""
+        request = Request("POST", f"{_PATH}/{reminder_id}/reopen", self._token, max_answer=_MAX_ANSWER)
+        return _reminder(expect((yield from fetch(request, self._account.retry)), (200,), Reminder), reminder_id)
+
+    def snooze(self, reminder_id: UUID, wish: Snooze) -> Steps[Reminder]:
+        """Put a reminder off; sent twice, minutes count from the second."""
+        path = f"{_PATH}/{reminder_id}/snooze"
+        request = Request("POST", path, self._token, encode(wish), "application/json", max_answer=_MAX_ANSWER)
+        return _reminder(expect((yield from fetch(request, self._account.retry)), (200,), Reminder), reminder_id)
+
+    def occurrences(self, reminder_id: UUID, limit: int) -> Steps[tuple[datetime, ...]]:
+        """Return when a reminder happens next."""
+        request = Request("GET", f"{_PATH}/{reminder_id}/occurrences", self._token, query={"limit": str(limit)})
+        return tuple(expect((yield from fetch(request, self._account.retry)), (200,), OccurrenceList).occurrences)
+
+    def list(self, status: str, sort: str) -> Pages[ReminderList, Reminder]:
+        """List reminders."""
+        query: dict[str, str | Sequence[str]] = {"status": status, "sort": sort}
+        return Pages(
+            _PATH, self._token, ReminderList, lambda page: (page.reminders, page.next), self._account.retry, query
+        )
+
+    def events(self, wait: int | None) -> DueEvents:
+        """Hear of due reminders."""
+        return DueEvents(self._token, self._account.retry, wait)
+
+    def open_feed(self) -> Steps[FeedAddress]:
+        """Make a new address of the feed. Sent once: a second one would make the first one's answer worthless."""
+        opened = expect((yield from exchange(Request("POST", _FEED, self._token))), (201,), FeedOpened)
+        if not _ADDRESS.fullmatch(opened.url_path):
+            raise MalformedError("answer is no address of a feed")
+        return FeedAddress(self._account.server + opened.url_path, opened.created_at)
+
+    def feed(self) -> Steps[Feed]:
+        """Tell about the feed."""
+        return expect((yield from fetch(Request("GET", _FEED, self._token), self._account.retry)), (200,), Feed)
+
+    def close_feed(self) -> Steps[None]:
+        """Revoke the feed's address."""
+        yield from self._account.remove(_FEED)
+
+
+def _reminder(found: Reminder, reminder_id: UUID) -> Reminder:
+    if found.id != reminder_id:
+        raise MalformedError("answer is another reminder than the one asked for")
+    return found
+
+
+def _has(reminder: Reminder, wanted: ReminderChange) -> bool:
+    """Tell whether a reminder is as a change would have made it."""
+    for name in ReminderChange.__struct_fields__:
+        value, kept = getattr(wanted, name), getattr(reminder, name)
+        if name == "repeat_pattern" and isinstance(value, str):
+            value = value.upper()
+        if value is not UNSET and value != kept:
+            return False
+    return True

@@ -1,0 +1,45 @@
+"""The fixtures of the server's tests, and an account with every kind of content."""
+
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import (
+    anyio_backend,
+    app_client,
+    data_directory,
+    database,
+    keys,
+    make_setup,
+    postgres,
+    run_server,
+    serve_in_process,
+    settings,
+    sign_in,
+    template,
+)
+
+__all__ = [
+    "anyio_backend",
+    "app_client",
+    "data_directory",
+    "database",
+    "keys",
+    "make_setup",
+    "postgres",
+    "run_server",
+    "serve_in_process",
+    "settings",
+    "sign_in",
+    "template",
+]
+
+
+@pytest.fixture
+async def ada(app_client: Any, sign_in: Any) -> Any:
+    return await sign_in(app_client, "ada@example.org")
+
+
+@pytest.fixture
+async def bob(app_client: Any, sign_in: Any) -> Any:
+    return await sign_in(app_client, "bob@example.org")
