@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hushtag import _labels, messages
+from hushtag import _labels, journal_messages, messages
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
 
@@ -85,10 +85,18 @@ def spellings(value: int) -> set[str]:
     return found | ({_SUPERSCRIPTS[value]} if value in _SUPERSCRIPTS else set())
 
 
-@pytest.mark.parametrize("name", [name for name in vars(messages) if re.match(r"(?:MAX|MIN)_", name)])
+LIMITS = {
+    name: value
+    for module in (messages, journal_messages)
+    for name, value in vars(module).items()
+    if re.match(r"(?:MAX|MIN)_", name)
+}
+
+
+@pytest.mark.parametrize("name", list(LIMITS))
 def test_every_limit_stands_in_the_specification(name: str) -> None:
     values = re.findall(r"^\|[^|\n]+\|([^|\n]+)\|$", section(read("SPEC.md"), "19 Limits"), re.MULTILINE)
-    value: int = getattr(messages, name)
+    value: int = LIMITS[name]
     words = "|".join(re.escape(spelling) for spelling in spellings(value))
     assert any(re.search(rf"(?<![\d,.])(?:{words})(?![\d,])", cell) for cell in values), f"{name} = {value}"
 
