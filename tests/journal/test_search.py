@@ -40,7 +40,7 @@ async def test_typographic_signs_separate_words_in_every_locale(ada: Writer) -> 
         ("((( & | ! :* <-> '", []),
         ('"', []),
         ("\\", []),
-        ("red:* | green", []),
+        ("red:* | green", ["both"]),
         ("@", []),
         ("|", []),
         ("unknown", []),
@@ -85,7 +85,8 @@ async def test_the_users_language_finds_other_forms(ada: Writer) -> None:
     assert await ada.found("haus fluss") == ["german"]
     ada.set_language("klingon")  # no configuration of that name: words as they are
     assert await ada.found("hauser") == ["german"]
-    assert await ada.found("haus") == []
+    await ada.write("klingon", content="Häuser")
+    assert (sorted(await ada.found("hauser")), await ada.found("hausern")) == (["german", "klingon"], [])
 
 
 async def test_reindexing_brings_old_entries_into_the_present_language(ada: Writer, eve: Writer) -> None:
@@ -193,10 +194,15 @@ async def test_nobody_finds_what_is_anothers(ada: Writer, eve: Writer) -> None:
 
 async def test_a_search_goes_by_the_index_of_words(ada: Writer) -> None:
     await ada.write("a", content="river")
+    ada.sql(
+        "INSERT INTO journals (user_id, title, entry_date) SELECT %s, 'lake ' || n, now() FROM generate_series(1, 2000) n",
+        ada.user_id,
+    )
+    with psycopg.connect(ada.database.admin_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE journal_words")
     with psycopg.connect(ada.database.app_url) as connection:
         connection.execute(
-            "SELECT set_config('app.user_id', %s, true), set_config('app.search', %s, true),"
-            " set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true)",
+            "SELECT set_config('app.user_id', %s, true), set_config('app.search', %s, true)",
             [ada.user_id, f"'@{ada.user_id}' & 'river'"],
         )
         plan = str(connection.execute("EXPLAIN SELECT journal_id FROM journal_words").fetchall())

@@ -585,7 +585,7 @@ BEGIN
         '{"journal":%s,"rank":%s,"title_snippet":%s,"content_snippet":%s}', v_bodies[i.place], v_ranks[i.place],
         to_json(hushtag_snippet(s.language, j.title, s.query, 'HighlightAll=true')),
         coalesce(to_json(hushtag_snippet(s.language, substr(j.content, 1, 20000), s.query,
-            'MaxFragments=2, MaxWords=25, MinWords=10, FragmentDelimiter=" … "')), 'null')), ',' ORDER BY i.place),
+            'MaxFragments=2, MaxWords=25, MinWords=10, ShortWord=0, FragmentDelimiter=" … "')), 'null')), ',' ORDER BY i.place),
         ''), 'UTF8') INTO results
     FROM unnest(v_ids) WITH ORDINALITY i (id, place)
     JOIN journals j ON j.user_id = p_user AND j.id = i.id
