@@ -195,7 +195,8 @@ async def test_nobody_finds_what_is_anothers(ada: Writer, eve: Writer) -> None:
 async def test_a_search_goes_by_the_index_of_words(ada: Writer) -> None:
     await ada.write("a", content="river")
     ada.sql(
-        "INSERT INTO journals (user_id, title, entry_date) SELECT %s, 'lake ' || n, now() FROM generate_series(1, 2000) n",
+        "INSERT INTO journals (user_id, title, entry_date)"
+        " SELECT %s, 'lake ' || n, now() FROM generate_series(1, 2000) n",
         ada.user_id,
     )
     with psycopg.connect(ada.database.admin_url, autocommit=True) as connection:
