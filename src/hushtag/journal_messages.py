@@ -31,8 +31,8 @@ MAX_FILTER_TAGS: Final = 10
 """Tags a listing is filtered by at once."""
 MAX_QUERY: Final = 300
 """Characters of a search."""
-MAX_RANKED: Final = 1000
-"""Matches of a search that are ranked and counted: the newest."""
+MAX_RANKED: Final = 500
+"""Matches that the index of words gives first and newest entries that a search of common words looks at."""
 
 Title = Annotated[str, Meta(min_length=1, max_length=MAX_TITLE, pattern="^[^\\x00]*$")]
 Content = Annotated[str, Meta(max_length=MAX_CONTENT, pattern="^[^\\x00]*$")]
@@ -156,7 +156,7 @@ class MoodFacet(Message, frozen=True):
 
 
 class JournalFacets(Message, frozen=True):
-    """Counts over the ranked matches, at most `MAX_RANKED`; of tags the hundred most frequent."""
+    """Counts over the ranked matches, at most twice `MAX_RANKED`; of tags the hundred most frequent."""
 
     tags: list[TagFacet]
     moods: list[MoodFacet]

@@ -15,8 +15,12 @@ from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations,
 
 TENANT = [
     "consents",
+    "journal_tags",
+    "journal_words",
+    "journals",
     "opaque_sessions",
     "secret_tags",
+    "tags",
     "unlock_budget",
     "user_sessions",
     "user_settings",
@@ -102,6 +106,18 @@ def test_an_owner_that_may_not_grant_is_told_what_to_run(empty_database: Any) ->
         migrate(empty_database.owner_url, app_role="another_app")
 
 
+def test_an_owner_that_may_not_make_extensions_is_told_what_to_run(empty_database: Any) -> None:
+    with psycopg.connect(empty_database.admin_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {empty_database.name} OWNER TO postgres")
+        connection.execute("GRANT CREATE ON SCHEMA public TO hushtag_owner")
+    with pytest.raises(MigrationError, match="CREATE EXTENSION unaccent; CREATE EXTENSION pg_trgm;"):
+        migrate(empty_database.owner_url)
+    with psycopg.connect(empty_database.admin_url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION unaccent")
+        connection.execute("CREATE EXTENSION pg_trgm")
+    assert "0005_journals" in migrate(empty_database.owner_url)
+
+
 def test_every_migration_has_a_rollback_and_a_number() -> None:
     names = known_migrations()
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
@@ -163,11 +179,15 @@ def test_grants_are_exact(database: Any) -> None:
         "_yoyo_migration": "SELECT",
         "audit_logs": "INSERT SELECT",
         "consents": "INSERT SELECT",
+        "journal_tags": everything,
+        "journal_words": "INSERT SELECT UPDATE",
+        "journals": everything,
         "login_attempts": everything,
         "opaque_sessions": everything,
         "secret_tags": everything,
         "security_audit_logs": "INSERT SELECT",
         "server_keys": "INSERT SELECT",
+        "tags": everything,
         "unlock_budget": "INSERT SELECT UPDATE",
         "user_sessions": "DELETE INSERT SELECT",
         "user_settings": "INSERT SELECT UPDATE",
@@ -226,6 +246,9 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         " 0, 'x')",
         "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at) VALUES"
         " (%(user)s, repeat('0', 64), %(session)s, %(tag)s, 'unlocked', now() + interval '1 day')",
+        "INSERT INTO journals (user_id, id, title, entry_date) VALUES (%(user)s, %(blob)s, 'title', now())",
+        "INSERT INTO tags (user_id, id, name) VALUES (%(user)s, %(tag)s, 'name')",
+        "INSERT INTO journal_tags (user_id, journal_id, tag_id) VALUES (%(user)s, %(blob)s, %(tag)s)",
     ):
         connection.execute(statement, values)
     return ids
@@ -255,7 +278,7 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
             connection.rollback()
     with psycopg.connect(database.app_url) as connection:
         _as_user(connection, two_users[0])
-        if table not in {"users", "user_settings", "unlock_budget", "consents"}:
+        if table not in {"users", "user_settings", "unlock_budget", "consents", "journal_words"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
         if table not in {"vault_segments", "users", "user_sessions", "consents"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
@@ -385,6 +408,12 @@ def test_a_row_cannot_refer_to_another_users_row(database: Any, two_users: tuple
         ("users", "phrase_salt = '\\x00'", "users_phrase_salt_length"),
         ("users", "opaque_credential_id = '\\x00'", "users_opaque_credential_id_length"),
         ("user_sessions", "token_hash = '\\x00'", "user_sessions_token_hash_length"),
+        ("journals", "title = ''", "journals_title_length"),
+        ("journals", "content = repeat('x', 100001)", "journals_content_length"),
+        ("journals", "mood_rating = 11", "journals_mood_rating_range"),
+        ("journals", "version = 0", "journals_version_range"),
+        ("tags", "name = ''", "tags_name_length"),
+        ("tags", "color = '#ABCDEF'", "tags_color_form"),
     ],
 )
 def test_lengths_and_ranges_are_checked(

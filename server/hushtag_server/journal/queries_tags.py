@@ -33,6 +33,16 @@ _TAGS: Final = """
 """
 
 
+_ALIKE: Final = """
+    CROSS JOIN LATERAL (SELECT lower(%(prefix)s) AS prefix) p
+    CROSS JOIN LATERAL (
+        SELECT starts_with(folded, prefix) AS begins,
+            greatest(similarity(folded, prefix), word_similarity(prefix, folded)) AS alike
+    ) s
+    WHERE begins OR alike >= 0.25
+"""
+
+
 async def _tags(connection: Connection, statement: Any, values: dict[str, Any]) -> list[TagRow]:
     async with connection.cursor(row_factory=class_row(TagRow)) as cursor:
         await cursor.execute(statement, values)
@@ -75,10 +85,8 @@ async def suggest_tags(connection: Connection, user_id: UUID, prefix: str, limit
     """Return the likeliest tags: those that begin like this, then those alike by trigrams, each by usage."""
     return await _tags(
         connection,
-        _TAGS + "WHERE starts_with(folded, lower(%(prefix)s)) OR word_similarity(lower(%(prefix)s), folded) >= 0.4"
-        " ORDER BY NOT starts_with(folded, lower(%(prefix)s)),"
-        " CASE WHEN starts_with(folded, lower(%(prefix)s)) THEN 0 ELSE -word_similarity(lower(%(prefix)s), folded) END,"
-        " usage_count DESC, folded LIMIT %(limit)s",
+        _TAGS + _ALIKE + "ORDER BY NOT begins, CASE WHEN begins THEN 0 ELSE -alike END, usage_count DESC, folded"
+        " LIMIT %(limit)s",
         {"user_id": user_id, "prefix": prefix, "limit": limit},
     )
 

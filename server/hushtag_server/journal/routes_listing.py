@@ -60,7 +60,11 @@ async def search_journals(
     cursor: Cursor = None,
     limit: PageLimit = 20,
 ) -> Response[JournalSearch]:
-    """Return the best of the newest thousand matches in the user's language, accents folded, with counts over them."""
+    """Return matches in the user's language, accents folded, best first, with counts over all that were ranked.
+
+    Of words in 500 entries or more, only those that the index gives first and those among the newest 500 entries that
+    the filters let through are ranked.
+    """
     query = check_text(q, "q")
     return _json(await steps.search_journals(services, request.auth, query, chosen, cursor=cursor, limit=limit))
 

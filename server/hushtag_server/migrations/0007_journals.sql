@@ -125,7 +125,7 @@ END $$;
 -- plain ones, without the two characters that mark a match, and without words so long that parsing them would take
 -- time that grows with their square.
 CREATE FUNCTION hushtag_plain_text(p_text text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN length(t.plain) > 120 THEN regexp_replace(t.plain, '(\S{120})', '\1 ', 'g') ELSE t.plain END
+    SELECT CASE WHEN length(t.plain) > 1000 THEN regexp_replace(t.plain, '(\S{120})', '\1 ', 'g') ELSE t.plain END
     FROM (
         SELECT CASE
             WHEN octet_length(p_text) = length(p_text) THEN translate(p_text, E'_\u0002\u0003', '   ') -- ASCII
@@ -348,6 +348,7 @@ BEGIN
         FROM (SELECT j.id, j.entry_date FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL
               ORDER BY j.entry_date DESC, j.id DESC LIMIT p_limit + 1) p;
     ELSE
+        PERFORM set_config('max_parallel_workers_per_gather', '0', true); -- they take longer to start than this does
         EXECUTE format(
             'SELECT array_agg(p.id), array_agg(p.key::text)'
             ' FROM (SELECT j.id, j.%1$I AS key FROM journals j WHERE %2$s%3$s ORDER BY j.%1$I %4$s, j.id %4$s LIMIT %5$s) p',
@@ -497,9 +498,11 @@ CREATE FUNCTION hushtag_snippet(p_language text, p_text text, p_query tsquery, p
         E'\u0002', '<mark>'), E'\u0003', '</mark>')
 $$;
 
--- The best of the newest p_most matches. An entry whose words were made with the user's present language is searched
--- in it, any other by exact words. `results` are JSON objects, `facets` is one over all p_most; `more`: there is a
--- page after (last_rank, last_date, last_id).
+-- Matches, best first. An entry whose words were made with the user's present language is searched in it, any other by
+-- exact words. Of words that p_most entries or more have, only as many are ranked as the index gives first, and those
+-- among the newest p_most entries that the filter lets through: the work is bounded, whatever is searched for.
+-- `results` are JSON objects, `facets` is one over all that were ranked; `more`: there is a page after
+-- (last_rank, last_date, last_id).
 CREATE FUNCTION hushtag_search_journals(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval, p_address text, p_agent text,
         p_query text, p_filter jsonb, p_after_rank double precision, p_after_date date, p_after_id uuid,
@@ -511,6 +514,8 @@ DECLARE
     v_language text;
     v_query tsquery;
     v_exact tsquery;
+    v_where text;
+    v_found uuid[];
     v_ids uuid[];
     v_ranks real[];
     v_dates date[];
@@ -532,14 +537,26 @@ BEGIN
         RETURN; -- nothing but stop words or signs
     END IF;
     PERFORM set_config('app.search', (hushtag_user_word(p_user::text)::tsquery && (v_query || v_exact))::text, true);
+    -- Plans for a few rows by index: what the planner takes for many is slower here, and workers take long to start.
+    PERFORM set_config(name, value, true) FROM (VALUES ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
+        ('enable_mergejoin', 'off'), ('max_parallel_workers_per_gather', '0')) s (name, value);
+    v_where := hushtag_journal_filter(p_user, p_filter);
+    EXECUTE 'SELECT array_agg(f.id) FROM (SELECT w.journal_id AS id FROM journal_words w WHERE w.user_id = $1 LIMIT $2) f'
+    USING p_user, p_most INTO v_found;
+    IF cardinality(v_found) >= p_most THEN
+        EXECUTE format('SELECT $2 || array_agg(f.id) FROM (SELECT j.id FROM journals j WHERE %s'
+            ' ORDER BY j.entry_date DESC, j.id DESC LIMIT $1) f', v_where)
+        USING p_most, v_found INTO v_found;
+    END IF;
     EXECUTE format($query$
         WITH found AS MATERIALIZED (
             SELECT j.id, j.entry_date, j.mood_rating,
                 CASE WHEN w.language = $1 THEN ts_rank_cd('{0.01, 0.1, 0.4, 1.0}', w.words, $2, 1)
                     ELSE ts_rank_cd('{0.1, 0.1, 0.4, 1.0}', w.words, $3, 1) END AS rank
-            FROM journals j JOIN journal_words w ON w.user_id = j.user_id AND w.journal_id = j.id
-            WHERE w.user_id = $4 AND (CASE WHEN w.language = $1 THEN w.words @@ $2 ELSE w.words @@ $3 END) AND %s
-            ORDER BY j.entry_date DESC, j.id DESC LIMIT $5
+            FROM (SELECT DISTINCT unnest($5) AS id) c
+            JOIN journals j ON j.user_id = $4 AND j.id = c.id
+            JOIN journal_words w ON w.user_id = $4 AND w.journal_id = c.id
+            WHERE CASE WHEN w.language = $1 THEN w.words @@ $2 ELSE w.words @@ $3 END AND %s
         ), page AS (
             SELECT f.id, f.rank, f.entry_date FROM found f
             WHERE $6 IS NULL OR (f.rank::double precision, f.entry_date, f.id) < ($7, $8, $6)
@@ -555,8 +572,8 @@ BEGIN
                          JOIN journal_tags l ON l.user_id = $4 AND l.journal_id = f.id GROUP BY l.tag_id) c
                    JOIN tags t ON t.user_id = $4 AND t.id = c.tag_id
                    ORDER BY c.count DESC, t.folded LIMIT 100) t)
-        $query$, hushtag_journal_filter(p_user, p_filter))
-    USING v_language, v_query, v_exact, p_user, p_most, p_after_id, p_after_rank, p_after_date, p_limit
+        $query$, v_where)
+    USING v_language, v_query, v_exact, p_user, v_found, p_after_id, p_after_rank, p_after_date, p_limit
     INTO v_ids, v_ranks, v_dates, v_moods, v_tags;
     more := coalesce(cardinality(v_ids), 0) > p_limit;
     v_ids := v_ids[1:p_limit];
@@ -568,7 +585,7 @@ BEGIN
         '{"journal":%s,"rank":%s,"title_snippet":%s,"content_snippet":%s}', v_bodies[i.place], v_ranks[i.place],
         to_json(hushtag_snippet(s.language, j.title, s.query, 'HighlightAll=true')),
         coalesce(to_json(hushtag_snippet(s.language, substr(j.content, 1, 20000), s.query,
-            'MaxFragments=2, MaxWords=25, MinWords=10, FragmentDelimiter=" … "')), 'null')), ',' ORDER BY i.place),
+            'MaxFragments=2, MaxWords=25, MinWords=10, ShortWord=0, FragmentDelimiter=" … "')), 'null')), ',' ORDER BY i.place),
         ''), 'UTF8') INTO results
     FROM unnest(v_ids) WITH ORDINALITY i (id, place)
     JOIN journals j ON j.user_id = p_user AND j.id = i.id

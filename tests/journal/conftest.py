@@ -1,0 +1,48 @@
+"""A server in this process with two people who keep a journal."""
+
+from typing import Any
+
+import pytest
+
+from tests.journal.support import Writer
+from tests.server.conftest import (
+    anyio_backend,
+    app_client,
+    data_directory,
+    database,
+    empty_database,
+    keys,
+    make_setup,
+    postgres,
+    serve_in_process,
+    settings,
+    sign_in,
+    template,
+)
+
+__all__ = [
+    "anyio_backend",
+    "app_client",
+    "data_directory",
+    "database",
+    "empty_database",
+    "keys",
+    "make_setup",
+    "postgres",
+    "serve_in_process",
+    "settings",
+    "sign_in",
+    "template",
+]
+
+
+@pytest.fixture
+async def ada(app_client: Any, sign_in: Any, database: Any) -> Writer:
+    """Somebody who writes."""
+    return Writer(app_client, await sign_in(app_client, "ada@example.org"), database)
+
+
+@pytest.fixture
+async def eve(app_client: Any, sign_in: Any, database: Any) -> Writer:
+    """Somebody else."""
+    return Writer(app_client, await sign_in(app_client, "eve@example.org"), database)

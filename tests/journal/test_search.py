@@ -1,0 +1,210 @@
+"""Search: words of the user's language, accents folded, operators, snippets that are safe, facets, paging."""
+
+import psycopg
+import pytest
+
+from hushtag.journal_messages import MAX_QUERY, MAX_RANKED
+from tests.journal.support import Writer, problem
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_accents_and_case_do_not_matter_either_way(ada: Writer) -> None:
+    await ada.write("composed", content="un café crème")
+    await ada.write("decomposed", content="un cafe\u0301 cre\u0300me")
+    await ada.write("plain", content="CAFE CREME")
+    await ada.write("other", content="tea")
+    for query in ("cafe", "café", "CAFÉ", "cafe\u0301", "creme cafe"):
+        assert sorted(await ada.found(query)) == ["composed", "decomposed", "plain"], query
+    snippets = {found.journal.title: found.content_snippet for found in (await ada.search("cafe")).results}
+    assert snippets["composed"] == "un <mark>café</mark> crème"
+
+
+async def test_typographic_signs_separate_words_in_every_locale(ada: Writer) -> None:
+    await ada.write("a", content="“quoted” — dash…end «gauche» don’t snake_case、漢字")
+    for query in ("quoted", "dash", "end", "gauche", "don't", "snake", "case", "漢字"):
+        assert await ada.found(query) == ["a"], query
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("red green", ["both"]),
+        ("red or green", ["both", "green", "red"]),
+        ("red -green", ["red"]),
+        ("-red", ["blue", "green"]),
+        ('"red green"', ["both"]),
+        ('"green red"', []),
+        ('"blue sky red"', []),
+        ("RED OR blue -sky", ["both", "red"]),
+        ("((( & | ! :* <-> '", []),
+        ('"', []),
+        ("\\", []),
+        ("red:* | green", ["both"]),
+        ("@", []),
+        ("|", []),
+        ("unknown", []),
+    ],
+)
+async def test_operators_of_a_search(ada: Writer, query: str, titles: list[str]) -> None:
+    await ada.write("both", content="the red green light")
+    await ada.write("red", content="only red")
+    await ada.write("green", content="only green")
+    await ada.write("blue", content="blue sky")
+    assert sorted(await ada.found(query)) == titles
+
+
+async def test_nothing_searchable_finds_nothing(ada: Writer) -> None:
+    ada.set_language("english")
+    await ada.write("the", content="the and of")
+    for query in ("the", "the and of", "-the", "...", "%", " "):
+        found = await ada.search(query)
+        assert (found.results, found.next, found.facets.tags, found.facets.moods) == ([], None, [], [])
+
+
+async def test_a_query_has_limits(ada: Writer) -> None:
+    await ada.search("x" * MAX_QUERY)
+    await ada.search(" or ".join("ab" * 1 for _ in range(60))[:MAX_QUERY])
+    for query in ("", "x" * (MAX_QUERY + 1), "a\0b"):
+        refused = problem(await ada.ask("GET", "journals/search", 400, params={"q": query}), "malformed_request")
+        assert refused.fields[0].field == "q"
+    problem(await ada.ask("GET", "journals/search", 400), "malformed_request")
+
+
+async def test_the_users_language_finds_other_forms(ada: Writer) -> None:
+    await ada.write("simple", content="running horses")
+    assert await ada.found("run") == []
+    ada.set_language("english")
+    await ada.write("english", content="running horses")
+    assert await ada.found("run") == ["english"]
+    assert sorted(await ada.found("running")) == ["english", "simple"]  # the older one by its exact word
+    assert await ada.found("runs -horse") == []
+    ada.set_language("german")
+    assert sorted(await ada.found("horses")) == ["english", "simple"]
+    await ada.write("german", content="Häuser am Fluß")
+    assert await ada.found("haus fluss") == ["german"]
+    ada.set_language("klingon")  # no configuration of that name: words as they are
+    assert await ada.found("hauser") == ["german"]
+    await ada.write("klingon", content="Häuser")
+    assert (sorted(await ada.found("hauser")), await ada.found("hausern")) == (["german", "klingon"], [])
+
+
+async def test_reindexing_brings_old_entries_into_the_present_language(ada: Writer, eve: Writer) -> None:
+    for writer in (ada, eve):
+        for number in range(5):
+            await writer.write(f"{number}", content="running")
+        writer.set_language("english")
+    reindex = "SELECT hushtag_reindex_journals(%s, %s)"
+    assert [ada.sql(reindex, ada.user_id, 3)[0][0] for _ in range(3)] == [3, 2, 0]
+    assert len(await ada.found("runs")) == 5
+    assert await eve.found("runs") == []
+    assert ada.sql("SELECT DISTINCT version FROM journals") == [(1,)]  # the entries themselves are as they were
+
+
+async def test_an_edit_is_found_by_what_it_says_now(ada: Writer) -> None:
+    journal = await ada.edit(await ada.write("old title", content="old"), content="fresh")
+    assert (await ada.found("fresh"), await ada.found("old -title")) == (["old title"], [])
+    await ada.edit(journal, title="changed", content=None)
+    assert (await ada.found("changed"), await ada.found("fresh")) == (["changed"], [])
+    await ada.delete(journal)
+    assert (await ada.found("changed"), await ada.found("changed", deleted="true")) == ([], ["changed"])
+
+
+async def test_a_snippet_smuggles_no_html(ada: Writer) -> None:
+    evil = "<script>alert('x')</script> & \u0002target\u0003 \"quoted\" </mark><img src=x onerror=y> target"
+    await ada.write(f"target {evil}", content=evil)
+    found = (await ada.search("target")).results[0]
+    for snippet in (found.title_snippet, found.content_snippet or ""):
+        rest = snippet.replace("<mark>", "").replace("</mark>", "")
+        assert snippet.count("<mark>") == snippet.count("</mark>") >= 1
+        assert not set(rest) & set("<>\"'\u0002\u0003")
+        assert "<mark>target</mark>" in snippet
+
+
+async def test_titles_rank_before_contents_and_contents_before_nothing(ada: Writer) -> None:
+    await ada.write("content", content="a walk by the river")
+    await ada.write("river", content="a walk")
+    results = (await ada.search("river")).results
+    assert [found.journal.title for found in results] == ["river", "content"]
+    assert results[0].rank > results[1].rank > 0
+
+
+async def test_pages_of_a_search_have_every_match_once(ada: Writer) -> None:
+    entries = [{"title": f"{number}", "content": "river " * (number % 4 + 1)} for number in range(25)]
+    await ada.ask("POST", "journals/bulk", 201, json={"journals": entries})
+    whole = await ada.found("river", limit=100)
+    page, walked = await ada.search("river", limit=4), []
+    while True:
+        walked += [found.journal.title for found in page.results]
+        if page.next is None:
+            break
+        await ada.write("new", content="nothing of it")
+        page = await ada.search("river", limit=4, cursor=page.next)
+    assert walked == whole
+    assert len(set(walked)) == 25
+    cursor = (await ada.search("river", limit=4)).next
+    refused = await ada.ask("GET", "journals/search", 400, params={"q": "rivers", "cursor": cursor})
+    assert problem(refused, "malformed_request").fields[0].field == "cursor"
+
+
+async def test_filters_and_facets_count_the_same_matches(ada: Writer) -> None:
+    for number in range(12):
+        await ada.write(
+            f"{number}",
+            content="river" if number < 9 else "lake",
+            mood_rating=number % 3 or None,
+            tags=["even"] if number % 2 == 0 else ["odd", "all"],
+        )
+    facets = (await ada.search("river", limit=1)).facets
+    assert [(tag.name, tag.count) for tag in facets.tags] == [("even", 5), ("all", 4), ("odd", 4)]
+    assert {(mood.mood_rating, mood.count) for mood in facets.moods} == {(None, 3), (1, 3), (2, 3)}
+    narrowed = await ada.search("river", tag="odd", mood_min=2)
+    assert sorted(found.journal.title for found in narrowed.results) == ["5"]
+    assert [(tag.name, tag.count) for tag in narrowed.facets.tags] == [("all", 1), ("odd", 1)]
+
+
+async def test_common_words_cost_no_more_than_the_limit_and_find_the_newest(ada: Writer) -> None:
+    ada.sql(
+        "INSERT INTO journals (user_id, title, content, entry_date, mood_rating) SELECT %s, n::text,"
+        " 'river', date '2020-01-01' + n, 1 FROM generate_series(1, %s) n",
+        ada.user_id,
+        3 * MAX_RANKED,
+    )
+    newest = await ada.found("river", limit=3)
+    assert newest == [str(3 * MAX_RANKED - number) for number in range(3)]
+    counted = sum(mood.count for mood in (await ada.search("river")).facets.moods)
+    assert MAX_RANKED <= counted <= 2 * MAX_RANKED
+    assert await ada.found("river", **{"from": "2020-02-01", "to": "2020-02-02"}) == ["32", "31"]
+
+
+async def test_nobody_finds_what_is_anothers(ada: Writer, eve: Writer) -> None:
+    await ada.write("hers", content="river")
+    for query in ("river", "-lake", f'river or "{ada.user_id}"', f"@{ada.user_id}"):
+        assert await eve.found(query) == []
+    assert eve.sql("SELECT FROM journal_words") == []
+    with psycopg.connect(ada.database.app_url) as connection:
+        # Neither does a search for everything, in nobody's transaction or in hers with ada's word.
+        for user in ("", eve.user_id):
+            connection.execute(
+                "SELECT set_config('app.user_id', %s, true), set_config('app.search', %s, true)",
+                [user, f"'@{ada.user_id}' | !'x'"],
+            )
+            assert connection.execute("SELECT FROM journal_words").rowcount == 0
+
+
+async def test_a_search_goes_by_the_index_of_words(ada: Writer) -> None:
+    await ada.write("a", content="river")
+    ada.sql(
+        "INSERT INTO journals (user_id, title, entry_date)"
+        " SELECT %s, 'lake ' || n, now() FROM generate_series(1, 2000) n",
+        ada.user_id,
+    )
+    with psycopg.connect(ada.database.admin_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE journal_words")
+    with psycopg.connect(ada.database.app_url) as connection:
+        connection.execute(
+            "SELECT set_config('app.user_id', %s, true), set_config('app.search', %s, true)",
+            [ada.user_id, f"'@{ada.user_id}' & 'river'"],
+        )
+        plan = str(connection.execute("EXPLAIN SELECT journal_id FROM journal_words").fetchall())
+    assert "journal_words_words_idx" in plan
