@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hushtag import _labels, messages
+from hushtag import _labels, messages, reminder_messages
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
 
 DOCUMENTS = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "SPEC.md")
 _LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
+_WIRE = vars(messages) | vars(reminder_messages)
 _SUPERSCRIPTS = {2**63 - 1: "2^63 − 1", 2**31 - 1: "2^31 − 1"}
 
 
@@ -85,10 +86,10 @@ def spellings(value: int) -> set[str]:
     return found | ({_SUPERSCRIPTS[value]} if value in _SUPERSCRIPTS else set())
 
 
-@pytest.mark.parametrize("name", [name for name in vars(messages) if re.match(r"(?:MAX|MIN)_", name)])
+@pytest.mark.parametrize("name", [name for name in _WIRE if re.match(r"(?:MAX|MIN)_", name)])
 def test_every_limit_stands_in_the_specification(name: str) -> None:
     values = re.findall(r"^\|[^|\n]+\|([^|\n]+)\|$", section(read("SPEC.md"), "19 Limits"), re.MULTILINE)
-    value: int = getattr(messages, name)
+    value: int = _WIRE[name]
     words = "|".join(re.escape(spelling) for spelling in spellings(value))
     assert any(re.search(rf"(?<![\d,.])(?:{words})(?![\d,])", cell) for cell in values), f"{name} = {value}"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hushtag import _opaque, messages
+from hushtag import _opaque, messages, reminder_messages
 from hushtag.phrase import canonicalize
 from hushtag.types import OpaquePassword
 from tests.promises.p1_ceremony import CREDENTIAL_ID, Price, Trace, chance, run, scalar
@@ -49,7 +49,8 @@ def other() -> Trace:
 
 def message_types() -> dict[str, type[msgspec.Struct]]:
     """Every message of the wire."""
-    found = {name: value for name, value in vars(messages).items() if isinstance(value, type)}
+    wire = vars(messages) | vars(reminder_messages)
+    found = {name: value for name, value in wire.items() if isinstance(value, type)}
     structs_only = {name: value for name, value in found.items() if issubclass(value, msgspec.Struct)}
     return {name: value for name, value in structs_only.items() if value not in {msgspec.Struct, messages.Message}}
 

@@ -48,8 +48,16 @@ TABLES = [
     "opaque_sessions",
     "unlock_budget",
     "user_settings",
+    "reminders",
+    "reminder_deliveries",
+    "reminder_feeds",
 ]
+MESSAGES: dict[tuple[str, str], Any] = {
+    ("patch", "/v1/reminders/{reminder_id}"): {"title": "coffee"},
+    ("post", "/v1/reminders/{reminder_id}/snooze"): {"minutes": 5},
+}
 HEADERS = {
+    "If-Match": "*",
     "Hushtag-Revision": "1",
     "Hushtag-Key-Version": "1",
     "Hushtag-Generation": "3",
@@ -63,6 +71,7 @@ class Person:
     def __init__(self, account: Any, password: Any, vault: Any, object_id: UUID) -> None:
         self.account, self.password, self.vault, self.object_id = account, password, vault, object_id
         self.user_id = vault.user_id
+        self.reminder_id: Any = None
 
     def caller(self, user_id: UUID | None = None) -> Caller:
         token = parse_bearer(f"Bearer {self.account.token}", "hta_")
@@ -78,7 +87,11 @@ async def make_person(client, sign_in, email: str) -> Person:
     await enrol(client, account.headers, password)
     vault = await unlock(client, account, password)
     assert (await vault.put(object_id, b"secret")).status_code == 201
-    return Person(account, password, vault, object_id)
+    person = Person(account, password, vault, object_id)
+    reminder = {"title": "tea", "reminder_time": "2199-01-01T00:00:00Z"}
+    person.reminder_id = (await client.post("/v1/reminders", json=reminder, headers=account.headers)).json()["id"]
+    assert (await client.post("/v1/reminders/feed", headers=account.headers)).status_code == 201
+    return person
 
 
 @pytest.fixture
@@ -98,6 +111,8 @@ def everything(database) -> dict[str, list[str]]:
 async def _ask(client, method: str, path: str, ids: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
     body = {"content": bytes(100), "headers": headers | {"Content-Type": "application/octet-stream"}}
     given = body if method == "put" else {"headers": headers}
+    if (method, path) in MESSAGES:
+        given = {"headers": headers, "json": MESSAGES[method, path]}
     return comparable(await client.request(method.upper(), path.format(**ids), **given))
 
 
@@ -106,6 +121,8 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
 ) -> None:
     document = (await app_client.get("/schema")).json()
     hers = {"vault_id": ada.vault.vault_id, "object_id": ada.object_id, "session_id": ada.account.session_id}
+    # The address of her feed is a secret, which nobody but her has; her id in front of another one is worth nothing.
+    hers |= {"reminder_id": ada.reminder_id, "feed": encode_binary(ada.user_id.bytes + bytes(32)) + ".ics"}
     before, asked = everything(database), 0
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -113,16 +130,17 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
             if not names:
                 continue
             assert set(names) <= set(hers), f"{path}: say whose ids these are"
-            scheme = next(iter(operation["security"][0]))
-            token = eve.vault if scheme == "vaultToken" else eve.account
-            foreign = await _ask(app_client, method, path, hers, token.headers | HEADERS)
-            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers}, token.headers | HEADERS)
+            scheme = next(iter(operation.get("security", [{}])[0]), None)
+            tokens = {"vaultToken": eve.vault.headers, "accountToken": eve.account.headers}
+            headers = tokens.get(str(scheme), {}) | HEADERS
+            foreign = await _ask(app_client, method, path, hers, headers)
+            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers}, headers)
             assert foreign == unknown, (method, path)
             assert foreign[0] == 404, (method, path)
             # Her object's id in eve's own vault is unknown as well; a put there would make eve's own.
             if "object_id" in names and method != "put":
                 mixed = hers | {"vault_id": eve.vault.vault_id}
-                assert await _ask(app_client, method, path, mixed, token.headers | HEADERS) == unknown
+                assert await _ask(app_client, method, path, mixed, headers) == unknown
             asked += 1
     assert asked >= 7
     assert everything(database) == before

@@ -15,6 +15,9 @@ from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations,
 
 TENANT = [
     "opaque_sessions",
+    "reminder_deliveries",
+    "reminder_feeds",
+    "reminders",
     "secret_tags",
     "unlock_budget",
     "user_sessions",
@@ -163,6 +166,9 @@ def test_grants_are_exact(database: Any) -> None:
         "audit_logs": "INSERT SELECT",
         "login_attempts": everything,
         "opaque_sessions": everything,
+        "reminder_deliveries": "INSERT SELECT",
+        "reminder_feeds": everything,
+        "reminders": everything,
         "secret_tags": everything,
         "security_audit_logs": "INSERT SELECT",
         "server_keys": "INSERT SELECT",
@@ -187,7 +193,7 @@ def _as_user(connection: psycopg.Connection[Any], user: UUID | None) -> None:
 
 def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[str, UUID]:
     """Give a user one row in every table; inside a transaction of that user."""
-    ids = {name: uuid4() for name in ("session", "tag", "vault", "key", "blob", "server_key")}
+    ids = {name: uuid4() for name in ("session", "tag", "vault", "key", "blob", "server_key", "reminder")}
     values: dict[str, Any] = {"user": user, "email": email, **ids}
     for statement in (
         "INSERT INTO server_keys (id, fingerprint) VALUES (%(server_key)s, decode(repeat('00', 32), 'hex'))",
@@ -212,6 +218,11 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         " 0, 'x')",
         "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at) VALUES"
         " (%(user)s, repeat('0', 64), %(session)s, %(tag)s, 'unlocked', now() + interval '1 day')",
+        "INSERT INTO reminders (user_id, id, title, reminder_time, time_zone, series_id, series_start, occurrence_time)"
+        " VALUES (%(user)s, %(reminder)s, 'title', now(), 'UTC', %(reminder)s, localtimestamp, localtimestamp)",
+        "INSERT INTO reminder_deliveries (user_id, session_id, reminder_id, due_at, position) VALUES (%(user)s,"
+        " %(session)s, %(reminder)s, now(), 1)",
+        "INSERT INTO reminder_feeds (user_id, secret_hash) VALUES (%(user)s, decode(repeat('00', 32), 'hex'))",
     ):
         connection.execute(statement, values)
     return ids
@@ -241,9 +252,9 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
             connection.rollback()
     with psycopg.connect(database.app_url) as connection:
         _as_user(connection, two_users[0])
-        if table not in {"users", "user_settings", "unlock_budget"}:
+        if table not in {"users", "user_settings", "unlock_budget", "reminder_deliveries"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
-        if table not in {"vault_segments", "users", "user_sessions"}:
+        if table not in {"vault_segments", "users", "user_sessions", "reminder_deliveries"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
             assert done.rowcount == 0
 
