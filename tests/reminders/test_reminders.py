@@ -38,7 +38,8 @@ def move(database: Any, reminder_id: str, hours: float) -> None:
     """Let time pass: the reminder now lies this many hours from now, and with it its series."""
     with psycopg.connect(database.admin_url) as connection:
         connection.execute(
-            "UPDATE reminders SET reminder_time = now() + %(by)s, series_start = (now() + %(by)s) AT TIME ZONE time_zone,"
+            "UPDATE reminders SET reminder_time = now() + %(by)s,"
+            " series_start = (now() + %(by)s) AT TIME ZONE time_zone,"
             " occurrence_time = (now() + %(by)s) AT TIME ZONE time_zone WHERE id = %(id)s",
             {"by": hours * HOUR, "id": reminder_id},
         )

@@ -153,6 +153,18 @@ async def test_a_stream_ends_with_its_session(busy: Any) -> None:
         assert answer.status_code == 401
 
 
+async def test_streams_that_clients_leave_make_room_for_others(busy: Any) -> None:
+    ada = await enter(busy.url, "leaves@example.org")
+    for _ in range(24):  # more than a user may hold at both workers together
+        with anyio.fail_after(20):
+            while True:
+                try:
+                    async with listen(busy.url, ada.token):
+                        break
+                except AssertionError:
+                    await anyio.sleep(0.1)  # the server has yet to notice that the last ones are gone
+
+
 async def test_a_stop_ends_the_streams_at_once(data_directory: Path, run_server: Any) -> None:
     with run_server(data_directory, "--workers", "2") as server:
         sessions = [await enter(server.url, "stop@example.org") for _ in range(4)]
