@@ -193,6 +193,20 @@ def test_the_next_occurrence_lies_in_the_future_and_missed_ones_count() -> None:
     assert following("FREQ=DAILY;UNTIL=20260606T065959Z", "2026-06-01T09:00", "2026-06-05T12:00+00:00") is None
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("FREQ=WEEKLY;INTERVAL=4", datetime(2026, 6, 16, 9)),  # 2424 weeks after the first
+        ("FREQ=MONTHLY;INTERVAL=7", datetime(2026, 9, 1, 9)),  # 560 months
+        ("FREQ=YEARLY;INTERVAL=5", datetime(2030, 1, 1, 9)),
+    ],
+)
+def test_a_search_from_between_two_periods_keeps_the_step(pattern: str, expected: datetime) -> None:
+    found = following(pattern, "1980-01-01T09:00", "2026-06-05T12:00+00:00")
+    assert found is not None
+    assert found.local == expected
+
+
 def test_a_series_keeps_its_step_after_decades() -> None:
     begun = time.thread_time()
     found = following("FREQ=DAILY;INTERVAL=3", "1980-01-01T09:00", "2026-06-05T12:00+00:00")
