@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hushtag import _labels, account_messages, journal_messages, messages
+from hushtag import _labels, account_messages, journal_messages, messages, reminder_messages
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
 
@@ -87,13 +87,13 @@ def spellings(value: int) -> set[str]:
 
 LIMITS = {
     name: value
-    for module in (messages, account_messages, journal_messages)
+    for module in (messages, account_messages, journal_messages, reminder_messages)
     for name, value in vars(module).items()
     if re.match(r"(?:MAX|MIN)_", name)
 }
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", list(LIMITS))
 def test_every_limit_stands_in_the_specification(name: str) -> None:
     values = re.findall(r"^\|[^|\n]+\|([^|\n]+)\|$", section(read("SPEC.md"), "19 Limits"), re.MULTILINE)
     value: int = LIMITS[name]

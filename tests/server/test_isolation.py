@@ -53,7 +53,15 @@ TABLES = [
     "tags",
     "journal_tags",
     "journal_words",
+    "reminders",
+    "reminder_deliveries",
+    "reminder_feeds",
 ]
+MESSAGES: dict[tuple[str, str], Any] = {
+    ("patch", "/v1/reminders/{reminder_id}"): {"title": "coffee"},
+    ("post", "/v1/reminders/{reminder_id}/snooze"): {"minutes": 5},
+    ("post", "/v1/journal-tags/{tag_id}/merge"): {"into": str(UUID(int=1))},
+}
 HEADERS = {
     "Hushtag-Revision": "1",
     "Hushtag-Key-Version": "1",
@@ -63,15 +71,13 @@ HEADERS = {
 }
 
 
-JSON_BODIES = {"/v1/journal-tags/{tag_id}/merge": {"into": str(UUID(int=1))}}
-
-
 class Person:
     """A user with an enrolled phrase, an open vault and one object in it."""
 
     def __init__(self, account: Any, password: Any, vault: Any, object_id: UUID) -> None:
         self.account, self.password, self.vault, self.object_id = account, password, vault, object_id
         self.user_id = vault.user_id
+        self.reminder_id: Any = None
 
     def caller(self, user_id: UUID | None = None) -> Caller:
         token = parse_bearer(f"Bearer {self.account.token}", "hta_")
@@ -87,7 +93,11 @@ async def make_person(client, sign_in, email: str) -> Person:
     await enrol(client, account.headers, password)
     vault = await unlock(client, account, password)
     assert (await vault.put(object_id, b"secret")).status_code == 201
-    return Person(account, password, vault, object_id)
+    person = Person(account, password, vault, object_id)
+    reminder = {"title": "tea", "reminder_time": "2199-01-01T00:00:00Z"}
+    person.reminder_id = (await client.post("/v1/reminders", json=reminder, headers=account.headers)).json()["id"]
+    assert (await client.post("/v1/reminders/feed", headers=account.headers)).status_code == 201
+    return person
 
 
 @pytest.fixture
@@ -107,8 +117,8 @@ def everything(database) -> dict[str, list[str]]:
 async def _ask(client, method: str, path: str, ids: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
     body = {"content": bytes(100), "headers": headers | {"Content-Type": "application/octet-stream"}}
     given = body if method == "put" else {"headers": headers}
-    if method == "patch" or path in JSON_BODIES:
-        given = {"json": JSON_BODIES.get(path, {}), "headers": headers}
+    if method == "patch" or (method, path) in MESSAGES:
+        given = {"headers": headers, "json": MESSAGES.get((method, path), {})}
     return comparable(await client.request(method.upper(), path.format(**ids), **given))
 
 
@@ -120,6 +130,8 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
     written = {"title": "hers", "tags": ["private"]}
     entry = (await app_client.post("/v1/journals", json=written, headers=ada.account.headers)).json()
     hers |= {"journal_id": entry["id"], "tag_id": entry["tags"][0]["id"]}
+    # The address of her feed is a secret, which nobody but her has; her id in front of another one is worth nothing.
+    hers |= {"reminder_id": ada.reminder_id, "feed": encode_binary(ada.user_id.bytes + bytes(32)) + ".ics"}
     before, asked = everything(database), 0
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -127,16 +139,17 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
             if not names:
                 continue
             assert set(names) <= set(hers), f"{path}: say whose ids these are"
-            scheme = next(iter(operation["security"][0]))
-            token = eve.vault if scheme == "vaultToken" else eve.account
-            foreign = await _ask(app_client, method, path, hers, token.headers | HEADERS)
-            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers}, token.headers | HEADERS)
+            scheme = next(iter(operation.get("security", [{}])[0]), None)
+            tokens = {"vaultToken": eve.vault.headers, "accountToken": eve.account.headers}
+            headers = tokens.get(str(scheme), {}) | HEADERS
+            foreign = await _ask(app_client, method, path, hers, headers)
+            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers}, headers)
             assert foreign == unknown, (method, path)
             assert foreign[0] == 404, (method, path)
             # Her object's id in eve's own vault is unknown as well; a put there would make eve's own.
             if "object_id" in names and method != "put":
                 mixed = hers | {"vault_id": eve.vault.vault_id}
-                assert await _ask(app_client, method, path, mixed, token.headers | HEADERS) == unknown
+                assert await _ask(app_client, method, path, mixed, headers) == unknown
             asked += 1
     assert asked >= 7
     assert everything(database) == before

@@ -19,6 +19,9 @@ TENANT = [
     "journal_words",
     "journals",
     "opaque_sessions",
+    "reminder_deliveries",
+    "reminder_feeds",
+    "reminders",
     "secret_tags",
     "tags",
     "unlock_budget",
@@ -184,6 +187,9 @@ def test_grants_are_exact(database: Any) -> None:
         "journals": everything,
         "login_attempts": everything,
         "opaque_sessions": everything,
+        "reminder_deliveries": "INSERT SELECT",
+        "reminder_feeds": everything,
+        "reminders": everything,
         "secret_tags": everything,
         "security_audit_logs": "INSERT SELECT",
         "server_keys": "INSERT SELECT",
@@ -220,7 +226,7 @@ def _as_user(connection: psycopg.Connection[Any], user: UUID | None) -> None:
 
 def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[str, UUID]:
     """Give a user one row in every table; inside a transaction of that user."""
-    ids = {name: uuid4() for name in ("session", "tag", "vault", "key", "blob", "server_key")}
+    ids = {name: uuid4() for name in ("session", "tag", "vault", "key", "blob", "server_key", "reminder")}
     values: dict[str, Any] = {"user": user, "email": email, **ids}
     for statement in (
         "INSERT INTO server_keys (id, fingerprint) VALUES (%(server_key)s, decode(repeat('00', 32), 'hex'))",
@@ -249,6 +255,11 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         "INSERT INTO journals (user_id, id, title, entry_date) VALUES (%(user)s, %(blob)s, 'title', now())",
         "INSERT INTO tags (user_id, id, name) VALUES (%(user)s, %(tag)s, 'name')",
         "INSERT INTO journal_tags (user_id, journal_id, tag_id) VALUES (%(user)s, %(blob)s, %(tag)s)",
+        "INSERT INTO reminders (user_id, id, title, reminder_time, time_zone, series_id, series_start, occurrence_time)"
+        " VALUES (%(user)s, %(reminder)s, 'title', now(), 'UTC', %(reminder)s, localtimestamp, localtimestamp)",
+        "INSERT INTO reminder_deliveries (user_id, session_id, reminder_id, due_at, position) VALUES (%(user)s,"
+        " %(session)s, %(reminder)s, now(), 1)",
+        "INSERT INTO reminder_feeds (user_id, secret_hash) VALUES (%(user)s, decode(repeat('00', 32), 'hex'))",
     ):
         connection.execute(statement, values)
     return ids
@@ -278,9 +289,9 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
             connection.rollback()
     with psycopg.connect(database.app_url) as connection:
         _as_user(connection, two_users[0])
-        if table not in {"users", "user_settings", "unlock_budget", "consents", "journal_words"}:
+        if table not in {"users", "user_settings", "unlock_budget", "consents", "journal_words", "reminder_deliveries"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
-        if table not in {"vault_segments", "users", "user_sessions", "consents"}:
+        if table not in {"vault_segments", "users", "user_sessions", "consents", "reminder_deliveries"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
             assert done.rowcount == 0
 

@@ -61,9 +61,11 @@ async def look_ahead(connection: Connection, user_id: UUID, session_id: UUID) ->
 async def deliver_due(connection: Connection, user_id: UUID, session_id: UUID, *, limit: int) -> list[DueReminder]:
     """Note up to `limit` due reminders as delivered to the session and return them, the longest due first."""
     # The next statement sees what the holder before committed; positions follow each other without a hole.
-    await connection.execute(
+    locked = await connection.execute(
         "SELECT FROM user_sessions WHERE user_id = %s AND id = %s FOR NO KEY UPDATE", [user_id, session_id]
     )
+    if locked.rowcount == 0:
+        return []  # the session ended this moment
     async with connection.cursor(row_factory=class_row(DueReminder)) as cursor:
         await cursor.execute(_DELIVER, {"user_id": user_id, "session_id": session_id, "limit": limit})
         return await cursor.fetchall()

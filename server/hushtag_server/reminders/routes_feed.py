@@ -25,7 +25,12 @@ _SECRET: Final = 32
 _SUFFIX: Final = ".ics"
 _ACCOUNT: Final[dict[str, Any]] = {"guards": [require_account_token], "security": ACCOUNT_SECURITY}
 FeedName = Annotated[
-    str, PathParameter(name="feed", description="base64url of user id (16 bytes) and secret (32 bytes), then `.ics`")
+    str,
+    PathParameter(
+        name="feed",
+        description="base64url of user id (16 bytes) and secret (32 bytes), then `.ics`",
+        schema_extra={"pattern": r"^[A-Za-z0-9_-]{64}\.ics$"},  # documented, not checked: every other name is a 404
+    ),
 ]
 
 

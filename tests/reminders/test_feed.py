@@ -1,0 +1,153 @@
+"""The calendar feed: what it says, who may read it, and that its address is a secret."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from icalendar import Calendar
+
+from hushtag.messages import decode_binary, encode_binary
+from hushtag_server.reminders import routes_feed
+from hushtag_server.tokens import token_hash
+from tests.server.vault_support import comparable
+
+pytestmark = pytest.mark.anyio
+
+
+async def open_feed(client: Any, who: Any) -> str:
+    answer = await client.post("/v1/reminders/feed", headers=who.headers)
+    assert answer.status_code == 201
+    path: str = answer.json()["url_path"]
+    return path
+
+
+async def make(client: Any, who: Any, **fields: Any) -> Any:
+    body = {"title": "tea", "reminder_time": "2030-03-30T01:30:00Z", **fields}
+    answer = await client.post("/v1/reminders", json=body, headers=who.headers)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def read(client: Any, path: str) -> list[Any]:
+    answer = await client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
+    return list(Calendar.from_ical(answer.content).walk("VEVENT"))
+
+
+async def test_the_feed_holds_the_open_reminders(app_client: Any, ada: Any, sign_in: Any) -> None:
+    eve = await sign_in(app_client, "eve@example.org")
+    await make(app_client, eve, title="not hers")
+    single = await make(app_client, ada, title="once; with, signs\nand lines", description="é", priority=5)
+    repeating = await make(app_client, ada, repeat_pattern="FREQ=DAILY;COUNT=5", time_zone="Europe/Berlin")
+    done = await make(app_client, ada, title="done")
+    await app_client.post(f"/v1/reminders/{done['id']}/complete", headers=ada.headers)
+    events = {str(event["uid"]): event for event in await read(app_client, await open_feed(app_client, ada))}
+    assert set(events) == {f"{single['id']}@hushtag", f"{repeating['id']}@hushtag"}
+    event = events[f"{single['id']}@hushtag"]
+    assert str(event["summary"]) == "once; with, signs\nand lines"
+    assert event["dtstart"].dt == datetime(2030, 3, 30, 1, 30, tzinfo=UTC)
+    assert (int(event["priority"]), str(event["status"])) == (1, "CONFIRMED")
+    assert [alarm["trigger"].dt for alarm in event.walk("VALARM")] == [timedelta(0)]
+    event = events[f"{repeating['id']}@hushtag"]
+    assert event["dtstart"].params["TZID"] == "Europe/Berlin"
+    assert event["dtstart"].dt.isoformat() == "2030-03-30T02:30:00+01:00"
+    assert event["rrule"].to_ical() == b"FREQ=DAILY;COUNT=5"
+    assert event["last-modified"].dt.tzinfo is not None
+
+
+async def test_a_successor_carries_what_is_left_of_its_rule(app_client: Any, ada: Any) -> None:
+    first = await make(app_client, ada, repeat_pattern="FREQ=DAILY;COUNT=3")
+    done = await app_client.post(f"/v1/reminders/{first['id']}/complete", headers=ada.headers)
+    await app_client.post(
+        f"/v1/reminders/{done.json()['successor']['id']}/snooze",
+        json={"until": "2031-01-01T00:00:00Z"},
+        headers=ada.headers,
+    )
+    [event] = await read(app_client, await open_feed(app_client, ada))
+    assert event["rrule"].to_ical() == b"FREQ=DAILY;COUNT=2"
+    assert [alarm["trigger"].dt for alarm in event.walk("VALARM")] == [datetime(2031, 1, 1, tzinfo=UTC)]
+
+
+async def test_a_title_cannot_add_lines_to_the_calendar(app_client: Any, ada: Any) -> None:
+    title = "x\r\nATTACH:http://example.org\rEND:VEVENT\x0b\x1b[2J"
+    await make(app_client, ada, title=title, description=title)
+    path = await open_feed(app_client, ada)
+    text = (await app_client.get(path)).text
+    assert not any(line.startswith(("ATTACH", "END:VEVENT\x0b")) for line in text.splitlines())
+    assert "\x1b" not in text
+    assert text.count("END:VEVENT\r\n") == 1
+    assert len(await read(app_client, path)) == 1
+
+
+async def test_the_tag_changes_exactly_when_a_reminder_does(app_client: Any, ada: Any) -> None:
+    made = await make(app_client, ada)
+    path = await open_feed(app_client, ada)
+    tag = (await app_client.get(path)).headers["etag"]
+    same = await app_client.get(path, headers={"If-None-Match": tag})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    assert (await app_client.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
+    change = ada.headers | {"If-Match": "*"}
+    await app_client.patch(f"/v1/reminders/{made['id']}", json={"title": "coffee"}, headers=change)
+    changed = await app_client.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+async def test_an_address_ends_with_the_next_one_and_with_its_revocation(app_client: Any, ada: Any) -> None:
+    first = await open_feed(app_client, ada)
+    second = await open_feed(app_client, ada)
+    nothing = comparable(await app_client.get(f"/v1/feeds/{encode_binary(bytes(48))}.ics"))
+    assert nothing[0] == 404
+    assert comparable(await app_client.get(first)) == nothing
+    assert (await app_client.get(second)).status_code == 200
+    assert (await app_client.get("/v1/reminders/feed", headers=ada.headers)).json()["last_used"] is not None
+    assert (await app_client.delete("/v1/reminders/feed", headers=ada.headers)).status_code == 204
+    assert comparable(await app_client.get(second)) == nothing
+    for method in ("GET", "DELETE"):
+        gone = await app_client.request(method, "/v1/reminders/feed", headers=ada.headers)
+        assert gone.status_code == 404
+    wrong = decode_binary(second.removeprefix("/v1/feeds/").removesuffix(".ics"))[:16] + bytes(32)
+    for name in (encode_binary(wrong) + ".ics", "x.ics", ".ics", second[len("/v1/feeds/") : -len(".ics")], "é.ics"):
+        assert comparable(await app_client.get(f"/v1/feeds/{name}")) == nothing
+
+
+async def test_an_account_that_is_not_active_has_no_feed(app_client: Any, ada: Any, database: Any) -> None:
+    path = await open_feed(app_client, ada)
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("UPDATE users SET is_active = false")
+    assert (await app_client.get(path)).status_code == 404
+
+
+async def test_the_feed_is_bounded(app_client: Any, ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes_feed, "MAX_FEED_REMINDERS", 2)
+    for year in (2032, 2030, 2031):
+        await make(app_client, ada, title=str(year), reminder_time=f"{year}-01-01T00:00:00Z")
+    events = await read(app_client, await open_feed(app_client, ada))
+    assert {str(event["summary"]) for event in events} == {"2030", "2031"}
+
+
+async def test_only_the_hash_of_the_secret_is_stored(app_client: Any, ada: Any, database: Any) -> None:
+    path = await open_feed(app_client, ada)
+    secret = decode_binary(path.removeprefix("/v1/feeds/").removesuffix(".ics"))[16:]
+    with psycopg.connect(database.admin_url) as connection:
+        assert connection.execute("SELECT secret_hash FROM reminder_feeds").fetchone() == (token_hash(secret),)
+        trail = str(connection.execute("SELECT * FROM audit_logs").fetchall())
+    assert "secret_hash" not in trail
+    assert token_hash(secret).hex() not in trail
+
+
+def test_the_address_reaches_neither_log_nor_metrics(data_directory: Path, run_server: Any) -> None:
+    credentials = {"email": "ada@example.org", "password": "correct horse battery"}
+    with run_server(data_directory, HUSHTAG_LOG_LEVEL="debug") as server, httpx.Client(base_url=server.url) as client:
+        client.post("/v1/accounts", json=credentials)
+        token = client.post("/v1/sessions", json=credentials).json()["token"]
+        path = client.post("/v1/reminders/feed", headers={"Authorization": f"Bearer {token}"}).json()["url_path"]
+        assert client.get(path).status_code == 200
+        assert client.get(path + "x").status_code == 404
+        written = server.log.read_text() + client.get("/metrics").text
+    assert "/v1/feeds/{feed" in written
+    assert path.removeprefix("/v1/feeds/").removesuffix(".ics") not in written
