@@ -15,8 +15,9 @@ from hushtag.errors import AuthenticationError
 from hushtag.messages import LogIn
 from hushtag_server.accounts.login import authenticate, open_session
 from hushtag_server.errors import LoginFailedError
+from hushtag_server.hash_queue import HashQueue
 from hushtag_server.peer import NO_PEER
-from tests.accounts.conftest import PASSWORD
+from tests.accounts.conftest import PASSWORD, comparable
 from tests.server.vault_support import enrol, new_password, prove, run_sql, same_password, unlock
 
 pytestmark = pytest.mark.anyio
@@ -288,3 +289,23 @@ async def test_a_restoration_and_an_erasure_at_once_end_in_one_of_both(
         restoring.commit()
     assert await erasing == 0
     assert run_sql(database, "SELECT id FROM users") == [(UUID(ada.user_id),)]
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions", "/v1/accounts/reactivation", "/v1/accounts/restoration"])
+async def test_an_account_that_is_erased_in_the_middle_of_a_login_was_never_there(
+    app_client: httpx.AsyncClient, sign_in: Any, database: Any, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    ada = await sign_in(app_client)
+    await _close(app_client, ada, "deletion")
+    unknown = await app_client.post(path, json={"email": "nobody@example.org", "password": PASSWORD})
+    _end_grace(database, ada.user_id)
+    run = HashQueue.run
+
+    async def erased_meanwhile(queue: Any, *work: Any) -> Any:
+        done = await run(queue, *work)
+        assert _erase(database) == 1
+        return done
+
+    monkeypatch.setattr(HashQueue, "run", erased_meanwhile)
+    answer = await app_client.post(path, json={"email": ada.email, "password": PASSWORD})
+    assert comparable(answer) == comparable(unknown)
