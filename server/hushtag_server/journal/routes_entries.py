@@ -18,7 +18,7 @@ from hushtag_server.journal import steps
 from hushtag_server.journal.parameters import ETAG, IfNoneMatch, answer_entry, answer_unchanged, origin_of
 from hushtag_server.journal.schemas import Stored
 from hushtag_server.services import Services, ServicesDep
-from hushtag_server.versions import IfMatch, expected_version, is_known, version_conflict
+from hushtag_server.versions import IfMatch, expected_version, names_version, version_conflict
 from hushtag_server.wire import WireRequest
 
 __all__ = ["ENTRY_HANDLERS"]
@@ -52,7 +52,7 @@ async def read_journal(
 ) -> Response[Journal]:
     """Return an entry, deleted or not."""
     stored = await steps.get_journal(services, request.auth, journal_id)
-    if if_none_match is not None and is_known(request, stored.version):
+    if names_version(if_none_match, stored.version):
         return answer_unchanged(stored)
     return answer_entry(stored)
 
