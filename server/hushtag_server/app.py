@@ -28,6 +28,7 @@ from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
 from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
+from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
@@ -40,7 +41,7 @@ from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
 from hushtag_server.transfer.routes import TRANSFER_ROUTES
 from hushtag_server.vault.routes import VAULT_ROUTES
-from hushtag_server.vault.routes_unlock import DIRECT_ROUTES
+from hushtag_server.vault.routes_unlock import DIRECT_ROUTES as UNLOCK_ROUTES
 from hushtag_server.wire import WireRequest
 
 __all__ = ["create_app", "from_environment"]
@@ -113,7 +114,9 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
     )
     application.state["bell"] = bell
     application.state["openapi"] = build_document(routes, dependencies)
-    return Edge(DirectRoutes(application, DIRECT_ROUTES), metrics, settings.request_timeout.total_seconds())
+    return Edge(
+        DirectRoutes(application, [*UNLOCK_ROUTES, *ENTRY_ROUTES]), metrics, settings.request_timeout.total_seconds()
+    )
 
 
 def _leave_with_parent() -> None:

@@ -23,7 +23,7 @@ from litestar.params import SkipValidation
 from hushtag_server import auth_queries as queries
 from hushtag_server.database import Connection, entered
 from hushtag_server.errors import UnauthenticatedError
-from hushtag_server.peer import client_address, client_agent
+from hushtag_server.peer import client_peer
 from hushtag_server.services import Services, services_of, touch_interval
 from hushtag_server.tokens import ACCOUNT, VAULT, BearerToken, parse_bearer
 
@@ -118,7 +118,7 @@ async def account_transaction(
         UnavailableError: the database is away or overloaded.
     """
     caller = account_caller(request.auth, services)
-    who = (*caller, client_address(request, services.settings), client_agent(request))
+    who = (*caller, *client_peer(request, services.settings))
     async with entered(services.pool, who) as (connection, session_id):
         yield AccountTransaction(connection, caller.user_id, session_id)
 

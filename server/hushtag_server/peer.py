@@ -1,13 +1,15 @@
 """Who is at the other end of a request: the address and the name a client gives itself."""
 
-from ipaddress import ip_address
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, NamedTuple
 
 from litestar.connection import ASGIConnection
 
 from hushtag_server.settings import Settings
 
-__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "client_address", "client_agent", "client_peer"]
+__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "client_peer", "scope_peer"]
 
 MAX_USER_AGENT: Final = 200
 
@@ -15,36 +17,53 @@ MAX_USER_AGENT: Final = 200
 class Peer(NamedTuple):
     """Who is at the other end: address and agent, as far as they are known."""
 
-    address: str | None
-    agent: str | None
+    address: str | None = None
+    agent: str | None = None
 
 
-NO_PEER: Final = Peer(None, None)
+NO_PEER: Final = Peer()
 
 
-def client_address(connection: ASGIConnection[Any, Any, Any, Any], settings: Settings) -> str | None:
-    """Return the client's address: the connection's, or the last one a trusted proxy did not make up."""
+@lru_cache(maxsize=4096)
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(connection.client.host) if connection.client else None
+        return ip_address(address)
     except ValueError:
         return None  # a Unix socket has no address
+
+
+def _given(scope: Mapping[str, Any], name: bytes) -> list[str]:
+    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
+
+
+def _address(scope: Mapping[str, Any], settings: Settings) -> str | None:
+    # The connection's, or the last one a trusted proxy did not make up.
+    client = scope.get("client")
+    address = _parsed(client[0]) if client else None
     if address is None:
         return None
-    hops = ",".join(connection.headers.getall("x-forwarded-for", [])).split(",")
-    while hops and any(address in network for network in settings.trusted_proxies):
-        try:
-            address = ip_address(hops.pop().strip())
-        except ValueError:
-            break
+    if settings.trusted_proxies:
+        hops = ",".join(_given(scope, b"x-forwarded-for")).split(",")
+        while hops and any(address in network for network in settings.trusted_proxies):
+            hop = _parsed(hops.pop().strip())
+            if hop is None:
+                break
+            address = hop
     return str(address)
 
 
-def client_agent(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
-    """Return the printable start of the `User-Agent` header, at most 200 characters."""
-    agent = connection.headers.get("user-agent")
-    return "".join(sign for sign in agent if sign.isprintable())[:MAX_USER_AGENT] if agent else None
+def _agent(scope: Mapping[str, Any]) -> str | None:
+    # The printable start of the header, at most MAX_USER_AGENT characters.
+    agent = next(iter(_given(scope, b"user-agent")), "")
+    shown = agent if agent.isprintable() else "".join(sign for sign in agent if sign.isprintable())
+    return shown[:MAX_USER_AGENT] or None
+
+
+def scope_peer(scope: Mapping[str, Any], settings: Settings) -> Peer:
+    """Return who sent the request of an ASGI scope."""
+    return Peer(_address(scope, settings), _agent(scope))
 
 
 def client_peer(connection: ASGIConnection[Any, Any, Any, Any], settings: Settings) -> Peer:
-    """Return address and agent."""
-    return Peer(client_address(connection, settings), client_agent(connection))
+    """Return who sent a request."""
+    return scope_peer(connection.scope, settings)

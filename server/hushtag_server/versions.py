@@ -5,15 +5,14 @@ may.
 """
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from litestar.connection import ASGIConnection
 from litestar.params import HeaderParameter
 
 from hushtag.messages import FieldProblem
 from hushtag_server.errors import MalformedRequestError, PreconditionFailedError, PreconditionRequiredError
 
-__all__ = ["IfMatch", "etag", "expected_version", "is_known", "version_conflict"]
+__all__ = ["IfMatch", "etag", "expected_version", "names_version", "version_conflict"]
 
 _ETAG: Final = re.compile(r'"([1-9][0-9]{0,17})"')
 IfMatch = Annotated[
@@ -45,10 +44,12 @@ def expected_version(if_match: str | None) -> int | None:
     return int(found[1])
 
 
-def is_known(connection: ASGIConnection[Any, Any, Any, Any], version: int) -> bool:
+def names_version(if_none_match: str | None, version: int) -> bool:
     """Tell whether `If-None-Match` names this version, so that 304 is the answer."""
-    given = connection.headers.get("if-none-match", "")
-    return given.strip() == "*" or etag(version) in {part.strip().removeprefix("W/") for part in given.split(",")}
+    if if_none_match is None:
+        return False
+    named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return if_none_match.strip() == "*" or etag(version) in named
 
 
 def version_conflict(present: int) -> PreconditionFailedError:

@@ -13,11 +13,8 @@ from hushtag.journal_messages import MAX_FILTER_TAGS, MAX_JOURNAL_PAGE, MAX_MOOD
 from hushtag.messages import FieldProblem
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.journal.names import tidy_names
-from hushtag_server.journal.schemas import JournalFilter, Origin, Stored
-from hushtag_server.peer import client_address, client_agent
-from hushtag_server.services import Services
+from hushtag_server.journal.schemas import JournalFilter, Stored
 from hushtag_server.versions import etag
-from hushtag_server.wire import WireRequest
 
 __all__ = [
     "ETAG",
@@ -30,7 +27,6 @@ __all__ = [
     "answer_entry",
     "answer_unchanged",
     "check_text",
-    "origin_of",
 ]
 
 Cursor = Annotated[str | None, QueryParameter(name="cursor", description="the `next` of the page before")]
@@ -81,11 +77,6 @@ async def _provide_filter(
 FilterDep = NamedDependency[SkipValidation[JournalFilter]]
 """Annotation of the parameter `chosen` of a route with the dependency `FILTERED`."""
 FILTERED: Final = {"chosen": Provide(_provide_filter)}
-
-
-def origin_of(request: WireRequest, services: Services) -> Origin:
-    """Return what the audit trail says of where a change came from."""
-    return Origin(client_address(request, services.settings), client_agent(request))
 
 
 def answer_entry(stored: Stored, status: int = 200, headers: dict[str, str] | None = None) -> Response[Any]:

@@ -13,7 +13,8 @@ from hushtag.messages import FieldProblem
 from hushtag_server.auth import Caller
 from hushtag_server.database import call
 from hushtag_server.errors import AlreadyExistsError, LimitReachedError, NotFoundError, UnauthenticatedError
-from hushtag_server.journal.schemas import Origin, Page, SearchPage, SearchPosition, Stored
+from hushtag_server.journal.schemas import Page, SearchPage, SearchPosition, Stored
+from hushtag_server.peer import Peer
 from hushtag_server.pool import Pool
 from hushtag_server.versions import version_conflict
 
@@ -108,7 +109,7 @@ async def list_journals(
 async def create_journal(
     pool: Pool,
     caller: Caller,
-    origin: Origin,
+    peer: Peer,
     *,
     journal_id: UUID,
     title: str,
@@ -128,7 +129,7 @@ async def create_journal(
     """
     entry = (journal_id, title, content, mood_rating, is_private, entry_date, published_at)
     async with _unique():
-        rows = await call(pool, _CREATE, (*caller, *origin, *entry, list(tags) or None, MAX_TAGS))
+        rows = await call(pool, _CREATE, (*caller, *peer, *entry, list(tags) or None, MAX_TAGS))
     session_id, outcome, body = rows[0]
     _authenticated(session_id)
     _refuse(outcome)
@@ -136,7 +137,7 @@ async def create_journal(
     return stored
 
 
-async def create_journals(pool: Pool, caller: Caller, origin: Origin, entries: str) -> None:
+async def create_journals(pool: Pool, caller: Caller, peer: Peer, entries: str) -> None:
     """Store a JSON array of entries, all or none.
 
     Raises:
@@ -145,7 +146,7 @@ async def create_journals(pool: Pool, caller: Caller, origin: Origin, entries: s
         LimitReachedError: it would make too many tags.
     """
     async with _unique():
-        rows = await call(pool, _CREATE_MANY, (*caller, *origin, entries, MAX_TAGS))
+        rows = await call(pool, _CREATE_MANY, (*caller, *peer, entries, MAX_TAGS))
     session_id, outcome = rows[0]
     _authenticated(session_id)
     _refuse(outcome)
@@ -154,7 +155,7 @@ async def create_journals(pool: Pool, caller: Caller, origin: Origin, entries: s
 async def update_journal(
     pool: Pool,
     caller: Caller,
-    origin: Origin,
+    peer: Peer,
     journal_id: UUID,
     *,
     version: int | None,
@@ -170,7 +171,7 @@ async def update_journal(
         LimitReachedError: it would make too many tags.
     """
     names = None if tags is None else list(tags)
-    rows = await call(pool, _UPDATE, (*caller, *origin, journal_id, version, changes, names, MAX_TAGS))
+    rows = await call(pool, _UPDATE, (*caller, *peer, journal_id, version, changes, names, MAX_TAGS))
     session_id, outcome, present, body = rows[0]
     _authenticated(session_id)
     _refuse(outcome, present)

@@ -15,10 +15,11 @@ from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import NotFoundError
 from hushtag_server.journal import queries_entries as queries
 from hushtag_server.journal import steps
-from hushtag_server.journal.parameters import ETAG, IfNoneMatch, answer_entry, answer_unchanged, origin_of
+from hushtag_server.journal.parameters import ETAG, IfNoneMatch, answer_entry, answer_unchanged
 from hushtag_server.journal.schemas import Stored
+from hushtag_server.peer import client_peer
 from hushtag_server.services import Services, ServicesDep
-from hushtag_server.versions import IfMatch, expected_version, is_known, version_conflict
+from hushtag_server.versions import IfMatch, expected_version, names_version, version_conflict
 from hushtag_server.wire import WireRequest
 
 __all__ = ["ENTRY_HANDLERS"]
@@ -36,7 +37,9 @@ _LOCATION: Final = ResponseHeader(name="Location", description="path of the entr
 )
 async def create_journal(data: JSONBody[NewJournal], request: WireRequest, services: ServicesDep) -> Response[Journal]:
     """Store an entry; an id the client made makes the request safe to repeat: the second answers `already_exists`."""
-    journal_id, stored = await steps.create_journal(services, request.auth, data, origin_of(request, services))
+    journal_id, stored = await steps.create_journal(
+        services, request.auth, data, client_peer(request, services.settings)
+    )
     return answer_entry(stored, 201, {"Location": f"/v1/journals/{journal_id}"})
 
 
@@ -52,7 +55,7 @@ async def read_journal(
 ) -> Response[Journal]:
     """Return an entry, deleted or not."""
     stored = await steps.get_journal(services, request.auth, journal_id)
-    if if_none_match is not None and is_known(request, stored.version):
+    if names_version(if_none_match, stored.version):
         return answer_unchanged(stored)
     return answer_entry(stored)
 
@@ -73,8 +76,8 @@ async def edit_journal(
 ) -> Response[Journal]:
     """Change what the message names: absent stays, null clears, `tags` replaces all. A deleted entry is not found."""
     version = expected_version(if_match)
-    origin = origin_of(request, services)
-    return answer_entry(await steps.update_journal(services, request.auth, journal_id, data, version, origin))
+    peer = client_peer(request, services.settings)
+    return answer_entry(await steps.update_journal(services, request.auth, journal_id, data, version, peer))
 
 
 async def _delete(request: WireRequest, services: Services, journal_id: UUID, version: int | None) -> None:

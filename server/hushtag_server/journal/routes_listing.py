@@ -22,9 +22,9 @@ from hushtag_server.journal.parameters import (
     PageLimit,
     SearchWords,
     check_text,
-    origin_of,
 )
 from hushtag_server.journal.schemas import JournalFilter, Page, Sort
+from hushtag_server.peer import client_peer
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.tokens import BearerToken
 from hushtag_server.wire import WireRequest
@@ -79,7 +79,7 @@ async def search_journals(
 async def create_journals(data: JSONBody[NewJournals], request: WireRequest, services: ServicesDep) -> JournalsCreated:
     """Store entries in one transaction; return their ids in order."""
     return JournalsCreated(
-        created=await steps.create_journals(services, request.auth, data, origin_of(request, services))
+        created=await steps.create_journals(services, request.auth, data, client_peer(request, services.settings))
     )
 
 

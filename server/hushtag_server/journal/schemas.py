@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-__all__ = ["EntryRow", "JournalFilter", "Origin", "Page", "SearchPage", "SearchPosition", "Sort", "Stored", "TagRow"]
+__all__ = ["EntryRow", "JournalFilter", "Page", "SearchPage", "SearchPosition", "Sort", "Stored", "TagRow"]
 
 Sort = Literal[
     "entry_date",
@@ -20,13 +20,6 @@ Sort = Literal[
     "mood_rating",
     "-mood_rating",
 ]
-
-
-class Origin(NamedTuple):
-    """Where a change comes from, for the audit trail: client address and agent."""
-
-    address: str | None = None
-    agent: str | None = None
 
 
 class Stored(NamedTuple):

@@ -14,7 +14,8 @@ from hushtag_server.auth import account_caller
 from hushtag_server.cursors import open_cursor, seal_cursor
 from hushtag_server.journal import queries
 from hushtag_server.journal.names import check_moment, tidy_names
-from hushtag_server.journal.schemas import JournalFilter, Origin, Page, SearchPosition, Stored
+from hushtag_server.journal.schemas import JournalFilter, Page, SearchPosition, Stored
+from hushtag_server.peer import Peer
 from hushtag_server.services import Services
 from hushtag_server.tokens import BearerToken
 
@@ -31,16 +32,14 @@ __all__ = [
 EXPORT_PAGE = 50
 
 
-async def create_journal(
-    services: Services, token: BearerToken, data: NewJournal, origin: Origin
-) -> tuple[UUID, Stored]:
+async def create_journal(services: Services, token: BearerToken, data: NewJournal, peer: Peer) -> tuple[UUID, Stored]:
     """Store an entry; return its id and what it became."""
     check_moment(data.published_at)
     journal_id = data.id or uuid4()
     body = await queries.create_journal(
         services.pool,
         account_caller(token, services),
-        origin,
+        peer,
         journal_id=journal_id,
         title=data.title,
         content=data.content,
@@ -59,11 +58,11 @@ def _entry(data: NewJournal, place: int) -> dict[str, Any]:
     return entry | {"id": data.id or uuid4(), "tags": tidy_names(data.tags, f"$.journals[{place}].tags")}
 
 
-async def create_journals(services: Services, token: BearerToken, data: NewJournals, origin: Origin) -> list[UUID]:
+async def create_journals(services: Services, token: BearerToken, data: NewJournals, peer: Peer) -> list[UUID]:
     """Store entries, all or none; return their ids in order."""
     entries = [_entry(entry, place) for place, entry in enumerate(data.journals)]
     caller = account_caller(token, services)
-    await queries.create_journals(services.pool, caller, origin, msgspec.json.encode(entries).decode())
+    await queries.create_journals(services.pool, caller, peer, msgspec.json.encode(entries).decode())
     return [entry["id"] for entry in entries]
 
 
@@ -109,7 +108,7 @@ async def export_page(
 
 
 async def update_journal(
-    services: Services, token: BearerToken, journal_id: UUID, data: JournalChange, version: int | None, origin: Origin
+    services: Services, token: BearerToken, journal_id: UUID, data: JournalChange, version: int | None, peer: Peer
 ) -> Stored:
     """Apply what the change names; `version` None: whatever the present one is."""
     check_moment(data.published_at)
@@ -118,7 +117,7 @@ async def update_journal(
     return await queries.update_journal(
         services.pool,
         account_caller(token, services),
-        origin,
+        peer,
         journal_id,
         version=version,
         changes=msgspec.json.encode(changes).decode(),
