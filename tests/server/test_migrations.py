@@ -25,7 +25,7 @@ TENANT = [
     "vaults",
     "wrapped_keys",
 ]
-WITHOUT_USER = ["login_attempts", "security_audit_logs", "server_keys"]
+WITHOUT_USER = ["backups", "login_attempts", "security_audit_logs", "server_keys"]
 TRAIL = "audit_logs"  # partitioned, and rows of unknown emails have no user
 
 
@@ -161,6 +161,7 @@ def test_grants_are_exact(database: Any) -> None:
     assert dict(rows) == {
         "_yoyo_migration": "SELECT",
         "audit_logs": "INSERT SELECT",
+        "backups": "SELECT",
         "login_attempts": everything,
         "opaque_sessions": everything,
         "secret_tags": everything,
