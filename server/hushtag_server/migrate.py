@@ -5,6 +5,7 @@ vanishes with its holder, so a killed migration never blocks the next one.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList
 
-__all__ = ["MigrationError", "known_migrations", "migrate", "rollback"]
+__all__ = ["MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback"]
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 STATE_TABLE: Final = "_yoyo_migration"
@@ -123,6 +124,22 @@ def migrate(url: str, *, app_role: str | None = None) -> list[str]:
             backend.apply_one(migration)
         _grant(url, app_role)
         return [migration.id for migration in missing]
+
+
+_ROLES: Final = re.compile(r"^DO \$\$.*?^END \$\$;$", re.MULTILINE | re.DOTALL)
+
+
+def prepare_roles(url: str) -> None:
+    """Make the roles that grants and policies name, as the migrations do; for a database that is restored.
+
+    Raises:
+        MigrationError: the owner may not make roles; says the next step.
+    """
+    with _explained_privileges(None), psycopg.connect(url, autocommit=True) as connection:
+        for name in known_migrations():
+            for block in _ROLES.findall((MIGRATIONS / f"{name}.sql").read_text(encoding="utf-8")):
+                if "CREATE ROLE" in block:
+                    connection.execute(block)
 
 
 def rollback(url: str, count: int) -> list[str]:

@@ -132,6 +132,18 @@ class Settings:
     ] = 4
     max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
     max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
+    purge_after: Annotated[
+        timedelta, _Rule(_duration(0, 3660 * _DAY), "`maintain` purges journal entries deleted longer ago than this")
+    ] = timedelta(days=30)
+    audit_retention: Annotated[
+        timedelta, _Rule(_duration(_DAY, 3660 * _DAY), "audit rows of plain tables are kept this long, in whole months")
+    ] = timedelta(days=400)
+    security_audit_retention: Annotated[
+        timedelta, _Rule(_duration(_DAY, 3660 * _DAY), "rows of the security log are kept this long")
+    ] = timedelta(days=400)
+    pg_bin: Annotated[
+        Path | None, _Rule(Path, "directory of pg_dump and pg_restore, if not on PATH or beside the database")
+    ] = None
     log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
     metrics_token: Annotated[
         str | None,
