@@ -164,7 +164,7 @@ def test_partitions_are_made_ahead_and_rows_that_came_too_early_moved(
         assert missing_months(connection) == []
     # A partition that was filled first is as good as one that was made empty.
     shapes = admin.execute(
-        "SELECT c.relname, (SELECT array_agg(pg_get_constraintdef(k.oid) ORDER BY 1) FROM pg_constraint k"
+        "SELECT c.relname, (SELECT array_agg(pg_get_constraintdef(k.oid) ORDER BY pg_get_constraintdef(k.oid)) FROM pg_constraint k"
         " WHERE k.conrelid = c.oid AND k.contype IN ('p', 'f', 'c')), (SELECT count(*) FROM pg_index x WHERE"
         " x.indrelid = c.oid), (SELECT array_agg(a.attname || a.atthasdef || a.attnotnull ORDER BY attnum)"
         " FROM pg_attribute a WHERE a.attrelid = c.oid AND attnum > 0)"

@@ -82,13 +82,16 @@ BEGIN
     IF to_regclass(v_name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    -- Nobody may add a row of this month to the default partition between the move and the attachment.
+    -- Nobody may add a row of this month to the default partition while they are moved.
     LOCK TABLE ONLY audit_logs IN SHARE UPDATE EXCLUSIVE MODE;
     LOCK TABLE audit_logs_default IN ACCESS EXCLUSIVE MODE;
-    EXECUTE format('CREATE TABLE %I (LIKE audit_logs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', v_name);
+    EXECUTE format('CREATE TABLE %I (LIKE audit_logs)', v_name || '_moved');
     EXECUTE format('WITH moved AS (DELETE FROM audit_logs_default WHERE created_at >= $1 AND created_at < $2 RETURNING *)'
-        ' INSERT INTO %I SELECT * FROM moved', v_name) USING v_from, v_to;
-    EXECUTE format('ALTER TABLE audit_logs ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+        ' INSERT INTO %I SELECT * FROM moved', v_name || '_moved') USING v_from, v_to;
+    -- Made empty and filled then: attaching a filled table would look for its users under their row-level security.
+    EXECUTE format('CREATE TABLE %I PARTITION OF audit_logs FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+    EXECUTE format('INSERT INTO %I SELECT * FROM %I', v_name, v_name || '_moved');
+    EXECUTE format('DROP TABLE %I', v_name || '_moved');
     EXECUTE format('GRANT SELECT ON %I TO hushtag_maintainer', v_name);
     RETURN true;
 END $$;

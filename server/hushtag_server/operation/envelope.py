@@ -156,6 +156,7 @@ def _decrypted(decryptor: Cobblestone256Decryptor, file: IO[bytes], path: Path, 
         for size in itertools.chain([_COMMITMENT], itertools.repeat(_READ)):
             part = file.read(size)
             if not part:
+                opened += 1  # the commitment is not there at all
                 break
             read += len(part)
             plain = decryptor.update(part)
