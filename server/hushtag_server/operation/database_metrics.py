@@ -31,7 +31,7 @@ DATABASE_GAUGES: Final = {
 }
 
 
-@dataclass
+@dataclass(eq=False)  # the registry keeps collectors by identity
 class _Figures(Collector):
     """What one scrape found; absent is what is unknown."""
 
