@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.migrate import migrate
 from tests.operation.conftest import PASSPHRASE
 from tests.server.vault_support import enrol, new_id, new_password, same_password, unlock
 
@@ -132,3 +134,30 @@ def test_help_teaches_and_imports_little(command: str) -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert len(answer.split()) > 40
     assert answer.splitlines()[-1] == "[]"
+
+
+def test_a_backup_that_is_stopped_leaves_no_file_and_no_database_running(data_directory: Path, tmp_path: Path) -> None:
+    """Told to stop in the middle of the dump, which here never ends."""
+    with EmbeddedPostgres(data_directory) as postgres:
+        migrate(postgres.owner_url)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "pg_dump").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 18.0" && exit\ntouch "$0.runs"\nexec sleep 100\n'
+    )
+    (programs / "pg_dump").chmod(0o755)
+    target = tmp_path / "out"
+    target.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+    environment |= {"HUSHTAG_DATA": str(data_directory), "HUSHTAG_PG_BIN": str(programs)}
+    command = [sys.executable, "-m", "hushtag_server.cli", "backup", str(target / "f"), "--passphrase-stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdin is not None
+        process.stdin.write(PASSPHRASE + "\n")
+        process.stdin.flush()
+        while not (programs / "pg_dump.runs").exists():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert list(target.iterdir()) == []
+    assert not (data_directory / "postgres/postmaster.pid").exists()

@@ -147,6 +147,17 @@ def _add_audit(admin: Any, user: UUID | None, at: str) -> None:
     )
 
 
+SHAPES = """
+    SELECT c.relname,
+        (SELECT array_agg(d ORDER BY d) FROM pg_constraint k, pg_get_constraintdef(k.oid) d
+         WHERE k.conrelid = c.oid AND k.contype IN ('p', 'f', 'c')),
+        (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid),
+        (SELECT array_agg(a.attname || a.atthasdef || a.attnotnull ORDER BY attnum) FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND attnum > 0)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'audit_logs'::regclass
+"""
+
+
 def test_partitions_are_made_ahead_and_rows_that_came_too_early_moved(
     admin: Any, owner: Settings, reached: Reached, watcher: Silent
 ) -> None:
@@ -163,13 +174,7 @@ def test_partitions_are_made_ahead_and_rows_that_came_too_early_moved(
     with connect(reached.owner_url) as connection:
         assert missing_months(connection) == []
     # A partition that was filled first is as good as one that was made empty.
-    shapes = admin.execute(
-        "SELECT c.relname, (SELECT array_agg(d ORDER BY d) FROM pg_constraint k,"
-        " pg_get_constraintdef(k.oid) d WHERE k.conrelid = c.oid AND k.contype IN ('p', 'f', 'c')), (SELECT count(*) FROM pg_index x WHERE"
-        " x.indrelid = c.oid), (SELECT array_agg(a.attname || a.atthasdef || a.attnotnull ORDER BY attnum)"
-        " FROM pg_attribute a WHERE a.attrelid = c.oid AND attnum > 0)"
-        " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'audit_logs'::regclass"
-    ).fetchall()
+    shapes = admin.execute(SHAPES).fetchall()
     assert len({str(shape[1:]) for shape in shapes}) == 1, shapes
     # The user's rows still go with the user.
     admin.execute("DELETE FROM users")

@@ -1,8 +1,10 @@
 """The commands of operation; each imports what it needs when it runs, so that help stays quick."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,17 @@ __all__ = ["OPERATION_COMMANDS"]
 EXIT_FINDINGS: Final = 1
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """Let SIGTERM end the command as Ctrl-C does: half a file is removed, and a database it started is stopped."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        command(*arguments, **options)
+
+    return run
 
 
 def _passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,6 +44,7 @@ def _passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--wait", is_flag=True, help="Wait for another run that is under way, instead of leaving it the work.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what was done, by step.")
 @explained
+@_stoppable
 def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
     """Remove what has ended and make what is needed next; run it every day.
 
@@ -63,6 +77,7 @@ def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
 @_passphrase_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, migrations.")
 @explained
+@_stoppable
 def backup(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
     """Write the whole database to FILE, under a passphrase.
 
@@ -93,6 +108,7 @@ def backup(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_
 @_passphrase_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what was restored and compared, and warnings.")
 @explained
+@_stoppable
 def restore(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
     """Fill an empty database from FILE and compare every table with the backup.
 
@@ -113,9 +129,9 @@ def restore(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=False)
     with terminal.transfer(file) as watcher:
-        check_backup(file, passphrase, watcher)  # before a data directory is even made
+        manifest = check_backup(file, passphrase, watcher)  # before a data directory is even made
         with reach_owner(settings, make=True) as reached:
-            done = restore_backup(settings, reached, file, passphrase, watcher)
+            done = restore_backup(settings, reached, file, passphrase, watcher, manifest)
     warning = tell_keys_apart(settings, done.manifest.server_keys)
     terminal.show_restored(file, done, warning, as_json)
 
@@ -124,6 +140,7 @@ def restore(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as
 @click.argument("file", type=_FILE)
 @_passphrase_options
 @explained
+@_stoppable
 def backup_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
     """Write the server's keys to FILE, under a passphrase of their own.
 
@@ -141,6 +158,7 @@ def backup_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool
 @click.argument("file", type=_FILE)
 @_passphrase_options
 @explained
+@_stoppable
 def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
     """Write the key file from FILE, which `backup-keys` made.
 
@@ -158,6 +176,7 @@ def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: boo
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: all findings.")
 @explained
+@_stoppable
 def doctor(as_json: bool) -> None:
     """Examine database, keys, backups and clock; say what to do about each finding.
 

@@ -154,15 +154,24 @@ def _compare(connection: Connection, expected: dict[str, TableSum], watcher: Wat
         )
 
 
-def restore_backup(settings: Settings, reached: Reached, path: Path, passphrase: str, watcher: Watcher) -> Restored:
+def restore_backup(
+    settings: Settings,
+    reached: Reached,
+    path: Path,
+    passphrase: str,
+    watcher: Watcher,
+    manifest: Manifest | None = None,
+) -> Restored:
     """Fill the empty database of `reached` from a backup and compare rows and checksum of every table.
+
+    `manifest` is what `check_backup` returned, if the file was checked just now.
 
     Raises:
         NotABackupError, WrongPassphraseError, BackupDamagedError: found before anything is written.
         TargetNotEmptyError: the database holds something. RestoreFailedError: it is empty again.
         ProgramsMissingError: no fitting `pg_restore`.
     """
-    manifest = check_backup(path, passphrase, watcher)
+    manifest = manifest or check_backup(path, passphrase, watcher)
     with connect(reached.owner_url) as connection:
         check_empty(connection)
         server = connection.info.server_version // 10000
