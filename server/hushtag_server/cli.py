@@ -1,57 +1,17 @@
 """The command `hushtag-server`."""
 
 import json
-import os
-import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from hushtag import __version__
+from hushtag_server.command_line import explained, load
 from hushtag_server.errors import StartError
-from hushtag_server.settings import Settings, SettingsError, describe_settings, load_settings
+from hushtag_server.operation.commands import OPERATION_COMMANDS
+from hushtag_server.settings import Settings, describe_settings
 
 __all__ = ["main"]
-
-EXIT_FAILED: Final = 1
-EXIT_SETTINGS: Final = 2
-
-
-def _load(**overrides: object) -> Settings:
-    given = {f"HUSHTAG_{name.upper()}": str(value) for name, value in overrides.items() if value is not None}
-    return load_settings({**os.environ, **given})
-
-
-def _stop(message: str, code: int) -> None:
-    click.echo(f"hushtag-server: {message}", err=True)
-    sys.exit(code)
-
-
-def _explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the errors of starting into one message and an exit code; everything else stays a traceback."""
-
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        import psycopg
-
-        from hushtag_server.embedded import EmbeddedError
-        from hushtag_server.migrate import MigrationError
-
-        try:
-            command(*args, **options)
-        except SettingsError as error:
-            _stop(str(error), EXIT_SETTINGS)
-        except (StartError, EmbeddedError, MigrationError) as error:
-            _stop(str(error), EXIT_FAILED)
-        except psycopg.OperationalError as error:
-            _stop(f"the database refused: {str(error).strip()}", EXIT_FAILED)
-        except psycopg.Error as error:
-            # Its message may quote parts of the URL, and so the password.
-            _stop(f"the database refused: {type(error).__name__}; check HUSHTAG_DATABASE_URL", EXIT_FAILED)
-
-    return run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,6 +22,7 @@ def main() -> None:
     Try it:            hushtag-server serve
     Your PostgreSQL:   HUSHTAG_DATABASE_URL=postgresql://owner:…@host/db hushtag-server migrate --app-role hushtag_app
                        HUSHTAG_DATABASE_URL=postgresql://hushtag_app:…@host/db hushtag-server serve --workers 4
+    Every day:         hushtag-server maintain; hushtag-server backup FILE; hushtag-server doctor
 
     Everything is set by HUSHTAG_* variables; `hushtag-server settings` lists them with their present values.
     """
@@ -73,7 +34,7 @@ def main() -> None:
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [HUSHTAG_PORT]")
 @click.option("--data", help="Directory of the embedded database and the key file.  [HUSHTAG_DATA]")
 @click.option("--json", "as_json", is_flag=True, help='Announce as JSON: {"url": …, "pid": …, "data": …}.')
-@_explained
+@explained
 def serve(workers: int | None, host: str | None, port: int | None, data: str | None, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -83,13 +44,13 @@ def serve(workers: int | None, host: str | None, port: int | None, data: str | N
     """
     from hushtag_server.serve import serve as run
 
-    run(_load(workers=workers, host=host, port=port, data=data), as_json=as_json)
+    run(load(workers=workers, host=host, port=port, data=data), as_json=as_json)
 
 
 @main.command()
 @click.option("--app-role", help="Login role the server will use; it becomes a member of hushtag_server.")
 @click.option("--rollback", "count", type=click.IntRange(1), help="Undo the last N migrations; their data is lost.")
-@_explained
+@explained
 def migrate(app_role: str | None, count: int | None) -> None:
     """Bring the database to this version; several at once are safe.
 
@@ -97,7 +58,7 @@ def migrate(app_role: str | None, count: int | None) -> None:
     """
     from hushtag_server import migrate as migrations
 
-    settings = _load()
+    settings = load()
     with _owner_url(settings) as url:
         done = migrations.rollback(url, count) if count else migrations.migrate(url, app_role=app_role)
     word = "undone" if count else "applied"
@@ -121,10 +82,10 @@ def _owner_url(settings: Settings) -> Any:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@_explained
+@explained
 def settings(as_json: bool) -> None:
     """Show every setting, its present value and its meaning; secrets are not shown."""
-    rows = describe_settings(_load())
+    rows = describe_settings(load())
     if as_json:
         click.echo(json.dumps({name: value for name, value, _ in rows}, indent=2))
         return
@@ -135,12 +96,12 @@ def settings(as_json: bool) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@_explained
+@explained
 def keys(as_json: bool) -> None:
     """Show the ids of the server's keys, never the keys."""
     from hushtag_server.keyfile import load_keys
 
-    found = _load()
+    found = load()
     ring = load_keys(found)
     if ring is None:
         raise StartError(f"there is no key file {found.key_path} yet; `hushtag-server serve` makes it")
@@ -159,6 +120,10 @@ def keys(as_json: bool) -> None:
 def version() -> None:
     """Show the version."""
     click.echo(__version__)
+
+
+for _command in OPERATION_COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,8 @@ async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:
 _ROLE: Final = """
     SELECT r.rolsuper, r.rolbypassrls,
            EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('users') AND pg_has_role(c.relowner, 'MEMBER')),
-           to_regclass('users') IS NOT NULL AND has_table_privilege(to_regclass('users'), 'SELECT')
+           to_regclass('users') IS NOT NULL AND has_table_privilege(to_regclass('users'), 'SELECT'),
+           EXISTS (SELECT FROM pg_roles m WHERE m.rolname = 'hushtag_maintainer' AND pg_has_role(m.oid, 'MEMBER'))
     FROM pg_roles r WHERE r.rolname = session_user
 """
 _NEXT: Final = (
@@ -167,9 +168,17 @@ async def check_role(connection: AsyncConnection[TupleRow]) -> None:
         StartError: says which, and the next step.
     """
     row: Any = await (await connection.execute(_ROLE)).fetchone()
-    superuser, bypasses, owner, may_read = row
-    if superuser or bypasses or owner:
-        what = "is a superuser" if superuser else "has BYPASSRLS" if bypasses else "owns the tables"
+    superuser, bypasses, owner, may_read, maintains = row
+    if superuser or bypasses or owner or maintains:
+        what = (
+            "is a superuser"
+            if superuser
+            else "has BYPASSRLS"
+            if bypasses
+            else "owns the tables"
+            if owner
+            else "is a member of hushtag_maintainer"
+        )
         raise StartError(f"the database role {what}, so row-level security would not bind the server; {_NEXT}")
     if not may_read:
         raise StartError(f"the database role is no member of hushtag_server; {_NEXT}")

@@ -10,6 +10,7 @@ from litestar import MediaType, Request, Response, get
 
 from hushtag_server.database import missing_migrations
 from hushtag_server.errors import NotFoundError, RefusedError
+from hushtag_server.operation.database_metrics import render_database
 from hushtag_server.services import Services, services_of
 
 __all__ = ["HEALTH_ROUTES", "Readiness"]
@@ -79,12 +80,13 @@ def _may_watch(request: Request[Any, Any, Any], token: str | None) -> bool:
     opt={"problems": ["not_found"]},
 )
 async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Answer the metrics of all workers of this host. To anybody else it does not exist."""
+    """Answer the metrics of all workers of this host and of the database. To anybody else it does not exist."""
     if not _may_watch(request, services_of(request).settings.metrics_token):
         raise NotFoundError("metrics")
     services = services_of(request)
     services.metrics.observe_pool(services.pool.get_stats())
-    return Response(services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    content = services.metrics.render() + await render_database(services)
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 HEALTH_ROUTES = [health_live, health_ready, metrics]

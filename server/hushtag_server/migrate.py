@@ -5,6 +5,7 @@ vanishes with its holder, so a killed migration never blocks the next one.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList
 
-__all__ = ["MigrationError", "known_migrations", "migrate", "rollback"]
+__all__ = ["MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback"]
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 STATE_TABLE: Final = "_yoyo_migration"
@@ -80,14 +81,18 @@ def _locked_backend(url: str) -> Iterator[_Backend]:
 def _grant(url: str, app_role: str | None) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(sql.SQL("GRANT SELECT ON {} TO hushtag_server").format(sql.Identifier(STATE_TABLE)))
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
+        for (name,) in found:
+            if "yoyo" in name:  # no migration makes them, and a backup holds them too
+                connection.execute(sql.SQL("GRANT SELECT ON {} TO hushtag_maintainer").format(sql.Identifier(name)))
         if app_role is None:
             return
-        found = connection.execute(
+        member = connection.execute(
             "SELECT pg_has_role(oid, 'hushtag_server', 'MEMBER') FROM pg_roles WHERE rolname = %s", [app_role]
         ).fetchone()
-        if found is None:
+        if member is None:
             raise MigrationError(f"the role {app_role!r} does not exist; create it with CREATE ROLE … LOGIN PASSWORD …")
-        if not found[0]:
+        if not member[0]:
             connection.execute(sql.SQL("GRANT hushtag_server TO {}").format(sql.Identifier(app_role)))
 
 
@@ -109,8 +114,10 @@ def _explained_privileges(app_role: str | None) -> Iterator[None]:
                 "CREATE EXTENSION unaccent; CREATE EXTENSION pg_trgm;"
             ) from None
         raise MigrationError(
-            "the owner of the tables may not make roles; as a superuser run once: "
-            f"CREATE ROLE hushtag_server NOLOGIN NOBYPASSRLS; GRANT hushtag_server TO {app_role or 'hushtag_app'};"
+            "the owner of the tables may not make roles; as a superuser run once what is missing of: "
+            f"CREATE ROLE hushtag_server NOLOGIN NOBYPASSRLS; GRANT hushtag_server TO {app_role or 'hushtag_app'}; "
+            "CREATE ROLE hushtag_maintainer NOLOGIN NOBYPASSRLS; GRANT hushtag_maintainer TO the owner; "
+            "CREATE ROLE hushtag_monitor NOLOGIN NOBYPASSRLS;"
         ) from None
 
 
@@ -130,6 +137,22 @@ def migrate(url: str, *, app_role: str | None = None) -> list[str]:
             backend.apply_one(migration)
         _grant(url, app_role)
         return [migration.id for migration in missing]
+
+
+_ROLES: Final = re.compile(r"^DO \$\$.*?^END \$\$;$", re.MULTILINE | re.DOTALL)
+
+
+def prepare_roles(url: str) -> None:
+    """Make the roles that grants and policies name, as the migrations do; for a database that is restored.
+
+    Raises:
+        MigrationError: the owner may not make roles; says the next step.
+    """
+    with _explained_privileges(None), psycopg.connect(url, autocommit=True) as connection:
+        for name in known_migrations():
+            for block in _ROLES.findall((MIGRATIONS / f"{name}.sql").read_text(encoding="utf-8")):
+                if "CREATE ROLE" in block:
+                    connection.execute(block)
 
 
 def rollback(url: str, count: int) -> list[str]:

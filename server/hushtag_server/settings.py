@@ -145,6 +145,15 @@ class Settings:
         timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
     ] = timedelta(days=30)
     max_import_bytes: Annotated[int, _Rule(_whole(1024, 4096 * MIB), "bytes of an archive to import")] = 256 * MIB
+    audit_retention: Annotated[
+        timedelta, _Rule(_duration(_DAY, 3660 * _DAY), "audit rows of plain tables are kept this long, in whole months")
+    ] = timedelta(days=400)
+    security_audit_retention: Annotated[
+        timedelta, _Rule(_duration(_DAY, 3660 * _DAY), "rows of the security log are kept this long")
+    ] = timedelta(days=400)
+    pg_bin: Annotated[
+        Path | None, _Rule(Path, "directory of pg_dump and pg_restore, if not on PATH or beside the database")
+    ] = None
     log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
     metrics_token: Annotated[
         str | None,

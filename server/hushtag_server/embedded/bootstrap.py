@@ -20,6 +20,8 @@ ADMIN: Final = "postgres"
 OWNER: Final = "hushtag_owner"
 APP: Final = "hushtag_app"
 GROUP: Final = "hushtag_server"
+MAINTAINER: Final = "hushtag_maintainer"
+MONITOR: Final = "hushtag_monitor"
 DATABASE: Final = "hushtag"
 
 
@@ -58,16 +60,18 @@ def make_cluster(bin_dir: Path, cluster: Path, account: Account, passwords: Pass
 
 
 def make_roles(url: str, passwords: Passwords) -> None:
-    """Make the owner, the server's role, its group and the database, as far as they are missing."""
+    """Make the owner, the server's role, the groups and the database, as far as they are missing."""
     with psycopg.connect(url, autocommit=True) as connection:
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
         for role, password in ((OWNER, passwords.owner), (APP, passwords.app)):
             if role not in known:
                 statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
                 connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
-        if GROUP not in known:
-            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOBYPASSRLS").format(sql.Identifier(GROUP)))
-        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(GROUP), sql.Identifier(APP)))
+        for role in (GROUP, MAINTAINER, MONITOR):
+            if role not in known:
+                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOBYPASSRLS").format(sql.Identifier(role)))
+        for role, member in ((GROUP, APP), (MAINTAINER, OWNER)):
+            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(member)))
         databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         if DATABASE not in databases:
             create = sql.SQL("CREATE DATABASE {} OWNER {}")

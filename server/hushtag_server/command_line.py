@@ -1,0 +1,58 @@
+"""What the commands of `hushtag-server` share: settings from the environment, errors as one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from hushtag_server.errors import StartError
+from hushtag_server.settings import Settings, SettingsError, load_settings
+
+__all__ = ["EXIT_FAILED", "EXIT_SETTINGS", "explained", "load"]
+
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+
+
+def load(**overrides: object) -> Settings:
+    """Return the settings of the environment, with those of the command's options that were given.
+
+    Raises:
+        SettingsError: lists every fault.
+    """
+    given = {f"HUSHTAG_{name.upper()}": str(value) for name, value in overrides.items() if value is not None}
+    return load_settings({**os.environ, **given})
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(f"hushtag-server: {message}", err=True)
+    sys.exit(code)
+
+
+def explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the errors of starting into one message and an exit code; everything else stays a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        import psycopg
+
+        from hushtag_server.embedded import EmbeddedError
+        from hushtag_server.migrate import MigrationError
+        from hushtag_server.operation.failures import OperationError
+
+        try:
+            command(*args, **options)
+        except SettingsError as error:
+            _stop(str(error), EXIT_SETTINGS)
+        except (StartError, EmbeddedError, MigrationError, OperationError) as error:
+            _stop(str(error), EXIT_FAILED)
+        except psycopg.OperationalError as error:
+            _stop(f"the database refused: {str(error).strip()}", EXIT_FAILED)
+        except psycopg.Error as error:
+            # Its message may quote parts of the URL, and so the password.
+            _stop(f"the database refused: {type(error).__name__}; check HUSHTAG_DATABASE_URL", EXIT_FAILED)
+
+    return run

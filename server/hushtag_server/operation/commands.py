@@ -1,0 +1,201 @@
+"""The commands of operation; each imports what it needs when it runs, so that help stays quick."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from hushtag_server.command_line import explained, load
+
+__all__ = ["OPERATION_COMMANDS"]
+
+EXIT_FINDINGS: Final = 1
+
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """Let SIGTERM end the command as Ctrl-C does: half a file is removed, and a database it started is stopped."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        command(*arguments, **options)
+
+    return run
+
+
+def _passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--passphrase-stdin", is_flag=True, help="The passphrase is the first line of standard input."),
+        click.option("--passphrase-file", type=_FILE, help="The passphrase is the first line of this file."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only count what is due.")
+@click.option("--wait", is_flag=True, help="Wait for another run that is under way, instead of leaving it the work.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: what was done, by step.")
+@explained
+@_stoppable
+def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
+    """Remove what has ended and make what is needed next; run it every day.
+
+    Sessions and ceremonies that expired, full login buckets, accounts whose grace has ended, purged journal entries,
+    audit rows past their retention; audit partitions of the next months. All in short transactions, beside a running
+    server: it can be stopped at any moment and goes on where it was. A second run at the same time does nothing and
+    exits with 0.
+
+    \b
+    HUSHTAG_DATABASE_URL must name the owner of the tables, as for `migrate`. Without it, the embedded database.
+    Every day at four, by cron:   0 4 * * *  hushtag-server maintain --json
+    """
+    from hushtag_server.operation import terminal
+    from hushtag_server.operation.maintain import maintain as run
+    from hushtag_server.operation.reach import reach_owner
+
+    settings = load()
+    with reach_owner(settings) as reached, terminal.steps() as watcher:
+        report = run(settings, reached, watcher, dry_run=dry_run, wait=wait)
+    if as_json:
+        click.echo(json.dumps({"ran": report.ran, "dry_run": dry_run, "steps": report.steps}))
+    elif not report.ran:
+        click.echo("another run is under way; nothing to do (wait for it with --wait)")
+    else:
+        terminal.show_steps(report.steps, dry_run)
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@_passphrase_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, migrations.")
+@explained
+@_stoppable
+def backup(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
+    """Write the whole database to FILE, under a passphrase.
+
+    A consistent dump of one moment, while the server runs: streamed, encrypted, of mode 0600, complete or absent, never
+    over another file. A manifest inside holds rows and checksum of every table, which `restore` compares.
+
+    The key file is NOT in it: with both a thief could guess phrases. Keep it elsewhere, with `backup-keys`;
+    without it no phrase opens anything.
+
+    \b
+    hushtag-server backup /backups/$(date +%F).hushtag --passphrase-file /etc/hushtag/passphrase
+    An external PostgreSQL needs pg_dump of its version or a later one, on PATH or in HUSHTAG_PG_BIN.
+    """
+    from hushtag_server.operation import terminal
+    from hushtag_server.operation.backup import take_backup
+    from hushtag_server.operation.passphrases import read_passphrase
+    from hushtag_server.operation.reach import reach_owner
+
+    settings = load()
+    passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
+    with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
+        done = take_backup(settings, reached, file, passphrase, watcher)
+    terminal.show_backup(file, done, as_json)
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@_passphrase_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: what was restored and compared, and warnings.")
+@explained
+@_stoppable
+def restore(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
+    """Fill an empty database from FILE and compare every table with the backup.
+
+    The whole file is checked first: a wrong passphrase, a changed bit or a missing end is found before anything is
+    written. A database that holds anything is refused; one whose restore fails is empty again.
+
+    \b
+    HUSHTAG_DATA=/new/directory hushtag-server restore FILE        into an embedded database
+    HUSHTAG_DATABASE_URL=postgresql://owner:…@host/new …           into yours, as the owner of the tables
+    Then `restore-keys FILE`, and with a database of yours `migrate --app-role NAME`; then `serve`.
+    """
+    from hushtag_server.operation import terminal
+    from hushtag_server.operation.key_copies import tell_keys_apart
+    from hushtag_server.operation.passphrases import read_passphrase
+    from hushtag_server.operation.reach import reach_owner
+    from hushtag_server.operation.restore import check_backup, restore_backup
+
+    settings = load()
+    passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=False)
+    with terminal.transfer(file) as watcher:
+        manifest = check_backup(file, passphrase, watcher)  # before a data directory is even made
+        with reach_owner(settings, make=True) as reached:
+            done = restore_backup(settings, reached, file, passphrase, watcher, manifest)
+    warning = tell_keys_apart(settings, done.manifest.server_keys)
+    terminal.show_restored(file, done, warning, as_json)
+
+
+@click.command("backup-keys")
+@click.argument("file", type=_FILE)
+@_passphrase_options
+@explained
+@_stoppable
+def backup_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
+    """Write the server's keys to FILE, under a passphrase of their own.
+
+    Keep it apart from the backups of the database, and give it another passphrase: whoever has both can guess phrases.
+    """
+    from hushtag_server.operation.key_copies import copy_keys
+    from hushtag_server.operation.passphrases import read_passphrase
+
+    settings = load()
+    ring = copy_keys(settings, file, read_passphrase(passphrase_file, passphrase_stdin, new=True))
+    click.echo(f"wrote {len(ring.by_id)} key sets to {file}; keep it apart from the backups of the database")
+
+
+@click.command("restore-keys")
+@click.argument("file", type=_FILE)
+@_passphrase_options
+@explained
+@_stoppable
+def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
+    """Write the key file from FILE, which `backup-keys` made.
+
+    A key file with other keys is never replaced: vaults made under it open with nothing else.
+    """
+    from hushtag_server.operation.key_copies import restore_keys as run
+    from hushtag_server.operation.passphrases import read_passphrase
+
+    settings = load()
+    ring, written = run(settings, file, read_passphrase(passphrase_file, passphrase_stdin, new=False))
+    what = "wrote" if written else "kept, for it holds these keys already,"
+    click.echo(f"{what} the key file {settings.key_path} ({len(ring.by_id)} key sets)")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: all findings.")
+@explained
+@_stoppable
+def doctor(as_json: bool) -> None:
+    """Examine database, keys, backups and clock; say what to do about each finding.
+
+    \b
+    Exit code 0: all is fine.  1: there are findings, or the database cannot be reached.  2: settings are wrong.
+    Warns of: more than 80 % of the connections or the disk in use, a backup older than 25 h, a replica more than 5 min
+    behind, clocks more than 2 s apart, statements above 100 ms in the mean, foreign keys without an index, missing
+    migrations or audit partitions, many dead rows, and a key file that does not fit the database.
+    """
+    from hushtag_server.operation import terminal
+    from hushtag_server.operation.checks import Examined, examine
+    from hushtag_server.operation.reach import connect, reach_owner
+
+    settings = load()
+    with reach_owner(settings) as reached, connect(reached.owner_url) as connection:
+        findings = examine(Examined(connection, settings, reached))
+    terminal.show_findings(findings, as_json)
+    if any(finding.level == "warning" for finding in findings):
+        sys.exit(EXIT_FINDINGS)
+
+
+OPERATION_COMMANDS: Final[tuple[Any, ...]] = (maintain, backup, restore, backup_keys, restore_keys, doctor)

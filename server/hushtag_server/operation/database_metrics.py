@@ -1,0 +1,77 @@
+"""Gauges of the database for `/metrics`, asked for at each scrape with one query; all workers answer alike."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import anyio
+import psycopg
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from hushtag_server.errors import RefusedError
+from hushtag_server.services import Services
+
+__all__ = ["DATABASE_GAUGES", "render_database"]
+
+_WAIT: Final = 3.0  # seconds; a scrape must say that the database is away, not wait with it
+_STATEMENT_MS: Final = "2000"
+
+DATABASE_GAUGES: Final = {
+    "connections": ("hushtag_database_connections", "Connections to the PostgreSQL server, of everybody"),
+    "max_connections": ("hushtag_database_max_connections", "Connections it allows"),
+    "database_bytes": ("hushtag_database_size_bytes", "Size of this database"),
+    "backup_age": ("hushtag_backup_age_seconds", "Time since the last backup was finished; absent if there is none"),
+    "replicas": ("hushtag_database_replicas", "Replicas connected"),
+    "replication_lag": ("hushtag_database_replication_lag_seconds", "How far the slowest replica is behind"),
+    "statement_seconds": ("hushtag_database_statement_seconds", "Mean time of the server's statements"),
+}
+
+
+@dataclass(eq=False)  # the registry keeps collectors by identity
+class _Figures(Collector):
+    """What one scrape found; absent is what is unknown."""
+
+    state: dict[str, float] = field(default_factory=dict)
+    disk: dict[str, int] = field(default_factory=dict)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges (prometheus_client's protocol)."""
+        yield GaugeMetricFamily("hushtag_database_up", "Whether the database answered the scrape", bool(self.state))
+        for key, (name, about) in DATABASE_GAUGES.items():
+            if key in self.state:
+                yield GaugeMetricFamily(name, about, self.state[key])
+        for key, size in self.disk.items():
+            yield GaugeMetricFamily(f"hushtag_data_disk_{key}_bytes", f"Disk of HUSHTAG_DATA: {key}", size)
+
+
+async def _state(services: Services) -> dict[str, float]:
+    with anyio.move_on_after(_WAIT):
+        try:
+            async with services.transaction(None) as connection:
+                await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
+                found = await connection.execute("SELECT * FROM hushtag_database_state()")
+                names = [column.name for column in found.description or ()]
+                row = await found.fetchone() or ()
+                return {name: float(value) for name, value in zip(names, row, strict=True) if value is not None}
+        except (RefusedError, psycopg.Error):
+            return {}
+    return {}
+
+
+def _disk(data: Path) -> dict[str, int]:
+    try:
+        usage = shutil.disk_usage(data)
+    except OSError:
+        return {}
+    return {"size": usage.total, "free": usage.free}
+
+
+async def render_database(services: Services) -> bytes:
+    """Return the gauges in the Prometheus text format, within 3 seconds and whatever the database does."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(await _state(services), _disk(services.settings.data)))
+    return generate_latest(registry)

@@ -1,0 +1,217 @@
+"""The steps of maintenance: what each looks for, and how one batch of it is done.
+
+A batch is one short transaction: an interruption loses at most the batch under way, and nobody waits long for a lock.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, LiteralString, NamedTuple
+from uuid import UUID
+
+from psycopg import sql
+
+from hushtag_server.operation import partitions
+from hushtag_server.operation.reach import Connection, as_maintainer
+from hushtag_server.settings import Settings
+
+__all__ = ["STEPS", "Step", "Work"]
+
+_BATCH: Final = 1000  # rows a transaction
+_USERS: Final = 500  # users looked up at once
+_BACKUP_NOTES: Final = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a step may use: a connection in autocommit, as the owner of the tables."""
+
+    connection: Connection
+    settings: Settings
+
+    def has_function(self, signature: LiteralString) -> bool:
+        """Tell whether the database has this function."""
+        row = self.connection.execute("SELECT to_regprocedure(%s) IS NOT NULL", [signature]).fetchone()
+        return row is not None and bool(row[0])
+
+
+class Step(NamedTuple):
+    """One thing that maintenance looks after: `due` counts, `batches` does, yielding how many each transaction did."""
+
+    name: str
+    about: str
+    due: Callable[[Work], int]
+    batches: Callable[[Work], Iterator[int]]
+
+
+# --- rows that have ended ------------------------------------------------------------------------------------
+
+
+class _Ended(NamedTuple):
+    table: LiteralString
+    key: LiteralString
+    condition: LiteralString
+    value: Callable[[Settings], timedelta]
+
+
+_SESSIONS: Final = _Ended(
+    "user_sessions",
+    "user_id, id",
+    "(t.expires_at <= now() OR t.last_activity <= now() - %(age)s)",
+    lambda settings: settings.session_idle,
+)
+_CEREMONIES: Final = _Ended(
+    "opaque_sessions",
+    "user_id, session_id",
+    "(t.expires_at <= now() OR (t.session_state = 'unlocked' AND t.last_activity <= now() - %(age)s))",
+    lambda settings: settings.vault_idle,
+)
+# A bucket fills within the hour. A full one and none are the same.
+_ATTEMPTS: Final = _Ended(
+    "login_attempts", "scope, key_hash", "t.refilled_at <= now() - %(age)s", lambda _: timedelta(hours=2)
+)
+_SECURITY: Final = _Ended(
+    "security_audit_logs", "id", 't."timestamp" <= now() - %(age)s', lambda settings: settings.security_audit_retention
+)
+
+
+def _count(ended: _Ended) -> Callable[[Work], int]:
+    query = sql.SQL("SELECT count(*) FROM {} t WHERE ").format(sql.Identifier(ended.table)) + sql.SQL(ended.condition)
+
+    def count(work: Work) -> int:
+        with as_maintainer(work.connection):
+            row = work.connection.execute(query, {"age": ended.value(work.settings)}).fetchone()
+        return int(row[0]) if row else 0
+
+    return count
+
+
+def _delete(ended: _Ended) -> Callable[[Work], Iterator[int]]:
+    # The condition stands twice: a session that was used while the lock was waited for has not ended after all.
+    query = sql.SQL(
+        "DELETE FROM {table} t WHERE ({key}) IN (SELECT {key} FROM {table} t WHERE {condition} LIMIT {most})"
+        " AND {condition}"
+    ).format(
+        table=sql.Identifier(ended.table),
+        key=sql.SQL(ended.key),
+        condition=sql.SQL(ended.condition),
+        most=sql.Literal(_BATCH),
+    )
+
+    def delete(work: Work) -> Iterator[int]:
+        while True:
+            with as_maintainer(work.connection):
+                gone = work.connection.execute(query, {"age": ended.value(work.settings)}).rowcount
+            if gone:
+                yield gone
+            if gone < _BATCH:
+                return
+
+    return delete
+
+
+def _removal(ended: _Ended, about: str) -> Step:
+    return Step(ended.table, about, _count(ended), _delete(ended))
+
+
+# --- rows of one user at a time, by the functions of their domain ---------------------------------------------
+
+
+class _PerUser(NamedTuple):
+    function: LiteralString  # its signature
+    users: LiteralString  # query of user ids after %(after)s, with a number of rows due, as the maintainer
+    call: LiteralString  # returns how many it did; runs as the owner, whom row-level security binds to this user
+
+
+def _found(work: Work, kind: _PerUser, after: UUID) -> list[tuple[UUID, int]]:
+    with as_maintainer(work.connection):
+        values = {"after": after, "most": _USERS, "age": work.settings.journal_purge_after}
+        return work.connection.execute(kind.users, values).fetchall()
+
+
+def _each_user(work: Work, kind: _PerUser) -> Iterator[tuple[UUID, int]]:
+    if not work.has_function(kind.function):
+        return
+    after = UUID(int=0)
+    while found := _found(work, kind, after):
+        yield from found
+        after = found[-1][0]
+
+
+def _call(work: Work, kind: _PerUser, user: UUID) -> int:
+    with work.connection.transaction():
+        work.connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
+        values = {"user": user, "most": _BATCH, "age": work.settings.journal_purge_after}
+        row = work.connection.execute(kind.call, values).fetchone()
+    return int(row[0]) if row and row[0] else 0
+
+
+def _per_user(name: str, about: str, kind: _PerUser) -> Step:
+    def batches(work: Work) -> Iterator[int]:
+        for user, due in _each_user(work, kind):
+            left = due
+            while left > 0 and (done := _call(work, kind, user)):
+                yield done
+                left -= done
+
+    return Step(name, about, lambda work: sum(due for _, due in _each_user(work, kind)), batches)
+
+
+_JOURNALS: Final = _PerUser(
+    "hushtag_purge_journals(uuid, timestamptz, integer)",
+    "SELECT j.user_id, count(*) FROM journals j WHERE j.user_id > %(after)s AND j.deleted_at <= now() - %(age)s"
+    " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
+    "SELECT hushtag_purge_journals(%(user)s, now() - %(age)s, %(most)s)",
+)
+# A language that PostgreSQL has no configuration for counts as due, and the function then finds nothing to do.
+_INDEX: Final = _PerUser(
+    "hushtag_reindex_journals(uuid, integer)",
+    "SELECT w.user_id, count(*) FROM journal_words w LEFT JOIN user_settings s ON s.user_id = w.user_id"
+    " WHERE w.user_id > %(after)s AND w.language <> coalesce(s.language, 'simple')"
+    " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
+    "SELECT hushtag_reindex_journals(%(user)s, %(most)s)",
+)
+_ACCOUNTS: Final = _PerUser(
+    "hushtag_erase_account(uuid)",
+    "SELECT u.id, 1 FROM users u WHERE u.id > %(after)s AND u.deletion_at <= now() ORDER BY 1 LIMIT %(most)s",
+    "SELECT (coalesce(hushtag_erase_account(%(user)s)::text, 'true') IN ('true', ''))::integer",
+)
+
+# --- notes of backups ---------------------------------------------------------------------------------------
+
+
+def _old_notes(work: Work) -> int:
+    row = work.connection.execute(
+        "SELECT count(*) FROM backups WHERE finished_at <= now() - %s", [_BACKUP_NOTES]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _drop_notes(work: Work) -> Iterator[int]:
+    gone = work.connection.execute("DELETE FROM backups WHERE finished_at <= now() - %s", [_BACKUP_NOTES]).rowcount
+    if gone:
+        yield gone
+
+
+STEPS: Final = (
+    _removal(_CEREMONIES, "vault sessions and ceremonies that expired or idled out"),
+    _removal(_SESSIONS, "account sessions that expired or idled out"),
+    _removal(_ATTEMPTS, "login attempts whose bucket is full again"),
+    _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
+    _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
+    _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
+    Step(
+        "audit_partitions",
+        "audit partitions of this month and the next ones",
+        lambda work: len(partitions.missing_months(work.connection)),
+        lambda work: partitions.open_months(work.connection),
+    ),
+    Step(
+        "audit_logs",
+        "audit months older than HUSHTAG_AUDIT_RETENTION",
+        lambda work: partitions.expired_rows(work.connection, work.settings.audit_retention),
+        lambda work: partitions.drop_expired(work.connection, work.settings.audit_retention),
+    ),
+    _removal(_SECURITY, "rows of the security log older than HUSHTAG_SECURITY_AUDIT_RETENTION"),
+    Step("backup_notes", "notes of backups older than 400 days", _old_notes, _drop_notes),
+)

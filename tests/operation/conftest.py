@@ -1,0 +1,63 @@
+"""The fixtures of the server's tests, and settings that name the owner of the tables."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hushtag_server.operation.reach import Reached
+from hushtag_server.settings import Settings
+from tests.server.conftest import (  # noqa: F401  (fixtures)
+    anyio_backend,
+    app_client,
+    data_directory,
+    database,
+    empty_database,
+    keys,
+    make_setup,
+    postgres,
+    run_server,
+    serve_in_process,
+    settings,
+    sign_in,
+    template,
+)
+
+PASSPHRASE = "correct horse battery staple"
+
+
+@dataclass
+class Silent:
+    """A watcher that only remembers."""
+
+    stages: list[str] = field(default_factory=list)
+    seen: int = 0
+
+    def stage(self, what: str) -> None:
+        self.stages.append(what)
+
+    def bytes(self, count: int) -> None:
+        self.seen = count
+
+    def step(self, step: Any, due: int) -> None:
+        self.stages.append(step.name)
+
+    def done(self, count: int) -> None:
+        self.seen += count
+
+
+@pytest.fixture
+def watcher() -> Silent:
+    return Silent()
+
+
+@pytest.fixture
+def owner(database: Any, data_directory: Path) -> Settings:  # noqa: F811
+    """Settings as the operator has them: the owner of the tables."""
+    return Settings(database_url=database.owner_url, data=data_directory)
+
+
+@pytest.fixture
+def reached(database: Any, postgres: Any) -> Reached:  # noqa: F811
+    return Reached(database.owner_url, postgres.bin_dir, postgres.data)

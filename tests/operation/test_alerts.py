@@ -1,0 +1,109 @@
+"""The alert rules name only metrics that /metrics answers, with the thresholds of the reference documents."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import yaml
+
+from hushtag_server.operation.database_metrics import DATABASE_GAUGES
+from tests.documents.blocks import ROOT
+
+RULES = ROOT / "docs/alerts/hushtag.rules.yml"
+_METRIC = re.compile(r"\bhushtag_\w+")
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"^(hushtag_\w+)", text, re.MULTILINE))
+
+
+async def scrape(client: httpx.AsyncClient, settings: Any) -> str:
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    return answer.text
+
+
+@pytest.fixture
+async def here(settings: Any, keys: Any, serve_in_process: Any) -> Any:
+    async with serve_in_process(settings, keys, "127.0.0.1") as client:
+        yield client
+
+
+@pytest.mark.anyio
+async def test_every_metric_of_an_alert_is_exposed(here: httpx.AsyncClient, settings: Any, database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("INSERT INTO backups (version, bytes, row_count, started_at) VALUES ('1', 1, 1, now())")
+    await here.post("/v1/sessions", json={})  # a problem, and a timed request
+    exposed = names(await scrape(here, settings))
+    # Known only where there is a replica, or pg_stat_statements; the next tests look at those.
+    exposed |= {DATABASE_GAUGES[key][0] for key in ("replication_lag", "statement_seconds")}
+    asked = {name for rule in alerts().values() for name in _METRIC.findall(rule["expr"])}
+    assert len(asked) > 10
+    assert asked <= exposed
+
+
+@pytest.mark.anyio
+async def test_the_gauges_tell_what_the_database_tells(here: httpx.AsyncClient, settings: Any, database: Any) -> None:
+    text = await scrape(here, settings)
+    assert "hushtag_database_up 1.0" in text
+    assert "hushtag_backup_age_seconds" not in names(text)  # never one: unknown, not zero
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute(
+            "INSERT INTO backups (version, bytes, row_count, started_at, finished_at)"
+            " VALUES ('1', 1, 1, now() - interval '27 hours', now() - interval '26 hours')"
+        )
+        limit = connection.execute("SHOW max_connections").fetchone()
+    values = dict(re.findall(r"^(hushtag_\w+) ([\d.e+]+)$", await scrape(here, settings), re.MULTILINE))
+    assert 26 * 3600 <= float(values["hushtag_backup_age_seconds"]) < 26 * 3600 + 120
+    assert limit is not None
+    assert float(values["hushtag_database_max_connections"]) == float(limit[0])
+    assert float(values["hushtag_database_size_bytes"]) > 1_000_000
+    assert float(values["hushtag_database_connections"]) >= 1
+    assert float(values["hushtag_database_replicas"]) == 0
+    assert 0 < float(values["hushtag_data_disk_free_bytes"]) <= float(values["hushtag_data_disk_size_bytes"])
+
+
+@pytest.mark.anyio
+async def test_a_database_that_does_not_answer_is_told(
+    here: httpx.AsyncClient, settings: Any, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hushtag_server.operation import database_metrics
+
+    monkeypatch.setattr(database_metrics, "_STATEMENT_MS", "100")
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("LOCK TABLE backups")  # the query waits, and its time is bounded
+        text = await scrape(here, settings)
+    assert "hushtag_database_up 0.0" in text
+    assert "hushtag_pool_connections" in names(text)  # the worker's own metrics are there all the same
+    assert "hushtag_database_up 1.0" in await scrape(here, settings)
+
+
+def test_the_thresholds_are_those_of_the_reference_documents() -> None:
+    found = {name: rule["expr"] for name, rule in alerts().items()}
+    for name, threshold in {
+        "HushtagConnectionsUsed": "> 0.8",
+        "HushtagStatementsSlow": "> 0.1",
+        "HushtagDiskFull": "> 0.8",
+        "HushtagDatabaseLarge": "> 0.8",
+        "HushtagBackupOld": "> 25 * 3600",
+        "HushtagReplicaLate": "> 300",
+        "HushtagRequestsSlow": "> 0.1",
+    }.items():
+        assert found[name].strip().endswith(threshold), name
+    assert all({"summary", "next_step"} == set(rule["annotations"]) for rule in alerts().values())
+    assert {rule["labels"]["severity"] for rule in alerts().values()} == {"warning", "critical"}
+
+
+@pytest.mark.parametrize("code", re.findall(r'code="(\w+)"', Path(RULES).read_text(encoding="utf-8")))
+def test_problems_that_alerts_count_exist(code: str) -> None:
+    from hushtag_server.problems import PROBLEMS
+
+    assert code in PROBLEMS

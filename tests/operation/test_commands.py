@@ -1,0 +1,163 @@
+"""The commands as an operator runs them: beside a running server, without a terminal, and into another directory."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.migrate import migrate
+from tests.operation.conftest import PASSPHRASE
+from tests.server.vault_support import enrol, new_id, new_password, same_password, unlock
+
+
+def run(*arguments: str, data: Path, given: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+    return subprocess.run(
+        [sys.executable, "-m", "hushtag_server.cli", *arguments],
+        capture_output=True,
+        text=True,
+        input=given,
+        timeout=110,
+        check=False,
+        env={**environment, "HUSHTAG_DATA": str(data), **variables},
+    )
+
+
+def done(*arguments: str, data: Path, given: str = "", **variables: str) -> Any:
+    answer = run(*arguments, data=data, given=given, **variables)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout) if "--json" in arguments else answer.stdout
+
+
+def test_a_server_lives_on_elsewhere(data_directory: Path, run_server: Any, sign_in: Any) -> None:
+    """Sign up, enrol, put; back up beside the running server; restore elsewhere; serve, unlock, get."""
+    old, new, copies = (data_directory / name for name in ("old", "new", "copies"))
+    data_directory.chmod(0o755)
+    for directory in (old, copies):
+        directory.mkdir(mode=0o755)
+    phrase, object_id = new_password(), new_id()
+    line = PASSPHRASE + "\n"
+
+    async def fill(url: str) -> bytes:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            account = await sign_in(client)
+            await enrol(client, account.headers, same_password(phrase))
+            vault = await unlock(client, account, same_password(phrase))
+            assert (await vault.put(object_id, b"a secret of some length" * 1000)).status_code == 201
+            return (await vault.get(vault.url(object_id))).content
+
+    async def read(url: str) -> bytes:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            vault = await unlock(client, await sign_in(client), same_password(phrase))
+            return (await vault.get(vault.url(object_id))).content
+
+    with run_server(old) as server:
+        content = asyncio.run(fill(server.url))
+        assert done("maintain", "--json", data=old)["ran"] is True
+        backup = done("backup", str(copies / "b"), "--passphrase-stdin", "--json", data=old, given=line)
+        assert backup["keys_included"] is False
+        done("backup-keys", str(copies / "k"), "--passphrase-stdin", data=old, given=line)
+        found = json.loads(run("doctor", "--json", data=old).stdout)["findings"]
+        levels = {finding["check"]: finding["level"] for finding in found}
+        assert levels.pop("slow statements") == "unknown"  # pg_stat_statements is not loaded
+        levels.pop("disk")  # that of whoever runs this
+        assert set(levels.values()) == {"fine"}, found
+        assert asyncio.run(read(server.url)) == content
+    restored = done("restore", str(copies / "b"), "--passphrase-stdin", "--json", data=new, given=line)
+    assert (restored["verified"], restored["rows"]) == (True, backup["rows"])
+    assert "is missing" in restored["warning"]
+    assert "wrote" in done("restore-keys", str(copies / "k"), "--passphrase-stdin", data=new, given=line)
+    with run_server(new) as server:
+        assert asyncio.run(read(server.url)) == content
+
+
+def test_what_is_asked_wrongly_is_told_in_one_line(data_directory: Path, tmp_path: Path) -> None:
+    with EmbeddedPostgres(data_directory):
+        pass  # a database without tables
+    (tmp_path / "empty").touch()
+    for arguments, given, words in (
+        (("backup", str(tmp_path / "f")), "", "--passphrase-file or --passphrase-stdin"),
+        (("backup", str(tmp_path / "f"), "--passphrase-stdin"), "short\n", "12 to 1024 characters"),
+        (("backup", str(tmp_path / "f"), "--passphrase-stdin"), "", "no passphrase in standard input"),
+        (
+            ("backup", str(tmp_path / "f"), "--passphrase-file", str(tmp_path / "none")),
+            "",
+            "cannot read the passphrase",
+        ),
+        (("backup", str(tmp_path / "f"), "--passphrase-stdin"), PASSPHRASE + "\n", "run `hushtag-server migrate`"),
+        (("maintain",), "", "run `hushtag-server migrate`"),
+        (("restore", str(tmp_path / "empty"), "--passphrase-stdin"), PASSPHRASE, "is no backup of version 1"),
+        (("restore-keys", str(tmp_path / "empty"), "--passphrase-stdin"), PASSPHRASE, "is no copy of a key file"),
+        (("backup-keys", str(tmp_path / "f"), "--passphrase-stdin"), PASSPHRASE, "there is no key file"),
+    ):
+        answer = run(*arguments, data=data_directory, given=given)
+        assert answer.returncode == 1, arguments
+        assert words in answer.stderr, (arguments, answer.stderr)
+        assert "Traceback" not in answer.stderr
+        assert PASSPHRASE not in answer.stderr
+    assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize("command", ["maintain", "doctor", "backup"])
+def test_no_database_is_made_by_looking_for_one(data_directory: Path, command: str) -> None:
+    arguments = ["backup", str(data_directory / "f"), "--passphrase-stdin"] if command == "backup" else [command]
+    answer = run(*arguments, data=data_directory / "none", given=PASSPHRASE)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "there is no database under" in answer.stderr
+    assert not (data_directory / "none").exists()
+
+
+def test_a_wrong_passphrase_makes_no_directory(data_directory: Path, tmp_path: Path) -> None:
+    from hushtag_server.operation.envelope import BACKUP, sealed_file
+
+    sealed_file(BACKUP, tmp_path / "f", PASSPHRASE, [b"x"], lambda _: None)
+    answer = run("restore", str(tmp_path / "f"), "--passphrase-stdin", data=data_directory / "new", given="wrong one")
+    assert (answer.returncode, "does not open" in answer.stderr) == (1, True)
+    assert not (data_directory / "new").exists()
+
+
+@pytest.mark.parametrize("command", ["maintain", "backup", "restore", "backup-keys", "restore-keys", "doctor"])
+def test_help_teaches_and_imports_little(command: str) -> None:
+    code = (
+        "import sys; from hushtag_server.cli import main\n"
+        f"try: main(['{command}', '--help'])\n"
+        "except SystemExit: print(sorted({'psycopg', 'litestar', 'rich', 'cryptography', 'yoyo'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert len(answer.split()) > 40
+    assert answer.splitlines()[-1] == "[]"
+
+
+def test_a_backup_that_is_stopped_leaves_no_file_and_no_database_running(data_directory: Path, tmp_path: Path) -> None:
+    """Told to stop in the middle of the dump, which here never ends."""
+    with EmbeddedPostgres(data_directory) as postgres:
+        migrate(postgres.owner_url)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "pg_dump").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 18.0" && exit\ntouch "$0.runs"\nexec sleep 100\n'
+    )
+    (programs / "pg_dump").chmod(0o755)
+    target = tmp_path / "out"
+    target.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+    environment |= {"HUSHTAG_DATA": str(data_directory), "HUSHTAG_PG_BIN": str(programs)}
+    command = [sys.executable, "-m", "hushtag_server.cli", "backup", str(target / "f"), "--passphrase-stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdin is not None
+        process.stdin.write(PASSPHRASE + "\n")
+        process.stdin.flush()
+        while not (programs / "pg_dump.runs").exists():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert list(target.iterdir()) == []
+    assert not (data_directory / "postgres/postmaster.pid").exists()
