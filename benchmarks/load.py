@@ -8,7 +8,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 HEAD_END = b"\r\n\r\n"
 CHUNKS_END = b"\r\n0\r\n\r\n"
@@ -86,8 +86,7 @@ class KeptAlive(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by inheritance
 
     async def ask(self, request: bytes) -> Answer:
         """Send one request outside a window and return its answer, whatever its status."""

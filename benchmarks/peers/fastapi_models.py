@@ -1,15 +1,18 @@
 """The tables of the peer, as SQLAlchemy 2 maps them."""
 
 from datetime import date, datetime
+from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Column, FetchedValue, ForeignKeyConstraint, Table
-from sqlalchemy.dialects.postgresql import BYTEA
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import Column, FetchedValue, ForeignKeyConstraint, Table, func
+from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
 
 class Base(DeclarativeBase):
     """The tables of the same database that Hushtag serves."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: TIMESTAMP(timezone=True)}
 
 
 class User(Base):
@@ -53,6 +56,7 @@ class Tag(Base):
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=FetchedValue())
     name: Mapped[str]
+    color: Mapped[str | None]
 
 
 class Journal(Base):
@@ -63,7 +67,7 @@ class Journal(Base):
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=FetchedValue())
     title: Mapped[str]
-    content: Mapped[str]
+    content: Mapped[str | None] = mapped_column()
     mood_rating: Mapped[int | None]
     is_private: Mapped[bool]
     word_count: Mapped[int] = mapped_column(server_default=FetchedValue())
@@ -74,4 +78,5 @@ class Journal(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
     updated_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
 
+    excerpt: Mapped[str | None] = column_property(func.substr(content, 1, 200), deferred=True)
     tags: Mapped[list[Tag]] = relationship(secondary=journal_tags, lazy="raise", order_by=Tag.name)

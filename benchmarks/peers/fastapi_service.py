@@ -14,23 +14,23 @@ hash, same expiry and idleness, activity noted once in a while.
 
 import hashlib
 import os
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import defer, selectinload, undefer
 
 from benchmarks.peers.fastapi_models import Journal, Tag, User, UserSession
-from benchmarks.peers.fastapi_schemas import JournalOut, JournalPage, NewJournal
+from benchmarks.peers.fastapi_schemas import JournalOut, JournalPage, JournalSummary, NewJournal
 
 PREFIX = "hta_"
 IDLE = timedelta(days=7)
@@ -110,19 +110,46 @@ async def get_journal(journal_id: UUID, session: Database, user_id: CurrentUser)
     return JournalOut.model_validate(journal)
 
 
+def encode_cursor(last: Journal) -> str:
+    """Return where the next page begins."""
+    return urlsafe_b64encode(f"{last.entry_date.isoformat()} {last.id}".encode()).decode()
+
+
+def decode_cursor(cursor: str) -> tuple[date, UUID]:
+    """Return the date and id of the last entry of the page before.
+
+    Raises:
+        HTTPException: no such cursor was given out.
+    """
+    try:
+        day, _, last = urlsafe_b64decode(cursor).decode().partition(" ")
+        return date.fromisoformat(day), UUID(last)
+    except ValueError:
+        raise HTTPException(status.HTTP_400_BAD_REQUEST, "no such cursor") from None
+
+
 @router.get("")
 async def list_journals(
-    session: Database, user_id: CurrentUser, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    session: Database,
+    user_id: CurrentUser,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
 ) -> JournalPage:
     """Return the newest journal entries."""
-    journals = await session.scalars(
+    wanted = (
         select(Journal)
         .where(Journal.user_id == user_id, Journal.deleted_at.is_(None))
         .order_by(Journal.entry_date.desc(), Journal.id.desc())
-        .limit(limit)
-        .options(selectinload(Journal.tags))
+        .limit(limit + 1)
+        .options(defer(Journal.content), undefer(Journal.excerpt), selectinload(Journal.tags))
     )
-    return JournalPage(journals=[JournalOut.model_validate(journal) for journal in journals])
+    if cursor is not None:
+        wanted = wanted.where(tuple_(Journal.entry_date, Journal.id) < decode_cursor(cursor))
+    found = (await session.scalars(wanted)).all()
+    return JournalPage(
+        journals=[JournalSummary.model_validate(journal) for journal in found[:limit]],
+        next=encode_cursor(found[limit - 1]) if len(found) > limit else None,
+    )
 
 
 async def find_or_make_tags(session: AsyncSession, user_id: UUID, names: list[str]) -> list[Tag]:
