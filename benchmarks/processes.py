@@ -118,3 +118,9 @@ def cpu_since(before: Mapping[int, float], processes: Iterable[psutil.Process]) 
 def resident_mib(process: psutil.Process) -> float:
     """Return the resident memory of a process in MiB."""
     return float(process.memory_info().rss) / 2**20
+
+
+def machine_us() -> float:
+    """Return the microseconds of CPU that all processes of the machine have used, to 10 ms."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)) * 1e6
