@@ -7,7 +7,8 @@ windows' 99th percentiles of latency.
 
 Server, PostgreSQL and load generator share the machine's cores, so requests a second say less than they seem to: what
 PostgreSQL and the generator spend is the same for both and hides the difference. Hence the CPU time per request beside
-them: of the worker, of PostgreSQL and of the generator.
+them: of the worker, of PostgreSQL and of the generator, and `cpu_bound_ratio`, the ratio these would allow on the same
+cores with nobody else on them.
 """
 
 import itertools
@@ -110,15 +111,23 @@ def _medians(samples: Sequence[Sample]) -> dict[str, float]:
     return {name: round(statistics.median(column), 2) for name, column in zip(Sample._fields, columns, strict=True)}
 
 
+def _cpu_bound_rate(each: Sample) -> float:
+    """Return the rate at which CPU runs out on a machine nobody else uses: one worker's one thread, or all cores."""
+    everything = each.worker_us + each.postgres_us + each.generator_us
+    return min(1e6 / each.worker_us, (os.cpu_count() or 1) * 1e6 / everything)
+
+
 def _summary(mine: list[Sample], theirs: list[Sample], limit: float) -> dict[str, Any]:
     ratios = [ours.rate / other.rate for ours, other in zip(mine, theirs, strict=True)]
     cpu = [other.worker_us / ours.worker_us for ours, other in zip(mine, theirs, strict=True)]
+    bound = [_cpu_bound_rate(ours) / _cpu_bound_rate(other) for ours, other in zip(mine, theirs, strict=True)]
     ratio, p99 = statistics.median(ratios), (_medians(mine)["p99_us"], _medians(theirs)["p99_us"])
     return {
         "rate_ratio": round(ratio, 2),
         "rate_ratio_spread": round(_spread(ratios), 2),
         "worker_cpu_ratio": round(statistics.median(cpu), 2),
         "worker_cpu_ratio_spread": round(_spread(cpu), 2),
+        "cpu_bound_ratio": round(statistics.median(bound), 2),
         "limit": limit,
         "rate_held": ratio >= limit,
         "p99_held": p99[0] <= p99[1],
