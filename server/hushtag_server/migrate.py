@@ -95,7 +95,19 @@ def _grant(url: str, app_role: str | None) -> None:
 def _explained_privileges(app_role: str | None) -> Iterator[None]:
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege:
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as error:
+        if "extension" not in (error.diag.message_primary or ""):
+            raise
+        raise MigrationError(
+            "this PostgreSQL lacks the extensions unaccent and pg_trgm; install the contrib package of its version "
+            "(postgresql-contrib) and migrate again"
+        ) from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        if "extension" in (error.diag.message_primary or ""):
+            raise MigrationError(
+                "the owner of the tables may not make extensions in this database; as a superuser run once in it: "
+                "CREATE EXTENSION unaccent; CREATE EXTENSION pg_trgm;"
+            ) from None
         raise MigrationError(
             "the owner of the tables may not make roles; as a superuser run once: "
             f"CREATE ROLE hushtag_server NOLOGIN NOBYPASSRLS; GRANT hushtag_server TO {app_role or 'hushtag_app'};"
@@ -108,7 +120,8 @@ def migrate(url: str, *, app_role: str | None = None) -> list[str]:
     `url` is that of the owner of the tables. `app_role` becomes a member of `hushtag_server`.
 
     Raises:
-        MigrationError: the role does not exist, or the owner may not make roles; says the next step.
+        MigrationError: the role does not exist, the owner may not make roles, or extensions are missing; says the
+            next step.
         psycopg.Error: the database refused; nothing of the refused migration is left.
     """
     with _explained_privileges(app_role), _locked_backend(url) as backend:

@@ -132,6 +132,9 @@ class Settings:
     ] = 4
     max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
     max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
+    journal_purge_after: Annotated[
+        timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
+    ] = timedelta(days=30)
     log_level: Annotated[str, _Rule(_log_level, "debug, info, warning or error")] = "info"
     metrics_token: Annotated[
         str | None,
