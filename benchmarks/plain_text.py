@@ -1,7 +1,7 @@
 """100,000 entries of one account, made in the database, and what is searched in them.
 
 Words follow Zipf's law: the rank of each is log-uniform over 20,000 words. 60 to 180 words an entry, ten years of days,
-twelve tags of which each entry has two. Made by plain INSERTs, so that every trigger does its part.
+twelve tags of which each entry has two. Made by plain INSERTs, so that the triggers index every entry.
 """
 
 import random
