@@ -21,7 +21,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import primitives, server_unlock_cpu, unlock
+from benchmarks import plain, plain_limits, primitives, server_unlock_cpu, unlock
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -34,6 +34,12 @@ PACKAGES = (
     "httpx",
     "granian",
     "psycopg",
+    "litestar",
+    "fastapi",
+    "sqlalchemy",
+    "asyncpg",
+    "pydantic",
+    "uvicorn",
 )
 UNLOCKS_FOR_CPU = 300
 
@@ -79,10 +85,84 @@ def _server_unlock_cpu() -> tuple[Rows, Any]:
     return rows, found
 
 
+def _plain() -> tuple[Rows, Any]:
+    found = plain.run()
+    rows: Rows = []
+    for name, each in found["endpoints"].items():
+        mine, theirs = each["hushtag"], each["peer"]
+        shared = {"name": f"journals, {name}: requests/s × the peer's", "floor": "FastAPI + SQLAlchemy + uvicorn"}
+        rows += [
+            shared
+            | {
+                "subject_us": 1e6 / mine["rate"],
+                "floor_us": 1e6 / theirs["rate"],
+                "ratio": each["rate_ratio"],
+                "ratio_spread": each["rate_ratio_spread"],
+                "limit": each["limit"],
+                "at_least": True,
+                "held": each["rate_held"],
+            },
+            shared
+            | {
+                "name": f"journals, {name}: p99 of the latency",
+                "subject_us": mine["p99_us"],
+                "floor_us": theirs["p99_us"],
+                "ratio": round(mine["p99_us"] / theirs["p99_us"], 3),
+                "ratio_spread": None,
+                "limit": 1.0,
+                "held": each["p99_held"],
+            },
+            shared
+            | {
+                "name": f"journals, {name}: CPU of the worker",
+                "subject_us": mine["worker_us"],
+                "floor_us": theirs["worker_us"],
+                "ratio": round(mine["worker_us"] / theirs["worker_us"], 3),
+                "ratio_spread": None,
+                "limit": None,
+                "held": True,
+            },
+        ]
+    return rows, found
+
+
+def _against_limit(name: str, measured: float, limit: float, held: bool, *, at_least: bool = False) -> dict[str, Any]:
+    """Return a row of a figure that is measured against a fixed number in the same unit; the unit is in its name."""
+    ratio = round(measured / limit, 3)
+    row = {"name": name, "floor": f"{limit:g}", "subject_us": None, "floor_us": None, "ratio": ratio}
+    return row | {"ratio_spread": None, "limit": 1.0, "at_least": at_least, "held": held}
+
+
+def _plain_limits() -> tuple[Rows, Any]:
+    found = plain_limits.run()
+    read, search, bulk, held, memory = (found[name] for name in ("read", "search", "bulk", "connections", "memory"))
+    rows = [
+        _against_limit("read in the database, p99 ms", read["p99_ms"], read["limit_p99_ms"], read["held"]),
+        *(
+            _against_limit(
+                f"search ({kind}) in the database, p99 ms",
+                each["p99_ms"],
+                search["limit_p99_ms"],
+                each["p99_ms"] < search["limit_p99_ms"],
+            )
+            for kind, each in search["kinds"].items()
+        ),
+        _against_limit("bulk, entries/s", bulk["entries_per_second"], bulk["limit"], bulk["held"], at_least=True),
+        _against_limit("connections held", held["held_open"], held["limit"], held["held"], at_least=True),
+        _against_limit("resident memory, MiB", memory["most_mib"], memory["limit_mib"], memory["held"]),
+        _against_limit(
+            "its growth in the last half, MiB", memory["growth_mib"], memory["growth_limit_mib"], memory["held"]
+        ),
+    ]
+    return rows, found
+
+
 BENCHMARKS: dict[str, Callable[[], tuple[Rows, Any]]] = {
     "primitives": _primitives,
     "unlock": _unlock,
     "server_unlock_cpu": _server_unlock_cpu,
+    "plain": _plain,
+    "plain_limits": _plain_limits,
 }
 
 
@@ -110,7 +190,9 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def _time(microseconds: float) -> str:
+def _time(microseconds: float | None) -> str:
+    if microseconds is None:
+        return "-"
     return f"{microseconds / 1000:.2f} ms" if microseconds >= 1000 else f"{microseconds:.1f} µs"
 
 
@@ -128,6 +210,7 @@ def _table(rows: Rows) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         spread, limit = (("-" if row[key] is None else f"{row[key]:g}") for key in ("ratio_spread", "limit"))
+        limit = f"≥ {limit}" if row.get("at_least") else limit
         times = (_time(row["subject_us"]), _time(row["floor_us"]))
         table.add_row(row["name"], row["floor"], *times, f"{row['ratio']:.3f}", spread, limit, _verdict(row))
     return table

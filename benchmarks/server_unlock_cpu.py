@@ -20,12 +20,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,6 +31,7 @@ import msgspec
 import opaque_ke_py as binding
 import psutil
 
+from benchmarks.processes import cpu_us, running_server, worker_of
 from hushtag import _labels
 from hushtag._opaque import finish_login, start_login
 from hushtag.enrollment import start_enrollment
@@ -97,44 +96,6 @@ class RawCalls:
             clock.append(time.thread_time_ns() - before)
         nothing = statistics.median(clock)
         return {name: round((statistics.median(t) - nothing) / 1000, 1) for name, t in self._times.items()}
-
-
-@contextmanager
-def running_server() -> Iterator[tuple[str, psutil.Process]]:
-    """Start a server with one worker and a database of its own; yield its URL and its main process."""
-    with tempfile.TemporaryDirectory(prefix="hushtag-bench-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o755)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
-        environment |= {
-            "HUSHTAG_DATA": f"{directory}/data",
-            "HUSHTAG_GUESS_CAPACITY": "10000",
-            "HUSHTAG_POOL_SIZE": "20",
-        }
-        command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", "--workers", "1"]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
-        try:
-            assert process.stdout is not None
-            yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def worker_of(server: psutil.Process) -> psutil.Process:
-    """Return the granian worker: the busiest Python child (PostgreSQL is none, the resource tracker idles)."""
-    children = [child for child in server.children() if "python" in child.name()]
-    return max(children, key=lambda child: sum(child.cpu_times()[:2]))
-
-
-def cpu_us(process: psutil.Process) -> float:
-    """Return the microseconds of CPU a process has used: the scheduler's nanoseconds, or else the 10 ms ticks."""
-    try:
-        threads = Path(f"/proc/{process.pid}/task").iterdir()
-        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1000
-    except (OSError, ValueError):
-        return float(sum(process.cpu_times()[:2])) * 1e6
 
 
 class Attempt(NamedTuple):

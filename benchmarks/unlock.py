@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.server_unlock_cpu import running_server
+from benchmarks.processes import running_server
 from hushtag import _opaque
 from hushtag.client import Client, ceremony_steps
 from hushtag.phrase import draw_phrase

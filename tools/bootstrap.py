@@ -1,6 +1,6 @@
 """Make `.venv` with everything the lock file names. Standard library only: this runs before anything is installed.
 
-Usage: python3 tools/bootstrap.py [--venv DIR]
+Usage: python3 tools/bootstrap.py [--venv DIR] [--group NAME]
 """
 
 import argparse
@@ -35,22 +35,26 @@ def main() -> None:
     """Create or update the environment."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
-    directory = parser.parse_args().venv.resolve()
+    parser.add_argument("--group", help="a dependency group of pyproject.toml to install besides")
+    arguments = parser.parse_args()
+    directory = arguments.venv.resolve()
+    groups = ["--group", arguments.group] if arguments.group else []
     if sys.version_info < NEEDED:
         fail(f"needs Python {NEEDED[0]}.{NEEDED[1]} or later, this is {sys.version.split()[0]}")
     python = make_environment(directory)
     quiet = [] if os.environ.get("VERBOSE") else ["--quiet"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_PROJECT_ENVIRONMENT": str(directory)}
     environment.pop("VIRTUAL_ENV", None)
+    sync = ["uv", "sync", *quiet, "--frozen", "--inexact", "--all-extras", *groups]
     steps = [
         [str(python), "-m", "pip", "install", *quiet, UV],
-        [str(python), "-m", "uv", "sync", *quiet, "--frozen", "--inexact", "--all-extras", "--python", str(python)],
+        [str(python), "-m", *sync, "--python", str(python)],
     ]
     for step in steps:
         # Our own interpreter and fixed arguments; no shell.
         if subprocess.run(step, cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603
             fail(f"failed: {' '.join(step)}")
-    (directory / ".installed").touch()
+    (directory / (f".installed-{arguments.group}" if arguments.group else ".installed")).touch()
 
 
 if __name__ == "__main__":
