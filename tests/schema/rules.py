@@ -24,6 +24,13 @@ KEYS_APART = {
     "login_attempts.key_hash": "a keyed hash: the table must not know whose it is",
     "login_attempts.scope": "tells the two kinds of hashes apart",
     "opaque_sessions.session_id": "256 random bits in hex, from which tokens are derived",
+    "reminder_deliveries.due_at": "a reminder that is put off is delivered again",
+    "transfers.kind": "one lease of each kind for a user",
+}
+# Times of the wall clock, whose zone stands beside them.
+WALL_CLOCK = {
+    "reminders.occurrence_time": "in reminders.time_zone: a repetition keeps its local time over changes of the offset",
+    "reminders.series_start": "in reminders.time_zone, as occurrence_time",
 }
 # Tables of a user whose primary key does not begin with user_id.
 UNKEYED = {
@@ -38,7 +45,9 @@ UNLIMITED = {
 # Tables of a user whose changes are not in the audit trail.
 UNAUDITED = {
     "audit_logs": "is the trail",
+    "journal_words": "made of journals by a trigger, whose changes are",
     "opaque_sessions": "vault side: a plain row would tell that it is used",
+    "reminder_deliveries": "what a session was told; written by the server on its own",
     "secret_tags": "vault side",
     "unlock_budget": "vault side",
     "user_sessions": "the application writes LOGIN and LOGOUT",
@@ -52,7 +61,10 @@ PUBLIC_FUNCTIONS = {
     "hushtag_touch": "a trigger function",
 }
 # What names a thing for its user must be unique for that user.
-NOT_UNIQUE = {"opaque_sessions.phrase_hash": "one tag may be unlocked in several sessions"}
+NOT_UNIQUE = {
+    "opaque_sessions.phrase_hash": "one tag may be unlocked in several sessions",
+    "tags.name": "its folded form is: names are unique whatever their case",
+}
 NAMES = ("name", "tag_name", "email", "token_hash", "phrase_hash")
 
 _OURS = """
@@ -62,7 +74,7 @@ _OURS = """
 """
 _COLUMNS = f"""
     SELECT t.oid, t.name, t.relrowsecurity, a.attname::text AS col, a.attnum, a.atttypid::regtype::text AS type,
-        a.atttypmod, a.attnotnull, a.atthasdef
+        a.atttypmod, a.attnotnull, a.atthasdef, a.attgenerated
     FROM ({_OURS}) t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 """
 _OWNED = f"""SELECT t.* FROM ({_OURS}) t WHERE t.name = 'users' OR EXISTS (
@@ -116,13 +128,12 @@ def timestamps_are_kept_by_the_database(connection: Connection) -> list[str]:
 
 
 def times_have_a_zone(connection: Connection) -> list[str]:
-    return sorted(
-        _names(
-            connection,
-            f"SELECT name || '.' || col FROM ({_COLUMNS}) x WHERE type IN ('timestamp without time zone',"
-            " 'time without time zone', 'time with time zone')",
-        )
+    found = _names(
+        connection,
+        f"SELECT name || '.' || col FROM ({_COLUMNS}) x WHERE type IN ('timestamp without time zone',"
+        " 'time without time zone', 'time with time zone')",
     )
+    return _apart(found, WALL_CLOCK)
 
 
 def primary_keys_are_uuids(connection: Connection) -> list[str]:
@@ -174,7 +185,9 @@ def maintenance_sees_every_table(connection: Connection) -> list[str]:
 def values_have_limits(connection: Connection) -> list[str]:
     found = _names(
         connection,
-        f"SELECT name || '.' || col FROM ({_COLUMNS}) x WHERE NOT (type = 'character varying' AND atttypmod > 0)"
+        # What the database computes from other columns is as limited as they are.
+        f"SELECT name || '.' || col FROM ({_COLUMNS}) x WHERE attgenerated = '' AND"
+        " NOT (type = 'character varying' AND atttypmod > 0)"
         " AND type IN ('text', 'character varying', 'bytea', 'smallint', 'integer', 'bigint', 'double precision',"
         " 'numeric', 'real') AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = x.oid AND c.contype = 'c'"
         " AND c.conkey @> ARRAY[x.attnum])",
