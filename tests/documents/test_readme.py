@@ -275,7 +275,8 @@ def test_operators_with_a_postgresql_of_their_own(place: Place) -> None:
         with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")  # thrown away with the test
             connection.execute("SELECT pg_reload_conf()")
-            connection.execute("DROP ROLE hushtag_server")  # a cluster of one's own has no role of ours
+            # A cluster of one's own has no role of ours.
+            connection.execute("DROP ROLE hushtag_server, hushtag_maintainer, hushtag_monitor")
             for statement in statements.text.split(";\n"):
                 connection.execute(statement.encode())
         host = postgres.url("postgres").partition("?")[2]

@@ -410,6 +410,16 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
         "error_code",
     },
     "login_attempts": {"scope", "key_hash", "tokens", "refilled_at"},
+    "backups": {
+        "id",
+        "version",
+        "bytes",
+        "row_count",
+        "started_at",
+        "finished_at",
+        "created_at",
+        "updated_at",
+    },
 }
 """Columns no phrase, password or vault key ever reaches: the account's, the server's own, times and counts."""
 
