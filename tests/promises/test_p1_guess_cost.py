@@ -67,6 +67,7 @@ def columns() -> dict[str, set[str]]:
             tables.setdefault(table, set()).update(name for name in names if name != "CONSTRAINT")
         for table, column in re.findall(r"ALTER TABLE (\w+)\s+ADD COLUMN (?:IF NOT EXISTS )?\"?(\w+)", text):
             tables.setdefault(table, set()).add(column)
+        # a partition has the columns of its parent
         text = re.sub(
             r"CREATE TABLE \S+ (?:PARTITION OF|\(LIKE audit_logs\))", "", text
         )  # the same columns as its parent

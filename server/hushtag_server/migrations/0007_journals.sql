@@ -187,9 +187,10 @@ CREATE FUNCTION hushtag_current_search() RETURNS tsquery LANGUAGE sql STABLE PAR
     )::tsquery
 $$;
 
--- The entries of `p_ids` in that order as JSON, whole or as summaries.
+-- The entries of `p_ids` in that order as JSON, whole or as summaries. OFFSET 0 keeps the planner from turning look-ups
+-- into joins: however little it knows of the tables, an entry costs as many look-ups as it has tags.
 CREATE FUNCTION hushtag_journal_bodies(p_user uuid, p_ids uuid[], p_whole boolean) RETURNS text[]
-    LANGUAGE plpgsql STABLE AS $$
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_bodies text[];
 BEGIN
@@ -200,12 +201,15 @@ BEGIN
             'tags', (
                 SELECT coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'color', t.color)
                     ORDER BY t.folded), '[]')
-                FROM journal_tags l JOIN tags t ON t.user_id = l.user_id AND t.id = l.tag_id
-                WHERE l.user_id = p_user AND l.journal_id = j.id),
+                FROM (SELECT k.tag_id FROM journal_tags k WHERE k.user_id = p_user AND k.journal_id = j.id OFFSET 0) l
+                CROSS JOIN LATERAL (
+                    SELECT g.id, g.name, g.color, g.folded FROM tags g
+                    WHERE g.user_id = p_user AND g.id = l.tag_id OFFSET 0) t),
             'version', j.version, 'created_at', j.created_at, 'updated_at', j.updated_at,
             'published_at', j.published_at, 'deleted_at', j.deleted_at)::text ORDER BY i.place)
         INTO v_bodies
-        FROM unnest(p_ids) WITH ORDINALITY i (id, place) JOIN journals j ON j.user_id = p_user AND j.id = i.id;
+        FROM unnest(p_ids) WITH ORDINALITY i (id, place)
+        CROSS JOIN LATERAL (SELECT * FROM journals j WHERE j.user_id = p_user AND j.id = i.id OFFSET 0) j;
     ELSE
         SELECT array_agg(json_build_object(
             'id', j.id, 'title', j.title, 'excerpt', substr(j.content, 1, 200), 'mood_rating', j.mood_rating,
@@ -213,12 +217,15 @@ BEGIN
             'tags', (
                 SELECT coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'color', t.color)
                     ORDER BY t.folded), '[]')
-                FROM journal_tags l JOIN tags t ON t.user_id = l.user_id AND t.id = l.tag_id
-                WHERE l.user_id = p_user AND l.journal_id = j.id),
+                FROM (SELECT k.tag_id FROM journal_tags k WHERE k.user_id = p_user AND k.journal_id = j.id OFFSET 0) l
+                CROSS JOIN LATERAL (
+                    SELECT g.id, g.name, g.color, g.folded FROM tags g
+                    WHERE g.user_id = p_user AND g.id = l.tag_id OFFSET 0) t),
             'version', j.version, 'created_at', j.created_at, 'updated_at', j.updated_at,
             'published_at', j.published_at, 'deleted_at', j.deleted_at)::text ORDER BY i.place)
         INTO v_bodies
-        FROM unnest(p_ids) WITH ORDINALITY i (id, place) JOIN journals j ON j.user_id = p_user AND j.id = i.id;
+        FROM unnest(p_ids) WITH ORDINALITY i (id, place)
+        CROSS JOIN LATERAL (SELECT * FROM journals j WHERE j.user_id = p_user AND j.id = i.id OFFSET 0) j;
     END IF;
     RETURN v_bodies;
 END $$;
