@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from hushtag.client.answers import check_times
-from hushtag.client.contents import VaultEntry, VaultPhrase, created_at
+from hushtag.client.contents import VaultEntry, VaultObject, VaultPhrase, created_at
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
@@ -80,7 +80,7 @@ class ReadingSteps(RowSteps):
                 pairs = list(zip(entries, digests, strict=True))
                 self.shown = {entry.object_id: Seen(entry.revision, digest) for entry, digest in pairs}
                 return tuple(_vault_entry(entry, self._metas[digest]) for entry, digest in pairs)
-            yield from self._expect_newer("an object that it listed")
+            yield from self._expect_newer("withholds an object that it listed")
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
     def _read_meta(self, entry: ObjectEntry) -> Steps[bool]:
@@ -90,6 +90,27 @@ class ReadingSteps(RowSteps):
         except NotFoundError:
             return False
         return row == Seen(entry.revision, decode_binary(entry.digest))
+
+    def get(self, object_id: UUID) -> Steps[VaultObject]:
+        """Return an object as the vault's newest head has it.
+
+        A row proves by itself only that somebody inside sealed it once. The head tells whether it is in the vault now:
+        not an earlier revision, not one that was deleted, not one that was never stored.
+
+        Raises:
+            NotFoundError: the vault has no such object; its head says so as well.
+            RollbackError: the server shows, or withholds, what the head does not, or does, count.
+            ConflictError: the vault changed at every look.
+        """
+        for _ in range(self.retry.changes):
+            if not self.witness.knows(object_id):
+                yield from self.listing()
+            found = yield from self.get_known(object_id)
+            if found is not None:
+                return found
+            if self.witness.knows(object_id):
+                yield from self._expect_newer("shows or withholds an object otherwise than the vault head counts it")
+        raise ConflictError("the vault changes faster than it can be read; try again", code="busy")
 
     def find(self, name: str) -> Steps[VaultEntry]:
         """Return the one object of that name."""

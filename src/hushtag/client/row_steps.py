@@ -56,16 +56,29 @@ class RowSteps:
         before = self.witness.head.generation
         yield from self.refresh()
         if self.witness.head.generation == before:
-            raise RollbackError(f"server withholds {what}, and the vault did not change")
+            raise RollbackError(f"server {what}, and the vault did not change")
 
-    def get(self, object_id: UUID) -> Steps[VaultObject]:
-        """Return an object, not older than this session has seen it."""
+    def get_known(self, object_id: UUID) -> Steps[VaultObject | None]:
+        """Return an object that is as the newest head has it; `None` if that cannot be told without another look.
+
+        Raises:
+            NotFoundError: the vault has no such object; its head says so as well.
+        """
+        if not self.witness.knows(object_id):
+            return None
+        before = self.witness.entry(object_id)
         try:
             row, opened = yield from self._open_row(object_id)
         except NotFoundError:
-            if self.witness.rows is not None and object_id in self.witness.rows:
-                yield from self._expect_newer("an object that the vault head counts")
-            raise
+            if before is None:
+                raise
+            return None
+        # A change of ours may have come between question and answer; either state is as good as the other.
+        if row not in (before, self.witness.entry(object_id)):
+            return None
+        return self._show(object_id, row, opened)
+
+    def _show(self, object_id: UUID, row: Seen, opened: OpenedObject) -> VaultObject:
         self.shown[object_id] = row
         meta = opened.meta
         return VaultObject(object_id, meta.name, meta.content_type, created_at(meta), row.revision, opened.body)

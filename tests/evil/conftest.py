@@ -1,0 +1,21 @@
+"""One world for all attacks of a process; what is computed of phrases in it is computed once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.evil.world import World, remembered
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """The world before any attack."""
+    with remembered():
+        made = World()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _remembered(world: World) -> Iterator[None]:
+    with remembered():
+        yield
