@@ -4,15 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.client.conftest import anyio_backend, portal
 from tests.evil.world import World, remembered
+
+__all__ = ["anyio_backend", "portal", "world"]
 
 
 @pytest.fixture(scope="session")
 def world() -> World:
     """The world before any attack."""
     with remembered():
-        made = World()
-    return made
+        return World()
 
 
 @pytest.fixture(autouse=True)

@@ -150,8 +150,7 @@ class World:
         client.log_in(email, PASSWORD)
         vault = client.unlock(phrase) if unlocked else None
         if vault is not None and warm:
-            for entry in vault.list():
-                vault.get(entry.object_id)
+            vault.list()
         man.arm(None)
         return Scene(server, man, client, vault, self.ids)
 
