@@ -129,6 +129,8 @@ class ReadingSteps(RowSteps):
 
     def _phrase(self, tag: TagInfo) -> VaultPhrase:
         check_times(tag.created_at)
+        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id]:
+            raise IntegrityError("list of phrases")
         try:
             label = open_label(
                 self.witness.data_key,

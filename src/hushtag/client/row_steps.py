@@ -20,7 +20,7 @@ __all__ = ["RowSteps"]
 class RowSteps:
     """One open vault under one vault token."""
 
-    def __init__(self, witness: Witness, token: str, retry: RetryPolicy) -> None:
+    def __init__(self, witness: Witness, tag_id: UUID, token: str, retry: RetryPolicy) -> None:
         self.witness = witness
         self._token = token
         self.retry = retry
@@ -34,6 +34,7 @@ class RowSteps:
 
         Raises:
             VaultLockedError: it is forgotten.
+        self.tag_id = tag_id  # of the tag that this session unlocked
         """
         self.witness.check_open()
         return self._token
