@@ -9,7 +9,7 @@ from hushtag.client.contents import VaultEntry, VaultObject, VaultPhrase, create
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
-from hushtag.client.row_steps import RowSteps
+from hushtag.client.row_steps import VAULT_DENIED, Read, RowSteps
 from hushtag.client.witness import Seen
 from hushtag.errors import AuthenticationError, RollbackError
 from hushtag.messages import (
@@ -19,7 +19,6 @@ from hushtag.messages import (
     TagList,
     decode_binary,
 )
-from hushtag.objects import ObjectMeta
 from hushtag.tag_label import open_label
 
 __all__ = ["ReadingSteps"]
@@ -47,6 +46,8 @@ class ReadingSteps(RowSteps):
                 pages = yield from collect(
                     f"{self.path}/objects", self.token, ObjectList, _object_ids, self.retry, accept=self._accept
                 )
+            except NotFoundError:
+                raise RollbackError(VAULT_DENIED) from None
             except _MovedError:
                 yield from self.refresh()
                 if attempt:
@@ -123,14 +124,17 @@ class ReadingSteps(RowSteps):
 
     def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
         """Return the tags of the vault with their labels opened."""
-        pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
+        try:
+            pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
         tags = [tag for page in pages for tag in page.tags]
+        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id]:
+            raise IntegrityError("list of phrases")
         return (yield from compute(lambda: tuple(self._phrase(tag) for tag in tags)))
 
     def _phrase(self, tag: TagInfo) -> VaultPhrase:
         check_times(tag.created_at)
-        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id]:
-            raise IntegrityError("list of phrases")
         try:
             label = open_label(
                 self.witness.data_key,
@@ -153,7 +157,11 @@ def _tag_ids(page: TagList) -> list[UUID]:
     return [tag.tag_id for tag in page.tags]
 
 
-def _vault_entry(entry: ObjectEntry, meta: ObjectMeta) -> VaultEntry:
+def _vault_entry(entry: ObjectEntry, read: Read) -> VaultEntry:
+    # The head sums up revision and digest alone; the rest of an entry is held against the row itself.
+    if (entry.key_version, entry.content_size) != (read.key_version, read.content_size):
+        raise IntegrityError("listing of an object")
+    meta = read.meta
     return VaultEntry(
         object_id=entry.object_id,
         name=meta.name,

@@ -1,6 +1,7 @@
 """Steps that look at one thing of an open vault: its head, or one object."""
 
 import functools
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from hushtag.client.answers import expect, number_header, problem_of
@@ -14,7 +15,18 @@ from hushtag.errors import AuthenticationError, MalformedError, RollbackError
 from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, VaultState
 from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
 
-__all__ = ["RowSteps"]
+__all__ = ["VAULT_DENIED", "Read", "RowSteps"]
+
+VAULT_DENIED: Final = "server denies a vault that it has just opened"
+"""A token of a deleted tag or vault is refused as such; so "no such vault" under a living token is never honest."""
+
+
+class Read(NamedTuple):
+    """What a row told of its object, and what a listing must tell of the row."""
+
+    meta: ObjectMeta
+    key_version: int
+    content_size: int
 
 
 class RowSteps:
@@ -22,11 +34,12 @@ class RowSteps:
 
     def __init__(self, witness: Witness, tag_id: UUID, token: str, retry: RetryPolicy) -> None:
         self.witness = witness
+        self.tag_id = tag_id  # of the tag that this session unlocked
         self._token = token
         self.retry = retry
         self.path = f"/v1/vaults/{witness.vault_id}"
         self.shown: dict[UUID, Seen] = {}  # what the caller has been given, and so bases a change on
-        self._metas: dict[bytes, ObjectMeta] = {}
+        self._metas: dict[bytes, Read] = {}
 
     @property
     def token(self) -> str:
@@ -34,7 +47,6 @@ class RowSteps:
 
         Raises:
             VaultLockedError: it is forgotten.
-        self.tag_id = tag_id  # of the tag that this session unlocked
         """
         self.witness.check_open()
         return self._token
@@ -50,7 +62,11 @@ class RowSteps:
         """Ask for the vault's head and take it."""
         floor = self.witness.head
         response = yield from fetch(Request("GET", self.path, self.token), self.retry)
-        self.witness.observe(expect(response, (200,), VaultState), floor)
+        try:
+            state = expect(response, (200,), VaultState)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
+        self.witness.observe(state, floor)
 
     def _expect_newer(self, what: str) -> Steps[None]:
         """Look at the head again: only a newer one explains that something of this one is gone."""
@@ -90,12 +106,12 @@ class RowSteps:
         response = yield from fetch(request, self.retry)
         if response.status != 200:
             raise problem_of(response)
-        row, opened = yield from compute(functools.partial(self._open, object_id, response))
+        row, opened, read = yield from compute(functools.partial(self._open, object_id, response))
         self.witness.see_row(object_id, row, floor)
-        self._metas[row.digest] = opened.meta
+        self._metas[row.digest] = read
         return row, opened
 
-    def _open(self, object_id: UUID, response: Response) -> tuple[Seen, OpenedObject]:
+    def _open(self, object_id: UUID, response: Response) -> tuple[Seen, OpenedObject, Read]:
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
             raise MalformedError("answer is not an object row")
         revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
@@ -105,4 +121,4 @@ class RowSteps:
             opened = open_object(self.witness.data_key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
             raise IntegrityError("object row") from None
-        return Seen(revision, row_digest(row)), opened
+        return Seen(revision, row_digest(row)), opened, Read(opened.meta, version, row.content_size)
