@@ -130,10 +130,10 @@ class Campaign:
             met.add(exchange.route)
             for name, acts in self.acts(exchange).items():
                 whole = name == "answer"
-                if whole and not first:
+                if whole and (operation.composed or not first):
                     continue
                 for mutation, act in acts.items():
-                    if not (repeatable and first and (whole or mutation in HOPELESS)):
+                    if not (repeatable and first and (whole or operation.composed or mutation in HOPELESS)):
                         yield Attack(operation, strike, name, mutation, act, again=False)
                     if repeatable and first:
                         yield Attack(operation, strike, name, mutation, act, again=True)

@@ -82,7 +82,12 @@ OWN_WORD = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One call of the client. `covers` names the method of the public surface; `own_word` its fields of that kind."""
+    """One call of the client, and what is held against it.
+
+    `covers` names the method of the public surface. `absent`: there is nothing to give, so nothing may be given.
+    `forbidden`: errors that would deny what is there. `composed`: of steps that other operations make as well; only
+    fields are altered, each time.
+    """
 
     name: str
     covers: str
@@ -90,6 +95,7 @@ class Operation:
     unlocked: bool = False
     warm: bool = False
     absent: bool = False
+    composed: bool = False
     forbidden: tuple[type[Exception], ...] = ()
 
 
@@ -174,6 +180,14 @@ def _get(name: str) -> Callable[[Scene], Any]:
     return lambda scene: scene.vault.get(scene.ids[name])  # type: ignore[union-attr]
 
 
+def _get_by_name(scene: Scene) -> Any:
+    return scene.vault.get_by_name("letter")  # type: ignore[union-attr]
+
+
+def _find(scene: Scene) -> Any:
+    return _entry(scene.vault.find("letter"))  # type: ignore[union-attr]
+
+
 def _close(scene: Scene) -> Any:
     scene.client.close()
     return scene.vault.locked if scene.vault is not None else None
@@ -191,16 +205,23 @@ OPERATIONS: list[Operation] = [
     Operation("revoke_session", "Client.revoke_session", _revoke),
     Operation("enrol", "Client.enrol", _enrol),
     Operation("unlock", "Client.unlock", lambda scene: _opened(scene, PHRASE)),
-    Operation("unlock_two_candidates", "Client.unlock", lambda scene: _opened(scene, UNKNOWN_PHRASE, OTHER_PHRASE)),
+    Operation(
+        "unlock_two_candidates",
+        "Client.unlock",
+        lambda scene: _opened(scene, UNKNOWN_PHRASE, OTHER_PHRASE),
+        composed=True,
+    ),
     Operation("unlock_wrong_phrase", "Client.unlock", lambda scene: _opened(scene, UNKNOWN_PHRASE), absent=True),
     Operation("close", "Client.close", _close, unlocked=True),
     *_vault("put", "put", _put),
-    *_vault("put_late", "put", _put_late),
+    *_vault("put_late", "put", _put_late, composed=True),
     *_vault("replace", "put", _replace, forbidden=(NotFoundError,)),
     *_vault("get", "get", _get("letter"), forbidden=(NotFoundError,)),
     *_vault("get_deleted", "get", _get("gone"), absent=True),
-    *_vault("get_by_name", "get_by_name", lambda s: s.vault.get_by_name("letter"), forbidden=(NotFoundError,)),  # type: ignore[union-attr]
-    *_vault("find", "find", lambda s: _entry(s.vault.find("letter")), forbidden=(NotFoundError,)),  # type: ignore[union-attr]
+    *_vault(
+        "get_by_name", "get_by_name", lambda s: s.vault.get_by_name("letter"), composed=True, forbidden=(NotFoundError,)
+    ),  # type: ignore[union-attr]
+    *_vault("find", "find", _find, composed=True, forbidden=(NotFoundError,)),
     *_vault("list", "list", _list),
     *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import pytest
@@ -101,6 +102,10 @@ def test_a_broken_wire_is_a_typed_error(between: Proxy, name: str) -> None:
         assert isinstance(caught.value, TransportError | MalformedError)
         assert len(between.man.exchanges) <= 4
         between.man.arm(None)
+        with suppress(
+            HushtagError
+        ):  # bytes sent beyond an answer may still be read as the next one: no more his, no less
+            client.account()
         assert client.account().email == EMAIL
 
 
