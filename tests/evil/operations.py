@@ -99,11 +99,11 @@ class Operation:
     forbidden: tuple[type[Exception], ...] = ()
 
 
-def _vault(name: str, method: str, run: Callable[[Scene], Any], **more: Any) -> list[Operation]:
-    """The operation in a vault that was just opened, and in one that was read."""
+def _vault(name: str, method: str, run: Callable[[Scene], Any], *, lists: bool = False, **more: Any) -> list[Operation]:
+    """The operation in a vault that was just opened, where it `lists` first, and in one that was read."""
     covers = f"Vault.{method}"
     return [
-        Operation(name, covers, run, unlocked=True, **more),
+        Operation(name, covers, run, unlocked=True, **(more | {"composed": True} if lists else more)),
         Operation(f"{name}_read_before", covers, run, unlocked=True, warm=True, **more),
     ]
 
@@ -215,7 +215,7 @@ OPERATIONS: list[Operation] = [
     Operation("close", "Client.close", _close, unlocked=True),
     *_vault("put", "put", _put),
     *_vault("put_late", "put", _put_late, composed=True),
-    *_vault("replace", "put", _replace, forbidden=(NotFoundError,)),
+    *_vault("replace", "put", _replace, lists=True, forbidden=(NotFoundError,)),
     *_vault("get", "get", _get("letter"), forbidden=(NotFoundError,)),
     *_vault("get_deleted", "get", _get("gone"), absent=True),
     *_vault(
@@ -223,7 +223,7 @@ OPERATIONS: list[Operation] = [
     ),  # type: ignore[union-attr]
     *_vault("find", "find", _find, composed=True, forbidden=(NotFoundError,)),
     *_vault("list", "list", _list),
-    *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), forbidden=(NotFoundError,)),  # type: ignore[union-attr]
+    *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),
     Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]
 ]
