@@ -211,7 +211,14 @@ class Finishing(CeremonyState):
             raise MalformedError("tag was enrolled under another suite")
         if len({key.vault_id for key in answer.vaults}) != len(answer.vaults):
             raise MalformedError("answer names one vault twice")
-        return tuple(self._open_vault(answer, key) for key in answer.vaults)
+        opened: list[OpenVault] = []
+        try:
+            for key in answer.vaults:
+                opened.append(self._open_vault(answer, key))  # noqa: PERF401 - a failure must find the ones before it
+        except BaseException:
+            forget_all(vault.data_key for vault in opened)
+            raise
+        return tuple(opened)
 
     def _open_vault(self, answer: Unlocked, key: VaultKey) -> OpenVault:
         if key.key_purpose != PURPOSE_VAULT_DATA:
@@ -223,14 +230,20 @@ class Finishing(CeremonyState):
             vault_id=key.vault_id,
             key_version=key.key_version,
         )
-        data_key = unwrap_key(kek, WrappedKey(decode_binary(key.wrapped_key)))
-        kek.forget()
-        head = open_head(
-            data_key,
-            key.vault_id,
-            decode_binary(key.head),
-            generation=key.generation,
-            key_version=key.key_version,
-            suite=self._suite,
-        )
+        try:
+            data_key = unwrap_key(kek, WrappedKey(decode_binary(key.wrapped_key)))
+        finally:
+            kek.forget()
+        try:
+            head = open_head(
+                data_key,
+                key.vault_id,
+                decode_binary(key.head),
+                generation=key.generation,
+                key_version=key.key_version,
+                suite=self._suite,
+            )
+        except BaseException:
+            data_key.forget()
+            raise
         return OpenVault(key.vault_id, key.wrapped_key_id, data_key, head)

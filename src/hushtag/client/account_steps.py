@@ -12,6 +12,7 @@ from hushtag.client.errors import NotLoggedInError, PinChangedError, SessionExpi
 from hushtag.client.paging import collect
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.session import Pin, Pins, Session, account_key, check_pin, session_from
+from hushtag.errors import MalformedError
 from hushtag.messages import (
     Account,
     ChangePassword,
@@ -106,6 +107,8 @@ class AccountSteps:
         session = self.current()
         mine = Pin(user_id=session.user_id, phrase_salt=session.phrase_salt)
         check_pin(mine, Pin(user_id=account.user_id, phrase_salt=account.phrase_salt))
+        if account.suite != session.suite:
+            raise MalformedError("account has another suite than at the login")
         return account
 
     def forget(self) -> None:

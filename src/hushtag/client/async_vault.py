@@ -81,7 +81,11 @@ class AsyncVault:
 
     async def get(self, object_id: UUID) -> VaultObject:
         """As `Vault.get`."""
-        return await self._driver.run(self._steps.get(object_id))
+        found = await self._driver.run(self._steps.get_known(object_id))
+        if found is None:
+            async with self._turn:
+                found = await self._driver.run(self._steps.get(object_id))
+        return found
 
     async def get_by_name(self, name: str) -> VaultObject:
         """As `Vault.get_by_name`."""

@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from hushtag.client.deadlines import deadline, keep_deadlines
 from hushtag.client.effects import (
     Close,
     Compute,
@@ -42,6 +43,7 @@ class SyncDriver:
         self._url = url
         self._http = http
         self._timeouts = timeouts
+        keep_deadlines(http)
 
     def run(self, steps: Steps[T]) -> T:
         """Perform every effect of the steps and return their result."""
@@ -96,12 +98,15 @@ class SyncDriver:
                 raise
 
     def _exchange(self, request: Request) -> Response:
-        deadline = time.monotonic() + self._timeouts.overall
-        with typed_failures(), self._http.stream(**request_options(self._url, request)) as answer:
+        with (
+            deadline(self._timeouts.overall) as over,
+            typed_failures(),
+            self._http.stream(**request_options(self._url, request)) as answer,
+        ):
             reading = Reading(answer, request.max_answer)
             for chunk in answer.iter_raw():
                 reading.take(chunk)
-                if time.monotonic() > deadline:
+                if over():
                     raise TimedOutError("the server's answer took too long")
             return reading.complete()
 

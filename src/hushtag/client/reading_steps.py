@@ -5,11 +5,11 @@ from typing import Final
 from uuid import UUID
 
 from hushtag.client.answers import check_times
-from hushtag.client.contents import VaultEntry, VaultPhrase, created_at
+from hushtag.client.contents import VaultEntry, VaultObject, VaultPhrase, created_at
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
-from hushtag.client.row_steps import RowSteps
+from hushtag.client.row_steps import VAULT_DENIED, Read, RowSteps
 from hushtag.client.witness import Seen
 from hushtag.errors import AuthenticationError, RollbackError
 from hushtag.messages import (
@@ -19,7 +19,6 @@ from hushtag.messages import (
     TagList,
     decode_binary,
 )
-from hushtag.objects import ObjectMeta
 from hushtag.tag_label import open_label
 
 __all__ = ["ReadingSteps"]
@@ -47,6 +46,8 @@ class ReadingSteps(RowSteps):
                 pages = yield from collect(
                     f"{self.path}/objects", self.token, ObjectList, _object_ids, self.retry, accept=self._accept
                 )
+            except NotFoundError:
+                raise RollbackError(VAULT_DENIED) from None
             except _MovedError:
                 yield from self.refresh()
                 if attempt:
@@ -80,7 +81,7 @@ class ReadingSteps(RowSteps):
                 pairs = list(zip(entries, digests, strict=True))
                 self.shown = {entry.object_id: Seen(entry.revision, digest) for entry, digest in pairs}
                 return tuple(_vault_entry(entry, self._metas[digest]) for entry, digest in pairs)
-            yield from self._expect_newer("an object that it listed")
+            yield from self._expect_newer("withholds an object that it listed")
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
     def _read_meta(self, entry: ObjectEntry) -> Steps[bool]:
@@ -90,6 +91,27 @@ class ReadingSteps(RowSteps):
         except NotFoundError:
             return False
         return row == Seen(entry.revision, decode_binary(entry.digest))
+
+    def get(self, object_id: UUID) -> Steps[VaultObject]:
+        """Return an object as the vault's newest head has it.
+
+        A row proves by itself only that somebody inside sealed it once. The head tells whether it is in the vault now:
+        not an earlier revision, not one that was deleted, not one that was never stored.
+
+        Raises:
+            NotFoundError: the vault has no such object; its head says so as well.
+            RollbackError: the server shows, or withholds, what the head does not, or does, count.
+            ConflictError: the vault changed at every look.
+        """
+        for _ in range(self.retry.changes):
+            if not self.witness.knows(object_id):
+                yield from self.listing()
+            found = yield from self.get_known(object_id)
+            if found is not None:
+                return found
+            if self.witness.knows(object_id):
+                yield from self._expect_newer("shows or withholds an object otherwise than the vault head counts it")
+        raise ConflictError("the vault changes faster than it can be read; try again", code="busy")
 
     def find(self, name: str) -> Steps[VaultEntry]:
         """Return the one object of that name."""
@@ -102,8 +124,13 @@ class ReadingSteps(RowSteps):
 
     def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
         """Return the tags of the vault with their labels opened."""
-        pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
+        try:
+            pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
         tags = [tag for page in pages for tag in page.tags]
+        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id]:
+            raise IntegrityError("list of phrases")
         return (yield from compute(lambda: tuple(self._phrase(tag) for tag in tags)))
 
     def _phrase(self, tag: TagInfo) -> VaultPhrase:
@@ -130,7 +157,11 @@ def _tag_ids(page: TagList) -> list[UUID]:
     return [tag.tag_id for tag in page.tags]
 
 
-def _vault_entry(entry: ObjectEntry, meta: ObjectMeta) -> VaultEntry:
+def _vault_entry(entry: ObjectEntry, read: Read) -> VaultEntry:
+    # The head sums up revision and digest alone; the rest of an entry is held against the row itself.
+    if (entry.key_version, entry.content_size) != (read.key_version, read.content_size):
+        raise IntegrityError("listing of an object")
+    meta = read.meta
     return VaultEntry(
         object_id=entry.object_id,
         name=meta.name,

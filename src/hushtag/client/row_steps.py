@@ -1,6 +1,7 @@
 """Steps that look at one thing of an open vault: its head, or one object."""
 
 import functools
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from hushtag.client.answers import expect, number_header, problem_of
@@ -14,19 +15,31 @@ from hushtag.errors import AuthenticationError, MalformedError, RollbackError
 from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, VaultState
 from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
 
-__all__ = ["RowSteps"]
+__all__ = ["VAULT_DENIED", "Read", "RowSteps"]
+
+VAULT_DENIED: Final = "server denies a vault that it has just opened"
+"""A token of a deleted tag or vault is refused as such; so "no such vault" under a living token is never honest."""
+
+
+class Read(NamedTuple):
+    """What a row told of its object, and what a listing must tell of the row."""
+
+    meta: ObjectMeta
+    key_version: int
+    content_size: int
 
 
 class RowSteps:
     """One open vault under one vault token."""
 
-    def __init__(self, witness: Witness, token: str, retry: RetryPolicy) -> None:
+    def __init__(self, witness: Witness, tag_id: UUID, token: str, retry: RetryPolicy) -> None:
         self.witness = witness
+        self.tag_id = tag_id  # of the tag that this session unlocked
         self._token = token
         self.retry = retry
         self.path = f"/v1/vaults/{witness.vault_id}"
         self.shown: dict[UUID, Seen] = {}  # what the caller has been given, and so bases a change on
-        self._metas: dict[bytes, ObjectMeta] = {}
+        self._metas: dict[bytes, Read] = {}
 
     @property
     def token(self) -> str:
@@ -49,23 +62,40 @@ class RowSteps:
         """Ask for the vault's head and take it."""
         floor = self.witness.head
         response = yield from fetch(Request("GET", self.path, self.token), self.retry)
-        self.witness.observe(expect(response, (200,), VaultState), floor)
+        try:
+            state = expect(response, (200,), VaultState)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
+        self.witness.observe(state, floor)
 
     def _expect_newer(self, what: str) -> Steps[None]:
         """Look at the head again: only a newer one explains that something of this one is gone."""
         before = self.witness.head.generation
         yield from self.refresh()
         if self.witness.head.generation == before:
-            raise RollbackError(f"server withholds {what}, and the vault did not change")
+            raise RollbackError(f"server {what}, and the vault did not change")
 
-    def get(self, object_id: UUID) -> Steps[VaultObject]:
-        """Return an object, not older than this session has seen it."""
+    def get_known(self, object_id: UUID) -> Steps[VaultObject | None]:
+        """Return an object that is as the newest head has it; `None` if that cannot be told without another look.
+
+        Raises:
+            NotFoundError: the vault has no such object; its head says so as well.
+        """
+        if not self.witness.knows(object_id):
+            return None
+        before = self.witness.entry(object_id)
         try:
             row, opened = yield from self._open_row(object_id)
         except NotFoundError:
-            if self.witness.rows is not None and object_id in self.witness.rows:
-                yield from self._expect_newer("an object that the vault head counts")
-            raise
+            if before is None:
+                raise
+            return None
+        # A change of ours may have come between question and answer; either state is as good as the other.
+        if row not in (before, self.witness.entry(object_id)):
+            return None
+        return self._show(object_id, row, opened)
+
+    def _show(self, object_id: UUID, row: Seen, opened: OpenedObject) -> VaultObject:
         self.shown[object_id] = row
         meta = opened.meta
         return VaultObject(object_id, meta.name, meta.content_type, created_at(meta), row.revision, opened.body)
@@ -76,12 +106,12 @@ class RowSteps:
         response = yield from fetch(request, self.retry)
         if response.status != 200:
             raise problem_of(response)
-        row, opened = yield from compute(functools.partial(self._open, object_id, response))
+        row, opened, read = yield from compute(functools.partial(self._open, object_id, response))
         self.witness.see_row(object_id, row, floor)
-        self._metas[row.digest] = opened.meta
+        self._metas[row.digest] = read
         return row, opened
 
-    def _open(self, object_id: UUID, response: Response) -> tuple[Seen, OpenedObject]:
+    def _open(self, object_id: UUID, response: Response) -> tuple[Seen, OpenedObject, Read]:
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
             raise MalformedError("answer is not an object row")
         revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
@@ -91,4 +121,4 @@ class RowSteps:
             opened = open_object(self.witness.data_key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
             raise IntegrityError("object row") from None
-        return Seen(revision, row_digest(row)), opened
+        return Seen(revision, row_digest(row)), opened, Read(opened.meta, version, row.content_size)

@@ -98,12 +98,16 @@ class Vault:
             return self._driver.run(self._steps.put_source(source, name, content_type, replace))
 
     def get(self, object_id: UUID) -> VaultObject:
-        """Return an object.
+        """Return an object as the vault's newest head has it; if that is not known yet, the vault is listed first.
 
         Raises:
             NotFoundError: the vault has no such object.
         """
-        return self._driver.run(self._steps.get(object_id))
+        found = self._driver.run(self._steps.get_known(object_id))
+        if found is None:
+            with self._turn:
+                found = self._driver.run(self._steps.get(object_id))
+        return found
 
     def get_by_name(self, name: str) -> VaultObject:
         """Return the object of that name; reads the listing first, as `find` does."""

@@ -76,7 +76,7 @@ class OpenTag:
         self.locked = False
         self._opened = opened
         self._token = VAULT_TOKEN + encode_binary(user_id.bytes + opened.vault_token.expose())
-        self.vaults = tuple(VaultSteps(Witness(vault), self._token, retry) for vault in opened.vaults)
+        self.vaults = tuple(VaultSteps(Witness(vault), self.tag_id, self._token, retry) for vault in opened.vaults)
 
     def end(self) -> Request | None:
         """Forget every key of the tag, and return the request that tells the server; `None` if it was locked before."""

@@ -34,7 +34,8 @@ class Sealed(NamedTuple):
 class Witness:
     """The keys of one open vault and the newest state seen of it.
 
-    `rows` is the whole set of objects at the generation of `head`, verified; `None` if that is not known.
+    `rows` is the whole set of objects at the generation of `head`, verified; `None` if that is not known. Without it,
+    our own changes that led to `head` are still known.
     """
 
     def __init__(self, opened: OpenVault) -> None:
@@ -43,6 +44,7 @@ class Witness:
         self.rows: dict[UUID, Seen] | None = {} if opened.head.object_count == 0 else None
         self._data_key = opened.data_key
         self._seen: dict[UUID, Seen] = {}
+        self._changed: dict[UUID, Seen | None] = {}  # by our changes since a head that was not ours
         self._set_key = set_key(opened.data_key, opened.vault_id, opened.head.key_version)
         self._locked = False
 
@@ -71,11 +73,21 @@ class Witness:
         self._data_key.forget()
         self._set_key = b""
         self._seen.clear()
+        self._changed.clear()
         self.rows = None
 
     def floor(self, object_id: UUID) -> Seen | None:
         """Return the newest revision seen of an object: no later answer may be older."""
         return self._seen.get(object_id)
+
+    def knows(self, object_id: UUID) -> bool:
+        """Tell whether the vault's entry of this object, or that there is none, is known for the newest head."""
+        return self.rows is not None or object_id in self._changed
+
+    def entry(self, object_id: UUID) -> Seen | None:
+        """Return the entry of an object that `knows` knows; `None` if the vault has no such object."""
+        rows = self.rows
+        return self._changed.get(object_id) if rows is None else rows.get(object_id)
 
     def observe(self, state: VaultState, floor: VaultHead) -> None:
         """Take the server's head, if it is authentic and not older than `floor`, the head when it was asked for.
@@ -101,6 +113,7 @@ class Witness:
             return
         self.head = head
         self.rows = None
+        self._changed.clear()
 
     def _open(self, state: VaultState) -> VaultHead:
         sealed = decode_binary(state.head)
@@ -148,6 +161,7 @@ class Witness:
             if self.rows is not None:
                 self.rows.pop(object_id, None)
                 self.rows |= {} if after is None else {object_id: after}
+            self._changed[object_id] = after
         # Otherwise a newer head was seen meanwhile, and the listing that belongs to it is fetched when needed.
         if after is None:
             self._seen.pop(object_id, None)

@@ -22,8 +22,9 @@ from hushtag.client.errors import (
     UnavailableError,
 )
 from hushtag.client.reading_steps import ReadingSteps
+from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.witness import Sealed, Seen
-from hushtag.errors import MalformedError
+from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import ObjectStored, VaultState, encode_binary
 from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object
 
@@ -166,6 +167,8 @@ class WritingSteps(ReadingSteps):
             return _Outcome.GENERATION_TAKEN
         if code == "revision_conflict" or (code == "not_found" and change.after is None):
             return _Outcome.OBJECT_CHANGED
+        if code == "not_found":
+            raise RollbackError(VAULT_DENIED)
         raise error
 
     def _request(self, change: _Change, proposed: Sealed) -> Request:

@@ -1,0 +1,238 @@
+"""Every operation of the client: how it is called, in which scene, and what of its answer is the server's own word."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+
+from hushtag import messages
+from hushtag.client import NotFoundError
+from tests.client.fake_server import URL
+from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
+from tests.evil.man import streamed
+from tests.evil.world import Scene
+
+ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
+    "POST /v1/accounts": messages.SignUpAccepted,
+    "POST /v1/sessions": messages.SessionOpened,
+    "GET /v1/sessions": messages.SessionList,
+    "DELETE /v1/sessions/current": None,
+    "DELETE /v1/sessions/*": None,
+    "GET /v1/account": messages.Account,
+    "POST /v1/account/password": None,
+    "POST /v1/registrations": messages.RegistrationStarted,
+    "POST /v1/tags": messages.TagEnrolled,
+    "POST /v1/unlock/locate": messages.Located,
+    "POST /v1/unlock/start": messages.UnlockStarted,
+    "POST /v1/unlock/finish": messages.Unlocked,
+    "DELETE /v1/vault-session": None,
+    "GET /v1/vaults/*": messages.VaultState,
+    "GET /v1/vaults/*/tags": messages.TagList,
+    "GET /v1/vaults/*/objects": messages.ObjectList,
+    "GET /v1/vaults/*/objects/*": "row",
+    "PUT /v1/vaults/*/objects/*": messages.ObjectStored,
+    "DELETE /v1/vaults/*/objects/*": messages.VaultState,
+}
+"""What each route answers: a message, an object row, or nothing."""
+
+REQUESTS = {
+    messages.SignUp,
+    messages.LogIn,
+    messages.ChangePassword,
+    messages.StartRegistration,
+    messages.NewVault,
+    messages.NewWrappedKey,
+    messages.EnrolTag,
+    messages.Locate,
+    messages.Candidate,
+    messages.StartUnlock,
+    messages.FinishUnlock,
+}
+"""Messages a client sends: the man may read them, not alter what the client makes of its own."""
+
+OWN_WORD = {
+    "SessionOpened.session_id": "names a row of the server",
+    "SessionOpened.expires_at": "the server ends its sessions when it likes",
+    "SessionOpened.token": "the server's own secret; it must be of the user it names",
+    "SessionOpened.suite": "refused when a phrase is to be used, not before",
+    "SessionOpened.user_id": "believed at the first login only, then pinned",
+    "SessionOpened.phrase_salt": "believed at the first login only, then pinned",
+    "Account.email": "plain account data",
+    "Account.first_name": "plain account data",
+    "Account.last_name": "plain account data",
+    "Account.created_at": "plain account data",
+    "Account.last_login": "plain account data",
+    "SessionInfo.session_id": "plain account data",
+    "SessionInfo.created_at": "plain account data",
+    "SessionInfo.last_activity": "plain account data",
+    "SessionInfo.expires_at": "plain account data",
+    "SessionInfo.ip_address": "plain account data",
+    "SessionInfo.user_agent": "plain account data",
+    "SessionInfo.current": "plain account data",
+    "SessionList.sessions": "plain account data: a listing no head sums up",
+    "SessionList.next": "plain account data: a listing no head sums up",
+    "Unlocked.expires_at": "the server ends its sessions when it likes",
+    "TagInfo.created_at": "a time of the server's clock",
+    "ObjectEntry.updated_at": "a time of the server's clock",
+}
+"""Fields that nobody but the server can know or vouch for, with the reason. Nothing else may change an answer."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call of the client, and what is held against it.
+
+    `covers` names the method of the public surface. `absent`: there is nothing to give, so nothing may be given.
+    `forbidden`: errors that would deny what is there. `composed`: of steps that other operations make as well; only
+    fields are altered, each time.
+    """
+
+    name: str
+    covers: str
+    run: Callable[[Scene], Any]
+    unlocked: bool = False
+    warm: bool = False
+    absent: bool = False
+    composed: bool = False
+    forbidden: tuple[type[Exception], ...] = ()
+
+
+def _vault(name: str, method: str, run: Callable[[Scene], Any], *, lists: bool = False, **more: Any) -> list[Operation]:
+    """The operation in a vault that was just opened, where it `lists` first, and in one that was read."""
+    covers = f"Vault.{method}"
+    return [
+        Operation(name, covers, run, unlocked=True, **(more | {"composed": True} if lists else more)),
+        Operation(f"{name}_read_before", covers, run, unlocked=True, warm=True, **more),
+    ]
+
+
+def _log_in(scene: Scene) -> Any:
+    session = scene.client.log_in(EMAIL, PASSWORD)
+    return session.user_id, session.phrase_salt, session.server
+
+
+def _log_in_first(scene: Scene) -> Any:
+    scene.client._steps._pins._pins.clear()  # type: ignore[attr-defined]
+    session = scene.client.log_in(EMAIL, PASSWORD)
+    return session.server
+
+
+def _wrong_password(scene: Scene) -> Any:
+    return scene.client.log_in(EMAIL, "not the password")
+
+
+def _account(scene: Scene) -> Any:
+    account = scene.client.account()
+    return account.user_id, account.phrase_salt, account.suite
+
+
+def _sessions(scene: Scene) -> Any:
+    scene.client.sessions()
+    return "sessions"
+
+
+def _revoke(scene: Scene) -> Any:
+    return scene.client.revoke_session(next(iter(scene.server.tokens.values()))[1])
+
+
+def _enrol(scene: Scene) -> Any:
+    scene.client.enrol(UNKNOWN_PHRASE, label="new")
+    return "enrolled"
+
+
+def _opened(scene: Scene, *phrases: str) -> Any:
+    vault = scene.client.unlock(phrases if len(phrases) > 1 else phrases[0])
+    return vault.vault_id, vault.tag_id, vault.candidate, vault.object_count, len(vault.vaults)
+
+
+def _put(scene: Scene) -> Any:
+    stored = scene.vault.put(b"a new thing", name="new")  # type: ignore[union-attr]
+    return stored.name, stored.content_type, stored.size, stored.revision
+
+
+def _replace(scene: Scene) -> Any:
+    return scene.vault.put(b"a third letter", name="letter", replace=scene.ids["letter"])  # type: ignore[union-attr]
+
+
+def _put_late(scene: Scene) -> Any:
+    """Another device has changed the vault meanwhile, so the first try is late."""
+    with connect_sync(URL, httpx.MockTransport(lambda request: streamed(scene.server.respond(request)))) as other:
+        other.log_in(EMAIL, PASSWORD)
+        other.unlock(PHRASE).put(b"from another device", name="theirs")
+        return _put(scene)
+
+
+def _entry(entry: Any) -> Any:
+    return entry._replace(updated_at=None)
+
+
+def _list(scene: Scene) -> Any:
+    return tuple(_entry(entry) for entry in scene.vault.list())  # type: ignore[union-attr]
+
+
+def _phrases(scene: Scene) -> Any:
+    return tuple(phrase._replace(created_at=None) for phrase in scene.vault.phrases())  # type: ignore[union-attr]
+
+
+def _get(name: str) -> Callable[[Scene], Any]:
+    return lambda scene: scene.vault.get(scene.ids[name])  # type: ignore[union-attr]
+
+
+def _get_by_name(scene: Scene) -> Any:
+    return scene.vault.get_by_name("letter")  # type: ignore[union-attr]
+
+
+def _find(scene: Scene) -> Any:
+    return _entry(scene.vault.find("letter"))  # type: ignore[union-attr]
+
+
+def _close(scene: Scene) -> Any:
+    scene.client.close()
+    return scene.vault.locked if scene.vault is not None else None
+
+
+OPERATIONS: list[Operation] = [
+    Operation("sign_up", "Client.sign_up", lambda scene: scene.client.sign_up("new@example.org", PASSWORD)),
+    Operation("log_in", "Client.log_in", _log_in),
+    Operation("log_in_first", "Client.log_in", _log_in_first),
+    Operation("log_in_wrong_password", "Client.log_in", _wrong_password, absent=True),
+    Operation("log_out", "Client.log_out", lambda scene: scene.client.log_out(), unlocked=True),
+    Operation("account", "Client.account", _account),
+    Operation("change_password", "Client.change_password", lambda s: s.client.change_password(PASSWORD, PASSWORD)),
+    Operation("sessions", "Client.sessions", _sessions),
+    Operation("revoke_session", "Client.revoke_session", _revoke),
+    Operation("enrol", "Client.enrol", _enrol),
+    Operation("unlock", "Client.unlock", lambda scene: _opened(scene, PHRASE)),
+    Operation(
+        "unlock_two_candidates",
+        "Client.unlock",
+        lambda scene: _opened(scene, UNKNOWN_PHRASE, OTHER_PHRASE),
+        composed=True,
+    ),
+    Operation("unlock_wrong_phrase", "Client.unlock", lambda scene: _opened(scene, UNKNOWN_PHRASE), absent=True),
+    Operation("close", "Client.close", _close, unlocked=True),
+    *_vault("put", "put", _put),
+    *_vault("put_late", "put", _put_late, composed=True),
+    *_vault("replace", "put", _replace, lists=True, forbidden=(NotFoundError,)),
+    *_vault("get", "get", _get("letter"), forbidden=(NotFoundError,)),
+    *_vault("get_deleted", "get", _get("gone"), absent=True),
+    *_vault(
+        "get_by_name", "get_by_name", lambda s: s.vault.get_by_name("letter"), composed=True, forbidden=(NotFoundError,)
+    ),  # type: ignore[union-attr]
+    *_vault("find", "find", _find, composed=True, forbidden=(NotFoundError,)),
+    *_vault("list", "list", _list),
+    *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
+    *_vault("phrases", "phrases", _phrases),
+    Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]
+]
+
+
+def surface(kind: type) -> set[str]:
+    """Return the public methods of a class, by `Class.method`."""
+    return {
+        f"{kind.__name__}.{name}"
+        for name, member in vars(kind).items()
+        if not name.startswith("_") and callable(member)
+    }

@@ -1,0 +1,169 @@
+"""Who lives on the server under attack, and the states it had: what the man can replay, swap and splice.
+
+Ada has two phrases, each with a vault of its own; Eve has an account with the same phrase as Ada. What is computed of
+phrases (the stretch, OPAQUE) is remembered within a process: the same values as ever, computed once.
+"""
+
+import copy
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from hushtag import _opaque
+from hushtag._stretch import opaque_password, stretch_phrase
+from hushtag.client import Client, MemoryPins, Vault, ceremony_steps
+from hushtag.phrase import canonicalize
+from hushtag.types import Stretch
+from tests.client.fake_server import URL, FakeServer, User, problem
+from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
+from tests.evil.man import Man
+
+EVE = "eve@example.org"
+LABEL = "for the diary"
+
+
+class Remembering:
+    """The OPAQUE binding, each call made once: equal arguments give the first result, its random part included."""
+
+    def __init__(self, binding: Any) -> None:
+        self._binding = binding
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._binding, name)
+        if callable(found) and not isinstance(found, type):
+            found = functools.cache(found)
+        setattr(self, name, found)
+        return found
+
+
+_binding = Remembering(_opaque.binding)
+
+
+@functools.cache
+def _stretched(canonical: str, salt: bytes, suite: Any) -> bytes:
+    return stretch_phrase(canonical, salt, suite).expose()
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Compute each stretch and each step of OPAQUE once in this process; what a man alters is computed for real."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_opaque, "binding", _binding)
+        patch.setattr(ceremony_steps, "stretch_phrase", lambda *known: Stretch(_stretched(*known)))
+        yield
+
+
+class HonestServer(FakeServer):
+    """The server in memory, which refuses an altered login state as a real one does."""
+
+    def respond(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return self._respond(request)
+        except AssertionError:  # a client handed back another state than the server's
+            return problem(401, "ceremony_failed")
+
+
+@dataclass
+class Scene:
+    """One client in one state of the world, and the man between."""
+
+    server: HonestServer
+    man: Man
+    client: Client
+    vault: Vault | None
+    ids: dict[str, UUID]
+
+
+def clone(server: FakeServer) -> HonestServer:
+    """A server in the same state, open vault sessions included."""
+    other = HonestServer()
+    other.users, other.tokens, other.vault_tokens = copy.deepcopy((server.users, server.tokens, server.vault_tokens))
+    other.page = server.page
+    return other
+
+
+def at_another_time(server: FakeServer, users: dict[str, User]) -> HonestServer:
+    """The server with everybody's tags and vaults as in `users`, and the sessions it has now."""
+    other = HonestServer()
+    other.page = server.page
+    other.users = copy.deepcopy(users)
+    other.tokens = {token: (other.users[user.email], session) for token, (user, session) in server.tokens.items()}
+    for token, (user, tag, session) in server.vault_tokens.items():
+        owner = other.users[user.email]
+        if tag.phrase_hash in owner.tags:
+            other.vault_tokens[token] = (owner, owner.tags[tag.phrase_hash], session)
+    other.ceremonies = server.ceremonies
+    return other
+
+
+class World:
+    """The state every attack begins in, and the older ones."""
+
+    def __init__(self) -> None:
+        self.server = HonestServer()
+        self.server.page = 2
+        self.ids: dict[str, UUID] = {}
+        self.older: dict[str, dict[str, User]] = {}
+        with connect_sync(URL, self.server.transport()) as client:
+            self._settle(client, EMAIL, PHRASE)
+            self._settle(client, EVE, PHRASE)
+            client.log_in(EMAIL, PASSWORD)
+            client.enrol(OTHER_PHRASE, label="another")
+            with client.unlock(OTHER_PHRASE) as other:
+                self.ids["elsewhere"] = other.put(b"in the other vault", name="letter").object_id
+            self._remember("no objects")
+            with client.unlock(PHRASE) as vault:
+                self._fill(vault)
+        self.server.tokens.clear()
+        self.server.vault_tokens.clear()
+
+    def _settle(self, client: Client, email: str, phrase: str) -> None:
+        client.sign_up(email, PASSWORD)
+        client.log_in(email, PASSWORD)
+        client.enrol(phrase, label=LABEL)
+        if email == EVE:
+            with client.unlock(phrase) as vault:
+                self.ids["hers"] = vault.put(b"what Eve wrote", name="letter").object_id
+
+    def _fill(self, vault: Vault) -> None:
+        for name in ("letter", "gone", "photo", "song"):
+            self.ids[name] = vault.put(f"the first {name}".encode(), name=name).object_id
+        self._remember("before the change")
+        vault.put(b"the second letter", name="letter", replace=self.ids["letter"])
+        self._remember("before the deletion")
+        vault.delete(self.ids["gone"])
+
+    def _remember(self, name: str) -> None:
+        self.older[name] = copy.deepcopy(self.server.users)
+
+    def scene(self, *, unlocked: bool = False, warm: bool = False, email: str = EMAIL, phrase: str = PHRASE) -> Scene:
+        """Ada logs in; if `unlocked`, opens her vault; if `warm`, reads all of it. Nobody interferes yet."""
+        server = clone(self.server)
+        man = Man(server)
+        client = connect_sync(URL, man.transport(), pins=MemoryPins())
+        client.log_in(email, PASSWORD)
+        vault = client.unlock(phrase) if unlocked else None
+        if vault is not None and warm:
+            vault.list()
+        man.arm(None)
+        return Scene(server, man, client, vault, self.ids)
+
+
+def canaries(phrase: str, salt: bytes) -> dict[str, bytes]:
+    """What of a phrase no request may hold, in any spelling."""
+    canonical = canonicalize(phrase)
+    stretch = stretch_phrase(canonical, salt, ceremony_steps.suite_by_id("hushtag-v1"))
+    password = opaque_password(stretch, None)
+    return {
+        "phrase": canonical.encode(),
+        "half of the phrase": canonical[: len(canonical) // 2].encode(),
+        "stretch": stretch.expose(),
+        "password": password.expose(),
+        "phrase key": bytes.fromhex(password.expose().decode()),
+    }
