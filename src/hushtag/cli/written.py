@@ -45,7 +45,7 @@ def edited(text: str) -> str:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("no terminal for an editor; give the text with -m, or on standard input with -m -")
     changed = click.edit(text, extension=".txt")
-    if changed is None or changed == text:
+    if changed is None or changed.rstrip("\n") == text.rstrip("\n"):
         raise UsageError("nothing was written; nothing was sent")
     return changed.removesuffix("\n")
 

@@ -111,7 +111,8 @@ class SyncDriver:
             return reading.complete()
 
     def _open(self, request: Request) -> Opened | Response:
-        with typed_failures():
+        # Head and refusal are bounded as a whole; what streams after them takes its time, and each read its own.
+        with deadline(self._timeouts.overall), typed_failures():
             answer = self._http.send(self._http.build_request(**request_options(self._url, request)), stream=True)
             try:
                 reading = Reading(answer, request.max_answer)
