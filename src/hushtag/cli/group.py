@@ -47,6 +47,8 @@ _COMMANDS: Final = {
     "ls": _Lazy("hushtag.cli.vault_commands:ls", "List the objects."),
     "rm": _Lazy("hushtag.cli.vault_commands:rm", "Delete objects by name or id."),
     "lock": _Lazy("hushtag.cli.vault_commands:lock", "Lock the open vault."),
+    "export": _Lazy("hushtag.cli.transfer_commands:export", "Take everything plain along, as a ZIP archive."),
+    "import": _Lazy("hushtag.cli.transfer_commands:import_", "Bring in an exported archive."),
     "phrase": _Lazy("hushtag.cli.phrase_commands:phrase", "Draw, check and normalise phrases; needs no server."),
     "vectors": _Lazy("hushtag.cli.vectors_command:vectors", "Run the published test vectors."),
     "demo": _Lazy("hushtag.cli.demo:demo", "Show the whole product on real files."),
