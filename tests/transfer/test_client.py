@@ -199,24 +199,30 @@ def archive(served: Any) -> bytes:
 
 @pytest.mark.parametrize("kept", [0, 1, 5000, -1, -30])
 def test_an_export_that_ends_early_leaves_nothing(archive: bytes, tmp_path: Path, kept: int) -> None:
-    with lying(httpx.Response(200, headers=HEADERS, stream=Pieces(archive[:kept]))) as client:
-        with pytest.raises(MalformedError):
-            client.export_data(tmp_path / "all.zip")
+    with (
+        lying(httpx.Response(200, headers=HEADERS, stream=Pieces(archive[:kept]))) as client,
+        pytest.raises(MalformedError),
+    ):
+        client.export_data(tmp_path / "all.zip")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_whose_connection_breaks_leaves_nothing(archive: bytes, tmp_path: Path) -> None:
-    with lying(httpx.Response(200, headers=HEADERS, stream=Pieces(archive[:9000], broken=True))) as client:
-        with pytest.raises(TransportError):
-            client.export_data(tmp_path / "all.zip")
+    with (
+        lying(httpx.Response(200, headers=HEADERS, stream=Pieces(archive[:9000], broken=True))) as client,
+        pytest.raises(TransportError),
+    ):
+        client.export_data(tmp_path / "all.zip")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_with_another_content_than_its_sums_leaves_nothing(archive: bytes, tmp_path: Path) -> None:
     found = members(archive) | {"tags.ndjson": b"{}\n"}
-    with lying(httpx.Response(200, headers=HEADERS, stream=Pieces(pack(found, sums=False)))) as client:
-        with pytest.raises(MalformedError, match="checksum"):
-            client.export_data(tmp_path / "all.zip")
+    with (
+        lying(httpx.Response(200, headers=HEADERS, stream=Pieces(pack(found, sums=False)))) as client,
+        pytest.raises(MalformedError, match="checksum"),
+    ):
+        client.export_data(tmp_path / "all.zip")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +230,9 @@ def test_an_export_under_way_is_told_with_the_time_to_wait(tmp_path: Path) -> No
     problem = {"type": "urn:hushtag:problem:transfer_running", "title": "t", "status": 429, "code": "transfer_running"}
     problem |= {"retry_after": 7}
     kind = {"Content-Type": "application/problem+json"}
-    with lying(httpx.Response(429, headers=kind, stream=Pieces(json.dumps(problem).encode()))) as client:
-        with pytest.raises(BudgetError, match="7 s"):
-            client.export_data(tmp_path / "all.zip")
+    with (
+        lying(httpx.Response(429, headers=kind, stream=Pieces(json.dumps(problem).encode()))) as client,
+        pytest.raises(BudgetError, match="7 s"),
+    ):
+        client.export_data(tmp_path / "all.zip")
     assert list(tmp_path.iterdir()) == []
