@@ -187,7 +187,7 @@ async def test_a_reader_that_leaves_gives_its_place_back(app_client, ada, databa
         await reader.next()
         reader.left.set()
         with anyio.fail_after(20):
-            while run_sql(database, "SELECT FROM transfers"):
+            while run_sql(database, "SELECT kind FROM transfers"):
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
     assert (await app_client.get("/v1/me/export", headers=ada.headers)).status_code == 200
@@ -218,7 +218,7 @@ async def test_a_session_that_ends_meanwhile_ends_the_export_without_a_directory
         while (message := await reader.next()).get("more_body"):
             received += message["body"]
     assert b"PK\x05\x06" not in received
-    assert run_sql(database, "SELECT FROM transfers") == []
+    assert run_sql(database, "SELECT kind FROM transfers") == []
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ async def test_a_reader_that_stands_still_is_cut_off(ada, hasty, database) -> No
         async with anyio.create_task_group() as group:
             group.start_soon(reader.run)
             await reader.next()  # and nothing more: the request's deadline ends it
-        while run_sql(database, "SELECT FROM transfers"):
+        while run_sql(database, "SELECT kind FROM transfers"):
             await anyio.sleep(0.01)
 
 
