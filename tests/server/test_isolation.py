@@ -48,6 +48,7 @@ TABLES = [
     "opaque_sessions",
     "unlock_budget",
     "user_settings",
+    "transfers",
     "consents",
     "journals",
     "tags",

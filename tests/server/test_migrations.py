@@ -24,6 +24,7 @@ TENANT = [
     "reminders",
     "secret_tags",
     "tags",
+    "transfers",
     "unlock_budget",
     "user_sessions",
     "user_settings",
@@ -195,6 +196,7 @@ def test_grants_are_exact(database: Any) -> None:
         "security_audit_logs": "INSERT SELECT",
         "server_keys": "INSERT SELECT",
         "tags": everything,
+        "transfers": everything,
         "unlock_budget": "INSERT SELECT UPDATE",
         "user_sessions": "DELETE INSERT SELECT",
         "user_settings": "INSERT SELECT UPDATE",
@@ -235,6 +237,7 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         " 'x', decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'))",
         "INSERT INTO unlock_budget (user_id, tokens) VALUES (%(user)s, 20)",
         "INSERT INTO user_settings (user_id) VALUES (%(user)s)",
+        "INSERT INTO transfers (user_id, kind, lease_id, until) VALUES (%(user)s, 'export', %(tag)s, now())",
         "INSERT INTO consents (user_id, document, version) VALUES (%(user)s, 'terms', '1')",
         "INSERT INTO user_sessions (user_id, id, token_hash, expires_at) VALUES (%(user)s, %(session)s,"
         " decode(repeat('00', 32), 'hex'), now() + interval '1 day')",

@@ -15,6 +15,7 @@ from hushtag.messages import FieldProblem, Message
 from hushtag.transfer_messages import (
     ARCHIVE_FORMAT,
     MAX_ARCHIVE_LINE,
+    MAX_ARCHIVE_PARTS,
     MAX_ARCHIVE_PROBLEMS,
     ArchivedAccount,
     ArchivedJournal,
@@ -25,7 +26,7 @@ from hushtag.transfer_messages import (
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.problems import field_problem
 from hushtag_server.transfer.checks import Checks
-from hushtag_server.transfer.zip_reader import Member, read_directory, read_member, refuse_archive
+from hushtag_server.transfer.zip_reader import Member, is_part, read_directory, read_member, refuse_archive
 
 __all__ = ["Archive", "Row"]
 
@@ -114,8 +115,12 @@ class Archive:
             found = _SUM.fullmatch(line.decode("utf-8", "replace"))
             if found is None:
                 raise refuse_archive("must have lines of a checksum, two spaces and a name", "SHA256SUMS")
-            if found[2] in self._parts:
+            if is_part(found[2]):
                 named[found[2]] = found[1]
+            if len(named) > MAX_ARCHIVE_PARTS:
+                raise refuse_archive(f"must name at most {MAX_ARCHIVE_PARTS} members that are read", "SHA256SUMS")
+        for name in named.keys() - self._parts.keys():
+            raise refuse_archive("must be there, as SHA256SUMS names it", name)
         for name in self._parts.keys() - {"manifest.json", "SHA256SUMS"}:
             if named.get(name) != self._hash(name):
                 raise refuse_archive("must have the checksum that SHA256SUMS names", name)

@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 import anyio
 import msgspec
+import psycopg
 
 from hushtag import __version__
 from hushtag.transfer_messages import ARCHIVE_FORMAT, ArchivedAccount, ArchivedJournal, Counts, Manifest
 from hushtag_server.database import Connection
+from hushtag_server.errors import RefusedError
 from hushtag_server.transfer import export_queries as queries
 from hushtag_server.transfer.access import Transfer
 from hushtag_server.transfer.export_queries import Line, Totals
@@ -46,7 +48,7 @@ class Export:
 
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
-        self._zip = ZipWriter()
+        self._zip: ZipWriter
         self._counts = dict.fromkeys(Counts.__struct_fields__, 0)
         self._totals = Totals(0, 0, 0, datetime.now(UTC))
         self._last_mark = ""
@@ -63,12 +65,18 @@ class Export:
         return self._totals.journals + parts + 4
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the archive. Whatever breaks it off leaves it without its directory, so that no reader takes it."""
+        """Yield the archive. Whatever breaks it off leaves it without its directory, so that no reader takes it.
+
+        Once begun it must be read to its end or closed, or it keeps the lease until that runs out.
+        """
+        self._zip = ZipWriter()
         try:
             async for octets in self._archive():
                 for start in range(0, len(octets), _PIECE):
                     self._transfer.go_on()
                     yield octets[start : start + _PIECE]
+        except (RefusedError, psycopg.Error):
+            return  # the session ended or the database is away; the status is sent, the missing directory tells
         finally:
             self._zip.close()
             await self._transfer.end()

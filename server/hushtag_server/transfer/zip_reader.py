@@ -24,7 +24,7 @@ from hushtag.transfer_messages import (
 )
 from hushtag_server.errors import MalformedRequestError
 
-__all__ = ["Member", "read_directory", "read_member", "refuse_archive"]
+__all__ = ["Member", "is_part", "read_directory", "read_member", "refuse_archive"]
 
 _END: Final = struct.Struct("<4s4H2LH")
 _LOCATOR64: Final = struct.Struct("<4sLQL")
@@ -41,7 +41,8 @@ _FREE_INFLATION: Final = 64 * 1024 * 1024
 _PARTS: Final = re.compile(
     r"manifest\.json|SHA256SUMS|account\.json|tags\.ndjson|(?:journals|reminders|audit)/[0-9]{5,9}\.ndjson"
 )
-_UNREAD: Final = ("markdown/", "vault/", "journals/", "reminders/", "audit/")
+_UNREAD: Final = ("markdown/", "vault/")
+_FOLDERS: Final = ("journals/", "reminders/", "audit/")  # other programs list folders as members
 
 
 class Member(NamedTuple):
@@ -59,6 +60,11 @@ class _Directory(NamedTuple):
     offset: int
     size: int
     members: int
+
+
+def is_part(name: str) -> bool:
+    """Tell whether an import reads the member of this name."""
+    return _PARTS.fullmatch(name) is not None
 
 
 def refuse_archive(rule: str, field: str = "$") -> MalformedRequestError:
@@ -133,9 +139,9 @@ def _name_of(octets: bytes, flags: int) -> str | None:
     name = octets.decode("utf-8" if flags & _IN_UTF8 else "latin-1", "replace")
     if "\\" in name or name.startswith("/") or ".." in name.split("/"):
         raise refuse_archive("members must have plain relative names: no .., no backslash, no / at the beginning")
-    if _PARTS.fullmatch(name):
+    if is_part(name):
         return name
-    if not name.startswith(_UNREAD):
+    if not name.startswith(_UNREAD) and name not in _FOLDERS:
         raise refuse_archive("must have no other members than those of an export")
     return None
 

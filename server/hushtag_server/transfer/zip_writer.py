@@ -155,7 +155,8 @@ class ZipWriter:
             yield from _read_all(rest, size)
 
     def close(self) -> None:
-        """Let go of the temporary files."""
+        """Let go of the temporary files, of an archive that is broken off too."""
+        self._zip.fp = None  # or it would still write its directory when it is collected
         self._directory.close()
         self._sums.close()
 

@@ -52,6 +52,8 @@ _COMMANDS: Final = {
     "journal": _Lazy("hushtag.cli.journal_commands:journal", "Keep a journal: add, ls, show, edit, search, …"),
     "remind": _Lazy("hushtag.cli.remind_commands:remind", "Be reminded: add, ls, done, snooze, watch, …"),
     "account": _Lazy("hushtag.cli.profile_commands:account", "Settings, email, password, sessions, closing, …"),
+    "export": _Lazy("hushtag.cli.transfer_commands:export", "Take everything plain along, as a ZIP archive."),
+    "import": _Lazy("hushtag.cli.transfer_commands:import_", "Bring in an exported archive."),
     "phrase": _Lazy("hushtag.cli.phrase_commands:phrase", "Draw, check and normalise phrases; needs no server."),
     "vectors": _Lazy("hushtag.cli.vectors_command:vectors", "Run the published test vectors."),
     "demo": _Lazy("hushtag.cli.demo:demo", "Show the whole product on real files."),
