@@ -5,7 +5,8 @@ row is of one moment and an entry stands in its JSON and its Markdown alike; wha
 runs is in it before or after the change.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -64,24 +65,25 @@ class Export:
         parts = sum(-(-rows // _ROWS) for rows in self._totals[:3])
         return self._totals.journals + parts + 4
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the archive. Whatever breaks it off leaves it without its directory, so that no reader takes it.
 
         Once begun it must be read to its end or closed, or it keeps the lease until that runs out.
         """
         self._zip = ZipWriter()
         try:
-            async for octets in self._archive():
-                for start in range(0, len(octets), _PIECE):
-                    self._transfer.go_on()
-                    yield octets[start : start + _PIECE]
+            async with aclosing(self._archive()) as archive:
+                async for octets in archive:
+                    for start in range(0, len(octets), _PIECE):
+                        self._transfer.go_on()
+                        yield octets[start : start + _PIECE]
         except (RefusedError, psycopg.Error):
             return  # the session ended or the database is away; the status is sent, the missing directory tells
         finally:
             self._zip.close()
             await self._transfer.end()
 
-    async def _archive(self) -> AsyncIterator[bytes]:
+    async def _archive(self) -> AsyncGenerator[bytes, None]:
         yield await self._account_and_tags()
         async for octets in self._pages("journals", queries.list_journals, self._add_journals, most=_PAGE_BYTES):
             yield octets
@@ -90,8 +92,10 @@ class Export:
         async for octets in self._pages("audit", queries.list_events, self._add_part, until=self._totals.now):
             yield octets
         if self._transfer.vault is not None:
-            async for octets in export_vaults(self._transfer, self._zip, self._counts, self._totals.now):
-                yield octets
+            added = export_vaults(self._transfer, self._zip, self._counts, self._totals.now)
+            async with aclosing(added) as vaults:
+                async for octets in vaults:
+                    yield octets
         yield await self._work(self._add_manifest)
         ending = await self._run(self._zip.end)
         while octets := await self._run(partial(next, ending, b"")):

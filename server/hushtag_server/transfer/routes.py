@@ -1,15 +1,17 @@
 """Routes of the user's own data: take everything along, and bring it in again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+import anyio
 from litestar import Request, Router, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import HeaderParameter
 from litestar.response import Stream
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from hushtag.transfer_messages import MAX_IMPORTS_PER_WORKER, MEMBERS_HEADER, VAULT_TOKEN_HEADER, ImportDone
 from hushtag_server.auth import ACCOUNT_SECURITY, require_account_token
@@ -22,6 +24,7 @@ from hushtag_server.transfer.importing import Import
 __all__ = ["TRANSFER_ROUTES"]
 
 ZIP: Final = "application/zip"
+_ARCHIVE: Final = "export_archive"
 Asking = Request[Any, Any, Any]
 VaultToken = Annotated[
     str | None,
@@ -29,6 +32,23 @@ VaultToken = Annotated[
         name=VAULT_TOKEN_HEADER, max_length=128, description="vault token of this session: adds its vaults' ciphertext"
     ),
 ]
+
+
+class _CloseArchive:
+    """Closes the archive when the answer is over: Litestar leaves it open if its reader has gone or was cut off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request."""
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            archive: AsyncGenerator[bytes, None] | None = scope["state"].pop(_ARCHIVE, None)
+            if archive is not None:
+                with anyio.CancelScope(shield=True):
+                    await archive.aclose()
 
 
 async def _beginning_with(first: bytes, archive: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -43,6 +63,7 @@ async def _beginning_with(first: bytes, archive: AsyncIterator[bytes]) -> AsyncI
     media_type=ZIP,
     guards=[require_account_token],
     security=ACCOUNT_SECURITY,
+    middleware=[_CloseArchive],
     response_headers=[
         ResponseHeader(name=MEMBERS_HEADER, documentation_only=True, description="about how many members will come"),
         ResponseHeader(name="Content-Disposition", documentation_only=True, description="a name for the file"),
@@ -62,7 +83,8 @@ async def export_account(request: Asking, services: ServicesDep, unlocked: Vault
         "X-Accel-Buffering": "no",
     }
     archive = export.stream()
-    first = await anext(archive)  # begun: from here on it gives its lease back, whatever becomes of the answer
+    request.scope["state"][_ARCHIVE] = archive
+    first = await anext(archive)  # only what is begun can be closed
     return Stream(_beginning_with(first, archive), media_type=ZIP, headers=headers)
 
 

@@ -1,7 +1,7 @@
 """The ciphertext of the vaults that one unlocked tag opens, added to an export."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any, Final, TypeVar
@@ -94,7 +94,7 @@ class _VaultExport:
 
 async def export_vaults(
     transfer: Transfer, archive: ZipWriter, counts: dict[str, int], now: datetime
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield what the archive gains by the vaults that the transfer's vault token opens.
 
     Raises:
