@@ -150,7 +150,8 @@ def field_problem(message: str, root: str = "$") -> FieldProblem:
 def _litestar_fields(error: ValidationException) -> list[FieldProblem] | None:
     extra = error.extra if isinstance(error.extra, list) else []
     return [
-        FieldProblem(field=str(item["key"]), rule=field_problem(str(item.get("message"))).rule)
+        # A parameter whose name Python reserves has an underscore behind it here, and none on the wire.
+        FieldProblem(field=str(item["key"]).removesuffix("_"), rule=field_problem(str(item.get("message"))).rule)
         for item in extra
         if isinstance(item, dict) and "key" in item
     ] or None

@@ -27,8 +27,10 @@ LANGUAGES = {
     "path": "sh",
     "terminal": "sh",
     "script": "sh",
+    "diary": "sh",
     "python": "python",
     "curl": "sh",
+    "plain": "sh",
     "audit": "sh",
     "sql": "sql",
     "serve": "sh",
@@ -187,15 +189,40 @@ def test_script_block(readme_server: RunningServer, place: Place) -> None:
         assert (place.directory / name).read_text().strip() not in shown
 
 
+def test_diary_block(readme_server: RunningServer, place: Place) -> None:
+    (block,) = blocks("diary")
+    typist = Typist(TYPED_PASSWORD)
+    code = run_at_terminal(block.text.replace(DEFAULT_URL, readme_server.url), place, typist)
+    assert code == 0, typist.seen
+    assert TYPED_PASSWORD not in typist.seen
+    listed, _, rest = typist.seen.partition("Made: ")
+    assert re.search(r"A walk +8 +3 +walks", listed)
+    assert "A storm" in listed
+    assert "*river*" in listed
+    assert re.search(r"18:00 Europe/Berlin  Call Grace", rest)
+    watched = re.findall(r"\n[0-9a-f]{8}  \S+ \S+ Europe/Berlin  (.*?)\s*(?=\n)", rest)
+    assert watched == ["Tea"]
+    assert re.search(r"FREQ=WEEKLY +pending", rest)
+
+
+def test_the_commands_the_readme_names_exist(place: Place) -> None:
+    section = README.partition("### A journal and reminders")[2].partition("\n## ")[0]
+    named = re.findall(r"`(hushtag [a-z]+ [a-z]+)", section)
+    assert len(named) == 4
+    for command in named:
+        assert run([*command.split(), "--help"], place).returncode == 0, command
+
+
 @pytest.mark.parametrize(
     ("number", "shown"),
     [
         (0, ["diary.txt 17 2", "b'Dear diary, again'", "heard as number 1", "that opens nothing"]),
         (1, ["b'Dear diary'"]),
+        (2, ["A long walk 8", "now: Tea"]),
     ],
 )
 def test_python_blocks(readme_server: RunningServer, place: Place, number: int, shown: list[str]) -> None:
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
     block = blocks("python")[number]
     done = run([sys.executable, "-W", "error", "-c", block.text.replace(DEFAULT_URL, readme_server.url)], place)
     assert done.returncode == 0, f"README.md, line {block.line}: {done.stderr}"
@@ -207,6 +234,30 @@ def test_curl_block(readme_server: RunningServer, place: Place) -> None:
     shown = run_shell(block, place, readme_server.url)
     assert '"email":"lin@example.org"' in shown
     assert "phrase_salt" in shown
+
+
+def test_plain_block(readme_server: RunningServer, place: Place) -> None:
+    (block,) = blocks("plain")
+    seen_on_the_plain_side(run_shell(block, place, readme_server.url))
+
+
+def seen_on_the_plain_side(shown: str) -> None:
+    assert re.search(r'"mood_rating" ?: ?8', shown)
+    assert "<mark>river</mark>" in shown
+    event = shown.partition("event: reminder\n")[2]
+    assert '"title":"Tea"' in event
+    assert '"status":"due"' in event
+
+
+def test_plain_block_where_there_is_no_curl(readme_server: RunningServer, place: Place) -> None:
+    (block,) = blocks("plain")
+    environment = place.environment | {"PATH": os.pathsep.join([str(STAND_INS), place.environment["PATH"]])}
+    text = block.text.replace(DEFAULT_URL, readme_server.url).replace("max@example.org", "stand-in-max@example.org")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    seen_on_the_plain_side(done.stdout)
 
 
 def test_curl_block_where_there_is_no_curl(readme_server: RunningServer, place: Place) -> None:

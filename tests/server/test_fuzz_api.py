@@ -84,7 +84,13 @@ def target(module_directory: Path) -> Iterator[Target]:
             await vault.put(vault.vault_id, b"an object whose id is the vault's")
             return account, vault
 
-    with _run_server(module_directory, HUSHTAG_GUESS_CAPACITY="200", HUSHTAG_LOG_LEVEL="warning") as server:
+    # What is tried here asks for the password more often than anybody may in an hour.
+    limits = {
+        "HUSHTAG_GUESS_CAPACITY": "200",
+        "HUSHTAG_LOGIN_ATTEMPTS_PER_ACCOUNT": "5000",
+        "HUSHTAG_LOGIN_ATTEMPTS_PER_ADDRESS": "50000",
+    }
+    with _run_server(module_directory, HUSHTAG_LOG_LEVEL="warning", **limits) as server:
         vaults = []
 
         def new_credentials() -> dict[str, dict[str, str]]:

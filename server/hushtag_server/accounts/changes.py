@@ -17,7 +17,7 @@ from litestar import Request
 from hushtag.account_messages import ChangeEmail, ReopenAccount
 from hushtag.messages import ChangePassword
 from hushtag_server.accounts import credential_queries, queries
-from hushtag_server.accounts.login import charged, record_failure
+from hushtag_server.accounts.login import charged, record_failure, unless_erased
 from hushtag_server.accounts.passwords import dummy_hash, hash_password, verify_password
 from hushtag_server.accounts.throttle import refund_attempt
 from hushtag_server.audit.queries import record_event
@@ -166,6 +166,7 @@ async def reopen(
         except LoginFailedError:
             encoded = ""  # no account's hash: nothing changes
         user_id = found.id if found else None
-        async with services.transaction(user_id, peer=peer) as connection:
-            if not await change(connection, user_id or uuid4(), proven=encoded):
-                await record_event(connection, user_id, "FAILED_LOGIN", "users", user_id)
+        with unless_erased():
+            async with services.transaction(user_id, peer=peer) as connection:
+                if not await change(connection, user_id or uuid4(), proven=encoded):
+                    await record_event(connection, user_id, "FAILED_LOGIN", "users", user_id)

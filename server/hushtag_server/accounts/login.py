@@ -1,10 +1,12 @@
 """Login, and every other proof of a password: the same steps and the same work for every email, known or not."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
+
+from psycopg.errors import ForeignKeyViolation
 
 from hushtag.messages import LogIn
 from hushtag_server.accounts import queries
@@ -17,7 +19,7 @@ from hushtag_server.peer import Peer
 from hushtag_server.services import Services
 from hushtag_server.tokens import new_account_token
 
-__all__ = ["NewSession", "authenticate", "charged", "open_session", "record_failure"]
+__all__ = ["NewSession", "authenticate", "charged", "open_session", "record_failure", "unless_erased"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,16 @@ async def charged(services: Services, email: str, address: str | None) -> AsyncI
         raise
 
 
+def unless_erased() -> AbstractContextManager[None]:
+    """Let go of what is written for an account that was erased since it was found: its trail went with it."""
+    return suppress(ForeignKeyViolation)
+
+
 async def record_failure(services: Services, user_id: UUID | None, peer: Peer) -> None:
     """Write a failed login into the trail: of the user, or of nobody, so that both cost the same. Never the email."""
-    async with services.transaction(user_id, peer=peer) as connection:
-        await record_event(connection, user_id, "FAILED_LOGIN", "users", user_id)
+    with unless_erased():
+        async with services.transaction(user_id, peer=peer) as connection:
+            await record_event(connection, user_id, "FAILED_LOGIN", "users", user_id)
 
 
 async def authenticate(services: Services, message: LogIn, peer: Peer) -> LoginRow:

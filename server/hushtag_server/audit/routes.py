@@ -65,17 +65,20 @@ async def read_audit(
     cursor: Cursor = None,
     limit: Limit = 100,
     action: Action = None,
-    table_name: TableName = None,
-    since: Since = None,
-    until: Until = None,
+    table: TableName = None,
+    from_: Since = None,
+    to: Until = None,
 ) -> AuditPage:
     """List what happened to the account's plain rows and its logins, the newest first; nothing about secret tags."""
-    _check_zone("from", since)
-    _check_zone("to", until)
-    filters = Filters(action, table_name, since, until)
-    listing = f"audit {action} {table_name} {since} {until}"
-    user_id = request.auth.user_id
-    after = open_cursor(services.keys, user_id, listing, cursor, tuple[datetime, UUID]) if cursor is not None else None
+    _check_zone("from", from_)
+    _check_zone("to", to)
+    filters = Filters(action, table, from_, to)
+    listing = f"audit {action} {table} {from_} {to}"
+    after = (
+        open_cursor(services.keys, request.auth.user_id, listing, cursor, tuple[datetime, UUID])
+        if cursor is not None
+        else None
+    )
     async with account_transaction(request, services) as (connection, user_id, _):
         rows = await queries.list_entries(connection, user_id, filters, after=after, limit=limit)
     following = (rows[-1].created_at, rows[-1].id) if len(rows) == limit else None

@@ -13,14 +13,14 @@ from hushtag.cli.text import local_time, safe_text
 if TYPE_CHECKING:
     from hushtag.client import Session
 
-__all__ = ["login", "logout", "signup", "status"]
+__all__ = ["PASSWORD_STDIN", "login", "logout", "server_of", "signup", "status"]
 
-_PASSWORD_STDIN = click.option(
+PASSWORD_STDIN = click.option(
     "--password-stdin", is_flag=True, help="Read the password from one line of standard input."
 )
 
 
-def _server(here: Here) -> str:
+def server_of(here: Here) -> str:
     """Return the server asked for, or else the one of the kept session."""
     if here.server is not None:
         return here.server
@@ -32,7 +32,7 @@ def _server(here: Here) -> str:
 
 @click.command()
 @click.argument("email")
-@_PASSWORD_STDIN
+@PASSWORD_STDIN
 @click.option("--first-name", help="Shown in the account's profile.")
 @click.option("--last-name", help="Shown in the account's profile.")
 @command_options
@@ -47,14 +47,14 @@ def signup(here: Here, email: str, password_stdin: bool, first_name: str | None,
       pass show vault | hushtag signup ada@example.org --password-stdin
     """
     here.secrets.password_stdin = password_stdin
-    with here.client(_server(here)) as client:
+    with here.client(server_of(here)) as client:
         client.sign_up(email, here.secrets.password(confirm=True), first_name=first_name, last_name=last_name)
     here.say(f"Next: hushtag login {safe_text(email)}", email=email, next="log in")
 
 
 @click.command()
 @click.argument("email")
-@_PASSWORD_STDIN
+@PASSWORD_STDIN
 @click.option(
     "--accept-new-salt", is_flag=True, help="Pin what the server reports now. Only if you know why it changed."
 )
@@ -68,7 +68,7 @@ def login(here: Here, email: str, password_stdin: bool, accept_new_salt: bool) -
       pass show vault | hushtag login ada@example.org --password-stdin
     """
     here.secrets.password_stdin = password_stdin
-    with here.client(_server(here)) as client:
+    with here.client(server_of(here)) as client:
         session = client.log_in(email, here.secrets.password(), accept_new_salt=accept_new_salt)
     earlier = here.state.keep_session(session)
     if earlier is not None:

@@ -15,6 +15,8 @@ from hushtag.cli.text import safe_text
 __all__ = ["Outcome", "UsageError", "describe", "exit_code_of", "report"]
 
 INTERRUPTED: Final = 130
+_FIELDS_TELL_MORE: Final = ("malformed_request", "already_exists", "limit_reached")
+"""Problems whose fields say what the message does not."""
 _LOG_IN: Final = "log in with: hushtag login EMAIL"
 
 
@@ -53,12 +55,13 @@ def _table() -> list[tuple[type[BaseException], Kind]]:
         (client.IntegrityError, Kind(8, "integrity", "do not trust this server; keep your own copies")),
         (core.RollbackError, Kind(8, "rollback", "do not trust this server; keep your own copies")),
         (core.AuthenticationError, Kind(4, "authentication_failed")),
+        (client.VersionConflictError, Kind(5, "version_conflict", "read it again, then repeat your change")),
         (client.ConflictError, Kind(5, "conflict")),
         (client.NotFoundError, Kind(9, "not_found")),
         (client.LimitReachedError, Kind(1, "limit_reached")),
         (client.UnavailableError, Kind(7, "unavailable")),
         (client.ServerError, Kind(1, "server_refused")),
-        (client.OutcomeUnknownError, Kind(7, "outcome_unknown", "list the vault to see whether it was stored")),
+        (client.OutcomeUnknownError, Kind(7, "outcome_unknown", "look whether it was stored before you try again")),
         (client.TransportError, Kind(7, "transport")),
         (client.StateFileError, Kind(1, "state_file")),
         (client.VaultLockedError, Kind(1, "vault_locked", "unlock it again")),
@@ -88,6 +91,9 @@ def describe(error: BaseException) -> dict[str, Any] | None:
         value = getattr(error, name, None)
         if value is not None:
             described[name] = [str(part) for part in value] if isinstance(value, tuple) else value
+    fields = getattr(error, "fields", ())
+    if fields:
+        described["fields"] = [{"field": each.field.removeprefix("$."), "rule": each.rule} for each in fields]
     return described
 
 
@@ -105,6 +111,9 @@ def report(error: BaseException, *, as_json: bool) -> int:
     click.echo(f"hushtag: {safe_text(described['message'])}", err=True)
     for line in described.get("object_ids", []):
         click.echo(f"  {line}", err=True)
+    if getattr(error, "code", None) in _FIELDS_TELL_MORE:
+        for field in described.get("fields", []):
+            click.echo(f"  {safe_text(field['field'])} {safe_text(field['rule'])}", err=True)
     if "next" in described:
         click.echo(f"  {described['next']}", err=True)
     return int(described["exit_code"])

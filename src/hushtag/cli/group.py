@@ -27,6 +27,8 @@ First steps:
   hushtag enrol --draw
   hushtag put letter.pdf photo.png
   hushtag ls
+  hushtag journal add "A walk" -m "Along the river."
+  hushtag remind add "Tea" --in 5m
 """
 
 
@@ -47,6 +49,9 @@ _COMMANDS: Final = {
     "ls": _Lazy("hushtag.cli.vault_commands:ls", "List the objects."),
     "rm": _Lazy("hushtag.cli.vault_commands:rm", "Delete objects by name or id."),
     "lock": _Lazy("hushtag.cli.vault_commands:lock", "Lock the open vault."),
+    "journal": _Lazy("hushtag.cli.journal_commands:journal", "Keep a journal: add, ls, show, edit, search, …"),
+    "remind": _Lazy("hushtag.cli.remind_commands:remind", "Be reminded: add, ls, done, snooze, watch, …"),
+    "account": _Lazy("hushtag.cli.profile_commands:account", "Settings, email, password, sessions, closing, …"),
     "export": _Lazy("hushtag.cli.transfer_commands:export", "Take everything plain along, as a ZIP archive."),
     "import": _Lazy("hushtag.cli.transfer_commands:import_", "Bring in an exported archive."),
     "phrase": _Lazy("hushtag.cli.phrase_commands:phrase", "Draw, check and normalise phrases; needs no server."),

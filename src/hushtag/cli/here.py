@@ -93,6 +93,18 @@ class Here:
         if not self.as_json:
             click.echo(text, err=True)
 
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something that cannot be taken back, unless `yes`.
+
+        Raises:
+            UsageError: there is nobody to ask.
+        """
+        if yes:
+            return
+        if self.as_json or not sys.stdin.isatty():
+            raise UsageError("nobody to ask; use --yes")
+        click.confirm(question, abort=True, err=True)
+
     def working(self, what: str) -> Any:
         """Show that something is going on, while the context lasts, if somebody is watching."""
         if self.as_json or not sys.stderr.isatty():

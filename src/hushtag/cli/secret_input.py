@@ -29,11 +29,11 @@ class SecretInput:
         self.password_stdin = False
         self.device_secret_file: Path | None = None
 
-    def password(self, *, confirm: bool = False) -> str:
-        """Return the account's password."""
+    def password(self, *, confirm: bool = False, what: str = "Password") -> str:
+        """Return the account's password, or `what` is asked for."""
         if self.password_stdin:
-            return self._line("password")
-        return _ask("Password", confirm=confirm)
+            return self._line(what.lower())
+        return _ask(what, confirm=confirm, option="--password-stdin")
 
     def new_phrase(self) -> str:
         """Return a phrase to enrol; on a terminal it is asked for twice."""
@@ -98,14 +98,14 @@ def _transcript(line: str) -> str:
     return value
 
 
-def _ask(what: str, *, confirm: bool = False) -> str:
+def _ask(what: str, *, confirm: bool = False, option: str = "--phrase-stdin") -> str:
     if not sys.stdin.isatty():
-        raise UsageError(f"no terminal to ask for the {what.lower()} on; use --{what.lower()}-stdin")
+        raise UsageError(f"no terminal to ask for the {what.lower()} on; use {option}")
     with warnings.catch_warnings():
         # Rather no answer than one that everybody can read along.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             answer: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
         except getpass.GetPassWarning:
-            raise UsageError(f"this terminal cannot hide what is typed; use --{what.lower()}-stdin") from None
+            raise UsageError(f"this terminal cannot hide what is typed; use {option}") from None
     return answer

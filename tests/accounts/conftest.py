@@ -1,0 +1,129 @@
+"""Fixtures of the server's tests, and a recorder of the work a request costs."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from argon2 import PasswordHasher
+
+from hushtag_server.accounts import passwords
+from hushtag_server.connection import Connection
+from tests.server.conftest import (
+    PASSWORD,
+    SignedIn,
+    anyio_backend,
+    app_client,
+    data_directory,
+    database,
+    empty_database,
+    keys,
+    make_setup,
+    postgres,
+    run_server,
+    serve_in_process,
+    settings,
+    sign_in,
+    template,
+)
+
+__all__ = [
+    "PASSWORD",
+    "SignedIn",
+    "Work",
+    "anyio_backend",
+    "app_client",
+    "cheap_hashes",
+    "comparable",
+    "data_directory",
+    "database",
+    "empty_database",
+    "keys",
+    "make_setup",
+    "postgres",
+    "real_hashes",
+    "run_server",
+    "serve_in_process",
+    "settings",
+    "sign_in",
+    "template",
+    "work",
+]
+
+
+def comparable(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
+    """What a client can tell apart: status, body and headers, without the id of the request."""
+    request_id = answer.headers["hushtag-request-id"]
+    headers = {name: value for name, value in answer.headers.items() if name not in {"hushtag-request-id", "date"}}
+    return answer.status_code, answer.content.replace(request_id.encode(), b""), headers
+
+
+@dataclass
+class Work:
+    """What a request made the server do: statements in order, and password hashes by kind and parameters."""
+
+    statements: list[str] = field(default_factory=list)
+    hashes: Counter[str] = field(default_factory=Counter)
+
+    def take(self) -> tuple[list[str], Counter[str]]:
+        """Return it and begin anew."""
+        taken = self.statements, self.hashes
+        self.statements, self.hashes = [], Counter()
+        return taken
+
+
+class _CountingHasher:
+    def __init__(self, real: PasswordHasher, done: Work) -> None:
+        self._real, self._done = real, done
+
+    def hash(self, password: Any) -> str:
+        self._done.hashes["hash"] += 1
+        return self._real.hash(password)
+
+    def verify(self, encoded: str, password: Any) -> bool:
+        self._done.hashes["verify " + encoded.rsplit("$", 2)[0]] += 1
+        return self._real.verify(encoded, password)
+
+    def check_needs_rehash(self, encoded: str) -> bool:
+        return self._real.check_needs_rehash(encoded)
+
+
+def _hash_with(monkeypatch: pytest.MonkeyPatch, hasher: PasswordHasher) -> None:
+    monkeypatch.setattr(passwords, "_HASHER", hasher)
+    monkeypatch.setattr(passwords, "_dummy", [])
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests sign people in and are about something else: hash under parameters that cost nothing."""
+    _hash_with(monkeypatch, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch, cheap_hashes: None) -> None:
+    """The parameters of production; name it before whatever starts the application."""
+    _hash_with(monkeypatch, PasswordHasher())
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Records every statement and every password hash from now on."""
+    done = Work()
+    execute: Callable[..., Any] = psycopg.AsyncCursor.execute
+    call: Callable[..., Any] = Connection.call
+
+    async def counted_execute(self: Any, query: Any, *arguments: Any, **named: Any) -> Any:
+        done.statements.append(str(query))
+        return await execute(self, query, *arguments, **named)
+
+    async def counted_call(self: Any, statement: Any, values: Any) -> Any:
+        done.statements.append(str(statement))
+        return await call(self, statement, values)
+
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted_execute)
+    monkeypatch.setattr(Connection, "call", counted_call)
+    monkeypatch.setattr(passwords, "_HASHER", _CountingHasher(passwords._HASHER, done))
+    return done
