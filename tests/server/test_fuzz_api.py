@@ -29,6 +29,8 @@ from hushtag.messages import Problem
 from hushtag_server.problems import PROBLEMS
 from tests.server.vault_support import open_vault
 
+schemathesis.serializer.alias("application/zip", "application/octet-stream")
+
 CHECKS: list[Any] = [
     not_a_server_error,
     status_code_conformance,
