@@ -15,9 +15,17 @@ pytestmark = pytest.mark.anyio
 # Tables of a user without a trail: the vault's, whose every trace would tell of secret tags, and the sessions, whose
 # beginning and end the server writes itself.
 UNTRACED = {
-    "opaque_sessions", "secret_tags", "unlock_budget", "user_sessions", "vault_blobs", "vault_segments", "vaults",
+    "journal_words",
+    "opaque_sessions",
+    "reminder_deliveries",
+    "secret_tags",
+    "unlock_budget",
+    "user_sessions",
+    "vault_blobs",
+    "vault_segments",
+    "vaults",
     "wrapped_keys",
-}  # fmt: skip
+}
 AGENT = {"User-Agent": "a browser \u2603".encode()}
 
 

@@ -38,10 +38,12 @@ def shape(archive: bytes) -> dict[str, bytes]:
 
 async def test_an_archive_says_nothing_of_secret_tags_without_a_vault_token(app_client, sign_in, database) -> None:
     plain = await sign_in(app_client, "one@example.org")
-    secret = await make_person(app_client, sign_in, "two@example.org")
-    for who in (plain, secret.account):
+    secret = await sign_in(app_client, "two@example.org")
+    vault = await open_vault(app_client, secret)
+    assert (await vault.put(new_id(), b"secret")).status_code == 201
+    for who in (plain, secret):
         await create(app_client, who, "/v1/journals", {"title": "the same", "content": "in both", "tags": ["a"]})
-    people = (plain, secret.account)
+    people = (plain, secret)
     answers = [await app_client.get("/v1/me/export", headers=who.headers) for who in people]
     one, two = (shape(answer.content) for answer in answers)
     two = {name: body.replace(b"two@example.org", b"one@example.org") for name, body in two.items()}

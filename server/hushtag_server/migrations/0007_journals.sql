@@ -180,10 +180,11 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Which entries a transaction searches: those that match `app.search`, or all of its user.
+-- Which entries a transaction searches: those that match `app.search`, or all of its user (hushtag_user_word, spelled
+-- out: pg_dump asks this with an empty search path).
 CREATE FUNCTION hushtag_current_search() RETURNS tsquery LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(
-        nullif(current_setting('app.search', true), ''), hushtag_user_word(current_setting('app.user_id', true))
+        nullif(current_setting('app.search', true), ''), '''@' || current_setting('app.user_id', true) || ''''
     )::tsquery
 $$;
 

@@ -174,6 +174,8 @@ REVOKE ALL ON FUNCTION hushtag_admit_maintainer, hushtag_open_audit_month, husht
     hushtag_database_state FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hushtag_slow_statements, hushtag_database_state TO hushtag_server, hushtag_monitor;
 
+-- The policy of journal_words asks this whoever reads it.
+GRANT EXECUTE ON FUNCTION hushtag_current_search TO hushtag_maintainer;
 -- What maintenance removes itself; everything else it leaves to functions that act as the user of the rows.
 GRANT DELETE ON user_sessions, opaque_sessions, login_attempts, security_audit_logs TO hushtag_maintainer;
 DO $$ BEGIN PERFORM hushtag_admit_maintainer(); END $$;
