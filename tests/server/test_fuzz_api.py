@@ -144,7 +144,7 @@ def test_every_operation_answers_as_documented(target: Target, who: str, mode: G
             continue  # it has no parts that could be wrong
         ending = (operation.method.upper(), operation.path) in ENDING
         headers = (target.new_credentials() if ending else target.credentials)[who]
-        _try_operation(target, headers, operation.as_strategy(generation_mode=mode), 1 if ending else 15)
+        _try_operation(target, headers, operation.as_strategy(generation_mode=mode), 1 if ending else 8)
     answer = httpx.get(target.url + "/v1/account", headers=target.credentials["account"])
     assert answer.status_code == 200  # whoever tried all that is still signed in
 
@@ -155,7 +155,7 @@ def test_every_operation_on_a_vault_that_exists_answers_as_documented(target: Ta
         if "{vault_id}" in operation.path:
             known = {name: value for name, value in ids.items() if f"{{{name}}}" in operation.path}
             strategy = operation.as_strategy(path_parameters=known)
-            _try_operation(target, target.credentials["vault"], strategy, 25)
+            _try_operation(target, target.credentials["vault"], strategy, 15)
 
 
 @st.composite
@@ -194,7 +194,11 @@ def _try_bodies(client: httpx.Client, method: str, path: str, credentials: dict[
     @bounded(40)
     @given(body=BODIES, kind=TYPES)
     def run(body: bytes, kind: str) -> None:
-        _is_problem(client.request(method, path, content=body, headers=credentials | {"Content-Type": kind}))
+        answer = client.request(method, path, content=body, headers=credentials | {"Content-Type": kind})
+        if answer.status_code == 200:  # a change that changes nothing is none to refuse
+            assert (method, msgspec.json.decode(body)) == ("PATCH", {})
+        else:
+            _is_problem(answer)
 
     run()
 
