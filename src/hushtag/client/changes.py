@@ -21,9 +21,10 @@ from hushtag.client.errors import (
 )
 from hushtag.client.policy import RetryPolicy
 
-__all__ = ["Versioned", "change", "create", "if_match", "remove", "version_conflict"]
+__all__ = ["Versioned", "change", "create", "delete", "edit", "if_match", "remove", "version_conflict"]
 
 T = TypeVar("T")
+V = TypeVar("V", bound="Versioned")
 
 
 class Versioned(Protocol):
@@ -106,6 +107,64 @@ def change(attempt: Callable[[], Steps[T]], look: Callable[[], Steps[T | None]],
             return found
         yield Pause(retry.pause(number))
     raise _unknown()
+
+
+def edit(
+    attempt: Callable[[], Steps[V]],
+    get: Callable[[], Steps[V]],
+    done: Callable[[V], bool],
+    retry: RetryPolicy,
+    version: int,
+) -> Steps[V]:
+    """Edit what was read at `version`; `done` tells whether what `get` returns has the edit."""
+
+    def look() -> Steps[V | None]:
+        found = yield from get()
+        if found.version == version:
+            return None
+        if not done(found):
+            raise version_conflict()
+        return found
+
+    return (yield from change(attempt, look, retry))
+
+
+def delete(
+    attempt: Callable[[], Steps[None]],
+    get: Callable[[], Steps[V]],
+    retry: RetryPolicy,
+    version: int,
+    gone: Callable[[V], bool] = lambda _: False,
+) -> Steps[None]:
+    """Delete what was read at `version`; `gone` tells whether what `get` still returns is deleted.
+
+    Raises:
+        NotFoundError: it was not there at the first attempt.
+    """
+    lost = False
+
+    def once() -> Steps[bool]:
+        try:
+            yield from attempt()
+        except NotFoundError:
+            if not lost:
+                raise
+        return True
+
+    def look() -> Steps[bool | None]:
+        nonlocal lost
+        lost = True
+        try:
+            found = yield from get()
+        except NotFoundError:
+            return True
+        if gone(found):
+            return True
+        if found.version != version:
+            raise version_conflict()
+        return None
+
+    yield from change(once, look, retry)
 
 
 def remove(attempt: Callable[[], Steps[None]], retry: RetryPolicy) -> Steps[None]:

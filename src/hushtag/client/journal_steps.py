@@ -13,9 +13,8 @@ from hushtag.client.account_steps import AccountSteps
 from hushtag.client.answers import encode, expect, expect_nothing
 from hushtag.client.batches import Lines, Pages
 from hushtag.client.calls import fetch
-from hushtag.client.changes import Versioned, change, create, if_match, version_conflict
+from hushtag.client.changes import Versioned, create, delete, edit, if_match
 from hushtag.client.effects import Request, Steps, exchange
-from hushtag.client.errors import NotFoundError
 from hushtag.client.policy import MAX_PAGE_BYTES
 from hushtag.errors import LimitError, MalformedError
 from hushtag.journal_messages import (
@@ -170,41 +169,30 @@ class JournalSteps:
         def attempt() -> Steps[Journal]:
             return _entry(expect((yield from exchange(request)), (200,), Journal), read.id)
 
-        def look() -> Steps[Journal | None]:
-            found = yield from self.get(read.id)
-            if found.version == read.version:
-                return None
-            if not _has(found, wanted):
-                raise version_conflict()
-            return found
-
-        return (yield from change(attempt, look, self._account.retry))
+        return (
+            yield from edit(
+                attempt,
+                lambda: self.get(read.id),
+                lambda found: _has(found, wanted),
+                self._account.retry,
+                read.version,
+            )
+        )
 
     def delete(self, read: Versioned) -> Steps[None]:
         """Delete an entry that still is as it was read."""
         request = Request("DELETE", f"{_PATH}/{read.id}", self._token, headers=if_match(read))
-        lost = False
 
-        def attempt() -> Steps[bool]:
-            try:
-                expect_nothing((yield from exchange(request)))
-            except NotFoundError:
-                if not lost:
-                    raise
-            return True
+        def attempt() -> Steps[None]:
+            expect_nothing((yield from exchange(request)))
 
-        def look() -> Steps[bool | None]:
-            nonlocal lost
-            lost = True
-            try:
-                found = yield from self.get(read.id)
-            except NotFoundError:
-                return True
-            if found.deleted_at is None and found.version != read.version:
-                raise version_conflict()
-            return True if found.deleted_at is not None else None
-
-        yield from change(attempt, look, self._account.retry)
+        yield from delete(
+            attempt,
+            lambda: self.get(read.id),
+            self._account.retry,
+            read.version,
+            lambda found: found.deleted_at is not None,
+        )
 
     def restore(self, journal_id: UUID) -> Steps[Journal]:
         """Take a deletion back; sent twice, it restores once."""

@@ -13,11 +13,10 @@ from hushtag.client.account_steps import AccountSteps
 from hushtag.client.answers import encode, expect, expect_nothing
 from hushtag.client.batches import Pages
 from hushtag.client.calls import fetch
-from hushtag.client.changes import Versioned, change, create, if_match, version_conflict
+from hushtag.client.changes import Versioned, create, delete, edit, if_match
 from hushtag.client.contents import FeedAddress
 from hushtag.client.due_events import DueEvents
 from hushtag.client.effects import Request, Steps, exchange
-from hushtag.client.errors import NotFoundError
 from hushtag.errors import MalformedError
 from hushtag.reminder_messages import (
     Feed,
@@ -78,41 +77,24 @@ class ReminderSteps:
         def attempt() -> Steps[Reminder]:
             return _reminder(expect((yield from exchange(request)), (200,), Reminder), read.id)
 
-        def look() -> Steps[Reminder | None]:
-            found = yield from self.get(read.id)
-            if found.version == read.version:
-                return None
-            if not _has(found, wanted):
-                raise version_conflict()
-            return found
-
-        return (yield from change(attempt, look, self._account.retry))
+        return (
+            yield from edit(
+                attempt,
+                lambda: self.get(read.id),
+                lambda found: _has(found, wanted),
+                self._account.retry,
+                read.version,
+            )
+        )
 
     def delete(self, read: Versioned) -> Steps[None]:
         """Delete a reminder that still is as it was read."""
         request = Request("DELETE", f"{_PATH}/{read.id}", self._token, headers=if_match(read))
-        lost = False
 
-        def attempt() -> Steps[bool]:
-            try:
-                expect_nothing((yield from exchange(request)))
-            except NotFoundError:
-                if not lost:
-                    raise
-            return True
+        def attempt() -> Steps[None]:
+            expect_nothing((yield from exchange(request)))
 
-        def look() -> Steps[bool | None]:
-            nonlocal lost
-            lost = True
-            try:
-                found = yield from self.get(read.id)
-            except NotFoundError:
-                return True
-            if found.version != read.version:
-                raise version_conflict()
-            return None
-
-        yield from change(attempt, look, self._account.retry)
+        yield from delete(attempt, lambda: self.get(read.id), self._account.retry, read.version)
 
     def complete(self, reminder_id: UUID) -> Steps[ReminderCompleted]:
         """Complete a reminder; sent twice, it makes one successor."""
