@@ -1,5 +1,7 @@
 """A real `hushtag-server serve` process for tests, with an embedded database of its own."""
 
+import atexit
+import functools
 import json
 import os
 import select
@@ -14,6 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.migrate import migrate
+from tests.databases import stop_syncing
 
 
 @contextmanager
@@ -60,8 +66,31 @@ def _first_line(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
     raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
 
 
-def start_server(data: Path, *arguments: str, **variables: str) -> RunningServer:
-    """Start a server with these variables, on a free port unless the arguments name one; the caller ends it."""
+@functools.cache
+def _prepared() -> Path:
+    """What a first start makes of an empty data directory, before there are keys; made once per process."""
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-prepared-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    with EmbeddedPostgres(directory) as postgres:
+        stop_syncing(postgres)
+        migrate(postgres.owner_url)
+    (directory / "postgres.log").unlink()
+    return directory
+
+
+def _prepare(data: Path) -> None:
+    # cp, for it keeps the owner; a first start of its own is tested where it is the matter.
+    subprocess.run(["cp", "-a", f"{_prepared()}/.", str(data)], check=True)
+
+
+def start_server(data: Path, *arguments: str, first_start: bool = False, **variables: str) -> RunningServer:
+    """Start a server with these variables, on a free port unless the arguments name one; the caller ends it.
+
+    In an empty data directory the server finds a migrated database that skips the disk, unless it is to make its own:
+    `first_start`.
+    """
+    if not first_start and "HUSHTAG_DATABASE_URL" not in variables and not any(data.iterdir()):
+        _prepare(data)
     log = data / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
     command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", *arguments]
@@ -84,9 +113,9 @@ def start_server(data: Path, *arguments: str, **variables: str) -> RunningServer
 
 
 @contextmanager
-def run_server(data: Path, *arguments: str, **variables: str) -> Iterator[RunningServer]:
+def run_server(data: Path, *arguments: str, first_start: bool = False, **variables: str) -> Iterator[RunningServer]:
     """Run a server as `start_server` does."""
-    server = start_server(data, *arguments, **variables)
+    server = start_server(data, *arguments, first_start=first_start, **variables)
     try:
         yield server
     finally:

@@ -12,46 +12,6 @@ from argon2 import PasswordHasher
 
 from hushtag_server.accounts import passwords
 from hushtag_server.connection import Connection
-from tests.server.conftest import (
-    PASSWORD,
-    SignedIn,
-    anyio_backend,
-    app_client,
-    data_directory,
-    database,
-    empty_database,
-    keys,
-    make_setup,
-    postgres,
-    run_server,
-    serve_in_process,
-    settings,
-    sign_in,
-    template,
-)
-
-__all__ = [
-    "PASSWORD",
-    "SignedIn",
-    "Work",
-    "anyio_backend",
-    "app_client",
-    "cheap_hashes",
-    "comparable",
-    "data_directory",
-    "database",
-    "empty_database",
-    "keys",
-    "make_setup",
-    "postgres",
-    "real_hashes",
-    "run_server",
-    "serve_in_process",
-    "settings",
-    "sign_in",
-    "template",
-    "work",
-]
 
 
 def comparable(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:

@@ -17,7 +17,8 @@ from hushtag_server.accounts.login import authenticate, open_session
 from hushtag_server.errors import LoginFailedError
 from hushtag_server.hash_queue import HashQueue
 from hushtag_server.peer import NO_PEER
-from tests.accounts.conftest import PASSWORD, comparable
+from tests.accounts.conftest import comparable
+from tests.people import PASSWORD
 from tests.server.vault_support import enrol, new_password, prove, run_sql, same_password, unlock
 
 pytestmark = pytest.mark.anyio

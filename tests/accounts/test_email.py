@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.accounts.conftest import PASSWORD, Work, comparable
+from tests.accounts.conftest import Work, comparable
+from tests.people import PASSWORD
 from tests.server.vault_support import run_sql
 
 pytestmark = pytest.mark.anyio

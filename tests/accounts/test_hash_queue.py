@@ -14,7 +14,7 @@ import pytest
 
 from hushtag_server.errors import UnavailableError
 from hushtag_server.hash_queue import HashQueue
-from tests.accounts.conftest import PASSWORD
+from tests.people import PASSWORD
 
 pytestmark = pytest.mark.anyio
 

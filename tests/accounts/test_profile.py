@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from hushtag.account_messages import MAX_CONSENTS
-from tests.accounts.conftest import PASSWORD
+from tests.people import PASSWORD
 from tests.server.vault_support import run_sql
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.accounts.conftest import PASSWORD
+from tests.people import PASSWORD
 from tests.server.vault_support import enrol, new_password, prove, run_sql, same_password, send, unlock
 
 pytestmark = pytest.mark.anyio

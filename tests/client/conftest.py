@@ -12,11 +12,6 @@ from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect, connect_async
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def enrolled_server() -> FakeServer:
     """A server with one account and one tag; tests take clones of it."""
     server = FakeServer()

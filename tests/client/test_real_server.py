@@ -12,7 +12,7 @@ import pytest
 from tests.client import scenarios
 from tests.client.scenarios import SCENARIOS
 from tests.client.support import Connect, connect_async, connect_sync
-from tests.server.conftest import _run_server
+from tests.live_server import run_server
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def real_url() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="hushtag-test-"))
     directory.chmod(0o755)
     try:
-        with _run_server(directory) as running:
+        with run_server(directory) as running:
             yield running.url
     finally:
         shutil.rmtree(directory, ignore_errors=True)

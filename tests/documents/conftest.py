@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.blocks import ROOT
-from tests.server.conftest import RunningServer, _run_server, _temporary_directory
+from tests.live_server import RunningServer, run_server, temporary_directory
 
 STAND_INS = Path(__file__).with_name("stand_ins")
 
@@ -17,7 +17,7 @@ STAND_INS = Path(__file__).with_name("stand_ins")
 @pytest.fixture(scope="session")
 def readme_server() -> Iterator[RunningServer]:
     """What `make serve` starts."""
-    with _temporary_directory() as directory, _run_server(directory) as running:
+    with temporary_directory() as directory, run_server(directory, first_start=True) as running:
         yield running
 
 
@@ -43,5 +43,5 @@ class Place:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    with _temporary_directory() as directory:
+    with temporary_directory() as directory:
         yield Place(directory)

@@ -20,7 +20,7 @@ import pytest
 from hushtag_server.embedded import EmbeddedPostgres
 from tests.documents.blocks import BLOCKS, DEFAULT_URL, README, ROOT, Block, blocks
 from tests.documents.conftest import STAND_INS, Place
-from tests.server.conftest import RunningServer, _temporary_directory
+from tests.live_server import RunningServer, temporary_directory
 
 LANGUAGES = {
     "make": "sh",
@@ -322,7 +322,7 @@ def test_operate_block(readme_server: RunningServer, place: Place) -> None:
 def test_operators_with_a_postgresql_of_their_own(place: Place) -> None:
     (statements,) = blocks("sql")
     (block,) = blocks("serve")
-    with _temporary_directory() as directory, EmbeddedPostgres(directory) as postgres:
+    with temporary_directory() as directory, EmbeddedPostgres(directory) as postgres:
         with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")  # thrown away with the test
             connection.execute("SELECT pg_reload_conf()")

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client.conftest import anyio_backend, portal
+from tests.client.conftest import portal
 from tests.evil.world import World, remembered
 
-__all__ = ["anyio_backend", "portal", "world"]
+__all__ = ["portal", "world"]
 
 
 @pytest.fixture(scope="session")

@@ -5,35 +5,6 @@ from typing import Any
 import pytest
 
 from tests.journal.support import Writer
-from tests.server.conftest import (
-    anyio_backend,
-    app_client,
-    data_directory,
-    database,
-    empty_database,
-    keys,
-    make_setup,
-    postgres,
-    serve_in_process,
-    settings,
-    sign_in,
-    template,
-)
-
-__all__ = [
-    "anyio_backend",
-    "app_client",
-    "data_directory",
-    "database",
-    "empty_database",
-    "keys",
-    "make_setup",
-    "postgres",
-    "serve_in_process",
-    "settings",
-    "sign_in",
-    "template",
-]
 
 
 @pytest.fixture

@@ -8,21 +8,6 @@ import pytest
 
 from hushtag_server.operation.reach import Reached
 from hushtag_server.settings import Settings
-from tests.server.conftest import (  # noqa: F401  (fixtures)
-    anyio_backend,
-    app_client,
-    data_directory,
-    database,
-    empty_database,
-    keys,
-    make_setup,
-    postgres,
-    run_server,
-    serve_in_process,
-    settings,
-    sign_in,
-    template,
-)
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -53,11 +38,11 @@ def watcher() -> Silent:
 
 
 @pytest.fixture
-def owner(database: Any, data_directory: Path) -> Settings:  # noqa: F811
+def owner(database: Any, data_directory: Path) -> Settings:
     """Settings as the operator has them: the owner of the tables."""
     return Settings(database_url=database.owner_url, data=data_directory)
 
 
 @pytest.fixture
-def reached(database: Any, postgres: Any) -> Reached:  # noqa: F811
+def reached(database: Any, postgres: Any) -> Reached:
     return Reached(database.owner_url, postgres.bin_dir, postgres.data)

@@ -68,7 +68,7 @@ class Place:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self.server = start_server(data, **SETTINGS)
+        self.server = start_server(data, first_start=True, **SETTINGS)
 
     def restart(self) -> None:
         """Start again, after the server was killed, on the same port."""

@@ -5,36 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import (
-    anyio_backend,
-    app_client,
-    data_directory,
-    database,
-    keys,
-    make_setup,
-    postgres,
-    run_server,
-    serve_in_process,
-    settings,
-    sign_in,
-    template,
-)
-
-__all__ = [
-    "anyio_backend",
-    "app_client",
-    "data_directory",
-    "database",
-    "keys",
-    "make_setup",
-    "postgres",
-    "run_server",
-    "serve_in_process",
-    "settings",
-    "sign_in",
-    "template",
-]
-
 
 @pytest.fixture
 async def ada(app_client: Any, sign_in: Any) -> Any:

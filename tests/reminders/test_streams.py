@@ -10,8 +10,9 @@ import httpx
 import psutil
 import pytest
 
+from tests.live_server import run_server, temporary_directory
+from tests.people import PASSWORD, SignedIn
 from tests.reminders.listener import due_in, listen, remind, told
-from tests.server.conftest import PASSWORD, SignedIn, _run_server, _temporary_directory
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.anyio
 def busy() -> Iterator[Any]:
     """Two workers with two database connections each, and a deadline that is shorter than any stream here."""
     variables = {"HUSHTAG_POOL_SIZE": "2", "HUSHTAG_REQUEST_TIMEOUT": "6s", "HUSHTAG_LOGIN_ATTEMPTS_PER_ACCOUNT": "999"}
-    with _temporary_directory() as directory, _run_server(directory, "--workers", "2", **variables) as server:
+    with temporary_directory() as directory, run_server(directory, "--workers", "2", **variables) as server:
         yield server
         assert "internal error" not in server.log.read_text()
 

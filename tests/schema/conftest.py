@@ -1,4 +1,4 @@
-"""The fixtures of the server's tests, on every PostgreSQL of this machine."""
+"""The shared fixtures, on every PostgreSQL of this machine."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,21 +7,8 @@ import psycopg
 import pytest
 
 from hushtag_server.embedded import EmbeddedPostgres
+from tests.databases import made_database, make_template, stop_syncing
 from tests.schema.clusters import installed, running
-from tests.server.conftest import (  # noqa: F401  (fixtures)
-    _made_database,
-    anyio_backend,
-    app_client,
-    data_directory,
-    database,
-    empty_database,
-    keys,
-    make_setup,
-    serve_in_process,
-    settings,
-    sign_in,
-    template,
-)
 
 FOUND = installed()
 
@@ -30,16 +17,19 @@ FOUND = installed()
 def postgres(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
     """A cluster of each version that is here; thrown away, so it may skip the disk."""
     with running(FOUND.get(request.param)) as cluster:
-        with psycopg.connect(cluster.admin_url, autocommit=True) as connection:
-            for name in ("fsync", "full_page_writes"):
-                connection.execute(f"ALTER SYSTEM SET {name} = off")
-            connection.execute("SELECT pg_reload_conf()")
+        stop_syncing(cluster)
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def judged(postgres: EmbeddedPostgres, template: str) -> Iterator[psycopg.Connection[Any]]:  # noqa: F811
-    with _made_database(postgres, template) as made, psycopg.connect(made.admin_url) as connection:
+def template(postgres: EmbeddedPostgres) -> str:
+    """A migrated database of each version."""
+    return make_template(postgres)
+
+
+@pytest.fixture(scope="session")
+def judged(postgres: EmbeddedPostgres, template: str) -> Iterator[psycopg.Connection[Any]]:
+    with made_database(postgres, template) as made, psycopg.connect(made.admin_url) as connection:
         yield connection
 
 

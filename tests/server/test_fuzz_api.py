@@ -67,15 +67,16 @@ class Target:
 
 @pytest.fixture(scope="module")
 def module_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    from tests.server.conftest import _temporary_directory
+    from tests.live_server import temporary_directory
 
-    with _temporary_directory() as directory:
+    with temporary_directory() as directory:
         yield directory
 
 
 @pytest.fixture(scope="module")
 def target(module_directory: Path) -> Iterator[Target]:
-    from tests.server.conftest import SignedIn, _run_server
+    from tests.live_server import run_server
+    from tests.people import SignedIn
 
     credentials = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -94,7 +95,7 @@ def target(module_directory: Path) -> Iterator[Target]:
         "HUSHTAG_LOGIN_ATTEMPTS_PER_ACCOUNT": "5000",
         "HUSHTAG_LOGIN_ATTEMPTS_PER_ADDRESS": "50000",
     }
-    with _run_server(module_directory, HUSHTAG_LOG_LEVEL="warning", **limits) as server:
+    with run_server(module_directory, HUSHTAG_LOG_LEVEL="warning", **limits) as server:
         vaults = []
 
         def new_credentials() -> dict[str, dict[str, str]]:

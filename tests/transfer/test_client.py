@@ -27,9 +27,9 @@ PHRASE = draw_phrase().text
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from tests.server.conftest import _run_server, _temporary_directory
+    from tests.live_server import run_server, temporary_directory
 
-    with _temporary_directory() as directory, _run_server(directory) as server:
+    with temporary_directory() as directory, run_server(directory) as server:
         with connect_sync(server.url) as client:
             for email in ("ada@example.org", "bob@example.org", "eve@example.org"):
                 client.sign_up(email, PASSWORD)

@@ -1,0 +1,123 @@
+"""What every folder may ask for: a database of its own, the server in this process, a real one, somebody logged in.
+
+Nothing here skips: where PostgreSQL cannot run, the tests fail.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hushtag._opaque import ServerSetup
+from hushtag_server.app import create_app
+from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.keyfile import KeyRing, ensure_keys
+from hushtag_server.settings import Settings
+from tests import live_server
+from tests.databases import Database, made_database, make_template, stop_syncing
+from tests.people import PASSWORD, SignedIn
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def data_directory() -> Iterator[Path]:
+    """An empty directory that the user who runs PostgreSQL can reach."""
+    with live_server.temporary_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The cluster of this run."""
+    with live_server.temporary_directory() as directory, EmbeddedPostgres(directory) as running:
+        stop_syncing(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """A migrated database without rows, to be copied."""
+    return make_template(postgres)
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """A database without tables."""
+    with made_database(postgres) as made:
+        yield made
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, template: str) -> Iterator[Database]:
+    """A migrated database of this test alone."""
+    with made_database(postgres, template) as made:
+        yield made
+
+
+@pytest.fixture
+def settings(database: Database, data_directory: Path) -> Settings:
+    """Default settings on this test's database."""
+    return Settings(database_url=database.app_url, data=data_directory)
+
+
+@pytest.fixture
+def make_setup() -> Callable[[], bytes]:
+    """Make an OPAQUE server setup of 128 bytes."""
+    return lambda: ServerSetup.generate().expose()
+
+
+@pytest.fixture
+def keys(database: Database, settings: Settings, make_setup: Callable[[], bytes]) -> KeyRing:
+    """Fresh server keys, registered in this test's database."""
+    return ensure_keys(database.app_url, settings, make_setup)
+
+
+@asynccontextmanager
+async def _serve_in_process(settings: Settings, keys: KeyRing, address: str = "192.0.2.1") -> AsyncIterator[Any]:
+    app = create_app(settings, keys)
+    async with app.application.application.lifespan():  # type: ignore[attr-defined]
+        transport = httpx.ASGITransport(app, client=(address, 1))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://hushtag.test") as client:
+            client.app = app  # type: ignore[attr-defined]
+            yield client
+
+
+@pytest.fixture
+def serve_in_process() -> Callable[..., AbstractAsyncContextManager[Any]]:
+    """`async with serve_in_process(settings, keys, address) as client`."""
+    return _serve_in_process
+
+
+@pytest.fixture
+async def app_client(settings: Settings, keys: KeyRing) -> AsyncIterator[httpx.AsyncClient]:
+    """The application in this process with default settings; `app_client.app` is the ASGI application."""
+    async with _serve_in_process(settings, keys) as client:
+        yield client
+
+
+@pytest.fixture
+def sign_in() -> Callable[..., Any]:
+    """`await sign_in(client, email)`: sign up (unless known) and log in."""
+
+    async def do(client: httpx.AsyncClient, email: str = "ada@example.org") -> SignedIn:
+        credentials = {"email": email, "password": PASSWORD}
+        assert (await client.post("/v1/accounts", json=credentials)).status_code == 202
+        answer = await client.post("/v1/sessions", json=credentials)
+        assert answer.status_code == 201, answer.text
+        body = answer.json()
+        return SignedIn(email, body["user_id"], body["session_id"], body["token"])
+
+    return do
+
+
+@pytest.fixture
+def run_server() -> Callable[..., AbstractContextManager[live_server.RunningServer]]:
+    """`with run_server(directory, "--workers", "2", HUSHTAG_X="…") as server`: a real server with its own database."""
+    return live_server.run_server

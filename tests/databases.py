@@ -1,0 +1,58 @@
+"""Real PostgreSQL for every test: one embedded cluster per process, one database per test copied from a template."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from hushtag_server.embedded import EmbeddedPostgres
+from hushtag_server.migrate import migrate
+
+__all__ = ["Database", "made_database", "make_template", "stop_syncing"]
+
+TEMPLATE = "template_of_tests"
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Database:
+    """URLs of one test's database: owner of the tables, the server's role, superuser."""
+
+    name: str
+    owner_url: str
+    app_url: str
+    admin_url: str
+
+
+def _database(postgres: EmbeddedPostgres, name: str) -> Database:
+    return Database(name, *(postgres.url(role, name) for role in ("hushtag_owner", "hushtag_app", "postgres")))
+
+
+def stop_syncing(postgres: EmbeddedPostgres) -> None:
+    """Let a cluster that is thrown away skip the disk: only a power cut would lose what was written."""
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+        for name in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {name} = off")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def make_template(postgres: EmbeddedPostgres) -> str:
+    """Make a migrated database without rows, to be copied; return its name."""
+    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE} OWNER hushtag_owner")
+    migrate(_database(postgres, TEMPLATE).owner_url)
+    return TEMPLATE
+
+
+@contextmanager
+def made_database(postgres: EmbeddedPostgres, template: str = "template1") -> Iterator[Database]:
+    """Yield a database of its own, copied from the template and dropped afterwards."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER hushtag_owner TEMPLATE {template}")
+        try:
+            yield _database(postgres, name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
