@@ -119,7 +119,7 @@ def _announce(settings: Settings, port: int, as_json: bool) -> None:
 
 def _run_granian(settings: Settings, port: int) -> None:
     from granian import Granian
-    from granian.constants import HTTPModes, Interfaces
+    from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
@@ -129,6 +129,8 @@ def _run_granian(settings: Settings, port: int) -> None:
         _TARGET,
         factory=True,
         interface=Interfaces.ASGI,
+        # Named: whichever other loop happens to be installed would be taken, and another server be served than tested.
+        loop=Loops.asyncio,
         address=settings.host,
         port=port,
         workers=settings.workers,
