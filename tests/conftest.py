@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from hushtag._opaque import ServerSetup
+from hushtag_server.accounts import passwords
 from hushtag_server.app import create_app
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.keyfile import KeyRing, ensure_keys
@@ -24,6 +26,23 @@ from tests.people import PASSWORD, SignedIn
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def _hash_with(monkeypatch: pytest.MonkeyPatch, hasher: PasswordHasher) -> None:
+    monkeypatch.setattr(passwords, "_HASHER", hasher)
+    monkeypatch.setattr(passwords, "_dummy", [])
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests sign people in and are about something else: hash under parameters that cost nothing."""
+    _hash_with(monkeypatch, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch, cheap_hashes: None) -> None:
+    """The parameters of production; name it before whatever starts the application."""
+    _hash_with(monkeypatch, PasswordHasher())
 
 
 @pytest.fixture

@@ -51,23 +51,6 @@ class _CountingHasher:
         return self._real.check_needs_rehash(encoded)
 
 
-def _hash_with(monkeypatch: pytest.MonkeyPatch, hasher: PasswordHasher) -> None:
-    monkeypatch.setattr(passwords, "_HASHER", hasher)
-    monkeypatch.setattr(passwords, "_dummy", [])
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most tests sign people in and are about something else: hash under parameters that cost nothing."""
-    _hash_with(monkeypatch, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-
-
-@pytest.fixture
-def real_hashes(monkeypatch: pytest.MonkeyPatch, cheap_hashes: None) -> None:
-    """The parameters of production; name it before whatever starts the application."""
-    _hash_with(monkeypatch, PasswordHasher())
-
-
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     """Records every statement and every password hash from now on."""

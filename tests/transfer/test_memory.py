@@ -14,7 +14,7 @@ import pytest
 
 from tests.transfer.support import ZIP
 
-ENTRIES = 100_000
+ENTRIES = 25_000
 GROWTH = 96 * 2**20
 """Bytes. Held whole, either way takes several hundred MiB; the directory alone, in `zipfile`, 70."""
 SEED = """
