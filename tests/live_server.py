@@ -22,11 +22,19 @@ from hushtag_server.migrate import migrate
 from tests.databases import stop_syncing
 
 
+@functools.cache
+def _place() -> str:
+    # In memory where there is plenty: a database is a thousand files, and every test has one of its own. Else directly
+    # under /tmp; pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    return str(memory) if roomy else "/tmp"
+
+
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
     """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards."""
-    # Directly under /tmp: pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-", dir=_place()))
     try:
         yield directory
     finally:
@@ -69,7 +77,7 @@ def _first_line(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
 @functools.cache
 def _prepared() -> Path:
     """What a first start makes of an empty data directory, before there are keys; made once per process."""
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-prepared-"))
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-prepared-", dir=_place()))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     with EmbeddedPostgres(directory) as postgres:
         stop_syncing(postgres)

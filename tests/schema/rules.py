@@ -243,8 +243,10 @@ def names_follow_the_house(connection: Connection) -> list[str]:
 def changes_of_plain_tables_are_audited(connection: Connection) -> list[str]:
     found = _names(
         connection,
-        f"SELECT name FROM ({_OWNED}) o WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = o.oid"
-        " AND g.tgfoid = 'hushtag_audit'::regproc AND g.tgtype = 29)",  # 29: row, after, insert, delete, update
+        # tgtype: 1 each row (or the statement), 4 after insert, 8 delete, 16 update
+        f"SELECT name FROM ({_OWNED}) o WHERE (SELECT coalesce(bit_or(g.tgtype & 28), 0) FROM pg_trigger g"
+        " WHERE g.tgrelid = o.oid AND (g.tgfoid = 'hushtag_audit'::regproc AND g.tgtype & 3 = 1"
+        " OR g.tgfoid = 'hushtag_audit_created'::regproc AND g.tgtype = 4)) <> 28",
     )
     return _apart(found, UNAUDITED)
 

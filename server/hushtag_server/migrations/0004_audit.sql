@@ -118,6 +118,24 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- The same for rows that are made, one statement for all that a statement made. Its arguments are those of hushtag_audit.
+CREATE FUNCTION hushtag_audit_created() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_never text[] := string_to_array(coalesce(TG_ARGV[0], ''), ',') || ARRAY['user_id', 'updated_at'];
+    v_length text := coalesce(TG_ARGV[1], '');
+BEGIN
+    INSERT INTO audit_logs (user_id, action, table_name, record_id, new_values, ip_address, user_agent)
+    SELECT (r.made ->> 'user_id')::uuid, 'CREATE', TG_TABLE_NAME, coalesce(r.made ->> 'id', r.made ->> 'user_id')::uuid,
+        CASE WHEN jsonb_typeof(r.made -> v_length) = 'string'
+            THEN jsonb_set(jsonb_strip_nulls(r.made - v_never), ARRAY[v_length],
+                jsonb_build_object('characters', length(r.made ->> v_length)))
+            ELSE jsonb_strip_nulls(r.made - v_never) END,
+        nullif(current_setting('app.ip_address', true), '')::inet,
+        nullif(current_setting('app.user_agent', true), '')
+    FROM (SELECT to_jsonb(c) AS made FROM created c OFFSET 0) r;
+    RETURN NULL;
+END $$;
+
 -- The way in of the plain side: authenticates an account token for this transaction and says who changes things in it.
 -- NULL: the token is not valid, and no row of anybody can be seen.
 CREATE FUNCTION hushtag_enter(
@@ -168,5 +186,6 @@ CREATE POLICY audit_logs_append ON audit_logs FOR INSERT
 GRANT SELECT, INSERT, UPDATE ON user_settings TO hushtag_server;
 -- The audit trail only grows.
 GRANT SELECT, INSERT ON audit_logs TO hushtag_server;
-REVOKE ALL ON FUNCTION hushtag_make_audit_partitions, hushtag_audit, hushtag_enter FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hushtag_audit, hushtag_enter TO hushtag_server;
+REVOKE ALL ON FUNCTION hushtag_make_audit_partitions, hushtag_audit, hushtag_audit_created, hushtag_enter
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hushtag_audit, hushtag_audit_created, hushtag_enter TO hushtag_server;

@@ -29,6 +29,18 @@ BEGIN
     END LOOP;
 END $$;
 
+-- replace() looks for one character at the speed of memory, unlike translate(); and a function with a body is not
+-- taken apart and read anew by every statement, unlike an expression.
+CREATE FUNCTION hushtag_count_words(p_text text) RETURNS integer LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN cardinality(array_remove(string_to_array(
+        replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
+            coalesce(p_text, ''), E'\t', ' '), E'\n', ' '), E'\u000b', ' '), E'\f', ' '), E'\r', ' '),
+            E'\u0085', ' '), E'\u00a0', ' '), E'\u2003', ' '), E'\u2009', ' '),
+            E'\u2028', ' '), E'\u2029', ' '), E'\u202f', ' '), E'\u3000', ' '),
+        ' '), ''));
+END $$;
+
 CREATE TABLE journals (
     user_id uuid NOT NULL,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -37,10 +49,7 @@ CREATE TABLE journals (
     mood_rating smallint,
     is_private boolean NOT NULL DEFAULT false,
     entry_date date NOT NULL,
-    word_count integer GENERATED ALWAYS AS (
-        cardinality(array_remove(string_to_array(translate(coalesce(content, ''),
-            E'\t\n\u000b\f\r\u0085\u00a0\u2003\u2009\u2028\u2029\u202f\u3000', '             '), ' '), ''))
-    ) STORED,
+    word_count integer GENERATED ALWAYS AS (hushtag_count_words(content)) STORED,
     title_order text GENERATED ALWAYS AS (lower(substr(title, 1, 64))) STORED,
     mood_order smallint GENERATED ALWAYS AS (coalesce(mood_rating, 0::smallint)) STORED,
     version integer NOT NULL DEFAULT 1,
@@ -122,20 +131,24 @@ EXCEPTION WHEN invalid_parameter_value THEN -- a zone this database has not hear
 END $$;
 
 -- Text as the parser of PostgreSQL gets it, the same under every locale: composed (NFC), typographic signs as their
--- plain ones, without the two characters that mark a match, and without words so long that parsing them would take
--- time that grows with their square.
+-- plain ones, without the two characters that mark a match.
+CREATE FUNCTION hushtag_plain_signs(p_text text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN octet_length(p_text) = length(p_text) THEN -- ASCII
+            replace(replace(replace(p_text, '_', ' '), E'\u0002', ' '), E'\u0003', ' ')
+        ELSE translate(
+            normalize(p_text, NFC),
+            '‘’‚‛′“”„‟«»‹›–—―‐‑−_…·•、。，！？：；（）「」『』【】' || E'\u00a0\u2009\u202f\u3000\u0002\u0003',
+            repeat('''', 5) || repeat('"', 8) || repeat('-', 6) || repeat(' ', 25)
+        )
+        END
+$$;
+
+-- The same without words so long that parsing them would take time that grows with their square.
 CREATE FUNCTION hushtag_plain_text(p_text text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN length(t.plain) > 1000 THEN regexp_replace(t.plain, '(\S{120})', '\1 ', 'g') ELSE t.plain END
-    FROM (
-        SELECT CASE
-            WHEN octet_length(p_text) = length(p_text) THEN translate(p_text, E'_\u0002\u0003', '   ') -- ASCII
-            ELSE translate(
-                normalize(p_text, NFC),
-                '‘’‚‛′“”„‟«»‹›–—―‐‑−_…·•、。，！？：；（）「」『』【】' || E'\u00a0\u2009\u202f\u3000\u0002\u0003',
-                repeat('''', 5) || repeat('"', 8) || repeat('-', 6) || repeat(' ', 25)
-            )
-            END AS plain
-    ) t
+    SELECT CASE WHEN octet_length(p_text) > 1000
+        THEN regexp_replace(hushtag_plain_signs(p_text), '(\S{120})', '\1 ', 'g')
+        ELSE hushtag_plain_signs(p_text) END
 $$;
 
 -- Every entry has its user as a word: no search needs to look at anybody else's.
@@ -188,6 +201,15 @@ CREATE FUNCTION hushtag_current_search() RETURNS tsquery LANGUAGE sql STABLE PAR
     )::tsquery
 $$;
 
+-- An entry as JSON with its tags. One expression, so that it becomes part of the query around it.
+CREATE FUNCTION hushtag_journal_json(j journals, p_tags json) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT json_build_object(
+        'id', j.id, 'title', j.title, 'content', j.content, 'mood_rating', j.mood_rating,
+        'is_private', j.is_private, 'entry_date', j.entry_date, 'word_count', j.word_count, 'tags', p_tags,
+        'version', j.version, 'created_at', j.created_at, 'updated_at', j.updated_at,
+        'published_at', j.published_at, 'deleted_at', j.deleted_at)
+$$;
+
 -- The entries of `p_ids` in that order as JSON, whole or as summaries. OFFSET 0 keeps the planner from turning look-ups
 -- into joins: however little it knows of the tables, an entry costs as many look-ups as it has tags.
 CREATE FUNCTION hushtag_journal_bodies(p_user uuid, p_ids uuid[], p_whole boolean) RETURNS text[]
@@ -196,18 +218,13 @@ DECLARE
     v_bodies text[];
 BEGIN
     IF p_whole THEN
-        SELECT array_agg(json_build_object(
-            'id', j.id, 'title', j.title, 'content', j.content, 'mood_rating', j.mood_rating,
-            'is_private', j.is_private, 'entry_date', j.entry_date, 'word_count', j.word_count,
-            'tags', (
+        SELECT array_agg(hushtag_journal_json(j, (
                 SELECT coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'color', t.color)
                     ORDER BY t.folded), '[]')
                 FROM (SELECT k.tag_id FROM journal_tags k WHERE k.user_id = p_user AND k.journal_id = j.id OFFSET 0) l
                 CROSS JOIN LATERAL (
                     SELECT g.id, g.name, g.color, g.folded FROM tags g
-                    WHERE g.user_id = p_user AND g.id = l.tag_id OFFSET 0) t),
-            'version', j.version, 'created_at', j.created_at, 'updated_at', j.updated_at,
-            'published_at', j.published_at, 'deleted_at', j.deleted_at)::text ORDER BY i.place)
+                    WHERE g.user_id = p_user AND g.id = l.tag_id OFFSET 0) t))::text ORDER BY i.place)
         INTO v_bodies
         FROM unnest(p_ids) WITH ORDINALITY i (id, place)
         CROSS JOIN LATERAL (SELECT * FROM journals j WHERE j.user_id = p_user AND j.id = i.id OFFSET 0) j;
@@ -235,14 +252,20 @@ END $$;
 CREATE FUNCTION hushtag_name_tags(p_user uuid, p_names text[], p_most integer) RETURNS uuid[]
     LANGUAGE plpgsql AS $$
 DECLARE
+    v_folded text[] := lower(p_names::text)::text[]; -- an array is spelled with signs that have no other case
     v_ids uuid[];
     v_missing text[];
 BEGIN
+    SELECT coalesce(array_agg(t.id), '{}') INTO v_ids FROM tags t
+    WHERE t.user_id = p_user AND t.folded = ANY (v_folded);
+    IF cardinality(v_ids) = cardinality(v_folded) THEN
+        RETURN v_ids; -- as nearly always
+    END IF;
     SELECT array_agg(g.name ORDER BY g.place) INTO v_missing
     FROM (SELECT min(n.place) AS place, (array_agg(n.name ORDER BY n.place))[1] AS name
           FROM unnest(p_names) WITH ORDINALITY n (name, place) GROUP BY lower(n.name)) g
     WHERE NOT EXISTS (SELECT FROM tags t WHERE t.user_id = p_user AND t.folded = lower(g.name));
-    IF v_missing IS NOT NULL THEN
+    IF v_missing IS NOT NULL THEN -- or another has made them meanwhile
         -- One maker at a time, so that the count holds; what another has made meanwhile is no longer missing.
         PERFORM pg_advisory_xact_lock(hashtextextended(p_user::text, 5));
         IF (SELECT count(*) FROM tags t WHERE t.user_id = p_user)
@@ -253,9 +276,8 @@ BEGIN
         INSERT INTO tags (user_id, name) SELECT p_user, m.name FROM unnest(v_missing) m (name)
         ON CONFLICT (user_id, folded) DO NOTHING;
     END IF;
-    SELECT coalesce(array_agg(t.id), '{}') INTO v_ids
-    FROM (SELECT DISTINCT lower(n.name) AS folded FROM unnest(p_names) n (name)) g
-    JOIN tags t ON t.user_id = p_user AND t.folded = g.folded;
+    SELECT coalesce(array_agg(t.id), '{}') INTO v_ids FROM tags t
+    WHERE t.user_id = p_user AND t.folded = ANY (v_folded);
     RETURN v_ids;
 END $$;
 
@@ -393,7 +415,7 @@ BEGIN
     END IF;
     outcome := 'already_exists';
     IF EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.id = p_id) THEN
-        RETURN;
+        RETURN; -- before a tag is made for nothing
     END IF;
     IF cardinality(p_tags) > 0 THEN
         v_tags := hushtag_name_tags(p_user, p_tags, p_most_tags);
@@ -402,14 +424,16 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    INSERT INTO journals (user_id, id, title, content, mood_rating, is_private, entry_date, published_at)
+    INSERT INTO journals AS j (user_id, id, title, content, mood_rating, is_private, entry_date, published_at)
     VALUES (p_user, p_id, p_title, p_content, p_mood, p_private, coalesce(p_entry_date, hushtag_today(p_user)),
-        p_published);
+        p_published)
+    RETURNING convert_to(hushtag_journal_json(j, (
+        SELECT coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'color', t.color) ORDER BY t.folded), '[]')
+        FROM tags t WHERE t.user_id = p_user AND t.id = ANY (v_tags)))::text, 'UTF8') INTO body;
     IF cardinality(v_tags) > 0 THEN
-        PERFORM hushtag_set_tags(p_user, p_id, v_tags);
+        INSERT INTO journal_tags (user_id, journal_id, tag_id) SELECT p_user, p_id, t.id FROM unnest(v_tags) t (id);
     END IF;
     outcome := 'created';
-    body := convert_to((hushtag_journal_bodies(p_user, ARRAY[p_id], true))[1], 'UTF8');
 END $$;
 
 -- Many at once, all or nothing; the entries are a JSON array of what hushtag_create_journal takes, each with an id.
@@ -655,12 +679,18 @@ CREATE TRIGGER journal_words_touch BEFORE UPDATE ON journal_words FOR EACH ROW E
 CREATE TRIGGER journals_index AFTER INSERT OR UPDATE OF title, content ON journals
     FOR EACH ROW EXECUTE FUNCTION hushtag_index_journal();
 -- A version that only counts, because a tag changed its name, is no change of the entry to record.
-CREATE TRIGGER journals_audit AFTER INSERT OR UPDATE OR DELETE ON journals
+CREATE TRIGGER journals_audit AFTER UPDATE OR DELETE ON journals
     FOR EACH ROW EXECUTE FUNCTION hushtag_audit('version,title_order,mood_order', 'content');
-CREATE TRIGGER tags_audit AFTER INSERT OR UPDATE OR DELETE ON tags
+CREATE TRIGGER journals_audit_created AFTER INSERT ON journals REFERENCING NEW TABLE AS created
+    FOR EACH STATEMENT EXECUTE FUNCTION hushtag_audit_created('version,title_order,mood_order', 'content');
+CREATE TRIGGER tags_audit AFTER UPDATE OR DELETE ON tags
     FOR EACH ROW EXECUTE FUNCTION hushtag_audit('folded');
-CREATE TRIGGER journal_tags_audit AFTER INSERT OR UPDATE OR DELETE ON journal_tags
+CREATE TRIGGER tags_audit_created AFTER INSERT ON tags REFERENCING NEW TABLE AS created
+    FOR EACH STATEMENT EXECUTE FUNCTION hushtag_audit_created('folded');
+CREATE TRIGGER journal_tags_audit AFTER UPDATE OR DELETE ON journal_tags
     FOR EACH ROW EXECUTE FUNCTION hushtag_audit();
+CREATE TRIGGER journal_tags_audit_created AFTER INSERT ON journal_tags REFERENCING NEW TABLE AS created
+    FOR EACH STATEMENT EXECUTE FUNCTION hushtag_audit_created();
 
 ALTER TABLE journals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE journals FORCE ROW LEVEL SECURITY;
@@ -684,13 +714,15 @@ CREATE POLICY journal_words_own ON journal_words
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON journals, tags, journal_tags TO hushtag_server;
 GRANT SELECT, INSERT, UPDATE ON journal_words TO hushtag_server;
-REVOKE ALL ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_text, hushtag_user_word, hushtag_words,
-    hushtag_index_journal, hushtag_current_search, hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
+REVOKE ALL ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_signs, hushtag_plain_text, hushtag_user_word,
+    hushtag_words, hushtag_index_journal, hushtag_current_search, hushtag_count_words, hushtag_journal_json,
+    hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
     hushtag_renew_tagged, hushtag_journal_filter, hushtag_get_journal, hushtag_list_journals, hushtag_create_journal,
     hushtag_create_journals, hushtag_update_journal, hushtag_snippet, hushtag_search_journals, hushtag_purge_journals,
     hushtag_reindex_journals FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_text, hushtag_user_word, hushtag_words,
-    hushtag_index_journal, hushtag_current_search, hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
+GRANT EXECUTE ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_signs, hushtag_plain_text, hushtag_user_word,
+    hushtag_words, hushtag_index_journal, hushtag_current_search, hushtag_count_words, hushtag_journal_json,
+    hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
     hushtag_renew_tagged, hushtag_journal_filter, hushtag_get_journal, hushtag_list_journals, hushtag_create_journal,
     hushtag_create_journals, hushtag_update_journal, hushtag_snippet, hushtag_search_journals, hushtag_purge_journals,
     hushtag_reindex_journals TO hushtag_server;
