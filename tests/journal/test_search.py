@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from hushtag.journal_messages import MAX_QUERY, MAX_RANKED
+from hushtag_server.tokens import ACCOUNT, parse_bearer
 from tests.journal.support import Writer, problem
 
 pytestmark = pytest.mark.anyio
@@ -208,3 +209,21 @@ async def test_a_search_goes_by_the_index_of_words(ada: Writer) -> None:
         )
         plan = str(connection.execute("EXPLAIN SELECT journal_id FROM journal_words").fetchall())
     assert "journal_words_words_idx" in plan
+
+
+async def test_a_planner_that_knows_nothing_yet_searches_the_index_once(ada: Writer) -> None:
+    # Tables that were filled a moment ago have no statistics; an entry must not cost a search of its own even then.
+    entries = [{"title": f"day {number}", "content": "sea and storm " * 20, "tags": ["x"]} for number in range(500)]
+    for start in range(0, len(entries), 100):
+        await ada.ask("POST", "journals/bulk", 201, json={"journals": entries[start : start + 100]})
+    token = parse_bearer(f"Bearer {ada.account.token}", ACCOUNT)
+    with psycopg.connect(ada.database.app_url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_stats WHERE tablename = 'journal_words'").fetchone() == (0,)
+        found = connection.execute(
+            "SELECT more FROM hushtag_search_journals(%s, %s, '1 day', '1 day', '', '', 'sea', NULL, NULL, NULL, NULL,"
+            " 20, 1000)",
+            [token.user_id, token.secret_hash],
+        ).fetchone()
+        assert found == (True,)
+        scans = "SELECT pg_stat_get_xact_numscans('journal_words_words_idx'::regclass)"
+        assert connection.execute(scans).fetchone() == (1,)
