@@ -2,7 +2,7 @@
 
 from typing import Final, LiteralString, NamedTuple
 
-__all__ = ["EVENTS", "Event", "Outcome", "SESSION_ENDED"]
+__all__ = ["EVENTS", "SESSION_ENDED", "Event", "Outcome"]
 
 
 class Outcome(NamedTuple):
@@ -16,8 +16,8 @@ class Outcome(NamedTuple):
 class Event(NamedTuple):
     """A kind of event.
 
-    `choice` is SQL over the columns of the statement that does the step, and yields the name of the outcome; of one that
-    is not listed here, as `unauthenticated`, nothing is written: nothing happened, and anybody could fill the disk.
+    `choice` is SQL over the columns of the statement that does the step, and yields the name of the outcome; of one
+    that is not listed here, as `unauthenticated`, nothing is written: nothing happened, and anybody can cause it.
     `sensitive`: it shows that somebody has a secret tag.
     """
 

@@ -1,5 +1,6 @@
 """A row of the security log, as it is signed and as it is stored."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -8,7 +9,7 @@ import msgspec
 
 from hushtag_server.security_log.audit_keys import AuditKeys
 
-__all__ = ["COLUMNS", "EventRow", "encode_row", "is_signed", "row_of", "stamp"]
+__all__ = ["COLUMNS", "EventRow", "encode_row", "encode_values", "is_signed", "row_of", "stamp"]
 
 _NULL: Final = b"\xff\xff\xff\xff"  # no value is that long
 
@@ -47,6 +48,9 @@ def stamp(moment: datetime) -> str:
 
 
 def _field(value: object) -> bytes:
+    if value.__class__ is str:
+        text = value.encode()
+        return len(text).to_bytes(4, "big") + text
     if value is None:
         return _NULL
     if value is True or value is False:
@@ -55,19 +59,26 @@ def _field(value: object) -> bytes:
     return len(text).to_bytes(4, "big") + text
 
 
+def encode_values(values: Iterable[object]) -> bytes:
+    """Return values as they are signed: each behind its length; NULL is u32(2^32 - 1)."""
+    return b"".join([_field(value) for value in values])
+
+
 def encode_row(row: EventRow) -> bytes:
-    """Return what is signed: every column but the signature, each behind its length; NULL is u32(2^32 - 1)."""
-    return b"".join([_field(getattr(row, name)) for name in COLUMNS[:-1]])
+    """Return what is signed: every column but the signature."""
+    return encode_values(getattr(row, name) for name in COLUMNS[:-1])
 
 
-def row_of(columns: tuple[Any, ...]) -> EventRow:
+def _as_signed(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return stamp(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def row_of(columns: Iterable[Any]) -> EventRow:
     """Return the row of `COLUMNS` as the database returned them."""
-    return EventRow(
-        *(
-            stamp(value) if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
-            for value in columns
-        )
-    )
+    values: list[Any] = [_as_signed(value) for value in columns]
+    return EventRow(*values)
 
 
 def is_signed(row: EventRow, keys: AuditKeys) -> bool:

@@ -100,7 +100,9 @@ class Sealer:
 
     def _is_due(self, head: Head) -> bool:
         last, when = self._signed
-        return head.seq > 0 and head != last and (time.monotonic() - when >= CHECKPOINT_EVERY or self._stopping.is_set())
+        return (
+            head.seq > 0 and head != last and (time.monotonic() - when >= CHECKPOINT_EVERY or self._stopping.is_set())
+        )
 
     async def _sign(self, checkpoint: Checkpoint, head: Head) -> None:
         self._signed = (head, time.monotonic())

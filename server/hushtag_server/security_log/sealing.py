@@ -52,10 +52,10 @@ _CHECKPOINT: Final[LiteralString] = """
 
 
 class Sealed(NamedTuple):
-    """What one batch did: the head it found and left, and how many rows it chained; no head: somebody else seals."""
+    """What was done: the head it left, and how many rows were chained; no head: somebody else seals."""
 
     head: Head | None
-    count: int
+    rows: int
 
 
 async def read_head(connection: AsyncConnection[Any]) -> Head:
@@ -106,10 +106,10 @@ async def seal_batch(connection: AsyncConnection[Any], keys: AuditKeys) -> Seale
 
 
 async def seal_everything(connection: AsyncConnection[Any], keys: AuditKeys) -> Sealed:
-    """Chain batch by batch until nothing is queued; the count is of all. No head: somebody else is at it."""
+    """Chain batch by batch until nothing is queued; the rows are of all. No head: somebody else is at it."""
     total = 0
     while True:
-        head, count = await seal_batch(connection, keys)
-        total += count
-        if count < BATCH:
+        head, rows = await seal_batch(connection, keys)
+        total += rows
+        if rows < BATCH:
             return Sealed(head, total)

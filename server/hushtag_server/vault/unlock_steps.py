@@ -22,12 +22,11 @@ from hushtag.unlock_server import (
     evaluate_candidates,
     verify_candidate,
 )
-from hushtag_server.asgi import Scope
 from hushtag_server.auth import account_caller
 from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.errors import CeremonyFailedError
 from hushtag_server.security_log.events import UNLOCK_FINISHED, UNLOCK_LOCATED, UNLOCK_STARTED
-from hushtag_server.security_log.recording import Subject
+from hushtag_server.security_log.recording import Source, Subject
 from hushtag_server.services import Services
 from hushtag_server.tokens import BearerToken, token_hash
 from hushtag_server.vault import ceremony_queries as queries
@@ -46,7 +45,7 @@ from hushtag_server.vault.schemas import OpenedTag
 __all__ = ["finish_unlock", "locate", "start_unlock"]
 
 
-async def locate(services: Services, token: BearerToken, data: Locate, scope: Scope) -> Located:
+async def locate(services: Services, token: BearerToken, data: Locate, scope: Source) -> Located:
     """Charge every candidate or none, then evaluate them."""
     suite_by_id(data.suite)
     keys, session_id = services.keys.current, new_session_id()
@@ -67,7 +66,7 @@ async def locate(services: Services, token: BearerToken, data: Locate, scope: Sc
     return Located(session_id=session_id, responses=evaluated.responses)
 
 
-async def start_unlock(services: Services, token: BearerToken, data: StartUnlock, scope: Scope) -> UnlockStarted:
+async def start_unlock(services: Services, token: BearerToken, data: StartUnlock, scope: Source) -> UnlockStarted:
     """Answer every candidate from its record or from the decoy: same look-up, same work, same shape.
 
     The login state goes to the client, sealed for this user, step and session id: only the server can read it, only
@@ -120,7 +119,7 @@ def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> Proven
         return None
 
 
-async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock, scope: Scope) -> Unlocked:
+async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock, scope: Source) -> Unlocked:
     """Verify the proof. A wrong one uses the step up as well; a right one gives its guess back."""
     caller = account_caller(token, services)
     proven = _prove(services, token, data)
