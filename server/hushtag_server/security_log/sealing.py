@@ -29,11 +29,12 @@ _HEAD: Final[LiteralString] = """
     (SELECT last_seq, link FROM security_audit_checkpoints WHERE kind = 'cut' ORDER BY last_seq DESC LIMIT 1)
     ORDER BY seq DESC LIMIT 1
 """
-# By id, which begins with the time. A queued row that is gone leaves its id: verification names it.
+# By id, which begins with the time. A queued row that is gone, or that is in the chain already, leaves its id there:
+# nobody but an intruder makes such, they must not stop the sealer, and verification names them.
 _TAKE: Final[LiteralString] = """
     WITH next AS (
         SELECT u.id, l.log_signature FROM security_audit_unsealed u JOIN security_audit_logs l ON l.id = u.id
-        ORDER BY u.id LIMIT %s
+        WHERE NOT EXISTS (SELECT FROM security_audit_links k WHERE k.log_id = u.id) ORDER BY u.id LIMIT %s
     ), taken AS (DELETE FROM security_audit_unsealed u USING next n WHERE u.id = n.id)
     SELECT id, log_signature FROM next ORDER BY id
 """

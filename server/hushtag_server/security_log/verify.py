@@ -19,6 +19,7 @@ MOST_FINDINGS: Final = 20
 LATE: Final = 3600.0
 """Seconds by which a row may be older than one before it: hosts' clocks differ, and a row waits for its seal."""
 _AT_ONCE: Final = 2000
+_TOLD: Final = 500
 
 _NAMES: Final = ", ".join(f'l."{name}"' for name in COLUMNS)
 _LINKS: Final = f"""
@@ -32,8 +33,8 @@ _LOOSE: Final = f"""
     WHERE k.seq IS NULL OR k.seq <= %s ORDER BY l.id
 """  # noqa: S608  (constants)
 _GONE: Final = """
-    SELECT u.id FROM security_audit_unsealed u
-    WHERE NOT EXISTS (SELECT FROM security_audit_logs l WHERE l.id = u.id) ORDER BY u.id
+    SELECT u.id, k.seq FROM security_audit_unsealed u LEFT JOIN security_audit_links k ON k.log_id = u.id
+    WHERE k.seq IS NOT NULL OR NOT EXISTS (SELECT FROM security_audit_logs l WHERE l.id = u.id) ORDER BY u.id
 """
 _CHECKPOINTS: Final = """
     SELECT kind, first_seq, last_seq, link, key_id, signed_at, signature FROM security_audit_checkpoints
@@ -116,7 +117,7 @@ class _Walk:
 def walk(
     connection: Connection, keys: Keys, start: Head, last: int, done: Callable[[int], None], newest: str = ""
 ) -> Iterator[Tampering]:
-    """Yield what is wrong from behind `start` up to `last`; `done` is told of every link. In a transaction.
+    """Yield what is wrong from behind `start` up to `last`; `done` is told how many more are through. In a transaction.
 
     `newest` is a time at which the chain was known to reach `start` already.
     """
@@ -124,9 +125,10 @@ def walk(
     with connection.cursor(name="security_log") as cursor:
         cursor.itersize = _AT_ONCE
         cursor.execute(_LINKS, [start.seq, last])
-        for seq, log_id, link, key_id, *columns in cursor:
+        for number, (seq, log_id, link, key_id, *columns) in enumerate(cursor, start=1):
             yield from chain.step(seq, log_id, bytes(link), key_id, columns)
-            done(1)
+            if number % _TOLD == 0:
+                done(_TOLD)
 
 
 def _loose(connection: Connection, keys: Keys, start: Head, waiting: list[int]) -> Iterator[Tampering]:
@@ -144,8 +146,11 @@ def _loose(connection: Connection, keys: Keys, start: Head, waiting: list[int]) 
                 yield Tampering(wrong[0], seq, row.id, wrong[1])
             elif queued:
                 waiting[0] += 1
-    for (log_id,) in connection.execute(_GONE):
-        yield Tampering("deleted", None, str(log_id), "it waited for its place in the chain, and is gone")
+    for log_id, seq in connection.execute(_GONE):
+        if seq is None:
+            yield Tampering("deleted", None, str(log_id), "it waited for its place in the chain, and is gone")
+        else:
+            yield Tampering("replayed", seq, str(log_id), "it is in the chain, and was queued for it again")
 
 
 def stored_checkpoints(connection: Connection, kind: str) -> list[Checkpoint]:
@@ -236,7 +241,7 @@ def verify(
 ) -> Verified:
     """Verify the whole log in one snapshot; `given` are checkpoints that were kept outside the database.
 
-    `begin` is told the number of rows, `done` of each that is through. At most `MOST_FINDINGS` are returned, those of
+    `begin` is told the number of rows, `done` how many more are through. At most `MOST_FINDINGS` are returned, those of
     the chain first and in its order.
 
     Raises:
