@@ -63,8 +63,10 @@ class Sealer:
                 await asyncio.wait_for(self._kicked.wait(), LOOK_EVERY)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), SEAL_AFTER)
-            self._kicked.clear()
-            await self.seal(pool)
+            if not self._stopping.is_set():
+                self._kicked.clear()
+                await self.seal(pool)
+        await self.seal(pool)
 
     async def seal(self, pool: Pool) -> None:
         """Seal what is queued; whatever goes wrong is tried again in a second."""
