@@ -29,7 +29,7 @@ from hushtag_server.security_log import recording
 from hushtag_server.settings import Settings
 
 LIMIT = 1.10
-BATCH = 40
+BATCH = 100
 
 
 class InProcess:
@@ -88,7 +88,7 @@ def without_events() -> Any:
 async def _sealed(pool: Any) -> None:
     async with pool.connection() as connection:
         while (await connection.execute("SELECT FROM security_audit_unsealed LIMIT 1")).rowcount:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(1.0)
 
 
 async def _batch(account: Account, pool: Any) -> tuple[float, float]:
@@ -139,7 +139,7 @@ async def measure(settings: Settings, batches: int) -> dict[str, Any]:
     }
 
 
-def run(batches: int = 12) -> dict[str, Any]:
+def run(batches: int = 6) -> dict[str, Any]:
     """Measure on an embedded PostgreSQL of its own."""
     with tempfile.TemporaryDirectory(prefix="hushtag-bench-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
@@ -152,4 +152,4 @@ def run(batches: int = 12) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(int(sys.argv[1]) if len(sys.argv) > 1 else 12), indent=2))
+    print(json.dumps(run(int(sys.argv[1]) if len(sys.argv) > 1 else 6), indent=2))
