@@ -37,6 +37,7 @@ from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.reminders.bell import Bell
 from hushtag_server.reminders.routes import REMINDER_ROUTES
+from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
 from hushtag_server.transfer.routes import TRANSFER_ROUTES
@@ -58,6 +59,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
     if url is None:
         raise StartError("the application needs HUSHTAG_DATABASE_URL; `hushtag-server serve` sets it itself")
     metrics = Metrics()
+    sealer = Sealer(lambda: keys, settings.audit_checkpoints)
     bell = Bell(url)
 
     @asynccontextmanager
@@ -78,11 +80,12 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 passwords=HashQueue(
                     settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
                 ),
+                sealer=sealer,
             )
             # What stands now stands until the end: the collector need not walk through it again and again.
             gc.collect()
             gc.freeze()
-            async with bell.listening():
+            async with sealer.running(pool), bell.listening():
                 yield
 
     routes: list[ControllerRouterHandler] = [

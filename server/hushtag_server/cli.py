@@ -9,6 +9,7 @@ from hushtag import __version__
 from hushtag_server.command_line import explained, load
 from hushtag_server.errors import StartError
 from hushtag_server.operation.commands import OPERATION_COMMANDS
+from hushtag_server.security_log.commands import audit
 from hushtag_server.settings import Settings, describe_settings
 
 __all__ = ["main"]
@@ -23,6 +24,7 @@ def main() -> None:
     Your PostgreSQL:   HUSHTAG_DATABASE_URL=postgresql://owner:…@host/db hushtag-server migrate --app-role hushtag_app
                        HUSHTAG_DATABASE_URL=postgresql://hushtag_app:…@host/db hushtag-server serve --workers 4
     Every day:         hushtag-server maintain; hushtag-server backup FILE; hushtag-server doctor
+                       hushtag-server audit verify --checkpoint FILE
 
     Everything is set by HUSHTAG_* variables; `hushtag-server settings` lists them with their present values.
     """
@@ -122,7 +124,7 @@ def version() -> None:
     click.echo(__version__)
 
 
-for _command in OPERATION_COMMANDS:
+for _command in (*OPERATION_COMMANDS, audit):
     main.add_command(_command)
 
 

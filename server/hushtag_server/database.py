@@ -21,8 +21,10 @@ from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableE
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.peer import NO_PEER, Peer
 from hushtag_server.pool import Pool
+from hushtag_server.security_log.recording import RecordedPool
 
 __all__ = [
+    "AnyPool",
     "Connection",
     "Pool",
     "call",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
+
+AnyPool = Pool | RecordedPool
+"""A pool, or one whose next call also stores an event in the security log."""
 
 _RETRIES: Final = 3
 
@@ -102,7 +107,7 @@ async def entered(pool: Pool, caller: Sequence[object]) -> AsyncIterator[tuple[C
         yield connection, session_id
 
 
-async def call(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
+async def call(pool: AnyPool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
     """Run one statement that is a transaction of its own and return its rows; prepared, results in binary.
 
     For the `hushtag_…` functions, which name their user themselves. Given up to a concurrent one, it runs again.
@@ -110,10 +115,18 @@ async def call(pool: Pool, statement: LiteralString, values: Sequence[object]) -
     Raises:
         UnavailableError: no connection became free in time, or the database is away.
     """
+    if isinstance(pool, RecordedPool):
+        return await _call_recorded(pool, statement, values)
     try:
         return await _call_once(pool, statement, values)
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
         return await retry_conflicts(lambda: _call_once(pool, statement, values))
+
+
+async def _call_recorded(recorded: RecordedPool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
+    rows = await call(recorded.pool, *recorded.join(statement, values))
+    recorded.source.kick()
+    return rows
 
 
 async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:

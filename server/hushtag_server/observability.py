@@ -27,7 +27,7 @@ from prometheus_client import (
 
 __all__ = ["AccessLog", "Metrics", "configure_logging", "describe_exception", "log_config"]
 
-_EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "code", "worker")
+_EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "code", "worker", "checkpoint")
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 

@@ -1,5 +1,6 @@
 """What every request may use: settings, keys, pool, limiters; made once per worker, held in the application's state."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,9 @@ from hushtag_server.hash_queue import HashQueue
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.observability import Metrics
 from hushtag_server.peer import NO_PEER, Peer
+from hushtag_server.security_log.audit_keys import audit_keys
+from hushtag_server.security_log.recording import EventSource
+from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.settings import Settings
 
 __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_interval"]
@@ -33,12 +37,17 @@ class Services:
     metrics: Metrics
     crypto: anyio.CapacityLimiter
     passwords: HashQueue
+    sealer: Sealer
 
     def transaction(
         self, user_id: UUID | None, *, login_email: str | None = None, peer: Peer = NO_PEER
     ) -> AbstractAsyncContextManager[Connection]:
         """Open a transaction that sees only this user's rows; see `database.transaction`."""
         return transaction(self.pool, user_id, login_email=login_email, peer=peer)
+
+    def events_of(self, scope: Mapping[str, Any]) -> EventSource:
+        """Return what writes the events of a request into the security log."""
+        return EventSource(audit_keys(self.keys.current), self.settings, scope, self.sealer.kick)
 
 
 ServicesDep = NamedDependency[SkipValidation[Services]]

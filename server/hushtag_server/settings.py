@@ -151,6 +151,10 @@ class Settings:
     security_audit_retention: Annotated[
         timedelta, _Rule(_duration(_DAY, 3660 * _DAY), "rows of the security log are kept this long")
     ] = timedelta(days=400)
+    audit_checkpoints: Annotated[
+        Path | None,
+        _Rule(Path, "file to which checkpoints of the security log are appended; ship it to another host"),
+    ] = None
     pg_bin: Annotated[
         Path | None, _Rule(Path, "directory of pg_dump and pg_restore, if not on PATH or beside the database")
     ] = None

@@ -18,6 +18,10 @@ DECOY = b"hushtag-v1/decoy"  # server seed -> masking key of the decoy record of
 SERVER_STATE = b"hushtag-v1/server-state"  # sealing key -> key of one ceremony's stored state
 KEY_CHECK = b"hushtag-v1/key-check"  # server keys -> the check value the database stores
 SEALED_FILE = b"hushtag-v1/sealed-file"  # context of a backup, and of a copy of the key file, under a passphrase
+AUDIT_IDENTIFIER = b"hushtag-v1/audit-identifier"  # audit key -> key that hashes who and what an event is about
+AUDIT_ROW = b"hushtag-v1/audit-row"  # audit key -> key that signs the rows of the security log
+AUDIT_LINK = b"hushtag-v1/audit-link"  # audit key -> key of the chain of the security log
+AUDIT_CHECKPOINT = b"hushtag-v1/audit-checkpoint"  # audit key -> key that signs how far the chain reaches
 
 PHRASE_HASH_PERSON = b"hushtag1"  # BLAKE2s person: masking key -> phrase hash
 SELF_CHECK_PERSON = b"hushchk1"  # BLAKE2s person: canonical phrase -> self-check byte

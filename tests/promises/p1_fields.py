@@ -335,6 +335,12 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         # Sealed under a key of the server; classified as if that key were known.
         "session_data": "state.located state.login state.vault_token state.vault_token_hash",
     },
+    "security_audit_ends": {"session_id": "state.vault_token_hash"},
+    # Hashed under a key of the server; classified as if that key were known.
+    "security_audit_logs": {
+        "session_id_hash": "state.vault_token_hash",
+        "event_data": "state.vault_token_hash ObjectEntry.revision",
+    },
 }
 """Columns that hold what a ceremony or an open vault sent or led to, and which fields those are."""
 
@@ -459,16 +465,15 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
     "unlock_budget": {"user_id", "tokens", "refilled_at", "failures", "locked_until", "created_at", "updated_at"},
     "security_audit_logs": {
         "id",
+        "key_id",
         "event_type",
         "event_category",
         "severity",
         "user_id_hash",
-        "session_id_hash",
         "correlation_id",
         "request_id",
         "ip_address_hash",
         "user_agent_hash",
-        "event_data",
         "event_message",
         "log_signature",
         "is_sensitive",
@@ -476,6 +481,19 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
         "processing_time_ms",
         "success",
         "error_code",
+    },
+    "security_audit_ends": {"id", "expired", "created_at"},
+    "security_audit_unsealed": {"id"},
+    "security_audit_links": {"seq", "log_id", "link", "key_id"},
+    "security_audit_checkpoints": {
+        "id",
+        "kind",
+        "first_seq",
+        "last_seq",
+        "link",
+        "key_id",
+        "signed_at",
+        "signature",
     },
     "login_attempts": {"scope", "key_hash", "tokens", "refilled_at"},
     "backups": {

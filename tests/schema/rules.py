@@ -15,6 +15,10 @@ Connection = psycopg.Connection[Any]
 TIMESTAMPS_APART = {
     "audit_logs": "rows never change: created_at alone, which is its partition key",
     "login_attempts": "refilled_at is when it was made or changed; a full bucket is deleted",
+    "security_audit_checkpoints": "rows never change: signed_at alone, which is signed",
+    "security_audit_ends": "rows never change: created_at alone",
+    "security_audit_links": "rows never change, and nothing stands in them that is not under their link",
+    "security_audit_unsealed": "a queue: rows never change",
     "security_audit_logs": "rows never change: timestamp alone, as the reference schema names it",
     "server_keys": "rows never change: created_at alone",
 }
@@ -25,6 +29,7 @@ KEYS_APART = {
     "login_attempts.scope": "tells the two kinds of hashes apart",
     "opaque_sessions.session_id": "256 random bits in hex, from which tokens are derived",
     "reminder_deliveries.due_at": "a reminder that is put off is delivered again",
+    "security_audit_links.seq": "the place in the chain",
     "transfers.kind": "one lease of each kind for a user",
 }
 # Times of the wall clock, whose zone stands beside them.

@@ -34,7 +34,16 @@ TENANT = [
     "vaults",
     "wrapped_keys",
 ]
-WITHOUT_USER = ["backups", "login_attempts", "security_audit_logs", "server_keys"]
+WITHOUT_USER = [
+    "backups",
+    "login_attempts",
+    "security_audit_checkpoints",
+    "security_audit_ends",
+    "security_audit_links",
+    "security_audit_logs",
+    "security_audit_unsealed",
+    "server_keys",
+]
 TRAIL = "audit_logs"  # partitioned, and rows of unknown emails have no user
 
 
@@ -193,7 +202,11 @@ def test_grants_are_exact(database: Any) -> None:
         "reminder_feeds": everything,
         "reminders": everything,
         "secret_tags": everything,
+        "security_audit_checkpoints": "INSERT SELECT",
+        "security_audit_ends": "DELETE INSERT SELECT",
+        "security_audit_links": "INSERT SELECT",
         "security_audit_logs": "INSERT SELECT",
+        "security_audit_unsealed": "DELETE INSERT SELECT",
         "server_keys": "INSERT SELECT",
         "tags": everything,
         "transfers": everything,
@@ -334,6 +347,14 @@ def test_login_finds_the_account_by_index(database: Any, two_users: tuple[UUID, 
         plan = connection.execute("EXPLAIN SELECT id FROM users WHERE lower(email) = 'user1@example.org'").fetchall()
     assert "users_email_key" in str(plan)
     assert "Seq Scan" not in str(plan)
+
+
+@pytest.mark.parametrize("table", ["links", "checkpoints"])
+def test_the_chain_of_the_audit_log_only_grows(database: Any, table: str) -> None:
+    with psycopg.connect(database.app_url, autocommit=True) as connection:
+        for statement in (f"UPDATE security_audit_{table} SET link = link", f"DELETE FROM security_audit_{table}"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
 
 
 def test_the_audit_log_only_grows(database: Any) -> None:

@@ -22,6 +22,8 @@ MAX_MEAN_MS: Final = 100.0
 MAX_BACKUP_AGE: Final = timedelta(hours=25)
 MAX_REPLICA_LAG: Final = timedelta(minutes=5)
 MAX_CLOCK_DIFFERENCE: Final = 2.0  # seconds
+MAX_SEAL_LAG: Final = 60.0  # seconds
+MAX_CHECKPOINT_AGE: Final = 600.0  # seconds
 _MIN_DEAD: Final = 10_000
 _MAX_DEAD_SHARE: Final = 0.2
 
@@ -170,6 +172,33 @@ def partitions(examined: Examined) -> Iterator[Finding]:
         yield Finding("audit partitions", "fine", f"made {AHEAD} months ahead")
 
 
+_UNSEALED: Final = """
+    SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(l."timestamp")), 0)
+    FROM security_audit_unsealed u JOIN security_audit_logs l ON l.id = u.id
+"""
+_SIGNED: Final = """
+    SELECT (SELECT max(seq) FROM security_audit_links), (SELECT max(last_seq) FROM security_audit_checkpoints),
+        (SELECT extract(epoch FROM clock_timestamp() - max(signed_at)) FROM security_audit_checkpoints)
+"""
+
+
+def security_log(examined: Examined) -> Iterator[Finding]:
+    """Whether events of the security log get their place in the chain, and checkpoints are signed."""
+    row = examined.connection.execute(_UNSEALED).fetchone()
+    waiting, oldest = row or (0, 0)
+    if waiting and oldest > MAX_SEAL_LAG:
+        says = f"{waiting} events wait for their seal, the oldest for {_age_text(float(oldest))}"
+        step = "see the server's log, or run `hushtag-server maintain` with the key file at hand"
+        yield Finding("security log", "warning", says, step)
+        return
+    head, signed, age = examined.connection.execute(_SIGNED).fetchone() or (None, None, None)
+    if head is not None and head > (signed or 0) and (age is None or age > MAX_CHECKPOINT_AGE):
+        says = f"the chain reaches row {head}, and no checkpoint does"
+        yield Finding("security log", "warning", says, "see the server's log, or run `hushtag-server maintain`")
+        return
+    yield Finding("security log", "fine", f"sealed up to row {head or 0}, signed up to row {signed or 0}")
+
+
 _UNINDEXED: Final = """
     SELECT c.conrelid::regclass::text, c.conname, (
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.place)
@@ -225,8 +254,8 @@ def dead_rows(examined: Examined) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
-    migrations, keys, backup_age, connections, disk, replication, clock, partitions, foreign_keys, slow_statements,
-    dead_rows,
+    migrations, keys, backup_age, connections, disk, replication, clock, partitions, security_log, foreign_keys,
+    slow_statements, dead_rows,
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def _run(step: Step, work: Work, watcher: Watcher, dry_run: bool) -> int:
     if dry_run:
         return due
     total = 0
-    for count in step.batches(work) if due else ():
+    for count in step.batches(work) if due or step.always else ():
         total += count
         watcher.done(count)
     return total

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from hushtag_server.operation import partitions
+from hushtag_server.operation import partitions, security_log
 from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.settings import Settings
 
@@ -42,6 +42,8 @@ class Step(NamedTuple):
     about: str
     due: Callable[[Work], int]
     batches: Callable[[Work], Iterator[int]]
+    always: bool = False
+    """Whether it has something to do also where nothing is due."""
 
 
 # --- rows that have ended ------------------------------------------------------------------------------------
@@ -69,9 +71,6 @@ _CEREMONIES: Final = _Ended(
 # A bucket fills within the hour. A full one and none are the same.
 _ATTEMPTS: Final = _Ended(
     "login_attempts", "scope, key_hash", "t.refilled_at <= now() - %(age)s", lambda _: timedelta(hours=2)
-)
-_SECURITY: Final = _Ended(
-    "security_audit_logs", "id", 't."timestamp" <= now() - %(age)s', lambda settings: settings.security_audit_retention
 )
 
 
@@ -212,6 +211,19 @@ STEPS: Final = (
         lambda work: partitions.expired_rows(work.connection, work.settings.audit_retention),
         lambda work: partitions.drop_expired(work.connection, work.settings.audit_retention),
     ),
-    _removal(_SECURITY, "rows of the security log older than HUSHTAG_SECURITY_AUDIT_RETENTION"),
     Step("backup_notes", "notes of backups older than 400 days", _old_notes, _drop_notes),
+    Step(
+        "security_audit_seal",
+        "events of the security log that no server has sealed",
+        lambda work: security_log.count_unsealed(work.connection),
+        lambda work: security_log.seal_and_sign(work.connection, work.settings),
+        always=True,
+    ),
+    # Last: where somebody tampered with the log, this stops, and everything else is done.
+    Step(
+        "security_audit_logs",
+        "rows of the security log older than HUSHTAG_SECURITY_AUDIT_RETENTION",
+        lambda work: security_log.count_due(work.connection, work.settings),
+        lambda work: security_log.remove_due(work.connection, work.settings),
+    ),
 )

@@ -26,7 +26,7 @@ from hushtag_server.operation.checks import Finding, size_text
 from hushtag_server.operation.restore import Restored
 from hushtag_server.operation.steps import STEPS, Step
 
-__all__ = ["show_backup", "show_findings", "show_restored", "show_steps", "steps", "transfer"]
+__all__ = ["counting", "show_backup", "show_findings", "show_restored", "show_steps", "steps", "transfer"]
 
 _MARKS: Final = {"fine": "[green]fine[/]", "warning": "[bold red]warning[/]", "unknown": "[yellow]unknown[/]"}
 
@@ -58,6 +58,31 @@ def steps() -> Iterator[StepProgress]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield StepProgress(progress)
+
+
+class CountProgress:
+    """Shows how many of how many are through."""
+
+    def __init__(self, progress: Progress, what: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=None)
+
+    def begin(self, total: int) -> None:
+        """Begin with so many to do."""
+        self._progress.update(self._task, total=total)
+
+    def done(self, count: int) -> None:
+        """So many more are done."""
+        self._progress.advance(self._task, count)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[CountProgress]:
+    """Yield a watcher of something that goes row by row; it shows something on a terminal only."""
+    console = _messages()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield CountProgress(progress, what)
 
 
 class TransferProgress:

@@ -63,6 +63,7 @@ class Transfer:
         self.vault: BearerToken | None = None
         self._request = request
         self._kind: Kind = kind
+        self.scope = request.scope
         self._pause = services.settings.request_timeout
         self._lease = _GRACE * self._pause
         self._lease_id: UUID | None = None

@@ -12,6 +12,8 @@ import msgspec
 from hushtag.messages import encode_binary
 from hushtag.transfer_messages import ArchivedKey, ArchivedObject, ArchivedVault
 from hushtag_server.errors import UnauthenticatedError
+from hushtag_server.security_log.events import VAULTS_EXPORTED
+from hushtag_server.security_log.recording import Subject
 from hushtag_server.transfer import vault_queries as queries
 from hushtag_server.transfer.access import Transfer
 from hushtag_server.transfer.vault_queries import KeyRow, StoredRow, TagRow, VaultRow
@@ -104,6 +106,11 @@ async def export_vaults(
         if transfer.tag_id is None:
             raise UnauthenticatedError("no vault session")
         vaults = await queries.list_vaults(connection, transfer.user_id, transfer.tag_id)
+        if transfer.vault is not None:
+            events = transfer.services.events_of(transfer.scope)
+            told = {"vaults": [events.hashed(b"vault", vault.id.bytes) for vault in vaults]}
+            subject = Subject(transfer.user_id, transfer.vault.secret_hash, None, told)
+            await events.record(connection, VAULTS_EXPORTED, subject)
     for vault in vaults:
         counts["vaults"] += 1
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as lines:

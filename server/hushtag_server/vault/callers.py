@@ -1,16 +1,19 @@
 """Vault tokens of the routes whose one statement authenticates; `auth` has those of accounts."""
 
 from typing import Any
+from uuid import UUID
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from hushtag_server.security_log.events import Event
+from hushtag_server.security_log.recording import EventSource, RecordedPool, Subject
 from hushtag_server.services import Services, touch_interval
 from hushtag_server.tokens import VAULT, parse_bearer
 from hushtag_server.vault.schemas import VaultCaller
 from hushtag_server.wire import WireRequest
 
-__all__ = ["require_vault_token", "vault_caller"]
+__all__ = ["recorded_pool", "require_vault_token", "vault_caller", "vault_subject"]
 
 
 async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -27,3 +30,25 @@ def vault_caller(request: WireRequest, services: Services) -> VaultCaller:
     token = parse_bearer(request.headers.get("authorization"), VAULT)
     idle = services.settings.vault_idle
     return VaultCaller(token.user_id, token.secret_hash.hex(), idle, touch_interval(idle))
+
+
+def vault_subject(
+    events: EventSource, user_id: UUID, session_id: str, vault_id: UUID | None = None, **particulars: Any
+) -> Subject:
+    """Return whom an event inside a vault is about; ids among the particulars are hashed, each as its own kind."""
+    told = {
+        name: events.hashed(name.encode("ascii"), value.bytes) if isinstance(value, UUID) else value
+        for name, value in ({"vault": vault_id} | particulars).items()
+        if value is not None
+    }
+    return Subject(user_id, bytes.fromhex(session_id), None, told or None)
+
+
+def recorded_pool(
+    request: WireRequest, services: Services, event: Event, vault_id: UUID, object_id: UUID, **particulars: int
+) -> RecordedPool:
+    """Return a pool whose next call stores an event about an object, by the vault token of this request."""
+    token = parse_bearer(request.headers.get("authorization"), VAULT)
+    events = services.events_of(request.scope)
+    subject = vault_subject(events, token.user_id, token.secret_hash.hex(), vault_id, object=object_id, **particulars)
+    return events.through(services.pool, event, subject)

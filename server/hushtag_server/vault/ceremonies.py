@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from hushtag._opaque import ServerSetup, decoy_record
 from hushtag.types import CredentialIdentifier, PhraseHash, Record, ServerSeed
 from hushtag_server.auth import Caller
+from hushtag_server.database import AnyPool
 from hushtag_server.errors import CeremonyFailedError, TooManyGuessesError, UnauthenticatedError
 from hushtag_server.keyfile import ServerKeys
 from hushtag_server.services import Services
@@ -71,7 +72,14 @@ def new_session_id() -> str:
 
 
 async def begin(
-    services: Services, caller: Caller, *, guesses: int, session_id: str, state: str, kept: bytes | None
+    services: Services,
+    pool: AnyPool,
+    caller: Caller,
+    *,
+    guesses: int,
+    session_id: str,
+    state: str,
+    kept: bytes | None,
 ) -> CredentialIdentifier:
     """Authenticate, charge and keep the state, all in one statement; return the user's credential identifier.
 
@@ -84,7 +92,7 @@ async def begin(
         TooManyGuessesError: fewer than `guesses` are left; nothing was charged or kept.
     """
     begun = await queries.begin_ceremony(
-        services.pool,
+        pool,
         caller,
         guess_budget(services.settings),
         guesses=guesses,
@@ -112,7 +120,7 @@ def records_of(found: bytes | None) -> dict[bytes, Record]:
 
 
 async def advance(
-    services: Services, caller: Caller, *, session_id: str, phrase_hashes: list[bytes], next_id: str
+    services: Services, pool: AnyPool, caller: Caller, *, session_id: str, phrase_hashes: list[bytes], next_id: str
 ) -> TakenState:
     """Authenticate, take what locate kept and begin the next step; both whatever the step then comes to.
 
@@ -121,7 +129,7 @@ async def advance(
         CeremonyFailedError: no such state: never made, used, late, of another step or of another session.
     """
     taken: Taken = await queries.advance_ceremony(
-        services.pool,
+        pool,
         caller,
         session_id=session_id,
         phrase_hashes=phrase_hashes,

@@ -10,9 +10,8 @@ from uuid import UUID
 
 from hushtag.enrollment import AcceptedTag
 from hushtag_server.auth import Caller
-from hushtag_server.database import call
+from hushtag_server.database import AnyPool, call
 from hushtag_server.errors import UnauthenticatedError
-from hushtag_server.pool import Pool
 from hushtag_server.vault.schemas import Begun, Budget, OpenedTag, OpenedVault, Taken
 
 __all__ = ["advance_ceremony", "begin_ceremony", "enrol_tag", "open_tag"]
@@ -37,7 +36,7 @@ _ENROL = """
 
 
 async def begin_ceremony(
-    pool: Pool,
+    pool: AnyPool,
     caller: Caller,
     budget: Budget,
     *,
@@ -54,7 +53,7 @@ async def begin_ceremony(
 
 
 async def advance_ceremony(
-    pool: Pool,
+    pool: AnyPool,
     caller: Caller,
     *,
     session_id: str,
@@ -72,7 +71,7 @@ async def advance_ceremony(
 
 
 async def open_tag(
-    pool: Pool,
+    pool: AnyPool,
     caller: Caller,
     budget: Budget,
     *,
@@ -100,7 +99,7 @@ async def open_tag(
     return OpenedTag(suite, tag_id, salt, expires_at, [OpenedVault(*row[4:]) for row in rows])
 
 
-async def enrol_tag(pool: Pool, caller: Caller, tag: AcceptedTag, *, key_id: UUID) -> str:
+async def enrol_tag(pool: AnyPool, caller: Caller, tag: AcceptedTag, *, key_id: UUID) -> str:
     """Authenticate, use the registration's state up and store tag, vault and wrapped key, all or nothing.
 
     Returns `enrolled`, `already_exists`, `ceremony_failed` or `unauthenticated`.

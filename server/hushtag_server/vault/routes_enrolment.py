@@ -16,6 +16,8 @@ from hushtag_server.errors import (
     RefusedError,
     UnauthenticatedError,
 )
+from hushtag_server.security_log.events import ENROLMENT_STARTED, TAG_ENROLLED
+from hushtag_server.security_log.recording import Subject
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import ceremony_queries as queries
 from hushtag_server.vault.ceremonies import REGISTRATION_STARTED, begin, new_session_id, setup_of
@@ -47,8 +49,10 @@ async def start_registration(
     session_id = new_session_id()
     caller = account_caller(request.auth, services)
     # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time.
+    subject = Subject(request.auth.user_id, request.auth.secret_hash, session_id)
+    pool = services.events_of(request.scope).through(services.pool, ENROLMENT_STARTED, subject)
     credential_id = await begin(
-        services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=None
+        services, pool, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=None
     )
     response = answer_enrollment(setup_of(services.keys.current), credential_id, data)
     return RegistrationStarted(session_id=session_id, registration_response=response)
@@ -68,7 +72,11 @@ async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: Se
         raise MalformedRequestError([FieldProblem(field="$.wrapped_key.key_version", rule="must be 1 in a new vault")])
     tag = accept_enrollment(data)
     caller = account_caller(request.auth, services)
-    outcome = await queries.enrol_tag(services.pool, caller, tag, key_id=services.keys.current.id)
+    events = services.events_of(request.scope)
+    made = {"vault": events.hashed(b"vault", data.vault.vault_id.bytes)}
+    subject = Subject(request.auth.user_id, request.auth.secret_hash, data.session_id, made)
+    pool = events.through(services.pool, TAG_ENROLLED, subject)
+    outcome = await queries.enrol_tag(pool, caller, tag, key_id=services.keys.current.id)
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome](outcome)
     return TagEnrolled(tag_id=data.tag_id, vault_id=data.vault.vault_id)

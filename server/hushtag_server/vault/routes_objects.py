@@ -31,9 +31,10 @@ from hushtag_server.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.vault import vault_queries as queries
-from hushtag_server.vault.callers import require_vault_token, vault_caller
+from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller, vault_subject
 from hushtag_server.vault.schemas import ObjectChange, ObjectSummary
 from hushtag_server.wire import OCTETS, After, Limit, WireRequest, read_octets
 
@@ -126,7 +127,7 @@ async def put_object(
     if row.content_size > services.settings.max_object_bytes:
         raise TooLargeError("larger than this server stores")
     outcome = await queries.put_object(
-        services.pool,
+        recorded_pool(request, services, OBJECT_PUT, vault_id, object_id, revision=change.revision),
         vault_caller(request, services),
         change,
         row,
@@ -150,7 +151,8 @@ async def get_object(
     vault_id: FromPath[UUID], object_id: FromPath[UUID], request: WireRequest, services: ServicesDep
 ) -> Response[bytes]:
     """Return the row as it was stored."""
-    found = await queries.get_object(services.pool, vault_caller(request, services), vault_id, object_id)
+    pool = recorded_pool(request, services, OBJECT_READ, vault_id, object_id)
+    found = await queries.get_object(pool, vault_caller(request, services), vault_id, object_id)
     if found.tag_id is None:
         raise UnauthenticatedError("no such vault session")
     if found.body is None:
@@ -178,7 +180,8 @@ async def delete_object(
 ) -> VaultState:
     """Compare and swap, then delete the row and replace the head, in one transaction."""
     change = _change(vault_id, object_id, revision, generation, head)
-    done = await queries.delete_object(services.pool, vault_caller(request, services), change)
+    pool = recorded_pool(request, services, OBJECT_DELETED, vault_id, object_id, revision=change.revision)
+    done = await queries.delete_object(pool, vault_caller(request, services), change)
     _refuse(done.outcome)
     return VaultState(vault_id=vault_id, generation=change.generation, key_version=done.key_version or 1, head=head)
 
@@ -203,11 +206,19 @@ def _entry(row: ObjectSummary) -> ObjectEntry:
     opt={"problems": ["not_found"]},
 )
 async def list_objects(
-    vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep, after: After = None, limit: Limit = 100
+    vault_id: FromPath[UUID],
+    vault: VaultDep,
+    request: WireRequest,
+    services: ServicesDep,
+    after: After = None,
+    limit: Limit = 100,
 ) -> ObjectList:
     """List the objects by id; generation and page are of one moment."""
     async with services.transaction(vault.user_id) as connection:
         found = await queries.list_objects(connection, vault.user_id, vault.tag_id, vault_id, after=after, limit=limit)
+        events = services.events_of(request.scope)
+        subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
+        await events.record(connection, OBJECTS_LISTED, subject, "done" if found else "not_found")
     if found is None:
         raise NotFoundError("no such vault")
     following = found.objects[-1].object_id if len(found.objects) == limit else None

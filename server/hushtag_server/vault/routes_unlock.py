@@ -14,15 +14,15 @@ __all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "start_unlock"]
 
 
 async def _locate(call: DirectCall) -> DirectAnswer:
-    return answer_json(await steps.locate(call.services, call.token, call.message))
+    return answer_json(await steps.locate(call.services, call.token, call.message, call.scope))
 
 
 async def _start_unlock(call: DirectCall) -> DirectAnswer:
-    return answer_json(await steps.start_unlock(call.services, call.token, call.message))
+    return answer_json(await steps.start_unlock(call.services, call.token, call.message, call.scope))
 
 
 async def _finish_unlock(call: DirectCall) -> DirectAnswer:
-    return answer_json(await steps.finish_unlock(call.services, call.token, call.message))
+    return answer_json(await steps.finish_unlock(call.services, call.token, call.message, call.scope))
 
 
 DIRECT_ROUTES = (
@@ -42,7 +42,7 @@ DIRECT_ROUTES = (
 )
 async def locate(data: JSONBody[Locate], request: WireRequest, services: ServicesDep) -> Located:
     """Charge every candidate or none, then evaluate them."""
-    return await steps.locate(services, request.auth, data)
+    return await steps.locate(services, request.auth, data, request.scope)
 
 
 @post(
@@ -55,7 +55,7 @@ async def locate(data: JSONBody[Locate], request: WireRequest, services: Service
 )
 async def start_unlock(data: JSONBody[StartUnlock], request: WireRequest, services: ServicesDep) -> UnlockStarted:
     """Answer every candidate from its record or from the decoy: same look-up, same work, same shape."""
-    return await steps.start_unlock(services, request.auth, data)
+    return await steps.start_unlock(services, request.auth, data, request.scope)
 
 
 @post(
@@ -68,4 +68,4 @@ async def start_unlock(data: JSONBody[StartUnlock], request: WireRequest, servic
 )
 async def finish_unlock(data: JSONBody[FinishUnlock], request: WireRequest, services: ServicesDep) -> Unlocked:
     """Verify the proof. A wrong one uses the state up as well; a right one gives its guess back."""
-    return await steps.finish_unlock(services, request.auth, data)
+    return await steps.finish_unlock(services, request.auth, data, request.scope)

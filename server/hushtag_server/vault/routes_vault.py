@@ -8,9 +8,11 @@ from litestar.params import FromPath
 from hushtag.messages import TagInfo, TagList, VaultState, encode_binary
 from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
 from hushtag_server.errors import NotFoundError, UnauthenticatedError
+from hushtag_server.security_log.events import TAGS_LISTED, VAULT_LOCKED, VAULT_READ
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import vault_queries as queries
-from hushtag_server.wire import After, Limit
+from hushtag_server.vault.callers import vault_subject
+from hushtag_server.wire import After, Limit, WireRequest
 
 __all__ = ["list_tags", "lock", "read_vault"]
 
@@ -22,11 +24,13 @@ __all__ = ["list_tags", "lock", "read_vault"]
     guards=[require_vault],
     security=VAULT_SECURITY,
 )
-async def lock(vault: VaultDep, services: ServicesDep) -> None:
+async def lock(vault: VaultDep, request: WireRequest, services: ServicesDep) -> None:
     """End the vault session; its token is worth nothing from here on."""
     async with services.transaction(vault.user_id) as connection:
         if not await queries.end_vault_session(connection, vault.user_id, vault.session_id):
             raise UnauthenticatedError("locked meanwhile")
+        events = services.events_of(request.scope)
+        await events.record(connection, VAULT_LOCKED, vault_subject(events, vault.user_id, vault.session_id))
 
 
 @get(
@@ -36,10 +40,15 @@ async def lock(vault: VaultDep, services: ServicesDep) -> None:
     security=VAULT_SECURITY,
     opt={"problems": ["not_found"]},
 )
-async def read_vault(vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep) -> VaultState:
+async def read_vault(
+    vault_id: FromPath[UUID], vault: VaultDep, request: WireRequest, services: ServicesDep
+) -> VaultState:
     """Return the current head; a vault the tag has no key of is as unknown as one that does not exist."""
     async with services.transaction(vault.user_id) as connection:
         found = await queries.find_vault(connection, vault.user_id, vault.tag_id, vault_id)
+        events = services.events_of(request.scope)
+        subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
+        await events.record(connection, VAULT_READ, subject, "done" if found else "not_found")
     if found is None:
         raise NotFoundError("no such vault")
     head = encode_binary(found.head)
@@ -54,13 +63,22 @@ async def read_vault(vault_id: FromPath[UUID], vault: VaultDep, services: Servic
     opt={"problems": ["not_found"]},
 )
 async def list_tags(
-    vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep, after: After = None, limit: Limit = 100
+    vault_id: FromPath[UUID],
+    vault: VaultDep,
+    request: WireRequest,
+    services: ServicesDep,
+    after: After = None,
+    limit: Limit = 100,
 ) -> TagList:
     """List the tags by id, with sealed labels."""
     async with services.transaction(vault.user_id) as connection:
-        if await queries.find_vault(connection, vault.user_id, vault.tag_id, vault_id) is None:
-            raise NotFoundError("no such vault")
         rows = await queries.list_tags(connection, vault.user_id, vault.tag_id, vault_id, after=after, limit=limit)
+        found = bool(rows) or await queries.find_vault(connection, vault.user_id, vault.tag_id, vault_id) is not None
+        events = services.events_of(request.scope)
+        subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
+        await events.record(connection, TAGS_LISTED, subject, "done" if found else "not_found")
+    if not found:
+        raise NotFoundError("no such vault")
     tags = [
         TagInfo(
             tag_id=row.tag_id,

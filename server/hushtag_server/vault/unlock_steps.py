@@ -25,6 +25,8 @@ from hushtag.unlock_server import (
 from hushtag_server.auth import account_caller
 from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.errors import CeremonyFailedError
+from hushtag_server.security_log.events import UNLOCK_FINISHED, UNLOCK_LOCATED, UNLOCK_STARTED
+from hushtag_server.security_log.recording import Source, Subject
 from hushtag_server.services import Services
 from hushtag_server.tokens import BearerToken, token_hash
 from hushtag_server.vault import ceremony_queries as queries
@@ -43,21 +45,28 @@ from hushtag_server.vault.schemas import OpenedTag
 __all__ = ["finish_unlock", "locate", "start_unlock"]
 
 
-async def locate(services: Services, token: BearerToken, data: Locate) -> Located:
+async def locate(services: Services, token: BearerToken, data: Locate, scope: Source) -> Located:
     """Charge every candidate or none, then evaluate them."""
     suite_by_id(data.suite)
     keys, session_id = services.keys.current, new_session_id()
     caller = account_caller(token, services)
     state = LocatedState(tuple(RegistrationRequest(decode_binary(text)) for text in data.elements))
     # Blinded elements are as random as they come and tell nothing: they are kept as they are.
+    subject = Subject(token.user_id, token.secret_hash, session_id, {"candidates": len(data.elements)})
     credential_id = await begin(
-        services, caller, guesses=len(data.elements), session_id=session_id, state=LOCATED, kept=state.encode()
+        services,
+        services.events_of(scope).through(services.pool, UNLOCK_LOCATED, subject),
+        caller,
+        guesses=len(data.elements),
+        session_id=session_id,
+        state=LOCATED,
+        kept=state.encode(),
     )
     evaluated = evaluate_candidates(setup_of(keys), credential_id, data)
     return Located(session_id=session_id, responses=evaluated.responses)
 
 
-async def start_unlock(services: Services, token: BearerToken, data: StartUnlock) -> UnlockStarted:
+async def start_unlock(services: Services, token: BearerToken, data: StartUnlock, scope: Source) -> UnlockStarted:
     """Answer every candidate from its record or from the decoy: same look-up, same work, same shape.
 
     The login state goes to the client, sealed for this user, step and session id: only the server can read it, only
@@ -66,7 +75,11 @@ async def start_unlock(services: Services, token: BearerToken, data: StartUnlock
     keys, session_id = services.keys.current, new_session_id()
     caller = account_caller(token, services)
     hashes = [decode_binary(candidate.phrase_hash) for candidate in data.candidates]
-    taken = await advance(services, caller, session_id=data.session_id, phrase_hashes=hashes, next_id=session_id)
+    events = services.events_of(scope)
+    next_step = {"next": events.named_ceremony(session_id)}
+    subject = Subject(token.user_id, token.secret_hash, data.session_id, next_step)
+    pool = events.through(services.pool, UNLOCK_STARTED, subject)
+    taken = await advance(services, pool, caller, session_id=data.session_id, phrase_hashes=hashes, next_id=session_id)
     proving, ke2 = answer_candidates(
         setup_of(keys),
         taken.credential_id,
@@ -106,17 +119,21 @@ def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> Proven
         return None
 
 
-async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock) -> Unlocked:
+async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock, scope: Source) -> Unlocked:
     """Verify the proof. A wrong one uses the step up as well; a right one gives its guess back."""
     caller = account_caller(token, services)
     proven = _prove(services, token, data)
+    # Without a proof nothing begins; the id is then any that nobody knows.
+    session_id = token_hash(proven.vault_token.expose()).hex() if proven else new_session_id()
+    events = services.events_of(scope)
+    opened = {"vault_session": events.hashed(b"session", bytes.fromhex(session_id))}
+    subject = Subject(token.user_id, token.secret_hash, data.session_id, opened)
     tag = await queries.open_tag(
-        services.pool,
+        events.through(services.pool, UNLOCK_FINISHED, subject),
         caller,
         guess_budget(services.settings),
         step_id=data.session_id,
-        # Without a proof nothing begins; the id is then any that nobody knows.
-        session_id=token_hash(proven.vault_token.expose()).hex() if proven else new_session_id(),
+        session_id=session_id,
         phrase_hash=proven.phrase_hash if proven else None,
         key_id=services.keys.current.id,
         lifetime=services.settings.vault_lifetime,

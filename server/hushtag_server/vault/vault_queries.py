@@ -6,7 +6,7 @@ The calls authenticate in their own statement; the other queries run in a transa
 from uuid import UUID
 
 from hushtag.objects import ObjectRow
-from hushtag_server.database import Connection, Pool, call
+from hushtag_server.database import AnyPool, Connection, call
 from hushtag_server.vault.schemas import (
     DeletedObject,
     FoundObject,
@@ -67,7 +67,7 @@ _OBJECTS = f"""
 
 
 async def put_object(
-    pool: Pool, caller: VaultCaller, change: ObjectChange, row: ObjectRow, *, digest: bytes, most: int
+    pool: AnyPool, caller: VaultCaller, change: ObjectChange, row: ObjectRow, *, digest: bytes, most: int
 ) -> str:
     """Authenticate and store one revision of an object with the vault's new head; `most` objects fit in a vault.
 
@@ -80,12 +80,12 @@ async def put_object(
     return outcome
 
 
-async def delete_object(pool: Pool, caller: VaultCaller, change: ObjectChange) -> DeletedObject:
+async def delete_object(pool: AnyPool, caller: VaultCaller, change: ObjectChange) -> DeletedObject:
     """Authenticate and delete that revision of an object; the outcomes are those of `put_object`, or `deleted`."""
     return DeletedObject(*(await call(pool, _DELETE, (*caller, *change)))[0])
 
 
-async def get_object(pool: Pool, caller: VaultCaller, vault_id: UUID, object_id: UUID) -> FoundObject:
+async def get_object(pool: AnyPool, caller: VaultCaller, vault_id: UUID, object_id: UUID) -> FoundObject:
     """Authenticate and return the row of an object."""
     return FoundObject(*(await call(pool, _GET, (*caller, vault_id, object_id)))[0])
 

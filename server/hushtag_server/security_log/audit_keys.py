@@ -1,0 +1,70 @@
+"""The keys of the security log: one for each purpose, derived from the audit key of a key set."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NoReturn
+from uuid import UUID
+
+from hushtag._kdf import hkdf_sha512, lp
+from hushtag._labels import AUDIT_CHECKPOINT, AUDIT_IDENTIFIER, AUDIT_LINK, AUDIT_ROW
+from hushtag_server.keyfile import KeyRing, ServerKeys
+
+__all__ = ["LINK", "SIGNATURE", "AuditKeys", "audit_keys", "ring_keys"]
+
+LINK: Final = 32
+"""Bytes of a link of the chain, and of the hash of an identifier."""
+SIGNATURE: Final = 64
+"""Bytes of the signature of a row or a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class AuditKeys:
+    """The four keys of one key set, 32 bytes each; `text_id` is its id as rows spell it."""
+
+    id: UUID
+    text_id: str
+    identifiers: bytes
+    rows: bytes
+    links: bytes
+    checkpoints: bytes
+
+    def identify(self, kind: bytes, value: bytes) -> bytes:
+        """Return the keyed hash (32 bytes) of an identifier; equal values of different kinds differ."""
+        # Not a plain hash: there are few addresses, and a thief of the database has every user id to try.
+        return hashlib.blake2s(kind + b"\0" + value, key=self.identifiers).digest()
+
+    def sign_row(self, encoded: bytes) -> str:
+        """Return HMAC-SHA512 of an encoded row in 128 hex characters."""
+        return hmac.digest(self.rows, encoded, "sha512").hex()
+
+    def link(self, previous: bytes, seq: int, log_id: UUID, signature: str | None) -> bytes:
+        """Return the link (32 bytes) of the row at `seq`, behind the link before it (32 bytes; zeros at the start)."""
+        covered = previous + seq.to_bytes(8, "big") + log_id.bytes + lp((signature or "").encode())
+        return hmac.digest(self.links, covered, "sha512")[:LINK]
+
+    def sign_checkpoint(self, encoded: bytes) -> bytes:
+        """Return HMAC-SHA512 (64 bytes) of an encoded checkpoint."""
+        return hmac.digest(self.checkpoints, encoded, "sha512")
+
+    def __repr__(self) -> str:
+        return f"AuditKeys({self.id}, not shown)"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("audit keys are not serialised")
+
+
+@lru_cache(maxsize=16)
+def audit_keys(keys: ServerKeys) -> AuditKeys:
+    """Return the keys of a key set, derived once per process."""
+    derived = (
+        hkdf_sha512(keys.audit_key, b"", label + keys.id.bytes, 32)
+        for label in (AUDIT_IDENTIFIER, AUDIT_ROW, AUDIT_LINK, AUDIT_CHECKPOINT)
+    )
+    return AuditKeys(keys.id, str(keys.id), *derived)
+
+
+def ring_keys(ring: KeyRing) -> dict[UUID, AuditKeys]:
+    """Return the keys of every key set of the ring, by its id."""
+    return {keys.id: audit_keys(keys) for keys in ring.by_id.values()}

@@ -1,0 +1,51 @@
+"""Checkpoints outside the database: one JSON object a line, appended, for the operator to ship elsewhere."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from hushtag_server.operation.failures import OperationError
+from hushtag_server.security_log.chain import Checkpoint, read_checkpoint
+
+__all__ = ["append_checkpoint", "read_checkpoints"]
+
+
+def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Append a line, in one write: lines of several workers never mix. It is on disk when this returns.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    # 0640: it holds nothing secret, and whoever ships it need not be the server.
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    try:
+        os.write(handle, json.dumps(checkpoint.as_line()).encode("ascii") + b"\n")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _lines(path: Path) -> Iterator[Checkpoint]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            checkpoint = read_checkpoint(line)
+            if checkpoint is not None:
+                yield checkpoint
+
+
+def read_checkpoints(path: Path) -> list[Checkpoint]:
+    """Return the checkpoints of a file, in its order; other lines, as of a server's log, do not count.
+
+    Raises:
+        OperationError: it cannot be read, or holds none: a verification against it would mean nothing.
+    """
+    try:
+        found = list(_lines(path))
+    except OSError as error:
+        raise OperationError(f"cannot read the checkpoints {path}: {error.strerror}") from None
+    if not found:
+        raise OperationError(
+            f"{path} holds no checkpoint; name the file of HUSHTAG_AUDIT_CHECKPOINTS, or a log of the server"
+        )
+    return found

@@ -1,0 +1,120 @@
+"""The events of the vault side: what each is called, how it can end, and how its statement tells which it was."""
+
+from typing import Final, LiteralString, NamedTuple
+
+__all__ = ["EVENTS", "SESSION_ENDED", "Event", "Outcome"]
+
+
+class Outcome(NamedTuple):
+    """One way in which an event ends. No error: it was done."""
+
+    message: str
+    error_code: str | None = None
+    severity: str = "info"
+
+
+class Event(NamedTuple):
+    """A kind of event.
+
+    `choice` is SQL over the columns of the statement that does the step, and yields the name of the outcome; of one
+    that is not listed here, as `unauthenticated`, nothing is written: nothing happened, and anybody can cause it.
+    `sensitive`: it shows that somebody has a secret tag.
+    """
+
+    name: str
+    category: str
+    choice: LiteralString
+    outcomes: dict[str, Outcome]
+    sensitive: bool = False
+
+
+_CHARGED: Final[LiteralString] = (
+    "CASE WHEN d.account_session_id IS NULL THEN NULL WHEN d.retry_after IS NULL THEN 'done'"
+    " ELSE 'too_many_guesses' END"
+)
+_NO_GUESSES: Final = Outcome("the guess budget is spent", "too_many_guesses", "warning")
+_FAILED: Final = Outcome("late, repeated, out of order, or no proof", "ceremony_failed", "warning")
+_UNKNOWN: Final = Outcome("no such vault or object for this tag", "not_found", "warning")
+_CONFLICTS: Final = {
+    "revision_conflict": Outcome("another revision is stored", "revision_conflict"),
+    "generation_conflict": Outcome("the vault has another generation", "generation_conflict"),
+    "not_found": _UNKNOWN,
+}
+
+ENROLMENT_STARTED: Final = Event(
+    "enrolment_started",
+    "auth",
+    _CHARGED,
+    {"done": Outcome("a guess charged for an enrolment"), "too_many_guesses": _NO_GUESSES},
+)
+TAG_ENROLLED: Final = Event(
+    "tag_enrolled",
+    "auth",
+    "d.hushtag_enrol_tag",
+    {
+        "enrolled": Outcome("a tag enrolled with a new vault"),
+        "already_exists": Outcome("the phrase or an id is in use", "already_exists", "warning"),
+        "ceremony_failed": _FAILED,
+    },
+    sensitive=True,
+)
+UNLOCK_LOCATED: Final = Event(
+    "unlock_located",
+    "auth",
+    _CHARGED,
+    {"done": Outcome("guesses charged, candidates evaluated"), "too_many_guesses": _NO_GUESSES},
+)
+UNLOCK_STARTED: Final = Event(
+    "unlock_started",
+    "auth",
+    "CASE WHEN d.account_session_id IS NULL THEN NULL WHEN d.session_data IS NULL THEN 'ceremony_failed'"
+    " ELSE 'done' END",
+    {"done": Outcome("candidates answered"), "ceremony_failed": _FAILED},
+)
+UNLOCK_FINISHED: Final = Event(
+    "unlock_finished",
+    "auth",
+    "CASE WHEN d.tag_id IS NULL THEN 'ceremony_failed' ELSE 'done' END",
+    {"done": Outcome("a phrase proven, its vaults opened"), "ceremony_failed": _FAILED},
+    sensitive=True,
+)
+VAULT_LOCKED: Final = Event(
+    "vault_locked", "session", "'done'", {"done": Outcome("a vault session ended by its holder")}, sensitive=True
+)
+SESSION_ENDED: Final = Event(
+    "vault_session_ended",
+    "session",
+    "'done'",
+    {"ended": Outcome("a vault session is gone"), "expired": Outcome("a vault session is gone, its time was over")},
+    sensitive=True,
+)
+_READ: Final = {"done": Outcome("read"), "not_found": _UNKNOWN}
+VAULT_READ: Final = Event("vault_read", "vault", "'done'", _READ, sensitive=True)
+TAGS_LISTED: Final = Event("tags_listed", "vault", "'done'", _READ, sensitive=True)
+OBJECTS_LISTED: Final = Event("objects_listed", "vault", "'done'", _READ, sensitive=True)
+VAULTS_EXPORTED: Final = Event("vaults_exported", "vault", "'done'", _READ, sensitive=True)
+OBJECT_READ: Final = Event(
+    "object_read",
+    "vault",
+    "CASE WHEN d.tag_id IS NULL THEN NULL WHEN d.body IS NULL THEN 'not_found' ELSE 'done' END",
+    _READ,
+    sensitive=True,
+)
+OBJECT_PUT: Final = Event(
+    "object_put",
+    "vault",
+    "d.hushtag_put_object",
+    {
+        "created": Outcome("an object's first revision stored"),
+        "replaced": Outcome("an object's next revision stored"),
+        "limit_reached": Outcome("the vault is full", "limit_reached"),
+        **_CONFLICTS,
+    },
+    sensitive=True,
+)
+OBJECT_DELETED: Final = Event(
+    "object_deleted", "vault", "d.outcome", {"deleted": Outcome("an object deleted"), **_CONFLICTS}, sensitive=True
+)
+
+EVENTS: Final = {event.name: event for event in list(vars().values()) if isinstance(event, Event)}
+"""Every kind of event by its name."""

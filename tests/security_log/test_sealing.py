@@ -1,0 +1,181 @@
+"""Many writers, several sealers, and a sealer that dies in the middle: one chain, every row once."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from hushtag_server.keyfile import KeyRing
+from hushtag_server.pool import make_pool
+from hushtag_server.security_log import sealer, sealing
+from hushtag_server.security_log.audit_keys import audit_keys
+from hushtag_server.security_log.checkpoint_file import read_checkpoints
+from hushtag_server.security_log.sealer import Sealer
+from hushtag_server.settings import Settings
+from tests.security_log.support import kinds, seal, verified, write
+
+# Takes a batch, and never commits it: the parent kills it.
+_DYING = """
+import asyncio, sys
+from pathlib import Path
+import psycopg
+from hushtag_server.keyfile import read_key_ring
+from hushtag_server.security_log import sealing
+from hushtag_server.security_log.audit_keys import audit_keys
+
+async def chain(connection, keys, rows):
+    head = await original(connection, keys, rows)
+    print("sealed", len(rows), flush=True)
+    await asyncio.sleep(600)
+    return head
+
+original, sealing._chain = sealing._chain, chain
+
+async def main():
+    keys = audit_keys(read_key_ring(Path(sys.argv[2]).read_bytes(), "keys").current)
+    async with await psycopg.AsyncConnection.connect(sys.argv[1], autocommit=True) as connection:
+        await sealing.seal_batch(connection, keys)
+
+asyncio.run(main())
+"""
+
+
+def _process(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_hundred_writers_of_two_processes_and_a_sealer_killed_in_the_middle(
+    database: Any, keys: KeyRing, settings: Settings, admin: Any
+) -> None:
+    path = str(settings.key_path)
+    writing = [
+        _process("-m", "tests.security_log.writer", database.app_url, path, writers, rows)
+        for writers, rows in (("4", "25"), ("4", "25"))
+    ]
+    write(database.app_url, keys, 5)
+    dying = _process("-c", _DYING, database.app_url, path)
+    assert dying.stdout is not None
+    assert dying.stdout.readline().startswith("sealed")
+    assert seal(database.app_url, keys).head is None  # it holds the lock, and writers do not wait for it
+    write(database.app_url, keys, 1)
+    dying.send_signal(signal.SIGKILL)
+    dying.wait(30)
+    dying.stdout.close()
+    while any(process.poll() is None for process in writing):
+        seal(database.app_url, keys)
+    for process in writing:
+        assert process.wait(60) == 0
+        assert process.stdout is not None
+        process.stdout.close()
+    while admin.execute("SELECT FROM security_audit_unsealed").rowcount:
+        seal(database.app_url, keys)  # until PostgreSQL has noticed that the dead one is gone
+    done = verified(database, keys)
+    assert (done.tampering, done.rows, done.head) == ([], 206, 206)
+
+
+def test_sealers_at_once_make_one_chain(database: Any, keys: KeyRing) -> None:
+    write(database.app_url, keys, 60)
+    threads = [threading.Thread(target=seal, args=(database.app_url, keys)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seal(database.app_url, keys)
+    assert verified(database, keys).rows == 60
+    assert kinds(database, keys) == []
+
+
+def test_batches_of_one_transaction_each(database: Any, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "BATCH", 4)
+    write(database.app_url, keys, 10)
+    assert seal(database.app_url, keys).rows == 10
+    assert kinds(database, keys) == []
+
+
+def test_who_writes_never_waits_for_who_seals(database: Any, keys: KeyRing) -> None:
+    write(database.app_url, keys, 3)
+
+    async def seal_and_hold() -> None:
+        connecting = psycopg.AsyncConnection.connect(database.app_url, autocommit=True)
+        async with await connecting as connection, connection.transaction():
+            assert (await sealing.seal_batch(connection, audit_keys(keys.current))).rows == 3
+            await asyncio.to_thread(write, database.app_url + "&options=-c%20lock_timeout%3D1", keys, 5)
+
+    asyncio.run(seal_and_hold())
+    assert verified(database, keys).waiting == 5
+
+
+async def _run_sealer(settings: Settings, keys: KeyRing, running: Sealer, until: Any) -> None:
+    assert settings.database_url is not None
+    async with make_pool(settings.database_url, settings) as pool, running.running(pool):
+        running.kick()
+        await until()
+
+
+def test_the_sealer_of_a_worker_seals_signs_and_notes_it_elsewhere(
+    database: Any, keys: KeyRing, settings: Settings, monkeypatch: pytest.MonkeyPatch, admin: Any
+) -> None:
+    monkeypatch.setattr(sealer, "SEAL_AFTER", 0.01)
+    path = settings.data / "checkpoints"
+    write(database.app_url, keys, 2)
+
+    async def until() -> None:
+        while not path.exists():
+            await asyncio.sleep(0.01)
+        write(database.app_url, keys, 1)  # what comes last is sealed and signed at the end
+
+    asyncio.run(_run_sealer(settings, keys, Sealer(lambda: keys, path), until))
+    first, last = read_checkpoints(path)
+    assert (first.last_seq, last.last_seq) == (2, 3)
+    done = verified(database, keys, first, last)
+    assert (done.tampering, done.head, done.checkpoints) == ([], 3, 4)
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_sealer_says_at_once_that_the_chain_was_cut(
+    ten: Any, keys: KeyRing, settings: Settings, admin: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def tamper() -> None:
+        assert settings.database_url is not None
+        watching = Sealer(lambda: keys)
+        async with make_pool(settings.database_url, settings) as pool:
+            await watching.seal(pool)
+            assert "changed" not in caplog.text
+            admin.execute("DELETE FROM security_audit_links WHERE seq > 5")
+            await watching.seal(pool)
+
+    asyncio.run(tamper())
+    assert "the security log was changed; run `hushtag-server audit verify`" in caplog.text
+
+
+def test_a_sealer_goes_on_when_the_database_comes_back(
+    database: Any, keys: KeyRing, settings: Settings, admin: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away() -> None:
+        assert settings.database_url is not None
+        running = Sealer(lambda: keys)
+        async with make_pool(settings.database_url, settings) as pool:
+            admin.execute("ALTER TABLE security_audit_links RENAME TO away")
+            write(database.app_url, keys, 1)
+            await running.seal(pool)
+            assert "could not be sealed" in caplog.text
+            admin.execute("ALTER TABLE away RENAME TO security_audit_links")
+            await running.seal(pool)
+
+    asyncio.run(away())
+    assert (verified(database, keys).rows, kinds(database, keys)) == (1, [])
+
+
+def test_a_session_that_ends_by_itself_leaves_an_event(database: Any, keys: KeyRing, admin: Any) -> None:
+    admin.execute("INSERT INTO security_audit_ends (session_id, expired) VALUES (repeat('ab', 32), true)")
+    assert seal(database.app_url, keys).rows == 1
+    row = admin.execute("SELECT event_type, session_id_hash, event_message FROM security_audit_logs").fetchone()
+    session = audit_keys(keys.current).identify(b"session", bytes.fromhex("ab" * 32)).hex()
+    assert row == ("vault_session_ended", session, "a vault session is gone, its time was over")
+    assert admin.execute("SELECT FROM security_audit_ends").rowcount == 0
+    assert kinds(database, keys) == []
