@@ -123,6 +123,9 @@ class Settings:
     ] = timedelta(seconds=120)
     guess_capacity: Annotated[int, _Rule(_whole(1, 10_000), "phrase guesses an account may spend at once")] = 20
     guess_refill_per_day: Annotated[int, _Rule(_whole(0, 10_000), "phrase guesses an account regains in a day")] = 20
+    guess_lockout: Annotated[
+        timedelta, _Rule(_duration(0, 30 * _DAY), "longest lock-out after unproven phrase guesses; 0 has none")
+    ] = timedelta(hours=12)
     login_attempts_per_account: Annotated[int, _Rule(_whole(1, 100_000), "login attempts per email and hour")] = 10
     login_attempts_per_address: Annotated[
         int, _Rule(_whole(1, 1_000_000), "login and sign-up attempts per client address and hour")
