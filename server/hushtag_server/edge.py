@@ -207,7 +207,7 @@ class Edge:
             await self._refuse(exchange, "internal_error")
         finally:
             self._deadlines.end(exchange)
-            self._turns.leave(visitor)
+            self._turns.leave(visitor, exchange.status)
 
     async def _answer(self, exchange: _Exchange) -> None:
         preflight = self._origins.preflight(exchange.scope)

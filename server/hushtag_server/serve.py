@@ -133,7 +133,9 @@ def _run_granian(settings: Settings, port: int) -> None:
         port=port,
         workers=settings.workers,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=int(settings.head_timeout.total_seconds() * 1000), max_buffer_size=64 * 1024),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(settings.head_timeout.total_seconds() * 1000), max_buffer_size=64 * 1024
+        ),
         # Connections per worker, idle ones and open streams of events included: more wait in the listener's queue.
         backpressure=settings.connections,
         websockets=False,

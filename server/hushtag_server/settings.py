@@ -139,7 +139,8 @@ class Settings:
         tuple[str, ...], _Rule(_origins, "origins whose pages may read answers (CORS); empty allows none")
     ] = ()
     strict_transport: Annotated[
-        timedelta, _Rule(_duration(0, 730 * _DAY), "HSTS, where the server is reached by https alone; 0 does not say it")
+        timedelta,
+        _Rule(_duration(0, 730 * _DAY), "HSTS, where the server is reached by https alone; 0 does not say it"),
     ] = timedelta(0)
     session_lifetime: Annotated[timedelta, _Rule(_duration(1, 366 * _DAY), "lifetime of an account session")] = (
         timedelta(days=30)

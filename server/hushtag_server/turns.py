@@ -2,25 +2,32 @@
 
 A client that asks faster than its rate is not refused but paced: its requests wait for their turn, which costs the
 worker a timer each, and a sequential client merely becomes slower. What could not have its turn in time is refused.
+A request that was refused, whatever for, counts as many: who asks properly hardly ever is, and a flood is nothing else.
 Addresses of this host are not counted: a proxy that is not named as one (`HUSHTAG_TRUSTED_PROXIES`) would be taken for
 one client, and all its clients would wait for each other.
 """
 
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from hushtag_server.settings import Settings
 
-__all__ = ["MAX_WAIT", "REMEMBERED", "SECONDS_AT_ONCE", "Turns", "Visitor"]
+__all__ = ["MAX_WAIT", "REFUSED_TURNS", "REMEMBERED", "SECONDS_AT_ONCE", "Turns", "Visitor"]
 
 MAX_WAIT: Final = 5.0
 """Seconds a request waits for its turn at most."""
 SECONDS_AT_ONCE: Final = 10.0
 """The burst: how many seconds' worth of requests an address that was quiet may send at once."""
+REFUSED_TURNS: Final = 20
+"""As how many requests a refused one counts."""
 REMEMBERED: Final = 10_000
 """Addresses remembered by one worker; the one heard of longest ago is forgotten first."""
+
+
+_REFUSALS: Final = frozenset({400, 401, 404, 405, 408, 413, 414, 415, 422, 429, 431})
 
 
 class Visitor:
@@ -33,14 +40,17 @@ class Visitor:
         self.turn = 0.0
 
 
+@lru_cache(maxsize=4096)
 def _group(address: str | None) -> str | None:
     # One IPv6 customer has a /64 of addresses: they are one visitor, as in the throttling of logins.
     if address is None:
         return None
     parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
     if parsed.is_loopback:
         return None
-    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else address
+    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else str(parsed)
 
 
 class Turns:
@@ -84,8 +94,9 @@ class Turns:
         visitor.turn = turn
         return max(0.0, turn - now)
 
-    @staticmethod
-    def leave(visitor: Visitor | None) -> None:
-        """Count a request out again."""
+    def leave(self, visitor: Visitor | None, status: int) -> None:
+        """Count a request out again, with the status it was answered."""
         if visitor is not None:
             visitor.running -= 1
+            if status in _REFUSALS:
+                visitor.turn += self._pause * (REFUSED_TURNS - 1)

@@ -68,8 +68,8 @@ class OpenVault(NamedTuple):
 class UnlockedTag(NamedTuple):
     """The result of an unlock; `candidate` is the index of the phrase that opened it.
 
-    `failed_guesses`: how many guesses nobody proved since the last unlock, by the server's count; `last_failed_at`: when
-    the last of them was, None if there was none.
+    `failed_guesses`: how many guesses nobody proved since the last unlock, by the server's count; `last_failed_at`:
+    when the last of them was, None if there was none.
     """
 
     tag_id: UUID

@@ -1,9 +1,9 @@
 """P7: exactly k guesses per budget, on a real server with two workers that is being killed.
 
-A hundred locates at once, on four sessions of one account, in three rounds: while the database holds them back, a worker
-and some of PostgreSQL's backends are killed; while they run, the other worker and more backends are, at random moments;
-then the whole server is killed and started again. What was answered never exceeds what was charged, what was charged
-never exceeds the budget, and charge and ceremony state are stored together or not at all.
+A hundred locates at once, on four sessions of one account, in three rounds: while the database holds them back, a
+worker and some of PostgreSQL's backends are killed; while they run, the other worker and more backends are, at random
+moments; then the whole server is killed and started again. What was answered never exceeds what was charged, what was
+charged never exceeds the budget, and charge and ceremony state are stored together or not at all.
 
 `HUSHTAG_KILL_SEED=N` draws the same moments again.
 """

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from hushtag_server.answer_headers import answer_headers
 from hushtag_server.origins import PREFLIGHT_SECONDS
 from hushtag_server.settings import Settings, SettingsError, load_settings
-from hushtag_server.turns import MAX_WAIT, REMEMBERED, SECONDS_AT_ONCE, Turns
+from hushtag_server.turns import MAX_WAIT, REFUSED_TURNS, REMEMBERED, SECONDS_AT_ONCE, Turns
 from tests.live_server import RunningServer, run_server, temporary_directory
 
 APP = "https://app.example.org"
@@ -53,11 +54,9 @@ def connect(server: RunningServer) -> socket.socket:
 def read_all(connection: socket.socket) -> bytes:
     """Read until the server hangs up."""
     received = b""
-    try:
+    with suppress(ConnectionResetError):
         while piece := connection.recv(65536):
             received += piece
-    except ConnectionResetError:
-        pass
     return received
 
 
@@ -149,7 +148,11 @@ def test_any_other_page_is_told_nothing(client: httpx.Client, origin: str) -> No
 
 def test_a_preflight_of_an_allowed_page_is_answered_for_any_route(client: httpx.Client) -> None:
     for path in ("/v1/unlock/locate", "/v1/vaults/00000000-0000-4000-8000-000000000000"):
-        asked = {"Origin": APP, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "hushtag-head"}
+        asked = {
+            "Origin": APP,
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "hushtag-head",
+        }
         answer = client.options(path, headers=asked)
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == APP
@@ -213,7 +216,9 @@ def test_an_idle_kept_alive_connection_is_closed(server: RunningServer) -> None:
 
 def test_a_body_that_stops_coming_is_not_waited_for(server: RunningServer) -> None:
     with connect(server) as connection:
-        connection.sendall(head("/v1/sessions", "POST", "Content-Type: application/json", f"Content-Length: {len(LOGIN)}"))
+        connection.sendall(
+            head("/v1/sessions", "POST", "Content-Type: application/json", f"Content-Length: {len(LOGIN)}")
+        )
         connection.sendall(LOGIN[:10])
         began = time.monotonic()
         answer = connection.recv(65536)
@@ -224,7 +229,9 @@ def test_a_body_that_stops_coming_is_not_waited_for(server: RunningServer) -> No
 
 def test_a_body_that_keeps_coming_is_taken(server: RunningServer) -> None:
     with connect(server) as connection:
-        connection.sendall(head("/v1/sessions", "POST", "Content-Type: application/json", f"Content-Length: {len(LOGIN)}"))
+        connection.sendall(
+            head("/v1/sessions", "POST", "Content-Type: application/json", f"Content-Length: {len(LOGIN)}")
+        )
         for start in range(0, len(LOGIN), 16):
             connection.sendall(LOGIN[start : start + 16])
             time.sleep(0.7)  # the pace is what is tested: longer than the pause in all, shorter in each
@@ -251,10 +258,8 @@ def test_what_is_no_request_is_refused_and_the_connection_ends(
     server: RunningServer, sent: bytes, statuses: set[int]
 ) -> None:
     with connect(server) as connection:
-        try:
+        with suppress(OSError):  # refused before all of it was read
             connection.sendall(sent)
-        except OSError:
-            pass  # refused before all of it was read
         answer = read_all(connection)
     assert answer == b"" or status_of(answer) in statuses, answer[:200]
     assert answer or len(sent) > 100_000  # a reset may overtake the answer where bytes were left unread
@@ -271,7 +276,9 @@ def test_a_connection_that_is_closed_on_one_side_ends_on_the_other(server: Runni
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions", "/v1/accounts", "/v1/unlock/locate", "/v1/journals"])
-@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"a":' * 12_000, b'{"email":' + b"[" * 60_000, b'{"elements":' + b"[" * 60_000])
+@pytest.mark.parametrize(
+    "body", [b"[" * 60_000, b'{"a":' * 12_000, b'{"email":' + b"[" * 60_000, b'{"elements":' + b"[" * 60_000]
+)
 @pytest.mark.anyio
 async def test_nesting_ends_in_a_problem_however_deep(app_client, sign_in, path: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
@@ -324,16 +331,29 @@ def test_a_fast_client_is_paced_and_a_greedy_one_refused() -> None:
     assert turns.enter("203.0.113.10")[1] == 0.0
 
 
+def test_a_refused_request_counts_as_many() -> None:
+    turns = Turns(Settings(requests_per_address=REFUSED_TURNS, requests_at_once_per_address=0))
+    visitor, _ = turns.enter("203.0.113.9")
+    for status, pause in ((200, 0.0), (409, 0.0), (401, 1.0), (400, 1.0)):
+        assert visitor is not None
+        before = visitor.turn
+        turns.leave(visitor, status)
+        assert visitor.turn - before == pytest.approx(pause * (REFUSED_TURNS - 1) / REFUSED_TURNS)
+
+
 def test_addresses_of_this_host_are_not_counted_and_a_network_of_ipv6_counts_as_one() -> None:
     turns = Turns(Settings(requests_at_once_per_address=1, requests_per_address=0))
-    for address in ("127.0.0.1", "127.8.8.8", "::1", None):
+    for address in ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None):
         assert [turns.enter(address) for _ in range(3)] == [(None, 0.0)] * 3
     visitor, wait = turns.enter("2001:db8::1")
     assert wait == 0.0
     assert turns.enter("2001:db8::ffff")[1] is None
     assert turns.enter("2001:db8:0:1::1")[1] == 0.0
-    turns.leave(visitor)
+    turns.leave(visitor, 200)
     assert turns.enter("2001:db8::2")[1] == 0.0
+    for address in ("::ffff:203.0.113.1", "::ffff:203.0.113.2"):
+        assert turns.enter(address)[1] == 0.0
+    assert turns.enter("203.0.113.1")[1] is None
 
 
 def test_a_worker_remembers_so_many_addresses_and_no_more() -> None:

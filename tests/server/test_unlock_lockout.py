@@ -109,9 +109,7 @@ async def test_a_proof_ends_the_lock_out_of_its_session_alone(app_client, sign_i
     assert (await guess(app_client, account)).status_code == 200
 
 
-async def test_a_lock_out_survives_a_restart_and_new_tags(
-    settings, keys, serve_in_process, sign_in, database
-) -> None:
+async def test_a_lock_out_survives_a_restart_and_new_tags(settings, keys, serve_in_process, sign_in, database) -> None:
     async with serve_in_process(settings, keys) as client:
         account = await sign_in(client)
         password = new_password()
@@ -138,7 +136,9 @@ async def test_lock_outs_are_the_same_with_and_without_tags(app_client, sign_in)
         answers = [await guess(app_client, account) for _ in range(13)]
         waits = [int(answer.headers.get("Retry-After", 0)) for answer in answers]
         assert all(58 <= wait <= 60 for wait in waits if wait)
-        said.append([(answer.status_code, set(answer.headers), bool(wait)) for answer, wait in zip(answers, waits, strict=True)])
+        said.append(
+            [(answer.status_code, set(answer.headers), bool(wait)) for answer, wait in zip(answers, waits, strict=True)]
+        )
     assert said[0] == said[1]
     assert [status for status, *_ in said[0]] == [200] * 10 + [429] * 3
 

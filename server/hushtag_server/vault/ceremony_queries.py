@@ -92,8 +92,8 @@ async def open_tag(
     Raises:
         UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
     """
-    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle)
-    values += (budget.capacity, budget.rate, guesses)
+    counted = (budget.capacity, budget.rate, guesses)
+    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted)
     rows = await call(pool, _OPEN, values)
     if not rows:
         raise UnauthenticatedError("no such session")

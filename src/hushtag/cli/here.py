@@ -153,7 +153,6 @@ class Here:
                 self._tell_failed(first)
                 yield _chosen(first, self.vault_id)
 
-
     def _tell_failed(self, vault: "Vault") -> None:
         failed = vault.failed_attempts
         if failed.last_at is not None:

@@ -8,7 +8,16 @@ from uuid import UUID
 from hushtag.errors import MalformedError
 from hushtag.objects import ObjectMeta
 
-__all__ = ["EnrolledTag", "FailedAttempts", "FeedAddress", "StoredObject", "VaultEntry", "VaultObject", "VaultPhrase", "created_at"]
+__all__ = [
+    "EnrolledTag",
+    "FailedAttempts",
+    "FeedAddress",
+    "StoredObject",
+    "VaultEntry",
+    "VaultObject",
+    "VaultPhrase",
+    "created_at",
+]
 
 
 @dataclass(frozen=True, slots=True)
