@@ -7,7 +7,8 @@ They come from addresses of their own, as a trusted proxy names them. What is me
 three requests of an unlock, sent over kept-alive connections one after the other; the client's own cryptography is done
 beforehand or between.
 
-`python -m benchmarks.hostile [windows]` prints the figures; the limit is a p99 of twice the quiet one.
+`python -m benchmarks.hostile [windows]` prints the figures; the limit is a p99 of twice the quiet one. `ONLY=flood` has
+only those nuisances whose names hold the word.
 """
 
 import asyncio

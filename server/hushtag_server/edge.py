@@ -17,7 +17,7 @@ from hushtag_server.asgi import Application, Message, Receive, Scope, Send
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
 from hushtag_server.origins import Origins
-from hushtag_server.peer import scope_peer
+from hushtag_server.peer import scope_address
 from hushtag_server.problems import encode_problem, make_problem
 from hushtag_server.settings import Settings
 from hushtag_server.turns import Turns
@@ -186,7 +186,7 @@ class Edge:
         if refusal is not None:
             await self._refuse(exchange, refusal)
             return
-        visitor, wait = self._turns.enter(scope_peer(exchange.scope, self._settings).address)
+        visitor, wait = self._turns.enter(scope_address(exchange.scope, self._settings))
         if wait is None:
             await self._refuse(exchange, "too_many_requests")
             return

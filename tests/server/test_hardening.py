@@ -265,6 +265,16 @@ def test_what_is_no_request_is_refused_and_the_connection_ends(
     assert answer or len(sent) > 100_000  # a reset may overtake the answer where bytes were left unread
 
 
+def test_more_idle_connections_than_there_are_turns_to_speak_keep_nobody_out(server: RunningServer) -> None:
+    idle = [connect(server) for _ in range(500)]
+    try:
+        for _ in range(3):
+            assert httpx.get(f"{server.url}/health/live", timeout=PATIENCE).status_code == 200
+    finally:
+        for connection in idle:
+            connection.close()
+
+
 def test_a_connection_that_is_closed_on_one_side_ends_on_the_other(server: RunningServer) -> None:
     for sent in (b"", b"POST /v1/sess", head("/v1/sessions", "POST", "Content-Length: 100")):
         with connect(server) as connection:
