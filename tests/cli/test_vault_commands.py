@@ -253,7 +253,7 @@ def test_every_unlock_tells_of_guesses_that_opened_nothing(inside: Run, server: 
     last = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     for count, words in ((1, "1 guess opened nothing"), (12, "12 guesses opened nothing")):
         rewrite(server, Unlocked, partial(msgspec.structs.replace, failed_guesses=count, last_failed_at=last))
-        for command in ("unlock", "ls", "phrases"):
+        for command in ("unlock", "ls"):
             told = inside(command)
             assert told.exit_code == 0
             assert f"Since the last unlock {words}, the last at {local_time(last)}." in told.stderr
