@@ -82,8 +82,8 @@ def database(postgres: EmbeddedPostgres, template: str) -> Iterator[Database]:
 
 @pytest.fixture
 def settings(database: Database, data_directory: Path) -> Settings:
-    """Default settings on this test's database."""
-    return Settings(database_url=database.app_url, data=data_directory)
+    """Default settings on this test's database, but for the pace of one address: a test is no flood."""
+    return Settings(database_url=database.app_url, data=data_directory, requests_per_address=0)
 
 
 @pytest.fixture

@@ -118,7 +118,10 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
     application.state["bell"] = bell
     application.state["openapi"] = build_document(routes, dependencies)
     return Edge(
-        DirectRoutes(application, [*UNLOCK_ROUTES, *ENTRY_ROUTES]), metrics, settings.request_timeout.total_seconds()
+        DirectRoutes(application, [*UNLOCK_ROUTES, *ENTRY_ROUTES]),
+        metrics,
+        settings.request_timeout.total_seconds(),
+        settings,
     )
 
 

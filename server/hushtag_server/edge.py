@@ -7,14 +7,20 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from hushtag.messages import Problem
+from hushtag_server.answer_headers import answer_headers
 from hushtag_server.asgi import Application, Message, Receive, Scope, Send
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
+from hushtag_server.origins import Origins
+from hushtag_server.peer import scope_address
 from hushtag_server.problems import encode_problem, make_problem
+from hushtag_server.settings import Settings
+from hushtag_server.turns import Turns
 
 __all__ = ["Edge", "prolong_deadline"]
 
@@ -22,11 +28,6 @@ MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-_SAFE_HEADERS: Final = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-]
 _DEADLINE: Final = "hushtag.deadline"
 _log = logging.getLogger("hushtag.server")
 
@@ -41,7 +42,9 @@ def prolong_deadline(scope: Any, seconds: float) -> None:
 class _Exchange:
     """One request and how far it has come."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, ids: random.Random) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, ids: random.Random, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
         self.started = time.perf_counter()
         self.scope = scope
         self.request_id = _request_id(scope, ids)
@@ -50,13 +53,21 @@ class _Exchange:
         self.task = asyncio.current_task()
         self.expired = False
         self.prolonged_until = 0.0
+        self.listening_since = 0.0  # 0 while no piece of the body is waited for
+        self._headers = headers
         self._receive = receive
         self._send = send
         scope["state"] = {**(scope.get("state") or {}), "request_id": self.request_id}
 
     async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.disconnect" and not self.body_complete:
+        if self.body_complete:  # what comes next is the end of the connection, and may take its time
+            return await self._receive()
+        self.listening_since = time.perf_counter()
+        try:
+            message = await self._receive()
+        finally:
+            self.listening_since = 0.0
+        if message["type"] == "http.disconnect":
             raise MalformedRequestError  # the client left in the middle of its body; nobody reads the answer
         if message["type"] == "http.request" and not message.get("more_body", False):
             self.body_complete = True
@@ -66,7 +77,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", []))
-            headers += [pair for pair in _SAFE_HEADERS if not any(name == pair[0] for name, _ in headers)]
+            said = {name for name, _ in headers}
+            headers += [pair for pair in self._headers if pair[0] not in said]
             headers.append((b"hushtag-request-id", self.request_id.encode("ascii")))
             message["headers"] = headers
         await self._send(message)
@@ -105,11 +117,13 @@ def _over_limit(scope: Scope) -> str | None:
 class Deadlines:
     """Cancels exchanges that have run too long: one timer for all of them instead of one for each.
 
-    A request gets `seconds`, and at most a twentieth more.
+    A request gets `seconds`, and between two pieces of its body `pause` seconds; and at most a twentieth more.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, pause: float) -> None:
         self._seconds = seconds
+        self._pause = pause
+        self._turn = min(seconds, pause) / 20
         self._running: dict[_Exchange, None] = {}  # the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
@@ -117,7 +131,7 @@ class Deadlines:
         """Watch an exchange from now on."""
         self._running[exchange] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds / 20, self._look)
+            self._timer = asyncio.get_running_loop().call_later(self._turn, self._look)
 
     def end(self, exchange: _Exchange) -> None:
         """Stop watching it."""
@@ -125,27 +139,30 @@ class Deadlines:
 
     def _look(self) -> None:
         now = time.perf_counter()
-        oldest_allowed = now - self._seconds
         for exchange in self._running:
-            if exchange.started > oldest_allowed:
-                break
-            if exchange.prolonged_until > now:
-                continue
-            if exchange.task is not None and not exchange.expired:
+            late = exchange.started < now - self._seconds and exchange.prolonged_until < now
+            silent = 0.0 < exchange.listening_since < now - self._pause
+            if (late or silent) and exchange.task is not None and not exchange.expired:
                 exchange.expired = True
                 exchange.task.cancel()
         # While nothing runs no timer does: the loop of an idle server sleeps.
         again = asyncio.get_running_loop().call_later
-        self._timer = again(self._seconds / 20, self._look) if self._running else None
+        self._timer = again(self._turn, self._look) if self._running else None
 
 
 class Edge:
     """ASGI application around `application`; `deadline` in seconds covers the whole request."""
 
-    def __init__(self, application: Application, metrics: Metrics, deadline: float) -> None:
+    def __init__(
+        self, application: Application, metrics: Metrics, deadline: float, settings: Settings | None = None
+    ) -> None:
         self.application = application
         self._metrics = metrics
-        self._deadlines = Deadlines(deadline)
+        self._settings = settings = settings or Settings()
+        self._deadlines = Deadlines(deadline, settings.body_pause.total_seconds())
+        self._headers = answer_headers(settings)
+        self._origins = Origins(settings.allowed_origins)
+        self._turns = Turns(settings)
         self._access_log = AccessLog()
         self._ids = random.Random()  # noqa: S311  (made and seeded in each worker; request ids are no secret)
 
@@ -157,7 +174,8 @@ class Edge:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        exchange = _Exchange(scope, receive, send, self._ids)
+        headers = (*self._headers, *self._origins.headers(scope)) if self._origins else self._headers
+        exchange = _Exchange(scope, receive, send, self._ids, headers)
         try:
             await self._serve(exchange)
         finally:
@@ -168,10 +186,16 @@ class Edge:
         if refusal is not None:
             await self._refuse(exchange, refusal)
             return
+        visitor, wait = self._turns.enter(scope_address(exchange.scope, self._settings))
+        if wait is None:
+            await self._refuse(exchange, "too_many_requests")
+            return
         self._deadlines.begin(exchange)
         try:
             exchange.scope[_DEADLINE] = exchange
-            await self.application(exchange.scope, exchange.receive, exchange.send)
+            if wait > 0.0:
+                await asyncio.sleep(wait)
+            await self._answer(exchange)
         except asyncio.CancelledError:
             # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).
             if not exchange.expired or exchange.task is None or exchange.task.uncancel() > 0:
@@ -183,10 +207,20 @@ class Edge:
             await self._refuse(exchange, "internal_error")
         finally:
             self._deadlines.end(exchange)
+            self._turns.leave(visitor, exchange.status)
+
+    async def _answer(self, exchange: _Exchange) -> None:
+        preflight = self._origins.preflight(exchange.scope)
+        if preflight is None:
+            await self.application(exchange.scope, exchange.receive, exchange.send)
+            return
+        exchange.body_complete = True  # nobody reads it
+        await exchange.send({"type": "http.response.start", "status": 204, "headers": preflight})
+        await exchange.send({"type": "http.response.body", "body": b""})
 
     async def _refuse(self, exchange: _Exchange, code: str) -> None:
         self._metrics.problems.labels(code).inc()
-        retry_after = 1 if code == "unavailable" else None
+        retry_after = 1 if code in {"unavailable", "too_many_requests"} else None
         await exchange.send_problem(make_problem(code, exchange.request_id, retry_after=retry_after))
 
     def _record(self, exchange: _Exchange) -> None:

@@ -12,6 +12,7 @@ from hushtag_server.database import missing_migrations
 from hushtag_server.errors import NotFoundError, RefusedError
 from hushtag_server.operation.database_metrics import render_database
 from hushtag_server.services import Services, services_of
+from hushtag_server.settings import Settings
 
 __all__ = ["HEALTH_ROUTES", "Readiness"]
 
@@ -59,12 +60,14 @@ async def health_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     return Response(state, status_code=200 if state.ready else 503)
 
 
-def _may_watch(request: Request[Any, Any, Any], token: str | None) -> bool:
+def _may_watch(request: Request[Any, Any, Any], settings: Settings) -> bool:
     # Counted unlocks tell that somebody has a secret phrase: that is for the operator alone.
+    token = settings.metrics_token
     if token is not None:
         given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
         return hmac.compare_digest(given, f"Bearer {token}".encode("ascii"))
-    if any(name in request.headers for name in _PASSED_ON):
+    # What looks like this host may be anybody of whom a proxy on it tells nothing: only if the operator knows better.
+    if not settings.metrics_loopback or any(name in request.headers for name in _PASSED_ON):
         return False
     try:
         return request.client is not None and ip_address(request.client.host).is_loopback
@@ -75,13 +78,13 @@ def _may_watch(request: Request[Any, Any, Any], token: str | None) -> bool:
 @get(
     "/metrics",
     tags=["operations"],
-    summary="Metrics in the Prometheus text format; for this host, or with the metrics token",
+    summary="Metrics in the Prometheus text format; with the metrics token, or for this host where that is set",
     media_type=MediaType.TEXT,
     opt={"problems": ["not_found"]},
 )
 async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer the metrics of all workers of this host and of the database. To anybody else it does not exist."""
-    if not _may_watch(request, services_of(request).settings.metrics_token):
+    if not _may_watch(request, services_of(request).settings):
         raise NotFoundError("metrics")
     services = services_of(request)
     services.metrics.observe_pool(services.pool.get_stats())

@@ -19,8 +19,16 @@ from hushtag_server.wire import WireRequest
 
 __all__ = ["build_document"]
 
-_ALWAYS: Final = ("uri_too_long", "headers_too_large", "internal_error", "unavailable")
+_ALWAYS: Final = ("uri_too_long", "too_many_requests", "headers_too_large", "internal_error", "unavailable")
 _WITH_BODY: Final = ("malformed_request", "request_timeout", "body_too_large", "unsupported_media_type")
+_LATER: Final = {
+    "too_many_guesses",
+    "too_many_attempts",
+    "too_many_requests",
+    "too_many_streams",
+    "transfer_running",
+    "unavailable",
+}
 _REQUEST_ID: Final = {
     "description": "Id of this request, also in problems and in the log",
     "schema": {"type": "string", "format": "uuid"},
@@ -66,7 +74,7 @@ def _codes_of(operation: dict[str, Any], own: list[str]) -> list[str]:
 
 def _problem_response(codes: list[str]) -> dict[str, Any]:
     headers: dict[str, Any] = {"Hushtag-Request-Id": _REQUEST_ID}
-    if {"too_many_guesses", "too_many_attempts", "too_many_streams", "transfer_running", "unavailable"} & set(codes):
+    if _LATER & set(codes):
         headers["Retry-After"] = {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}
     return {
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),

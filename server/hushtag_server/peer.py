@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 
 from hushtag_server.settings import Settings
 
-__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "client_peer", "scope_peer"]
+__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "client_peer", "scope_address", "scope_peer"]
 
 MAX_USER_AGENT: Final = 200
 
@@ -36,8 +36,8 @@ def _given(scope: Mapping[str, Any], name: bytes) -> list[str]:
     return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
 
 
-def _address(scope: Mapping[str, Any], settings: Settings) -> str | None:
-    # The connection's, or the last one a trusted proxy did not make up.
+def scope_address(scope: Mapping[str, Any], settings: Settings) -> str | None:
+    """Return the connection's address, or the last one that a trusted proxy did not make up."""
     client = scope.get("client")
     address = _parsed(client[0]) if client else None
     if address is None:
@@ -61,7 +61,7 @@ def _agent(scope: Mapping[str, Any]) -> str | None:
 
 def scope_peer(scope: Mapping[str, Any], settings: Settings) -> Peer:
     """Return who sent the request of an ASGI scope."""
-    return Peer(_address(scope, settings), _agent(scope))
+    return Peer(scope_address(scope, settings), _agent(scope))
 
 
 def client_peer(connection: ASGIConnection[Any, Any, Any, Any], settings: Settings) -> Peer:

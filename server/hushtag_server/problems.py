@@ -82,6 +82,7 @@ PROBLEMS: Final[dict[str, Kind]] = {
     "unknown_suite": Kind(422, "Unknown suite", "suite", "must be a suite this server knows"),
     "too_many_guesses": Kind(429, "Too many guesses", "Retry-After", "tells after how many seconds to guess again"),
     "too_many_attempts": Kind(429, "Too many attempts", "Retry-After", "tells after how many seconds to try again"),
+    "too_many_requests": Kind(429, "Too many requests", "Retry-After", "tells after how many seconds to try again"),
     "too_many_streams": Kind(429, "Too many streams", "Retry-After", "tells after how many seconds to try again"),
     "transfer_running": Kind(
         429, "An export or import is running", "Retry-After", "tells after how many seconds to try again at the latest"

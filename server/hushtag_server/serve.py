@@ -6,6 +6,7 @@ import http.client
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ __all__ = ["check_database", "reachable_database", "serve"]
 
 _TARGET: Final = "hushtag_server.app:from_environment"
 _SPARE_CONNECTIONS: Final = 20  # start-up checks, dumps, PostgreSQL's own reserve
+_SPARE_FILES: Final = 512  # database connections, logs, temporary files of imports
 _READY_WAIT: Final = 60.0
 
 
@@ -117,6 +119,14 @@ def _announce(settings: Settings, port: int, as_json: bool) -> None:
     sys.stdout.flush()
 
 
+def _allow_connections(wanted: int) -> None:
+    # Each connection is an open file, and many systems allow 1024 unless asked; the workers inherit what is set here.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _run_granian(settings: Settings, port: int) -> None:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
@@ -135,9 +145,11 @@ def _run_granian(settings: Settings, port: int) -> None:
         port=port,
         workers=settings.workers,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=15_000, max_buffer_size=256 * 1024),
-        # Per worker, however many there are: an open stream of events counts as a request under way.
-        backpressure=1024,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(settings.head_timeout.total_seconds() * 1000), max_buffer_size=64 * 1024
+        ),
+        # Connections per worker, idle ones and open streams of events included: more wait in the listener's queue.
+        backpressure=settings.connections,
         websockets=False,
         log_level=LogLevels.warning,
         log_dictconfig=log_config(settings.log_level),
@@ -165,5 +177,6 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))
         os.environ.update(to_environment(settings))
+        _allow_connections(settings.connections + _SPARE_FILES)
         threading.Thread(target=_announce, args=(settings, port, as_json), daemon=True).start()
         _run_granian(settings, port)

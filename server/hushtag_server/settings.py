@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -17,6 +18,8 @@ __all__ = ["Settings", "SettingsError", "describe_settings", "load_settings", "t
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 MIB: Final = 1024 * 1024
+# Scheme, host and port as a browser sends them (RFC 6454, section 6.2): lower case, no path.
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 Network = IPv4Network | IPv6Network
 
@@ -67,6 +70,19 @@ def _networks(text: str) -> tuple[Network, ...]:
         raise ValueError("must be addresses or networks separated by commas, such as 10.0.0.0/8") from None
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("must be origins separated by commas, such as https://app.example.org; `*` is none")
+    return origins
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in {"yes", "no"}:
+        raise ValueError("must be yes or no")
+    return text.lower() == "yes"
+
+
 def _database_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
@@ -106,6 +122,26 @@ class Settings:
         seconds=15
     )
     request_timeout: Annotated[timedelta, _Rule(_duration(1, 3600), "longest request")] = timedelta(seconds=60)
+    head_timeout: Annotated[
+        timedelta, _Rule(_duration(1, 600), "longest time for a request's head to arrive, idle connections included")
+    ] = timedelta(seconds=15)
+    body_pause: Annotated[timedelta, _Rule(_duration(1, 600), "longest time between two pieces of a body")] = timedelta(
+        seconds=15
+    )
+    connections: Annotated[int, _Rule(_whole(16, 100_000), "connections per worker; more wait to be accepted")] = 4096
+    requests_at_once_per_address: Annotated[
+        int, _Rule(_whole(0, 100_000), "requests of one client address that a worker serves at once; 0 is no limit")
+    ] = 256
+    requests_per_address: Annotated[
+        int, _Rule(_whole(0, 100_000), "requests a second of one client address per worker, then paced; 0 is no limit")
+    ] = 200
+    allowed_origins: Annotated[
+        tuple[str, ...], _Rule(_origins, "origins whose pages may read answers (CORS); empty allows none")
+    ] = ()
+    strict_transport: Annotated[
+        timedelta,
+        _Rule(_duration(0, 730 * _DAY), "HSTS, where the server is reached by https alone; 0 does not say it"),
+    ] = timedelta(0)
     session_lifetime: Annotated[timedelta, _Rule(_duration(1, 366 * _DAY), "lifetime of an account session")] = (
         timedelta(days=30)
     )
@@ -123,6 +159,9 @@ class Settings:
     ] = timedelta(seconds=120)
     guess_capacity: Annotated[int, _Rule(_whole(1, 10_000), "phrase guesses an account may spend at once")] = 20
     guess_refill_per_day: Annotated[int, _Rule(_whole(0, 10_000), "phrase guesses an account regains in a day")] = 20
+    guess_lockout: Annotated[
+        timedelta, _Rule(_duration(0, 30 * _DAY), "longest lock-out after unproven phrase guesses; 0 has none")
+    ] = timedelta(hours=12)
     login_attempts_per_account: Annotated[int, _Rule(_whole(1, 100_000), "login attempts per email and hour")] = 10
     login_attempts_per_address: Annotated[
         int, _Rule(_whole(1, 1_000_000), "login and sign-up attempts per client address and hour")
@@ -163,10 +202,13 @@ class Settings:
         str | None,
         _Rule(
             _long_token,
-            "what a scraper must send as its bearer token; without it only this host is answered",
+            "what a scraper must send as its bearer token; without it nobody is answered",
             secret=True,
         ),
     ] = None
+    metrics_loopback: Annotated[
+        bool, _Rule(_switch, "whether, without a token, requests of this host that no proxy passed on see the metrics")
+    ] = False
     trusted_proxies: Annotated[
         tuple[Network, ...], _Rule(_networks, "proxies whose X-Forwarded-For is believed; empty believes none")
     ] = ()
@@ -225,6 +267,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, timedelta):
         return f"{int(value.total_seconds())}s"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

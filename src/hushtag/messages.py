@@ -34,6 +34,8 @@ MAX_DOCUMENT_VERSION: Final = 50
 MAX_GENERATION: Final = 2**63 - 1
 """Largest generation or revision: what a signed 64-bit database column holds."""
 MAX_KEY_VERSION: Final = 2**31 - 1
+MAX_FAILED_GUESSES: Final = 2**31 - 1
+"""A server that counts further says this many."""
 
 # A run of 3n bytes ends on any character; 3n+1 leaves four unused bits, 3n+2 leaves two.
 B16 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{21}[AQgw]$", min_length=22, max_length=22)]
@@ -291,6 +293,8 @@ class Unlocked(Message, frozen=True):
     salt: B16
     vaults: Annotated[list[VaultKey], Meta(min_length=1, max_length=MAX_PAGE)]
     expires_at: datetime
+    failed_guesses: Annotated[int, Meta(ge=0, le=MAX_FAILED_GUESSES)]
+    last_failed_at: datetime | None
 
 
 # --- in the vault -------------------------------------------------------------------------------------------

@@ -66,7 +66,11 @@ class OpenVault(NamedTuple):
 
 
 class UnlockedTag(NamedTuple):
-    """The result of an unlock; `candidate` is the index of the phrase that opened it."""
+    """The result of an unlock; `candidate` is the index of the phrase that opened it.
+
+    `failed_guesses`: how many guesses nobody proved since the last unlock, by the server's count; `last_failed_at`:
+    when the last of them was, None if there was none.
+    """
 
     tag_id: UUID
     candidate: int
@@ -74,6 +78,8 @@ class UnlockedTag(NamedTuple):
     tag_private_key: TagPrivateKey
     vaults: tuple[OpenVault, ...]
     expires_at: datetime
+    failed_guesses: int = 0
+    last_failed_at: datetime | None = None
 
     def forget(self) -> None:
         """Forget every key."""
@@ -193,7 +199,7 @@ class Finishing(CeremonyState):
 
         Raises:
             StateError: called twice.
-            MalformedError: another suite or purpose, or a vault named twice.
+            MalformedError: another suite or purpose, a vault named twice, or failed guesses without a time.
             AuthenticationError: a key or head is not authentic.
         """
         self._spend()
@@ -204,13 +210,24 @@ class Finishing(CeremonyState):
             raise
         private_key, _ = derive_tag_key_pair(self._export_key, answer.tag_id)
         self._export_key.forget()
-        return UnlockedTag(answer.tag_id, self._candidate, self._vault_token, private_key, vaults, answer.expires_at)
+        return UnlockedTag(
+            answer.tag_id,
+            self._candidate,
+            self._vault_token,
+            private_key,
+            vaults,
+            answer.expires_at,
+            answer.failed_guesses,
+            answer.last_failed_at,
+        )
 
     def _open_vaults(self, answer: Unlocked) -> tuple[OpenVault, ...]:
         if answer.suite != self._suite.id:
             raise MalformedError("tag was enrolled under another suite")
         if len({key.vault_id for key in answer.vaults}) != len(answer.vaults):
             raise MalformedError("answer names one vault twice")
+        if (answer.failed_guesses == 0) != (answer.last_failed_at is None):
+            raise MalformedError("answer counts failed guesses without the time of the last, or names one of none")
         opened: list[OpenVault] = []
         try:
             for key in answer.vaults:

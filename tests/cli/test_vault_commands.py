@@ -3,16 +3,22 @@
 import json
 import os
 import stat
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
+from hushtag.cli.text import local_time
+from hushtag.messages import Unlocked
 from hushtag.phrase import check_phrase
 from tests.cli.conftest import Run, as_json, error_of
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
+from tests.client.test_hostile_server import rewrite
 
 BODY = b"Dear reader\r\n\x00\xff\x1b"
 
@@ -226,12 +232,33 @@ def test_a_vault_that_lies_is_exit_8(inside: Run, letter: Path, server: FakeServ
 def test_unlock_shows_what_a_phrase_opens(inside: Run, letter: Path) -> None:
     inside("put", "letter.pdf")
     shown = as_json(inside("unlock", "--json"))
-    assert set(shown) == {"tag_id", "candidate", "expires_at", "vaults", "phrases"}
+    assert set(shown) == {
+        "tag_id",
+        "candidate",
+        "expires_at",
+        "failed_guesses",
+        "last_failed_at",
+        "vaults",
+        "phrases",
+    }
     assert [each["objects"] for each in shown["vaults"]] == [1]
     assert [each["label"] for each in shown["phrases"]] == ["for the diary"]
     assert inside("ls", "--vault", shown["vaults"][0]["vault_id"]).exit_code == 0
     assert inside("ls", "--vault", str(uuid4())).exit_code == 9
     assert "1 objects" in inside("unlock").stdout
+
+
+def test_every_unlock_tells_of_guesses_that_opened_nothing(inside: Run, server: FakeServer, letter: Path) -> None:
+    assert "opened nothing" not in inside("put", "letter.pdf").stderr
+    last = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    for count, words in ((1, "1 guess opened nothing"), (12, "12 guesses opened nothing")):
+        rewrite(server, Unlocked, partial(msgspec.structs.replace, failed_guesses=count, last_failed_at=last))
+        for command in ("unlock", "ls"):
+            told = inside(command)
+            assert told.exit_code == 0
+            assert f"Since the last unlock {words}, the last at {local_time(last)}." in told.stderr
+    shown = as_json(inside("unlock", "--json"))
+    assert (shown["failed_guesses"], shown["last_failed_at"]) == (12, last.isoformat())
 
 
 def test_candidates_come_one_a_line_plain_or_in_json(logged_in: Run) -> None:

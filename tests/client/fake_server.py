@@ -363,7 +363,7 @@ class FakeServer:
             vault.generation,
             vault.head,
         )
-        return Unlocked("hushtag-v1", message.tag_id, message.salt, [key], START + timedelta(days=36500))
+        return Unlocked("hushtag-v1", message.tag_id, message.salt, [key], START + timedelta(days=36500), 0, None)
 
     # --- in the vault ---------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ Not here: any bytes at all (`test_any_answer`), the ceremonies' own messages (th
 
 import copy
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from hushtag.client import ConflictError, IntegrityError, NotFoundError
+from hushtag.client import ConflictError, FailedAttempts, IntegrityError, NotFoundError
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState
 from hushtag.objects import ObjectRow
@@ -316,6 +318,20 @@ def test_an_altered_key_is_refused_though_the_phrase_is_right(server: FakeServer
         rewrite(server, Unlocked, lambda unlocked: replace(unlocked, vaults=[lie(key) for key in unlocked.vaults]))
         with pytest.raises(error):
             client.unlock(PHRASE)
+
+
+def test_failed_guesses_come_with_the_time_of_the_last_or_not_at_all(server: FakeServer) -> None:
+    last = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    with connect_sync(URL, server.transport()) as client:
+        client.log_in(EMAIL, PASSWORD)
+        assert client.unlock(PHRASE).failed_attempts == (0, None)
+        rewrite(server, Unlocked, lambda unlocked: replace(unlocked, failed_guesses=3, last_failed_at=last))
+        assert client.unlock(PHRASE).failed_attempts == FailedAttempts(guesses=3, last_at=last)
+        for count, at in ((3, None), (0, last), (3, last.replace(tzinfo=None)), (-1, last), (2**31, last)):
+            lie = partial(replace, failed_guesses=count, last_failed_at=at)
+            rewrite(server, Unlocked, lie)
+            with pytest.raises(MalformedError):
+                client.unlock(PHRASE)
 
 
 @pytest.mark.parametrize(

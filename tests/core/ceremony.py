@@ -104,6 +104,8 @@ def unlocked_message(tag: AcceptedTag, **changes: object) -> Unlocked:
         salt=message.salt,
         vaults=[VaultKey(**fields)],
         expires_at=datetime.now(UTC),
+        failed_guesses=0,
+        last_failed_at=None,
     )
 
 

@@ -14,10 +14,17 @@ from tests.live_server import RunningServer, run_server, temporary_directory
 STAND_INS = Path(__file__).with_name("stand_ins")
 
 
+METRICS_TOKEN = "m" * 40
+"""As the reader of the block for operators has set it."""
+
+
 @pytest.fixture(scope="session")
 def readme_server() -> Iterator[RunningServer]:
     """What `make serve` starts."""
-    with temporary_directory() as directory, run_server(directory, first_start=True) as running:
+    with (
+        temporary_directory() as directory,
+        run_server(directory, first_start=True, HUSHTAG_METRICS_TOKEN=METRICS_TOKEN) as running,
+    ):
         yield running
 
 
@@ -34,6 +41,7 @@ class Place:
         return {
             **kept,
             "HOME": str(self.directory),
+            "HUSHTAG_METRICS_TOKEN": METRICS_TOKEN,
             # Last on the path: only a machine that has no curl of its own gets the stand-in.
             "PATH": os.pathsep.join([str(commands), kept["PATH"], str(STAND_INS)]),
             "PYTHONWARNINGS": "error",

@@ -74,6 +74,8 @@ OWN_WORD = {
     "SessionList.sessions": "plain account data: a listing no head sums up",
     "SessionList.next": "plain account data: a listing no head sums up",
     "Unlocked.expires_at": "the server ends its sessions when it likes",
+    "Unlocked.failed_guesses": "the server's count; nobody else hears of failed guesses",
+    "Unlocked.last_failed_at": "a time of the server's clock",
     "TagInfo.created_at": "a time of the server's clock",
     "ObjectEntry.updated_at": "a time of the server's clock",
 }

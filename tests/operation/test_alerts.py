@@ -1,6 +1,7 @@
 """The alert rules name only metrics that /metrics answers, with the thresholds of the reference documents."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ async def scrape(client: httpx.AsyncClient, settings: Any) -> str:
 
 @pytest.fixture
 async def here(settings: Any, keys: Any, serve_in_process: Any) -> Any:
-    async with serve_in_process(settings, keys, "127.0.0.1") as client:
+    async with serve_in_process(replace(settings, metrics_loopback=True), keys, "127.0.0.1") as client:
         yield client
 
 

@@ -191,7 +191,15 @@ def _unlocked(tag: AcceptedTag) -> Unlocked:
         generation=1,
         head=message.vault.head,
     )
-    return Unlocked(suite=message.suite, tag_id=message.tag_id, salt=message.salt, vaults=[key], expires_at=NOW)
+    return Unlocked(
+        suite=message.suite,
+        tag_id=message.tag_id,
+        salt=message.salt,
+        vaults=[key],
+        expires_at=NOW,
+        failed_guesses=0,
+        last_failed_at=None,
+    )
 
 
 def _unlock(

@@ -142,7 +142,10 @@ async def test_only_the_hash_of_the_secret_is_stored(app_client: Any, ada: Any, 
 
 def test_the_address_reaches_neither_log_nor_metrics(data_directory: Path, run_server: Any) -> None:
     credentials = {"email": "ada@example.org", "password": "correct horse battery"}
-    with run_server(data_directory, HUSHTAG_LOG_LEVEL="debug") as server, httpx.Client(base_url=server.url) as client:
+    with (
+        run_server(data_directory, HUSHTAG_LOG_LEVEL="debug", HUSHTAG_METRICS_LOOPBACK="yes") as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
         client.post("/v1/accounts", json=credentials)
         token = client.post("/v1/sessions", json=credentials).json()["token"]
         path = client.post("/v1/reminders/feed", headers={"Authorization": f"Bearer {token}"}).json()["url_path"]

@@ -45,7 +45,7 @@ async def test_other_keys_are_not_ready(app_client: httpx.AsyncClient, database:
 async def test_metrics_count_routes_and_problems_not_paths(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], sign_in: Callable[..., Any]
 ) -> None:
-    async with serve_in_process(settings, keys, "127.0.0.1") as app_client:
+    async with serve_in_process(replace(settings, metrics_loopback=True), keys, "127.0.0.1") as app_client:
         await _check_metrics(app_client, await sign_in(app_client))
 
 
@@ -53,7 +53,7 @@ async def test_metrics_count_routes_and_problems_not_paths(
 async def test_metrics_exist_for_this_host_alone(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], address: str
 ) -> None:
-    async with serve_in_process(settings, keys, address) as client:
+    async with serve_in_process(replace(settings, metrics_loopback=True), keys, address) as client:
         hidden, unknown = await client.get("/metrics"), await client.get("/no-such-path")
         assert hidden.status_code == 404
         assert hidden.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}
@@ -63,8 +63,16 @@ async def test_metrics_exist_for_this_host_alone(
 async def test_metrics_do_not_exist_for_whom_a_proxy_on_this_host_speaks(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], header: str
 ) -> None:
-    async with serve_in_process(settings, keys, "127.0.0.1") as client:
+    async with serve_in_process(replace(settings, metrics_loopback=True), keys, "127.0.0.1") as client:
+        assert (await client.get("/metrics")).status_code == 200
         assert (await client.get("/metrics", headers={header: "x"})).status_code == 404
+
+
+async def test_metrics_exist_for_nobody_by_default(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
+) -> None:
+    async with serve_in_process(settings, keys, "127.0.0.1") as client:
+        assert (await client.get("/metrics")).status_code == 404
 
 
 async def test_with_a_token_metrics_are_for_whoever_has_it(
@@ -98,7 +106,15 @@ async def test_openapi_documents_every_problem(app_client: httpx.AsyncClient) ->
     assert document["openapi"].startswith("3.")
     assert set(document["components"]["securitySchemes"]) == {"accountToken", "vaultToken"}
     assert document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == sorted(PROBLEMS)
-    assert set(document["paths"]["/v1/account"]["get"]["responses"]) == {"200", "401", "414", "431", "500", "503"}
+    assert set(document["paths"]["/v1/account"]["get"]["responses"]) == {
+        "200",
+        "401",
+        "414",
+        "429",
+        "431",
+        "500",
+        "503",
+    }
     assert set(document["paths"]["/v1/sessions"]["post"]["responses"]) == {
         "201", "400", "401", "408", "413", "414", "415", "429", "431", "500", "503"
     }  # fmt: skip

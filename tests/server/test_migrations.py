@@ -220,6 +220,12 @@ def test_grants_are_exact(database: Any) -> None:
         "wrapped_keys": everything,
     }
     assert [row[0] for row in columns] == [
+        "user_sessions.guesses_at",
+        "user_sessions.guesses_locked_until",
+        "user_sessions.guesses_refused",
+        "user_sessions.guesses_refused_until",
+        "user_sessions.guesses_reserved",
+        "user_sessions.guesses_unproven",
         "user_sessions.last_activity",
         "users.deleted_at",
         "users.deletion_at",

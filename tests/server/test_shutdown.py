@@ -80,7 +80,7 @@ def test_a_request_under_way_is_finished_and_postgres_stops_clean(
 
 
 def test_several_workers_serve_one_database(data_directory: Path, run_server: Callable[..., Any]) -> None:
-    with run_server(data_directory, "--workers", "2") as server:
+    with run_server(data_directory, "--workers", "2", HUSHTAG_METRICS_LOOPBACK="yes") as server:
         with httpx.Client(base_url=server.url) as client:
             assert client.post("/v1/accounts", json=ADA).status_code == 202
         for _ in range(6):  # a fresh connection each: either worker may take it

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -30,7 +31,8 @@ ELEMENT = encode_binary(bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa
 
 @pytest.fixture
 def settings(settings):
-    return replace(settings, guess_capacity=CAPACITY, guess_refill_per_day=0)
+    # A bucket too small for a reserve, and no lock-outs: test_unlock_lockout has those.
+    return replace(settings, guess_capacity=CAPACITY, guess_refill_per_day=0, guess_lockout=timedelta(0))
 
 
 def tokens(database) -> float:
@@ -74,6 +76,7 @@ async def test_the_wait_is_until_enough_guesses_are_back(app_client, sign_in, da
     wait = int((await guess(app_client, account.headers)).headers["Retry-After"])
     assert 1790 <= wait <= 1800
     run_sql(database, "UPDATE unlock_budget SET refilled_at = now() - interval '31 minutes'")
+    run_sql(database, "UPDATE user_sessions SET guesses_refused_until = guesses_refused_until - interval '31 minutes'")
     assert (await guess(app_client, account.headers)).status_code == 200
 
 

@@ -62,8 +62,8 @@ def decoy_of(keys: ServerKeys, credential_id: CredentialIdentifier) -> Record:
 
 
 def guess_budget(settings: Settings) -> Budget:
-    """Return the token bucket of guesses."""
-    return Budget(float(settings.guess_capacity), settings.guess_refill_per_day / _DAY)
+    """Return the token bucket of guesses and the longest lock-out."""
+    return Budget(float(settings.guess_capacity), settings.guess_refill_per_day / _DAY, settings.guess_lockout)
 
 
 def new_session_id() -> str:
@@ -89,7 +89,8 @@ async def begin(
 
     Raises:
         UnauthenticatedError: the token is unknown, expired or of an ended session.
-        TooManyGuessesError: fewer than `guesses` are left; nothing was charged or kept.
+        TooManyGuessesError: fewer than `guesses` are left to this session, or it is locked out; nothing was charged
+            or kept.
     """
     begun = await queries.begin_ceremony(
         pool,

@@ -18,7 +18,7 @@ __all__ = ["advance_ceremony", "begin_ceremony", "enrol_tag", "open_tag"]
 
 _BEGIN = """
     SELECT account_session_id, retry_after, credential_id
-    FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12)
+    FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 _ADVANCE = """
     SELECT account_session_id, session_data, credential_id, records
@@ -26,8 +26,8 @@ _ADVANCE = """
 """
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
-           generation, head
-    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+           generation, head, failed_guesses, last_failed_at
+    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer)
 """
 _ENROL = """
     SELECT hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
@@ -78,25 +78,29 @@ async def open_tag(
     step_id: str,
     session_id: str,
     phrase_hash: bytes | None,
+    guesses: int,
     key_id: UUID,
     lifetime: timedelta,
     idle: timedelta,
 ) -> OpenedTag | None:
     """Authenticate, use the step up, begin the vault session, give one guess back and return the tag's vaults.
 
-    None: no such step, no proof (`phrase_hash` is None), or the tag is gone.
+    `guesses` is how many candidates this unlock was charged for. None: no such step, no proof (`phrase_hash` is None),
+    or the tag is gone.
 
     Raises:
         UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
     """
-    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *budget)
+    counted = (budget.capacity, budget.rate, guesses)
+    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted)
     rows = await call(pool, _OPEN, values)
     if not rows:
         raise UnauthenticatedError("no such session")
     suite, tag_id, salt, expires_at = rows[0][:4]
     if tag_id is None:
         return None
-    return OpenedTag(suite, tag_id, salt, expires_at, [OpenedVault(*row[4:]) for row in rows])
+    vaults = [OpenedVault(*row[4:11]) for row in rows]
+    return OpenedTag(suite, tag_id, salt, expires_at, vaults, *rows[0][11:13])
 
 
 async def enrol_tag(pool: AnyPool, caller: Caller, tag: AcceptedTag, *, key_id: UUID) -> str:

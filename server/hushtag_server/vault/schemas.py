@@ -31,10 +31,11 @@ class VaultCaller(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """The guess budget: at most `capacity` tokens, `rate` of them coming back per second."""
+    """The guess budget: at most `capacity` tokens, `rate` of them coming back per second; `lockout` is the longest."""
 
     capacity: float
     rate: float
+    lockout: timedelta
 
 
 class Begun(NamedTuple):
@@ -70,13 +71,15 @@ class OpenedVault(NamedTuple):
 
 
 class OpenedTag(NamedTuple):
-    """A tag whose vault session has begun."""
+    """A tag whose vault session has begun, and the guesses that nobody proved since the last time one did."""
 
     suite: str
     tag_id: UUID
     salt: bytes
     expires_at: datetime
     vaults: list[OpenedVault]
+    failed_guesses: int
+    last_failed_at: datetime | None
 
 
 class VaultSummary(NamedTuple):

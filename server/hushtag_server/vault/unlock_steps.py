@@ -106,23 +106,31 @@ def _unlocked(tag: OpenedTag) -> Unlocked:
         for vault in tag.vaults
     ]
     return Unlocked(
-        suite=tag.suite, tag_id=tag.tag_id, salt=encode_binary(tag.salt), vaults=vaults, expires_at=tag.expires_at
+        suite=tag.suite,
+        tag_id=tag.tag_id,
+        salt=encode_binary(tag.salt),
+        vaults=vaults,
+        expires_at=tag.expires_at,
+        failed_guesses=tag.failed_guesses,
+        last_failed_at=tag.last_failed_at,
     )
 
 
-def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> ProvenCandidate | None:
+def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> tuple[ProvenCandidate | None, int]:
+    # The proven candidate, and how many candidates were charged.
     try:
         sealed = decode_binary(data.state)
         state = open_state(services.keys, token.user_id, data.session_id, LOGIN_STARTED, sealed)
-        return verify_candidate(ProvingState.decode(state), data)
+        proving = ProvingState.decode(state)
+        return verify_candidate(proving, data), len(proving.logins)
     except (CeremonyFailedError, AuthenticationError, MalformedError):
-        return None
+        return None, 0
 
 
 async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock, scope: Source) -> Unlocked:
     """Verify the proof. A wrong one uses the step up as well; a right one gives its guess back."""
     caller = account_caller(token, services)
-    proven = _prove(services, token, data)
+    proven, guesses = _prove(services, token, data)
     # Without a proof nothing begins; the id is then any that nobody knows.
     session_id = token_hash(proven.vault_token.expose()).hex() if proven else new_session_id()
     events = services.events_of(scope)
@@ -135,6 +143,7 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
         step_id=data.session_id,
         session_id=session_id,
         phrase_hash=proven.phrase_hash if proven else None,
+        guesses=guesses,
         key_id=services.keys.current.id,
         lifetime=services.settings.vault_lifetime,
         idle=services.settings.vault_idle,

@@ -14,6 +14,7 @@ import click
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.secret_input import SecretInput
+from hushtag.cli.text import local_time
 
 if TYPE_CHECKING:
     from hushtag.client import Client, Session, Vault
@@ -149,7 +150,14 @@ class Here:
             with self.working("stretching the phrase"):
                 first = client.unlock(phrases, device_secret=device_secret)
             with first:
+                self._tell_failed(first)
                 yield _chosen(first, self.vault_id)
+
+    def _tell_failed(self, vault: "Vault") -> None:
+        failed = vault.failed_attempts
+        if failed.last_at is not None:
+            what = "1 guess" if failed.guesses == 1 else f"{failed.guesses} guesses"
+            self.note(f"Since the last unlock {what} opened nothing, the last at {local_time(failed.last_at)}.")
 
 
 def _chosen(first: "Vault", vault_id: UUID | None) -> "Vault":

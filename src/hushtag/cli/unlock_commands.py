@@ -90,6 +90,8 @@ def _show(here: Here, vault: "Vault") -> None:
         tag_id=vault.tag_id,
         candidate=vault.candidate,
         expires_at=vault.expires_at,
+        failed_guesses=vault.failed_attempts.guesses,
+        last_failed_at=vault.failed_attempts.last_at,
         vaults=vaults,
         phrases=[each._asdict() for each in phrases],
     )

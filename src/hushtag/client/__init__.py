@@ -11,7 +11,15 @@ from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_tags import AsyncJournalTags
 from hushtag.client.async_vault import AsyncVault
 from hushtag.client.client import Client
-from hushtag.client.contents import EnrolledTag, FeedAddress, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import (
+    EnrolledTag,
+    FailedAttempts,
+    FeedAddress,
+    StoredObject,
+    VaultEntry,
+    VaultObject,
+    VaultPhrase,
+)
 from hushtag.client.errors import (
     AmbiguousNameError,
     BudgetError,
@@ -57,6 +65,7 @@ __all__ = [
     "ConflictError",
     "EnrolledTag",
     "Exported",
+    "FailedAttempts",
     "FeedAddress",
     "InsecureServerError",
     "IntegrityError",

@@ -62,8 +62,9 @@ _REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
     "request_timeout": (UnavailableError, "the server waited too long for the request"),
 }
 _BUDGETS: Final = {
-    "too_many_guesses": "the guesses of this account are used up",
+    "too_many_guesses": "no guesses are left to this session for now (fewer candidates, or a new login, may have some)",
     "too_many_attempts": "too many login attempts",
+    "too_many_requests": "too many requests from this address",
     "transfer_running": "an export or import of this account is running",
     "too_many_streams": "too many streams of events are open for this account",
 }

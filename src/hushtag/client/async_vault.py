@@ -7,7 +7,7 @@ from uuid import UUID
 
 import anyio
 
-from hushtag.client.contents import StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import FailedAttempts, StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
 
@@ -61,6 +61,11 @@ class AsyncVault:
     def expires_at(self) -> datetime:
         """As `Vault.expires_at`."""
         return self._tag.expires_at
+
+    @property
+    def failed_attempts(self) -> FailedAttempts:
+        """As `Vault.failed_attempts`."""
+        return self._tag.failed_attempts
 
     @property
     def locked(self) -> bool:

@@ -113,7 +113,7 @@ def unlock(
         answer = yield from post(
             "/v1/unlock/finish", finishing.message, session.token, 200, Unlocked, max_answer=MAX_LIST_BYTES
         )
-        check_times(answer.expires_at)
+        check_times(answer.expires_at, answer.last_failed_at)
         return (yield from compute(functools.partial(_open, finishing, answer)))
     except BaseException:
         finishing.abandon()

@@ -8,7 +8,16 @@ from uuid import UUID
 from hushtag.errors import MalformedError
 from hushtag.objects import ObjectMeta
 
-__all__ = ["EnrolledTag", "FeedAddress", "StoredObject", "VaultEntry", "VaultObject", "VaultPhrase", "created_at"]
+__all__ = [
+    "EnrolledTag",
+    "FailedAttempts",
+    "FeedAddress",
+    "StoredObject",
+    "VaultEntry",
+    "VaultObject",
+    "VaultPhrase",
+    "created_at",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,17 @@ class EnrolledTag(NamedTuple):
 
     tag_id: UUID
     vault_id: UUID
+
+
+class FailedAttempts(NamedTuple):
+    """Guesses that opened nothing, of whoever made them, since this account's last unlock.
+
+    Each candidate of an attempt is one guess. `last_at` is when the last of them was made; None if there was none. The
+    server counts, and nobody can check it.
+    """
+
+    guesses: int
+    last_at: datetime | None
 
 
 class VaultEntry(NamedTuple):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from hushtag.client.contents import StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import FailedAttempts, StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
 
@@ -69,6 +69,11 @@ class Vault:
     def expires_at(self) -> datetime:
         """When the server ends this vault session."""
         return self._tag.expires_at
+
+    @property
+    def failed_attempts(self) -> FailedAttempts:
+        """What opened nothing since the account's last unlock, without what this unlock itself tried."""
+        return self._tag.failed_attempts
 
     @property
     def locked(self) -> bool:

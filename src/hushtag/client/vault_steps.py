@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from hushtag.client.answers import expect_nothing
 from hushtag.client.calls import send_quietly
-from hushtag.client.contents import StoredObject
+from hushtag.client.contents import FailedAttempts, StoredObject
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import SessionExpiredError
 from hushtag.client.policy import RetryPolicy
@@ -72,6 +72,7 @@ class OpenTag:
     def __init__(self, opened: UnlockedTag, user_id: UUID, candidate: int, retry: RetryPolicy) -> None:
         self.tag_id = opened.tag_id
         self.expires_at = opened.expires_at
+        self.failed_attempts = FailedAttempts(opened.failed_guesses, opened.last_failed_at)
         self.candidate = candidate
         self.locked = False
         self._opened = opened
