@@ -11,12 +11,22 @@ from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_tags import AsyncJournalTags
 from hushtag.client.async_vault import AsyncVault
 from hushtag.client.client import Client
-from hushtag.client.contents import EnrolledTag, FeedAddress, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import (
+    EnrolledTag,
+    FeedAddress,
+    LostObject,
+    Restoration,
+    StoredObject,
+    VaultEntry,
+    VaultObject,
+    VaultPhrase,
+)
 from hushtag.client.errors import (
     AmbiguousNameError,
     BudgetError,
     CeremonyError,
     ConflictError,
+    EpochError,
     InsecureServerError,
     IntegrityError,
     LimitReachedError,
@@ -25,6 +35,7 @@ from hushtag.client.errors import (
     NotLoggedInError,
     OutcomeUnknownError,
     PinChangedError,
+    PinStoreError,
     ServerError,
     SessionExpiredError,
     StateFileError,
@@ -32,10 +43,13 @@ from hushtag.client.errors import (
     TransportError,
     UnavailableError,
     VaultLockedError,
+    VaultRolledBackError,
     VersionConflictError,
 )
 from hushtag.client.journal import Journals
 from hushtag.client.journal_steps import JournalFilter
+from hushtag.client.pin_file import MemoryPinStore, PinFile, PinStore
+from hushtag.client.pinning import PinnedState
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
@@ -56,6 +70,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "EnrolledTag",
+    "EpochError",
     "Exported",
     "FeedAddress",
     "InsecureServerError",
@@ -65,15 +80,22 @@ __all__ = [
     "Journals",
     "LimitReachedError",
     "LoginError",
+    "LostObject",
+    "MemoryPinStore",
     "MemoryPins",
     "NotFoundError",
     "NotLoggedInError",
     "OutcomeUnknownError",
     "Pin",
     "PinChangedError",
+    "PinFile",
+    "PinStore",
+    "PinStoreError",
+    "PinnedState",
     "Pins",
     "Profile",
     "Reminders",
+    "Restoration",
     "RetryPolicy",
     "ServerError",
     "Session",
@@ -89,5 +111,6 @@ __all__ = [
     "VaultLockedError",
     "VaultObject",
     "VaultPhrase",
+    "VaultRolledBackError",
     "VersionConflictError",
 ]
