@@ -181,7 +181,7 @@ class Vault:
             return self._driver.run(self._steps.restoration())
 
     def accept_restored(self, confirmation: str) -> None:
-        """Give up what `restoration` names, for good: pin this state, and tell the other devices by a note in the vault.
+        """Give up what `restoration` names, for good: pin this state, and tell the other devices by a note inside.
 
         `confirmation` must be what `restoration` asks for, given by the person. Never do this unasked: it is right only
         if the operator has restored a backup.
