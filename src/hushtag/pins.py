@@ -30,6 +30,7 @@ __all__ = [
     "derive_tag_pin_key",
     "derive_vault_pin_key",
     "fresh_page",
+    "places",
     "read_slots",
     "write_slots",
 ]
@@ -86,7 +87,7 @@ def fresh_page(shape: PageShape, *, _entropy: _Entropy = os.urandom) -> bytes:
     return _entropy(shape.length)
 
 
-def _places(shape: PageShape, key: PinKey) -> list[int]:
+def places(shape: PageShape, key: PinKey) -> list[int]:
     """Return the byte positions of a key's slots, all different."""
     drawn = hkdf_sha512(key.expose(), b"", _labels.PIN_PLACE + shape.mark, _PLACES_BYTES)
     # Slots are powers of two, so the remainder is uniform; of 64 draws the first different ones are taken.
@@ -107,7 +108,7 @@ def read_slots(page: bytes, shape: PageShape, key: PinKey) -> list[bytes]:
     if len(page) != shape.length:
         raise MalformedError(f"page of pins is {len(page)} bytes, expected {shape.length}")
     found: dict[bytes, None] = {}
-    for place in _places(shape, key):
+    for place in places(shape, key):
         sealed = page[place : place + shape.slot_bytes]
         try:
             found[open_sealed(key.expose(), sealed, _labels.PIN_SLOT + shape.mark, _aad(shape))] = None
@@ -125,7 +126,7 @@ def write_slots(page: bytes, shape: PageShape, key: PinKey, value: bytes, *, _en
     if len(value) != shape.room or len(page) != shape.length:
         raise MalformedError("page or value of a pin has the wrong length")
     changed = bytearray(page)
-    for place in _places(shape, key):
+    for place in places(shape, key):
         iv = _entropy(IV_LENGTH)
         sealed = seal(key.expose(), iv, _labels.PIN_SLOT + shape.mark, [value], _aad(shape))
         changed[place : place + shape.slot_bytes] = sealed
