@@ -57,7 +57,9 @@ def attempt(operation: Operation, scene: Scene) -> Ending:
 
 
 def stage(world: World, operation: Operation) -> Scene:
-    return world.scene(unlocked=operation.unlocked, warm=operation.warm)
+    if operation.reviewed:
+        return world.reviewed()
+    return world.scene(unlocked=operation.unlocked, warm=operation.warm, pinned=operation.pinned)
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Campaign:
                 if exchange.response is not None and exchange.response.status_code < 300:
                     self.others.setdefault(exchange.route, exchange)
         for operation in OPERATIONS:
-            if not operation.unlocked and operation.covers == "Client.unlock":
+            if not operation.unlocked and not operation.pinned and operation.covers == "Client.unlock":
                 self.older[operation.name] = [self._at(operation, users).value for users in self.world.older.values()]
         heard = list(self._heard_elsewhere())
         for name, kind in ANSWERS.items():

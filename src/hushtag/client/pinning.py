@@ -1,7 +1,7 @@
 """What a device has pinned of one open vault, and what it holds against the state a server shows."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -47,14 +47,12 @@ def shown(pin: HeadPin) -> PinnedState:
     return PinnedState(pin.generation, pin.object_count, pin.key_version, pin.restorations, moment)
 
 
-def judge(pin: HeadPin | None, head: VaultHead, found: bytes, vault_id: UUID) -> None:
+def judge(pin: HeadPin, head: VaultHead, found: bytes, vault_id: UUID) -> None:
     """Refuse a head that takes back what was pinned; `found` is its fingerprint.
 
     Raises:
         VaultRolledBackError: it is older, another of the same generation, or a restored one nobody accepted here.
     """
-    if pin is None:
-        return
     if head.restorations > pin.restorations:
         change = "restored"
     elif head.restorations < pin.restorations or head.generation < pin.generation or head.key_version < pin.key_version:
@@ -100,23 +98,29 @@ class PinnedVault:
         for key in self._keys:
             key.forget()
 
+    def heads(self, page: bytes | None = None) -> list[HeadPin]:
+        """Return every head pinned on this device, the newest first: the two keys may have found different ones."""
+        pins = [HeadPin.decode(value) for value in self._values(HEADS, page)]
+        return sorted(pins, key=lambda pin: pin.order, reverse=True)
+
     def newest(self, page: bytes | None = None) -> HeadPin | None:
         """Return the newest head pinned on this device; `None` if none is."""
-        pins = [HeadPin.decode(value) for value in self._values(HEADS, page)]
-        return max(pins, key=lambda pin: pin.order, default=None)
+        return next(iter(self.heads(page)), None)
 
     def rows(self, page: bytes | None = None) -> RowsPin | None:
         """Return the newest rows pinned on this device; `None` if none are."""
         pins = [RowsPin.decode(value) for value in self._values(OBJECTS, page)]
         return max(pins, key=lambda pin: (pin.restorations, pin.generation), default=None)
 
-    def check(self, pin: HeadPin | None, head: VaultHead) -> None:
-        """Hold a head against a pin that was read before the server was asked.
+    def check(self, pins: Sequence[HeadPin], head: VaultHead) -> None:
+        """Hold a head against the pins that were read before the server was asked, against each of them.
 
         Raises:
             VaultRolledBackError: it takes back what was pinned.
         """
-        judge(pin, head, fingerprint(self._data_key, self._vault_id, head), self._vault_id)
+        found = fingerprint(self._data_key, self._vault_id, head)
+        for pin in pins:
+            judge(pin, head, found, self._vault_id)
 
     def keep(self, head: VaultHead) -> None:
         """Pin a head that was accepted, unless a newer one is pinned already.
@@ -126,14 +130,16 @@ class PinnedVault:
         """
         found = fingerprint(self._data_key, self._vault_id, head)
         numbers = (head.generation, head.object_count, head.key_version, head.restorations)
-        pin = HeadPin(*numbers, int(self._clock()), found)
+        mine = HeadPin(*numbers, int(self._clock()), found)
 
         def change(page: bytes) -> bytes:
-            before = self.newest(page)
-            if before is not None and before.order == pin.order:
-                judge(before, head, found, self._vault_id)
-            kept = pin if before is None or before.order <= pin.order else before
-            if before is not None and replace(kept, pinned_at=before.pinned_at) == before and self._is_whole(page):
+            pins = self.heads(page)
+            for pin in pins:
+                if pin.order == mine.order:
+                    judge(pin, head, found, self._vault_id)
+            kept = pins[0] if pins and pins[0].order > mine.order else mine
+            # Nothing is written if both keys find just this; the time of a pin stays that of its first sight.
+            if self._is_whole(page) and {replace(pin, pinned_at=kept.pinned_at) for pin in pins} == {kept}:
                 return page
             return self._written(page, HEADS, kept.encode())
 

@@ -62,18 +62,18 @@ class RestoringSteps(WritingSteps):
         """
         if self.pinned is None:
             return
-        pin = yield from compute(functools.partial(self.pinned.newest, pages.heads))
+        pins = yield from compute(functools.partial(self.pinned.heads, pages.heads))
         rows = yield from compute(functools.partial(self.pinned.rows, pages.objects))
-        if pin is None:
+        if not pins:
             return
-        self.before = shown(pin)
+        self.before = shown(pins[0])
         head = self.witness.head
         try:
-            self.pinned.check(pin, head)
+            self.pinned.check(pins, head)
         except VaultRolledBackError as error:
             if not review:
                 raise
-            self._doubt = _Doubt(error, pin, rows)
+            self._doubt = _Doubt(error, pins[0], rows)
             self.witness.suspicion = error
             return
         if rows is not None and rows.restorations == head.restorations and rows.generation <= head.generation:

@@ -65,10 +65,10 @@ class RowSteps:
         if self.pinned is not None:
             self.pinned.forget()
 
-    def _newest_pin(self) -> Steps[HeadPin | None]:
+    def _pins(self) -> Steps[list[HeadPin]]:
         if self.pinned is None:
-            return None
-        return (yield from compute(self.pinned.newest))
+            return []
+        return (yield from compute(self.pinned.heads))
 
     def pin(self) -> Steps[None]:
         """Pin the newest head seen, if there is a store of pins.
@@ -84,14 +84,14 @@ class RowSteps:
 
     def catch_up(self) -> Steps[None]:
         """Ask for the head if another process of this device has seen a newer one: the server must have it too."""
-        pin = yield from self._newest_pin()
-        if pin is not None and pin.order > (self.witness.head.restorations, self.witness.head.generation):
+        pins = yield from self._pins()
+        if pins and pins[0].order > (self.witness.head.restorations, self.witness.head.generation):
             yield from self.refresh()
 
     def refresh(self) -> Steps[None]:
         """Ask for the vault's head and take it, if it takes back nothing that was pinned when it was asked for."""
         floor = self.witness.head
-        pin = yield from self._newest_pin()
+        pins = yield from self._pins()
         response = yield from fetch(Request("GET", self.path, self.token), self.retry)
         try:
             state = expect(response, (200,), VaultState)
@@ -99,7 +99,7 @@ class RowSteps:
             raise RollbackError(VAULT_DENIED) from None
         self.witness.observe(state, floor)
         if self.pinned is not None:
-            self.pinned.check(pin, self.witness.head)
+            self.pinned.check(pins, self.witness.head)
             yield from self.pin()
 
     def _expect_newer(self, what: str) -> Steps[None]:
