@@ -9,6 +9,7 @@ import msgspec
 
 from hushtag import messages
 from hushtag.client import NotFoundError
+from hushtag.client.restoring_steps import _confirmation
 from hushtag.epoch import epoch_code
 from tests.client.fake_server import URL
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
@@ -200,7 +201,7 @@ def _code(scene: Scene) -> str:
 
 def _accept_restored(scene: Scene) -> Any:
     vault: Any = scene.vault
-    return vault.accept_restored(vault.restoration().confirmation)
+    return vault.accept_restored(_confirmation(vault._steps.witness.suspicion))
 
 
 def _close(scene: Scene) -> Any:
@@ -242,8 +243,10 @@ OPERATIONS: list[Operation] = [
     *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),
     Operation("epoch_code", "Vault.epoch_code", lambda s: s.vault.epoch_code(), unlocked=True),  # type: ignore[union-attr]
-    Operation("check_epoch", "Vault.check_epoch", lambda s: s.vault.check_epoch(_code(s)), unlocked=True),  # type: ignore[union-attr]
-    Operation("restoration", "Vault.restoration", lambda s: s.vault.restoration(), reviewed=True),  # type: ignore[union-attr]
+    Operation(
+        "check_epoch", "Vault.check_epoch", lambda s: s.vault.check_epoch(_code(s)), unlocked=True, composed=True
+    ),  # type: ignore[union-attr]
+    Operation("restoration", "Vault.restoration", lambda s: s.vault.restoration(), reviewed=True, composed=True),  # type: ignore[union-attr]
     Operation("accept_restored", "Vault.accept_restored", _accept_restored, reviewed=True, composed=True),
     Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]
 ]
