@@ -161,8 +161,8 @@ class World:
 
     def reviewed(self, when: str = "before the deletion") -> Scene:
         """Ada's device has seen her vault as it is, and looks at an older state that is served now."""
-        server = clone(self.server)
-        server.users = copy.deepcopy(self.older[when])
+        server = HonestServer()
+        server.users, server.page = copy.deepcopy(self.older[when]), self.server.page
         man = Man(server)
         client = connect_sync(URL, man.transport(), vault_pins=self.pins())
         client.log_in(EMAIL, PASSWORD)

@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -109,11 +109,8 @@ class PinFile:
             except PinStoreError:
                 return  # who needs the pins is told so; a plain command must not fail where it needs none
             for shape in (HEADS, OBJECTS):
-                try:
-                    content = read_private(self._path(shape))
-                except (StateFileError, FileNotFoundError):
-                    continue
-                self._store(shape, content)
+                with suppress(StateFileError, FileNotFoundError):
+                    self._store(shape, read_private(self._path(shape)))
 
     def reset(self) -> None:
         """Forget everything pinned on this device, and begin with fresh pages."""

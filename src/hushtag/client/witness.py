@@ -79,7 +79,7 @@ class Witness:
         if self.locked:
             raise VaultLockedError("the vault is locked; unlock it again")
         if self.suspicion is not None:
-            raise self.suspicion
+            raise self.suspicion.with_traceback(None)
 
     def apart(self) -> "Witness":
         """Return a witness of the same vault that knows nothing of the suspicion against this one: for a review."""
