@@ -247,7 +247,7 @@ OPERATIONS: list[Operation] = [
         "check_epoch", "Vault.check_epoch", lambda s: s.vault.check_epoch(_code(s)), unlocked=True, composed=True
     ),  # type: ignore[union-attr]
     Operation("restoration", "Vault.restoration", lambda s: s.vault.restoration(), reviewed=True, composed=True),  # type: ignore[union-attr]
-    Operation("accept_restored", "Vault.accept_restored", _accept_restored, reviewed=True, composed=True),
+    Operation("accept_restored", "Vault.accept_restored", _accept_restored, reviewed=True),
     Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]
 ]
 
