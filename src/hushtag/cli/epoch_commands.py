@@ -22,6 +22,11 @@ def epoch() -> None:
 
     Each device pins the newest state it has seen of a vault and refuses an older one. A device that has not seen the
     vault yet needs its epoch code: five words that another device shows.
+
+    \b
+    Examples:
+      hushtag epoch show                         on a device that knows the vault
+      hushtag epoch check FIVE WORDS SHOWN THERE on a new one
     """
 
 
