@@ -10,6 +10,7 @@ Messages are lower case and may hold lengths, versions and names of fields; neve
 
 __all__ = [
     "AuthenticationError",
+    "EpochCodeError",
     "HushtagError",
     "LimitError",
     "MalformedError",
@@ -44,6 +45,10 @@ class PhraseError(MisuseError):
 
 class WeakPhraseError(PhraseError):
     """The phrase is readable but below the strength floor; the message says what to add."""
+
+
+class EpochCodeError(MisuseError):
+    """What was given is no epoch code: not five words, or a word that no code has."""
 
 
 class MalformedError(HushtagError):

@@ -21,9 +21,24 @@ from hushtag.errors import LimitError, RollbackError
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import DataKey
 
-__all__ = ["DIGEST_LENGTH", "HEAD_LENGTH", "VaultHead", "open_head", "seal_head", "set_element", "set_hash", "set_key"]
+__all__ = [
+    "DIGEST_LENGTH",
+    "HEAD_LENGTH",
+    "MAX_OBJECT_COUNT",
+    "MAX_RESTORATIONS",
+    "VaultHead",
+    "open_head",
+    "seal_head",
+    "set_element",
+    "set_hash",
+    "set_key",
+]
 
 _PLAIN = struct.Struct(">QQI32s")
+_COUNT_BITS: Final = 48
+MAX_OBJECT_COUNT: Final = 2**_COUNT_BITS - 1
+MAX_RESTORATIONS: Final = 2**16 - 1
+"""How often a vault can be accepted after a restore from a backup."""
 HEAD_LENGTH: Final = _PLAIN.size + OVERHEAD
 """Bytes of a sealed head: 112."""
 DIGEST_LENGTH: Final = 32
@@ -32,17 +47,39 @@ _EMPTY: Final = bytes(DIGEST_LENGTH)
 
 @dataclass(frozen=True, slots=True)
 class VaultHead:
-    """What a vault holds at one generation."""
+    """What a vault holds at one generation.
+
+    `restorations` counts how often somebody inside has accepted an older state after a restore from a backup. It is
+    what tells such a state, whatever its generation, from the ones that were lost by it.
+    """
 
     generation: int
     object_count: int
     key_version: int
     set_hash: bytes
+    restorations: int = 0
 
     @classmethod
     def first(cls) -> "VaultHead":
         """The head of an empty new vault: generation 1, key version 1."""
         return cls(1, 0, 1, _EMPTY)
+
+    def encode(self) -> bytes:
+        """Return the 52 bytes that are sealed.
+
+        Raises:
+            LimitError: more restorations or objects than their fields hold.
+        """
+        if not (0 <= self.restorations <= MAX_RESTORATIONS and 0 <= self.object_count <= MAX_OBJECT_COUNT):
+            raise LimitError("vault head counts more restorations or objects than it can hold")
+        counts = self.restorations << _COUNT_BITS | self.object_count
+        return _PLAIN.pack(self.generation, counts, self.key_version, self.set_hash)
+
+    @classmethod
+    def decode(cls, plain: bytes) -> "VaultHead":
+        """Return the head of 52 bytes; inverse of `encode`."""
+        generation, counts, key_version, summary = _PLAIN.unpack(plain)
+        return cls(generation, counts & MAX_OBJECT_COUNT, key_version, summary, counts >> _COUNT_BITS)
 
     def with_change(self, *, removed: bytes | None, added: bytes | None) -> "VaultHead":
         """Return the next generation's head after one element left, came, or was replaced.
@@ -108,7 +145,7 @@ def seal_head(
     _entropy: Callable[[int], bytes] = os.urandom,
 ) -> bytes:
     """Return the sealed head: 112 bytes."""
-    plain = _PLAIN.pack(head.generation, head.object_count, head.key_version, head.set_hash)
+    plain = head.encode()
     info = _info(vault_id, head.key_version, head.generation)
     aad = _aad(suite, vault_id, head.key_version, head.generation)
     return bytes(seal(data_key.expose(), _entropy(IV_LENGTH), info, [plain], aad))
@@ -126,7 +163,7 @@ def open_head(
     info = _info(vault_id, key_version, generation)
     aad = _aad(suite, vault_id, key_version, generation)
     plain = open_sealed(data_key.expose(), check_length(sealed, _PLAIN.size), info, aad)
-    head = VaultHead(*_PLAIN.unpack(plain))
+    head = VaultHead.decode(plain)
     if (head.generation, head.key_version) != (generation, key_version):
         raise RollbackError("vault head names another generation or key version than it was sealed for")
     return head

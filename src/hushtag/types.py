@@ -24,6 +24,7 @@ __all__ = [
     "MaskingKey",
     "OpaquePassword",
     "PhraseHash",
+    "PinKey",
     "Record",
     "RegistrationRequest",
     "RegistrationResponse",
@@ -155,6 +156,12 @@ class StreamKey(Secret):
 
 class TagPrivateKey(Secret):
     """X25519 private key of a tag (RFC 7748): 32 bytes."""
+
+    LENGTH = 32
+
+
+class PinKey(Secret):
+    """Seals and places what a device has pinned of one vault: 32 bytes."""
 
     LENGTH = 32
 

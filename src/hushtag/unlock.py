@@ -4,7 +4,7 @@
 `finish` takes the answer; a state is used once. The server's half is in `hushtag.unlock_server`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -27,6 +27,7 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
+from hushtag.pins import derive_tag_pin_key
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import (
     KE1,
@@ -36,6 +37,7 @@ from hushtag.types import (
     ExportKey,
     LoginState,
     OpaquePassword,
+    PinKey,
     RegistrationResponse,
     Secret,
     SessionKey,
@@ -63,6 +65,11 @@ class OpenVault(NamedTuple):
     wrapped_key_id: UUID
     data_key: DataKey
     head: VaultHead
+    pin_key: PinKey
+
+
+def _secrets_of(vaults: Iterable[OpenVault]) -> list[Secret]:
+    return [secret for vault in vaults for secret in (vault.data_key, vault.pin_key)]
 
 
 class UnlockedTag(NamedTuple):
@@ -83,7 +90,7 @@ class UnlockedTag(NamedTuple):
 
     def forget(self) -> None:
         """Forget every key."""
-        forget_all([self.vault_token, self.tag_private_key, *(vault.data_key for vault in self.vaults)])
+        forget_all([self.vault_token, self.tag_private_key, *_secrets_of(self.vaults)])
 
 
 def start_unlock(passwords: Sequence[OpaquePassword], *, suite: Suite = HUSHTAG_V1) -> "Locating":
@@ -233,7 +240,7 @@ class Finishing(CeremonyState):
             for key in answer.vaults:
                 opened.append(self._open_vault(answer, key))  # noqa: PERF401 - a failure must find the ones before it
         except BaseException:
-            forget_all(vault.data_key for vault in opened)
+            forget_all(_secrets_of(opened))
             raise
         return tuple(opened)
 
@@ -263,4 +270,5 @@ class Finishing(CeremonyState):
         except BaseException:
             data_key.forget()
             raise
-        return OpenVault(key.vault_id, key.wrapped_key_id, data_key, head)
+        pin_key = derive_tag_pin_key(self._export_key, answer.tag_id, key.vault_id)
+        return OpenVault(key.vault_id, key.wrapped_key_id, data_key, head, pin_key)

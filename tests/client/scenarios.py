@@ -15,10 +15,11 @@ from hushtag.client import (
     ConflictError,
     LoginError,
     NotFoundError,
+    PinFile,
     SessionExpiredError,
     VaultLockedError,
 )
-from hushtag.errors import AuthenticationError, LimitError, WeakPhraseError
+from hushtag.errors import AuthenticationError, EpochCodeError, LimitError, WeakPhraseError
 from hushtag.phrase import draw_phrase
 from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect
 
@@ -217,7 +218,31 @@ def changing_the_password_ends_the_other_sessions_and_touches_no_vault(connect: 
     assert [entry.name for entry in vault.list()] == ["a"]
 
 
+def two_devices_compare_epoch_codes_and_pin_what_they_see(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    with client.unlock(PHRASE) as vault:
+        vault.put(b"one", name="a")
+        code = vault.epoch_code()
+        assert vault.pinned is None  # without `vault_pins`
+    for number in range(2):  # another device, which is fresh at first
+        other = connect(vault_pins=PinFile(tmp_path / "pins"))
+        other.log_in(email, PASSWORD)
+        with other.unlock(PHRASE, epoch_code=code) as vault:
+            assert (vault.pinned is None) == (number == 0)
+            assert vault.check_epoch(code) == number
+            assert vault.restoration() is None
+            vault.put(b"two", name="b")
+            assert len(vault.list()) == number + 2
+    with pytest.raises(EpochCodeError):
+        client.unlock(PHRASE, epoch_code="one two three")
+    with other.unlock(PHRASE) as vault:
+        assert vault.pinned.generation == 4
+        assert vault.pinned.object_count == 3
+
+
 SCENARIOS = [
+    two_devices_compare_epoch_codes_and_pin_what_they_see,
     every_byte_comes_back_to_another_client,
     a_wrong_phrase_opens_nothing,
     the_right_one_of_several_candidates_opens,

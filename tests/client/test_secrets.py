@@ -27,7 +27,7 @@ from hushtag.client.vault_steps import OpenTag
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError, UnknownSuiteError
 from hushtag.head import VaultHead
 from hushtag.messages import Unlocked, encode_binary
-from hushtag.types import DataKey, DeviceSecret, Secret, TagPrivateKey, VaultToken
+from hushtag.types import DataKey, DeviceSecret, PinKey, Secret, TagPrivateKey, VaultToken
 from hushtag.unlock import OpenVault, UnlockedTag
 from tests.client.fake_server import START, URL, FakeServer, Fault, answer
 from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
@@ -304,7 +304,10 @@ def test_an_answer_that_names_one_vault_twice_is_malformed(client: Any, server: 
 def test_every_vault_of_a_tag_is_offered_and_all_are_locked_together(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = [OpenVault(uuid4(), uuid4(), DataKey(bytes([number] * 32)), VaultHead.first()) for number in range(3)]
+    opened = [
+        OpenVault(uuid4(), uuid4(), DataKey(bytes([n] * 32)), VaultHead.first(), PinKey(bytes([n] * 32)))
+        for n in range(3)
+    ]
     keys = VaultToken(bytes(32)), TagPrivateKey(bytes(32))
     tag = OpenTag(UnlockedTag(uuid4(), 0, *keys, tuple(opened), START), uuid4(), 0, NO_PAUSE)
 

@@ -57,7 +57,9 @@ def attempt(operation: Operation, scene: Scene) -> Ending:
 
 
 def stage(world: World, operation: Operation) -> Scene:
-    return world.scene(unlocked=operation.unlocked, warm=operation.warm)
+    if operation.reviewed:
+        return world.reviewed()
+    return world.scene(unlocked=operation.unlocked, warm=operation.warm, pinned=operation.pinned)
 
 
 @dataclass
@@ -80,8 +82,10 @@ class Campaign:
                 if exchange.response is not None and exchange.response.status_code < 300:
                     self.others.setdefault(exchange.route, exchange)
         for operation in OPERATIONS:
-            if not operation.unlocked and operation.covers == "Client.unlock":
+            if not operation.unlocked and not operation.pinned and operation.covers == "Client.unlock":
                 self.older[operation.name] = [self._at(operation, users).value for users in self.world.older.values()]
+        for name in ("epoch_code", "check_epoch"):
+            self.older[name] = [self._in_another_branch(name)]
         heard = list(self._heard_elsewhere())
         for name, kind in ANSWERS.items():
             bodies = [each.response.content for each in heard if each.route == name and each.response is not None]
@@ -94,6 +98,14 @@ class Campaign:
         scene = stage(self.world, operation)
         scene.man.server = at_another_time(scene.server, users)
         return attempt(operation, scene)
+
+    def _in_another_branch(self, name: str) -> Any:
+        """What an operation gives where Ada has deleted something: a later head that she made, and so no lie of his."""
+        operation = next(each for each in OPERATIONS if each.name == name)
+        scene, deleted = stage(self.world, operation), self.others["DELETE /v1/vaults/*/objects/*"].response
+        assert deleted is not None
+        scene.man.arm(lambda man, request: deleted, again=True)
+        return attempt(operation, scene).value
 
     def _heard_elsewhere(self) -> Iterator[Exchange]:
         for email, phrase in ((EVE, PHRASE), (EMAIL, OTHER_PHRASE)):
@@ -229,6 +241,7 @@ def the_objects(scene: Scene, vault_id: Any) -> dict[Any, Any]:
 
 
 ALWAYS: set[tuple[str, ...]] = {
+    ("DELETE /v1/vault-session", "authorization"),
     ("DELETE /v1/sessions/current", "authorization"),
     ("GET /v1/vaults/*", "authorization"),
     ("GET /v1/vaults/*/objects", "authorization"),

@@ -9,6 +9,8 @@ import msgspec
 
 from hushtag import messages
 from hushtag.client import NotFoundError
+from hushtag.client.restoring_steps import _confirmation
+from hushtag.epoch import epoch_code
 from tests.client.fake_server import URL
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
 from tests.evil.man import streamed
@@ -88,7 +90,8 @@ class Operation:
 
     `covers` names the method of the public surface. `absent`: there is nothing to give, so nothing may be given.
     `forbidden`: errors that would deny what is there. `composed`: of steps that other operations make as well; only
-    fields are altered, each time.
+    fields are altered, each time. `pinned`: the device has seen the vault as it is, in an earlier session. `reviewed`:
+    it has, and an older state is served, which it looks at.
     """
 
     name: str
@@ -99,6 +102,8 @@ class Operation:
     absent: bool = False
     composed: bool = False
     forbidden: tuple[type[Exception], ...] = ()
+    pinned: bool = False
+    reviewed: bool = False
 
 
 def _vault(name: str, method: str, run: Callable[[Scene], Any], *, lists: bool = False, **more: Any) -> list[Operation]:
@@ -190,6 +195,17 @@ def _find(scene: Scene) -> Any:
     return _entry(scene.vault.find("letter"))  # type: ignore[union-attr]
 
 
+def _code(scene: Scene) -> str:
+    """What another device of Ada's shows of the newest state."""
+    witness = scene.vault._steps.witness  # type: ignore[union-attr]
+    return epoch_code(witness.data_key, witness.vault_id, witness.head)
+
+
+def _accept_restored(scene: Scene) -> Any:
+    vault: Any = scene.vault
+    return vault.accept_restored(_confirmation(vault._steps.witness.suspicion))
+
+
 def _close(scene: Scene) -> Any:
     scene.client.close()
     return scene.vault.locked if scene.vault is not None else None
@@ -214,6 +230,7 @@ OPERATIONS: list[Operation] = [
         composed=True,
     ),
     Operation("unlock_wrong_phrase", "Client.unlock", lambda scene: _opened(scene, UNKNOWN_PHRASE), absent=True),
+    Operation("unlock_pinned", "Client.unlock", lambda scene: _opened(scene, PHRASE), pinned=True, composed=True),
     Operation("close", "Client.close", _close, unlocked=True),
     *_vault("put", "put", _put),
     *_vault("put_late", "put", _put_late, composed=True),
@@ -227,6 +244,12 @@ OPERATIONS: list[Operation] = [
     *_vault("list", "list", _list),
     *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),
+    Operation("epoch_code", "Vault.epoch_code", lambda s: s.vault.epoch_code(), unlocked=True),  # type: ignore[union-attr]
+    Operation(
+        "check_epoch", "Vault.check_epoch", lambda s: s.vault.check_epoch(_code(s)), unlocked=True, composed=True
+    ),  # type: ignore[union-attr]
+    Operation("restoration", "Vault.restoration", lambda s: s.vault.restoration(), reviewed=True, composed=True),  # type: ignore[union-attr]
+    Operation("accept_restored", "Vault.accept_restored", _accept_restored, reviewed=True),
     Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]
 ]
 

@@ -17,7 +17,7 @@ import pytest
 
 from hushtag import _opaque
 from hushtag._stretch import opaque_password, stretch_phrase
-from hushtag.client import Client, MemoryPins, Vault, ceremony_steps
+from hushtag.client import Client, MemoryPins, MemoryPinStore, Vault, ceremony_steps
 from hushtag.phrase import canonicalize
 from hushtag.types import Stretch
 from tests.client.fake_server import URL, FakeServer, User, problem
@@ -69,6 +69,13 @@ class HonestServer(FakeServer):
             return problem(401, "ceremony_failed")
 
 
+def copied(store: MemoryPinStore) -> MemoryPinStore:
+    """Another device that has seen the same."""
+    other = MemoryPinStore()
+    other._pages = dict(store._pages)
+    return other
+
+
 @dataclass
 class Scene:
     """One client in one state of the world, and the man between."""
@@ -110,6 +117,7 @@ class World:
         self.server.page = 2
         self.ids: dict[str, UUID] = {}
         self.older: dict[str, dict[str, User]] = {}
+        self._pins: MemoryPinStore | None = None
         with connect_sync(URL, self.server.transport()) as client:
             self._settle(client, EMAIL, PHRASE)
             self._settle(client, EVE, PHRASE)
@@ -142,11 +150,40 @@ class World:
     def _remember(self, name: str) -> None:
         self.older[name] = copy.deepcopy(self.server.users)
 
-    def scene(self, *, unlocked: bool = False, warm: bool = False, email: str = EMAIL, phrase: str = PHRASE) -> Scene:
+    def pins(self) -> MemoryPinStore:
+        """What a device of Ada's has pinned that has listed her vault as it is at last."""
+        if self._pins is None:
+            self._pins = MemoryPinStore()
+            with connect_sync(URL, clone(self.server).transport(), vault_pins=self._pins) as client:
+                client.log_in(EMAIL, PASSWORD)
+                client.unlock(PHRASE).list()
+        return copied(self._pins)
+
+    def reviewed(self, when: str = "before the deletion") -> Scene:
+        """Ada's device has seen her vault as it is, and looks at an older state that is served now."""
+        server = HonestServer()
+        server.users, server.page = copy.deepcopy(self.older[when]), self.server.page
+        man = Man(server)
+        client = connect_sync(URL, man.transport(), vault_pins=self.pins())
+        client.log_in(EMAIL, PASSWORD)
+        vault = client.unlock(PHRASE, review_restored=True)
+        man.arm(None)
+        return Scene(server, man, client, vault, self.ids)
+
+    def scene(
+        self,
+        *,
+        unlocked: bool = False,
+        warm: bool = False,
+        pinned: bool = False,
+        email: str = EMAIL,
+        phrase: str = PHRASE,
+    ) -> Scene:
         """Ada logs in; if `unlocked`, opens her vault; if `warm`, reads all of it. Nobody interferes yet."""
         server = clone(self.server)
         man = Man(server)
-        client = connect_sync(URL, man.transport(), pins=MemoryPins())
+        store = self.pins() if pinned else None
+        client = connect_sync(URL, man.transport(), pins=MemoryPins(), vault_pins=store)
         client.log_in(email, PASSWORD)
         vault = client.unlock(phrase) if unlocked else None
         if vault is not None and warm:

@@ -184,7 +184,7 @@ async def _begin(pool: Any, caller: Caller) -> Any:
     begun = await ceremony_queries.begin_ceremony(
         pool,
         caller,
-        Budget(20.0, 0.0, 0.0),
+        Budget(20.0, 0.0, HOUR),
         guesses=1,
         session_id="ab" * 32,
         state="located",
@@ -213,7 +213,7 @@ async def _open(pool: Any, caller: Caller, phrase_hash: bytes, key_id: UUID) -> 
         return await ceremony_queries.open_tag(
             pool,
             caller,
-            Budget(20.0, 0.0, 0.0),
+            Budget(20.0, 0.0, HOUR),
             step_id="ab" * 32,
             session_id="ef" * 32,
             phrase_hash=phrase_hash,

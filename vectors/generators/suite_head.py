@@ -26,6 +26,8 @@ _SUMMARY = spec.set_hash(_ELEMENTS)
 _PLAIN = {"generation": 4, "object_count": 3, "key_version": 1, "set_hash": _SUMMARY}
 _SEALED = spec.seal_head(DATA_KEY, _IV, spec.head(4, 3, 1, _SUMMARY), VAULT, 1, 4)
 
+_RESTORED = spec.seal_head(DATA_KEY, _IV, spec.head(4, 3, 1, _SUMMARY, 2), VAULT, 1, 4)
+
 
 def _set_hashes() -> list[Vector]:
     cases = [("empty", "an empty vault", []), ("one", "one object", _OBJECTS[:1]), ("three", "three objects", _OBJECTS)]
@@ -109,6 +111,13 @@ def _changes() -> list[Vector]:
             replaced,
         ),
         accepted("head_change_delete", "an object leaves", "suite.next_head", {**_PLAIN, "removed": old}, less),
+        accepted(
+            "head_change_restored",
+            "a change leaves the restorations as they are",
+            "suite.next_head",
+            {**_PLAIN, "removed": old, "restorations": 2},
+            {**less, "restorations": 2},
+        ),
         malformed(
             "head_change_delete_empty", "an empty vault has none to lose", "suite.next_head", {**empty, "removed": old}
         ),
@@ -154,6 +163,19 @@ def _heads() -> list[Vector]:
             {**sealing, **first},
             {"sealed_head": spec.seal_head(DATA_KEY, _IV, spec.head(1, 0, 1, bytes(32)), VAULT, 1, 1)},
         ),
+        accepted(
+            "head_seal_restored",
+            "a vault that was accepted twice after a restore",
+            "suite.seal_head",
+            {**sealing, **_PLAIN, "restorations": 2},
+            {"sealed_head": _RESTORED},
+        ),
+        malformed(
+            "head_seal_too_many_restorations",
+            "restorations are counted in 16 bits",
+            "suite.seal_head",
+            {**sealing, **_PLAIN, "restorations": 2**16},
+        ),
         malformed(
             "head_seal_data_key_short",
             "a data key has 32 bytes",
@@ -161,6 +183,13 @@ def _heads() -> list[Vector]:
             {**sealing, **_PLAIN, "data_key": DATA_KEY[:31]},
         ),
         accepted("head_open", "a vault of three objects", "suite.open_head", opening, _PLAIN),
+        accepted(
+            "head_open_restored",
+            "a vault that was accepted twice after a restore",
+            "suite.open_head",
+            {**opening, "sealed_head": _RESTORED},
+            {**_PLAIN, "restorations": 2},
+        ),
         *(
             forged(f"head_open_{name}", why, "suite.open_head", {**opening, **change})
             for name, why, change in forgeries

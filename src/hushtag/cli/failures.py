@@ -17,7 +17,24 @@ __all__ = ["Outcome", "UsageError", "describe", "exit_code_of", "report"]
 INTERRUPTED: Final = 130
 _FIELDS_TELL_MORE: Final = ("malformed_request", "already_exists", "limit_reached")
 """Problems whose fields say what the message does not."""
+_CHANGED: Final = (
+    "change",
+    "pinned_generation",
+    "served_generation",
+    "pinned_objects",
+    "served_objects",
+    "pinned_at",
+)
+"""What tells how a vault was taken back."""
 _LOG_IN: Final = "log in with: hushtag login EMAIL"
+_ROLLED_BACK: Final = (
+    "nothing was shown or changed; if the operator restored a backup: hushtag epoch accept-restore; "
+    "otherwise do not trust this server"
+)
+_PINS_LOST: Final = (
+    "put the file back from a copy; or give up what it held with: hushtag epoch reset-pins, "
+    "and then compare each vault with: hushtag epoch check"
+)
 
 
 class UsageError(click.UsageError):
@@ -51,6 +68,10 @@ def _table() -> list[tuple[type[BaseException], Kind]]:
         (client.NotLoggedInError, Kind(3, "not_logged_in", _LOG_IN)),
         (client.LoginError, Kind(4, "login_failed")),
         (client.CeremonyError, Kind(4, "ceremony_failed", "try again")),
+        (client.VaultRolledBackError, Kind(8, "vault_rolled_back", _ROLLED_BACK)),
+        (client.EpochError, Kind(8, "epoch", "show the code anew on the other device; if they differ, trust neither")),
+        (core.EpochCodeError, Kind(2, "epoch_code", "the other device shows it: hushtag epoch show")),
+        (client.PinStoreError, Kind(1, "pin_store", _PINS_LOST)),
         (client.PinChangedError, Kind(8, "pin_changed", "if you know why: hushtag login EMAIL --accept-new-salt")),
         (client.IntegrityError, Kind(8, "integrity", "do not trust this server; keep your own copies")),
         (core.RollbackError, Kind(8, "rollback", "do not trust this server; keep your own copies")),
@@ -87,7 +108,7 @@ def describe(error: BaseException) -> dict[str, Any] | None:
     described: dict[str, Any] = {"code": kind.code, "message": message, "exit_code": kind.exit_code}
     if kind.next_step is not None:
         described["next"] = kind.next_step
-    for name in ("retry_after", "request_id", "object_ids"):
+    for name in ("retry_after", "request_id", "object_ids", *_CHANGED):
         value = getattr(error, name, None)
         if value is not None:
             described[name] = [str(part) for part in value] if isinstance(value, tuple) else value

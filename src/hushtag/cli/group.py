@@ -48,6 +48,9 @@ _COMMANDS: Final = {
     "get": _Lazy("hushtag.cli.vault_commands:get", "Fetch an object by name or id."),
     "ls": _Lazy("hushtag.cli.vault_commands:ls", "List the objects."),
     "rm": _Lazy("hushtag.cli.vault_commands:rm", "Delete objects by name or id."),
+    "epoch": _Lazy(
+        "hushtag.cli.epoch_commands:epoch", "Compare a vault's state between devices; accept a restored one."
+    ),
     "lock": _Lazy("hushtag.cli.vault_commands:lock", "Lock the open vault."),
     "journal": _Lazy("hushtag.cli.journal_commands:journal", "Keep a journal: add, ls, show, edit, search, …"),
     "remind": _Lazy("hushtag.cli.remind_commands:remind", "Be reminded: add, ls, done, snooze, watch, …"),

@@ -18,6 +18,7 @@ from hushtag.cli.text import local_time
 
 if TYPE_CHECKING:
     from hushtag.client import Client, Session, Vault
+    from hushtag.client.pin_file import PinFile
     from hushtag.client.state import StateFile
 
 __all__ = ["Here"]
@@ -46,11 +47,22 @@ class Here:
 
         return StateFile(user_state_path("hushtag", appauthor=False))
 
+    @functools.cached_property
+    def vault_pins(self) -> "PinFile":
+        """What this device has seen of vaults."""
+        from hushtag.client.pin_file import PinFile
+
+        return PinFile(self.state.directory)
+
     def client(self, server: str, session: "Session | None" = None) -> "Client":
         """Return a client of a server whose pins are kept in the state."""
         from hushtag.client import Client
 
-        return Client(server, session=session, pins=self.state, allow_insecure=self._allow_insecure)
+        if session is not None:
+            self.vault_pins.renew()  # by every command, so that the time of the last one tells nothing of a vault
+        return Client(
+            server, session=session, pins=self.state, vault_pins=self.vault_pins, allow_insecure=self._allow_insecure
+        )
 
     def session(self) -> "Session":
         """Return the session kept in the state.
@@ -139,7 +151,7 @@ class Here:
             bar.stop()
 
     @contextmanager
-    def open_vault(self) -> "Iterator[Vault]":
+    def open_vault(self, *, epoch_code: str | None = None, review_restored: bool = False) -> "Iterator[Vault]":
         """Ask for the phrase, unlock, and lock again at the end; inside a shell, the vault that is open already."""
         if self.opened is not None:
             yield self.opened
@@ -148,10 +160,15 @@ class Here:
             phrases = self.secrets.phrases()
             device_secret = self.secrets.device_secret()
             with self.working("stretching the phrase"):
-                first = client.unlock(phrases, device_secret=device_secret)
+                first = client.unlock(
+                    phrases, device_secret=device_secret, epoch_code=epoch_code, review_restored=review_restored
+                )
             with first:
                 self._tell_failed(first)
-                yield _chosen(first, self.vault_id)
+                vault = _chosen(first, self.vault_id)
+                if vault.pinned is None:
+                    self.note("This device opens this vault for the first time: compare `hushtag epoch show` of both.")
+                yield vault
 
     def _tell_failed(self, vault: "Vault") -> None:
         failed = vault.failed_attempts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hushtag.cli import vault_commands
+from hushtag.cli.epoch_commands import epoch
 from hushtag.cli.failures import UsageError, report
 from hushtag.cli.stdin import IdleError
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["run_shell"]
 
 _PROMPT: Final = "hushtag> "
-_COMMANDS: Final = {name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm", "phrases", "lock")}
+_COMMANDS: Final = {name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm", "phrases", "lock")} | {
+    "epoch": epoch
+}
 
 
 @click.group(commands=_COMMANDS, add_help_option=False)
 def _shell() -> None:
-    """ls, put, get, rm, phrases, lock; each with --help."""
+    """ls, put, get, rm, phrases, epoch, lock; each with --help."""
 
 
 def run_shell(here: "Here", vault: "Vault", idle: int) -> None:

@@ -15,6 +15,8 @@ from hushtag.client.contents import (
     EnrolledTag,
     FailedAttempts,
     FeedAddress,
+    LostObject,
+    Restoration,
     StoredObject,
     VaultEntry,
     VaultObject,
@@ -25,6 +27,7 @@ from hushtag.client.errors import (
     BudgetError,
     CeremonyError,
     ConflictError,
+    EpochError,
     InsecureServerError,
     IntegrityError,
     LimitReachedError,
@@ -33,6 +36,7 @@ from hushtag.client.errors import (
     NotLoggedInError,
     OutcomeUnknownError,
     PinChangedError,
+    PinStoreError,
     ServerError,
     SessionExpiredError,
     StateFileError,
@@ -40,10 +44,13 @@ from hushtag.client.errors import (
     TransportError,
     UnavailableError,
     VaultLockedError,
+    VaultRolledBackError,
     VersionConflictError,
 )
 from hushtag.client.journal import Journals
 from hushtag.client.journal_steps import JournalFilter
+from hushtag.client.pin_file import MemoryPinStore, PinFile, PinStore
+from hushtag.client.pinning import PinnedState
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
@@ -64,6 +71,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "EnrolledTag",
+    "EpochError",
     "Exported",
     "FailedAttempts",
     "FeedAddress",
@@ -74,15 +82,22 @@ __all__ = [
     "Journals",
     "LimitReachedError",
     "LoginError",
+    "LostObject",
+    "MemoryPinStore",
     "MemoryPins",
     "NotFoundError",
     "NotLoggedInError",
     "OutcomeUnknownError",
     "Pin",
     "PinChangedError",
+    "PinFile",
+    "PinStore",
+    "PinStoreError",
+    "PinnedState",
     "Pins",
     "Profile",
     "Reminders",
+    "Restoration",
     "RetryPolicy",
     "ServerError",
     "Session",
@@ -98,5 +113,6 @@ __all__ = [
     "VaultLockedError",
     "VaultObject",
     "VaultPhrase",
+    "VaultRolledBackError",
     "VersionConflictError",
 ]

@@ -16,6 +16,7 @@ from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.drivers import AsyncDriver
+from hushtag.client.pin_file import PinStore
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
@@ -45,13 +46,14 @@ class AsyncClient:
         *,
         session: Session | None = None,
         pins: Pins | None = None,
+        vault_pins: PinStore | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
         allow_insecure: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure)
+        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure, vault_pins=vault_pins)
         url = self._steps.url
         http = httpx.AsyncClient(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = AsyncDriver(url, http, timeouts)
@@ -156,11 +158,20 @@ class AsyncClient:
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,
+        epoch_code: str | None = None,
+        review_restored: bool = False,
     ) -> AsyncVault:
         """As `Client.unlock`."""
-        tag = await self._driver.run(self._steps.unlock(phrases, device_secret=device_secret, kind=kind))
+        steps = self._steps.unlock(
+            phrases,
+            device_secret=device_secret,
+            kind=kind,
+            epoch_code=epoch_code,
+            review_restored=review_restored,
+        )
+        tag = await self._driver.run(steps)
         vaults: list[AsyncVault] = []
-        vaults += [AsyncVault(self._driver, tag, steps, vaults) for steps in tag.vaults]
+        vaults += [AsyncVault(self._driver, tag, each, vaults) for each in tag.vaults]
         return vaults[0]
 
     async def close(self) -> None:

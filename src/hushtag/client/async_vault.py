@@ -7,8 +7,9 @@ from uuid import UUID
 
 import anyio
 
-from hushtag.client.contents import FailedAttempts, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import FailedAttempts, Restoration, StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.drivers import AsyncDriver
+from hushtag.client.pinning import PinnedState
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
 
 __all__ = ["LEAVE_SECONDS", "AsyncVault"]
@@ -72,6 +73,11 @@ class AsyncVault:
         """As `Vault.locked`."""
         return self._tag.locked
 
+    @property
+    def pinned(self) -> PinnedState | None:
+        """As `Vault.pinned`."""
+        return self._steps.before
+
     async def put(
         self,
         source: Source,
@@ -114,6 +120,24 @@ class AsyncVault:
     async def phrases(self) -> tuple[VaultPhrase, ...]:
         """As `Vault.phrases`."""
         return await self._driver.run(self._steps.phrases())
+
+    async def epoch_code(self) -> str:
+        """As `Vault.epoch_code`."""
+        return await self._driver.run(self._steps.epoch_code())
+
+    async def check_epoch(self, code: str) -> int:
+        """As `Vault.check_epoch`."""
+        return await self._driver.run(self._steps.check_epoch(code))
+
+    async def restoration(self) -> Restoration | None:
+        """As `Vault.restoration`."""
+        async with self._turn:
+            return await self._driver.run(self._steps.restoration())
+
+    async def accept_restored(self, confirmation: str) -> None:
+        """As `Vault.accept_restored`."""
+        async with self._turn:
+            await self._driver.run(self._steps.accept_restored(confirmation))
 
     async def lock(self) -> None:
         """As `Vault.lock`."""

@@ -12,6 +12,7 @@ from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.journal import Journals
+from hushtag.client.pin_file import PinStore
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
@@ -45,6 +46,8 @@ class Client:
         server: `https://…`; `http://` only on this machine, unless `allow_insecure`.
         session: what an earlier `log_in` on the same server returned.
         pins: where user id and phrase salt of an account are kept; by default only in memory.
+        vault_pins: where the newest state seen of each vault is kept across sessions, so that an older one is
+            refused (`PinFile`); by default nowhere, and only a session remembers.
         ssl_context: other trust than the system's; certificates are verified in any case.
         transport: an httpx transport to use in place of the network.
 
@@ -58,13 +61,14 @@ class Client:
         *,
         session: Session | None = None,
         pins: Pins | None = None,
+        vault_pins: PinStore | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
         allow_insecure: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure)
+        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure, vault_pins=vault_pins)
         url = self._steps.url
         http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = SyncDriver(url, http, timeouts)
@@ -228,22 +232,39 @@ class Client:
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,
+        epoch_code: str | None = None,
+        review_restored: bool = False,
     ) -> Vault:
         """Open what a phrase opens; several transcripts of one utterance, best first, cost one guess each (at most 5).
 
         `kind` tells whether the phrase sought was drawn or chosen freely, if that is known: for a drawn one most
         mishearings are then dropped before the server is asked.
 
+        With `vault_pins` a vault is held against what this device has pinned of it, and pinned. `epoch_code`: five
+        words shown by another device, to which a vault of the phrase must be equal, or later. `review_restored` opens
+        a vault that takes back what was pinned as well, but only for `Vault.restoration` and `Vault.accept_restored`.
+
         Raises:
+            VaultRolledBackError: a vault is older, or other, than this device has seen; it says what changed.
+            EpochError: the vault is older, or other, than the epoch code stands for.
+            EpochCodeError: that is no epoch code; nothing was asked.
+            PinStoreError: the pins of this device are damaged or lost; nothing was asked.
             AuthenticationError: no candidate opens anything here.
             PhraseError: no transcript can be a phrase.
             IntegrityError: the phrase is right, and what the server keeps behind it is not authentic.
             UnknownSuiteError, BudgetError: as for `enrol`.
             CeremonyError: a step came too late; try again.
         """
-        tag = self._driver.run(self._steps.unlock(phrases, device_secret=device_secret, kind=kind))
+        steps = self._steps.unlock(
+            phrases,
+            device_secret=device_secret,
+            kind=kind,
+            epoch_code=epoch_code,
+            review_restored=review_restored,
+        )
+        tag = self._driver.run(steps)
         vaults: list[Vault] = []
-        vaults += [Vault(self._driver, tag, steps, vaults) for steps in tag.vaults]
+        vaults += [Vault(self._driver, tag, each, vaults) for each in tag.vaults]
         return vaults[0]
 
     def close(self) -> None:

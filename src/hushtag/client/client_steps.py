@@ -8,9 +8,11 @@ from hushtag.client import ceremony_steps
 from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
 from hushtag.client.contents import EnrolledTag
-from hushtag.client.effects import Steps
+from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import InsecureServerError
 from hushtag.client.journal_steps import JournalSteps
+from hushtag.client.pin_file import PinStore
+from hushtag.client.pinning import Pages
 from hushtag.client.policy import RetryPolicy, server_url
 from hushtag.client.profile_steps import ProfileSteps
 from hushtag.client.reminder_steps import ReminderSteps
@@ -18,7 +20,9 @@ from hushtag.client.session import MemoryPins, Pins, Session
 from hushtag.client.tag_steps import TagSteps
 from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.vault_steps import OpenTag
-from hushtag.errors import PhraseError
+from hushtag.epoch import parse_code
+from hushtag.errors import HushtagError, PhraseError
+from hushtag.messages import LogIn
 from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
 from hushtag.types import DeviceSecret
 
@@ -63,13 +67,21 @@ class ClientSteps(AccountSteps):
     """One account on one server, and the tags it has open."""
 
     def __init__(
-        self, server: str, session: Session | None, pins: Pins | None, retry: RetryPolicy, *, allow_insecure: bool
+        self,
+        server: str,
+        session: Session | None,
+        pins: Pins | None,
+        retry: RetryPolicy,
+        *,
+        allow_insecure: bool,
+        vault_pins: PinStore | None = None,
     ) -> None:
         self.url = server_url(server, allow_insecure=allow_insecure)
         if session is not None and session.server != str(self.url):
             raise InsecureServerError("the session belongs to another server; its token is not sent to this one")
         super().__init__(str(self.url), session, MemoryPins() if pins is None else pins, retry)
         self._open: list[OpenTag] = []
+        self._vault_pins = vault_pins
         self.journal = JournalSteps(self)
         self.tags = TagSteps(self)
         self.reminders = ReminderSteps(self)
@@ -85,11 +97,28 @@ class ClientSteps(AccountSteps):
         enrolled = yield from ceremony_steps.enrol(self.current(), accepted, label=label, device_secret=secret)
         return EnrolledTag(enrolled.tag_id, enrolled.vault_id)
 
+    def log_in(self, message: LogIn, *, accept_new_salt: bool) -> Steps[Session]:
+        """Open a session. From now on there are pages of pins, whether or not there will ever be a pin."""
+        session = yield from super().log_in(message, accept_new_salt=accept_new_salt)
+        if self._vault_pins is not None:
+            yield from compute(self._vault_pins.renew)
+        return session
+
     def unlock(
-        self, phrases: str | Sequence[str], *, device_secret: DeviceSecret | bytes | None, kind: PhraseKind | None
+        self,
+        phrases: str | Sequence[str],
+        *,
+        device_secret: DeviceSecret | bytes | None,
+        kind: PhraseKind | None,
+        epoch_code: str | None = None,
+        review_restored: bool = False,
     ) -> Steps[OpenTag]:
-        """Open the tag that one of the candidates opens."""
+        """Open the tag that one of the candidates opens, if its vaults take back nothing."""
         session = self.current()
+        code = None if epoch_code is None else parse_code(epoch_code)
+        store = self._vault_pins
+        # Read before the server is asked: what another process pins meanwhile may be newer than an honest answer.
+        pages = None if store is None else (yield from compute(functools.partial(Pages.of, store)))
         candidates: list[str] = []
 
         def prepare() -> list[str]:
@@ -98,7 +127,15 @@ class ClientSteps(AccountSteps):
 
         opened = yield from ceremony_steps.unlock(session, prepare, device_secret=_device_secret(device_secret))
         heard = _index(phrases, candidates[opened.candidate])
-        tag = OpenTag(opened, session.user_id, heard, self.retry)
+        tag = OpenTag(opened, session.user_id, heard, self.retry, store)
+        try:
+            yield from tag.admit(pages, code, review=review_restored)
+        except HushtagError:
+            yield from tag.leave()
+            raise
+        except BaseException:
+            tag.end()
+            raise
         self._open = [other for other in self._open if not other.locked] + [tag]
         return tag
 

@@ -12,6 +12,8 @@ __all__ = [
     "EnrolledTag",
     "FailedAttempts",
     "FeedAddress",
+    "LostObject",
+    "Restoration",
     "StoredObject",
     "VaultEntry",
     "VaultObject",
@@ -87,6 +89,34 @@ class VaultPhrase(NamedTuple):
     label: str
     created_at: datetime
     current: bool
+
+
+class LostObject(NamedTuple):
+    """An object that a restored vault lacks, or has only in an older revision. A missing one has no name any more."""
+
+    object_id: UUID
+    name: str | None
+    pinned_revision: int
+    served_revision: int | None
+
+
+class Restoration(NamedTuple):
+    """What is lost by accepting a vault that takes back what this device has seen.
+
+    `change`: `older`, `forked` or `restored` (see `VaultRolledBackError`). `lost` names what is known: this device had
+    listed the vault at `listed_generation`, at most 125 objects of it. `confirmation`: the words to accept it with.
+    """
+
+    vault_id: UUID
+    change: str
+    pinned_generation: int
+    served_generation: int
+    pinned_objects: int
+    served_objects: int
+    pinned_at: datetime
+    listed_generation: int | None
+    lost: tuple[LostObject, ...]
+    confirmation: str
 
 
 def created_at(meta: ObjectMeta) -> datetime:

@@ -3,8 +3,11 @@
 Messages are fixed sentences of ours; of what a server sends, only a problem code and a request id are repeated in them.
 """
 
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from hushtag.epoch import Verdict
 from hushtag.errors import AuthenticationError, HushtagError, MisuseError, RollbackError, StateError
 from hushtag.messages import FieldProblem
 
@@ -13,6 +16,7 @@ __all__ = [
     "BudgetError",
     "CeremonyError",
     "ConflictError",
+    "EpochError",
     "InsecureServerError",
     "IntegrityError",
     "LimitReachedError",
@@ -21,6 +25,7 @@ __all__ = [
     "NotLoggedInError",
     "OutcomeUnknownError",
     "PinChangedError",
+    "PinStoreError",
     "ServerError",
     "SessionExpiredError",
     "StateFileError",
@@ -28,6 +33,7 @@ __all__ = [
     "TransportError",
     "UnavailableError",
     "VaultLockedError",
+    "VaultRolledBackError",
     "VersionConflictError",
 ]
 
@@ -125,6 +131,10 @@ class StateFileError(MisuseError):
     """The local state cannot be used: others could read it, or it is not ours."""
 
 
+class PinStoreError(StateFileError):
+    """What this device has seen of its vaults is damaged or lost. It is never begun anew unasked."""
+
+
 class AmbiguousNameError(MisuseError):
     """Several objects have the name; `object_ids` tells them apart."""
 
@@ -142,3 +152,56 @@ class IntegrityError(AuthenticationError):
 
 class PinChangedError(RollbackError):
     """The account's id or phrase salt is not the one pinned at an earlier login from here."""
+
+
+_CHANGES: Final = {
+    "older": "the server shows an older state of the vault than this device has seen",
+    "forked": "the server shows another state of the vault than this device has seen at the same generation",
+    "restored": "the vault was restored from a backup, and somebody inside accepted that on another device",
+}
+
+
+class VaultRolledBackError(RollbackError):
+    """A vault takes back what this device has pinned of it. Nothing of the vault was shown or changed.
+
+    `change`: `older`, `forked` (same generation, other content) or `restored` (an older state that another device has
+    accepted). The numbers say what is served now and what was pinned, and when.
+    """
+
+    def __init__(
+        self,
+        vault_id: UUID,
+        change: str,
+        *,
+        pinned_generation: int,
+        served_generation: int,
+        pinned_objects: int,
+        served_objects: int,
+        pinned_at: datetime,
+    ) -> None:
+        super().__init__(
+            f"{_CHANGES[change]}: generation {served_generation} with {served_objects} objects is served, "
+            f"generation {pinned_generation} with {pinned_objects} objects was pinned on {pinned_at:%Y-%m-%d %H:%M} UTC"
+        )
+        self.vault_id = vault_id
+        self.change = change
+        self.pinned_generation = pinned_generation
+        self.served_generation = served_generation
+        self.pinned_objects = pinned_objects
+        self.served_objects = served_objects
+        self.pinned_at = pinned_at
+
+
+_VERDICTS: Final = {
+    Verdict.OLDER: "the server shows an older state of the vault than the epoch code stands for",
+    Verdict.FORKED: "the server shows another state of the vault than the epoch code of this generation stands for",
+    Verdict.UNKNOWN: "the epoch code is not of this vault and its present key; compare it again with the other device",
+}
+
+
+class EpochError(RollbackError):
+    """An epoch code does not stand for the state the server shows, nor for an earlier one. `verdict` says why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(_VERDICTS[verdict])
+        self.verdict = verdict

@@ -41,6 +41,7 @@ class ReadingSteps(RowSteps):
             RollbackError: older than what was seen, or not what the head sums up.
             ConflictError: the vault changed at every look.
         """
+        yield from self.catch_up()
         for attempt in range(self.retry.changes):
             try:
                 pages = yield from collect(
@@ -56,9 +57,15 @@ class ReadingSteps(RowSteps):
             entries = [entry for page in pages for entry in page.objects]
             for entry in entries:
                 check_times(entry.created_at, entry.updated_at)
-            yield from compute(functools.partial(self.witness.settle, entries))
+            yield from compute(functools.partial(self._settle, entries))
             return entries
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
+
+    def _settle(self, entries: "list[ObjectEntry]") -> None:
+        self.witness.settle(entries)
+        head, rows = self.witness.head, self.witness.rows
+        if self.pinned is not None and rows is not None:
+            self.pinned.keep_rows(head, rows)
 
     def _accept(self, page: ObjectList, count: int) -> None:
         head = self.witness.head

@@ -9,11 +9,14 @@ from hushtag.client.calls import fetch
 from hushtag.client.contents import VaultObject, created_at
 from hushtag.client.effects import Request, Response, Steps, compute
 from hushtag.client.errors import IntegrityError, NotFoundError
+from hushtag.client.pinning import PinnedVault
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.witness import Seen, Witness
 from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.head import VaultHead
 from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, VaultState
 from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
+from hushtag.pins import HeadPin
 
 __all__ = ["VAULT_DENIED", "Read", "RowSteps"]
 
@@ -40,6 +43,8 @@ class RowSteps:
         self.path = f"/v1/vaults/{witness.vault_id}"
         self.shown: dict[UUID, Seen] = {}  # what the caller has been given, and so bases a change on
         self._metas: dict[bytes, Read] = {}
+        self.pinned: PinnedVault | None = None  # on this device, across sessions
+        self._pinned_head: VaultHead | None = None
 
     @property
     def token(self) -> str:
@@ -57,16 +62,45 @@ class RowSteps:
         self._token = ""
         self.shown.clear()
         self._metas.clear()
+        if self.pinned is not None:
+            self.pinned.forget()
+
+    def _pins(self) -> Steps[list[HeadPin]]:
+        if self.pinned is None:
+            return []
+        return (yield from compute(self.pinned.heads))
+
+    def pin(self) -> Steps[None]:
+        """Pin the newest head seen, if there is a store of pins.
+
+        Raises:
+            VaultRolledBackError: another process has pinned another head of the same generation.
+            PinStoreError: the pins cannot be read or written.
+        """
+        head = self.witness.head
+        if self.pinned is not None and head != self._pinned_head:
+            yield from compute(functools.partial(self.pinned.keep, head))
+            self._pinned_head = head
+
+    def catch_up(self) -> Steps[None]:
+        """Ask for the head if another process of this device has seen a newer one: the server must have it too."""
+        pins = yield from self._pins()
+        if pins and pins[0].order > (self.witness.head.restorations, self.witness.head.generation):
+            yield from self.refresh()
 
     def refresh(self) -> Steps[None]:
-        """Ask for the vault's head and take it."""
+        """Ask for the vault's head and take it, if it takes back nothing that was pinned when it was asked for."""
         floor = self.witness.head
+        pins = yield from self._pins()
         response = yield from fetch(Request("GET", self.path, self.token), self.retry)
         try:
             state = expect(response, (200,), VaultState)
         except NotFoundError:
             raise RollbackError(VAULT_DENIED) from None
         self.witness.observe(state, floor)
+        if self.pinned is not None:
+            self.pinned.check(pins, self.witness.head)
+            yield from self.pin()
 
     def _expect_newer(self, what: str) -> Steps[None]:
         """Look at the head again: only a newer one explains that something of this one is gone."""

@@ -18,7 +18,7 @@ import msgspec
 from hushtag.client.errors import StateFileError
 from hushtag.client.session import Pin, Session
 
-__all__ = ["State", "StateFile", "read_private"]
+__all__ = ["State", "StateFile", "check_directory", "read_private"]
 
 MAX_STATE_BYTES: Final = 1024 * 1024
 _OTHERS: Final = 0o077
@@ -37,6 +37,18 @@ def _check_private(found: os.stat_result, path: Path, mode: str) -> None:
         raise StateFileError(f"{path} belongs to another user")
     if found.st_mode & _OTHERS:
         raise StateFileError(f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod {mode} it")
+
+
+def check_directory(directory: Path) -> None:
+    """Refuse a directory of state that others can look into.
+
+    Raises:
+        StateFileError: it is none, another user's, or open to others.
+    """
+    found = directory.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise StateFileError(f"{directory} is no directory")
+    _check_private(found, directory, "700")
 
 
 def read_private(path: Path, limit: int = MAX_STATE_BYTES) -> bytes:
@@ -78,7 +90,7 @@ class StateFile:
         """
         if not self.directory.exists():
             return State()
-        self._check_directory()
+        check_directory(self.directory)
         try:
             content = read_private(self.path)
         except FileNotFoundError:
@@ -112,17 +124,11 @@ class StateFile:
         with self._changing() as state:
             self._store(msgspec.structs.replace(state, pins={**state.pins, account: pin}))
 
-    def _check_directory(self) -> None:
-        found = self.directory.stat()
-        if not stat.S_ISDIR(found.st_mode):
-            raise StateFileError(f"{self.directory} is no directory")
-        _check_private(found, self.directory, "700")
-
     @contextmanager
     def _changing(self) -> Iterator[State]:
         """Hold the lock from reading to writing, so that no change of another process is lost between them."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._check_directory()
+        check_directory(self.directory)
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from hushtag.client.contents import FailedAttempts, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import FailedAttempts, Restoration, StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.drivers import SyncDriver
+from hushtag.client.pinning import PinnedState
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
 
 __all__ = ["Vault"]
@@ -80,6 +81,14 @@ class Vault:
         """Whether its keys are forgotten."""
         return self._tag.locked
 
+    @property
+    def pinned(self) -> PinnedState | None:
+        """What this device had pinned of the vault before it was opened; `None` if nothing, or without `vault_pins`.
+
+        Without it, only an epoch code from another device tells whether this state is the newest.
+        """
+        return self._steps.before
+
     def put(
         self,
         source: Source,
@@ -149,6 +158,44 @@ class Vault:
     def phrases(self) -> tuple[VaultPhrase, ...]:
         """Return the phrases that open this vault, by label."""
         return self._driver.run(self._steps.phrases())
+
+    def epoch_code(self) -> str:
+        """Return five words that stand for the vault's present state, to compare or type on another device.
+
+        They tell nothing to whoever does not know a phrase of the vault, and change with every change of it.
+        """
+        return self._driver.run(self._steps.epoch_code())
+
+    def check_epoch(self, code: str) -> int:
+        """Return how many changes were made since another device showed this code; 0 if none.
+
+        A later state is not older than the code's; what was changed between the two, the code cannot tell.
+
+        Raises:
+            EpochCodeError: that is no epoch code; the message says which word.
+            EpochError: the vault is older or other than the code says, or the code is of another vault or key.
+        """
+        return self._driver.run(self._steps.check_epoch(code))
+
+    def restoration(self) -> Restoration | None:
+        """Return what is lost if this vault is accepted as it is; `None` if it takes back nothing that was pinned.
+
+        For a vault that was opened with `review_restored`. Show it to the person before `accept_restored`.
+        """
+        with self._turn:
+            return self._driver.run(self._steps.restoration())
+
+    def accept_restored(self, confirmation: str) -> None:
+        """Give up what `restoration` names, for good: pin this state, and tell the other devices by a note inside.
+
+        `confirmation` must be what `restoration` asks for, given by the person. Never do this unasked: it is right only
+        if the operator has restored a backup.
+
+        Raises:
+            MisuseError: it is not those words, or there is nothing to accept; nothing was changed.
+        """
+        with self._turn:
+            self._driver.run(self._steps.accept_restored(confirmation))
 
     def lock(self) -> None:
         """Forget the keys of every vault of the phrase, then end the session on the server.

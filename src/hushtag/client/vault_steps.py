@@ -13,9 +13,12 @@ from hushtag.client.calls import send_quietly
 from hushtag.client.contents import FailedAttempts, StoredObject
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import SessionExpiredError
+from hushtag.client.pin_file import PinStore
+from hushtag.client.pinning import Pages, PinnedVault
 from hushtag.client.policy import RetryPolicy
+from hushtag.client.restoring_steps import RestoringSteps, check_codes
 from hushtag.client.witness import Witness
-from hushtag.client.writing_steps import WritingSteps
+from hushtag.epoch import EpochCode
 from hushtag.errors import LimitError, MisuseError
 from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
@@ -29,7 +32,7 @@ Source = bytes | bytearray | memoryview | os.PathLike[str]
 VAULT_TOKEN: Final = "htv_"  # noqa: S105 - the public prefix of every vault token, no token
 
 
-class VaultSteps(WritingSteps):
+class VaultSteps(RestoringSteps):
     """One open vault."""
 
     def put_source(
@@ -69,7 +72,14 @@ def _read_file(path: Path) -> bytes:
 class OpenTag:
     """An unlocked tag: its keys, its vaults and the token that names them to the server."""
 
-    def __init__(self, opened: UnlockedTag, user_id: UUID, candidate: int, retry: RetryPolicy) -> None:
+    def __init__(
+        self,
+        opened: UnlockedTag,
+        user_id: UUID,
+        candidate: int,
+        retry: RetryPolicy,
+        store: PinStore | None = None,
+    ) -> None:
         self.tag_id = opened.tag_id
         self.expires_at = opened.expires_at
         self.failed_attempts = FailedAttempts(opened.failed_guesses, opened.last_failed_at)
@@ -78,6 +88,25 @@ class OpenTag:
         self._opened = opened
         self._token = VAULT_TOKEN + encode_binary(user_id.bytes + opened.vault_token.expose())
         self.vaults = tuple(VaultSteps(Witness(vault), self.tag_id, self._token, retry) for vault in opened.vaults)
+        if store is not None:
+            for steps, vault in zip(self.vaults, opened.vaults, strict=True):
+                steps.pinned = PinnedVault(store, vault)
+
+    def admit(self, pages: Pages | None, code: EpochCode | None, *, review: bool) -> Steps[None]:
+        """Hold every vault against its pin and one against an epoch code, and pin them; all before anything is used.
+
+        Raises:
+            VaultRolledBackError: a vault takes back what was pinned; with `review` it opens for a review only.
+            EpochError: no vault is in the code's state, or in a later one.
+        """
+        for vault in self.vaults:
+            if pages is not None:
+                yield from vault.admit(pages, review=review)
+        if code is not None:
+            check_codes([vault.judge(code) for vault in self.vaults])
+        for vault in self.vaults:
+            if vault.witness.suspicion is None:
+                yield from vault.pin()
 
     def end(self) -> Request | None:
         """Forget every key of the tag, and return the request that tells the server; `None` if it was locked before."""

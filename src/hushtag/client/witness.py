@@ -4,10 +4,12 @@ The head only moves forward; two heads of one generation are one head; a listing
 exactly those the head sums up; a row is believed when it opens and is not older than what was seen before.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
-from hushtag.client.errors import ConflictError, IntegrityError, VaultLockedError
+from hushtag.client.errors import ConflictError, IntegrityError, VaultLockedError, VaultRolledBackError
 from hushtag.errors import AuthenticationError, MalformedError, RollbackError
 from hushtag.head import VaultHead, open_head, seal_head, set_element, set_key
 from hushtag.messages import ObjectEntry, VaultState, decode_binary
@@ -46,7 +48,11 @@ class Witness:
         self._seen: dict[UUID, Seen] = {}
         self._changed: dict[UUID, Seen | None] = {}  # by our changes since a head that was not ours
         self._set_key = set_key(opened.data_key, opened.vault_id, opened.head.key_version)
-        self._locked = False
+        self.locked = False
+        self._opened = opened
+        self._expected: Mapping[UUID, tuple[int, bytes]] = {}  # pinned in an earlier session, of an older head
+        self.suspicion: VaultRolledBackError | None = None
+        self.next_restorations: int | None = None  # what our next change makes of the head's count
 
     @property
     def data_key(self) -> DataKey:
@@ -58,22 +64,46 @@ class Witness:
         self.check_open()
         return self._data_key
 
+    @property
+    def unreviewed_key(self) -> DataKey:
+        """The data key also of a vault under suspicion: to judge its head, not to read it."""
+        return self._data_key
+
     def check_open(self) -> None:
         """Refuse to go on with a locked vault.
 
         Raises:
             VaultLockedError: it is locked.
+            VaultRolledBackError: it takes back what this device has pinned, and nobody has accepted that here.
         """
-        if self._locked:
+        if self.locked:
             raise VaultLockedError("the vault is locked; unlock it again")
+        if self.suspicion is not None:
+            raise self.suspicion.with_traceback(None)
+
+    def apart(self) -> "Witness":
+        """Return a witness of the same vault that knows nothing of the suspicion against this one: for a review."""
+        return Witness(self._opened)
+
+    def expect(self, rows: Mapping[UUID, tuple[int, bytes]]) -> None:
+        """Hold later listings against rows (revision, beginning of the digest) that an older head had."""
+        self._expected = rows
+
+    def accept(self, head: VaultHead) -> None:
+        """Take a head that a person has accepted in spite of the suspicion."""
+        self.suspicion = None
+        self.head = head
+        self.rows = None
+        self._changed.clear()
 
     def forget(self) -> None:
         """Forget the keys, and everything that was seen."""
-        self._locked = True
+        self.locked = True
         self._data_key.forget()
         self._set_key = b""
         self._seen.clear()
         self._changed.clear()
+        self._expected = {}
         self.rows = None
 
     def floor(self, object_id: UUID) -> Seen | None:
@@ -105,6 +135,8 @@ class Witness:
         if state.key_version > self.head.key_version:
             raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
         head = self._open(state)
+        if head.restorations not in (self.head.restorations, self.next_restorations):
+            raise RollbackError("the vault was restored from a backup while it was open; unlock it again")
         if head.generation < self.head.generation:
             return  # another step has already seen a newer one
         if head.generation == self.head.generation:
@@ -132,8 +164,19 @@ class Witness:
         self.check_open()
         rows = {entry.object_id: Seen(entry.revision, decode_binary(entry.digest)) for entry in entries}
         self.head.verify(self._element(object_id, seen) for object_id, seen in rows.items())
+        self._check_expected(rows)
         self.rows = rows
         self._seen |= rows
+
+    def _check_expected(self, rows: Mapping[UUID, Seen]) -> None:
+        # Revisions only grow and ids are never used again, so an honest later head lists no earlier revision. What
+        # was pinned and is not listed may have been deleted since.
+        for object_id, (revision, beginning) in self._expected.items():
+            row = rows.get(object_id)
+            if row is None:
+                continue
+            if row.revision < revision or (row.revision == revision and not row.digest.startswith(beginning)):
+                raise RollbackError(f"server lists revision {row.revision} of an object, not the one pinned before")
 
     def see_row(self, object_id: UUID, row: Seen, floor: Seen | None) -> None:
         """Take an authentic row of an object, unless it is older than `floor`, what was seen when it was asked for.
@@ -152,12 +195,15 @@ class Witness:
         removed = None if before is None else self._element(object_id, before)
         added = None if after is None else self._element(object_id, after)
         head = self.head.with_change(removed=removed, added=added)
+        if self.next_restorations is not None:
+            head = replace(head, restorations=self.next_restorations)
         return Sealed(head, seal_head(self.data_key, self.vault_id, head))
 
     def adopt(self, head: VaultHead, object_id: UUID, after: Seen | None) -> None:
         """Take over a change of ours that is stored: `head` was proposed on the head before it."""
         if head.generation == self.head.generation + 1:
             self.head = head
+            self.next_restorations = None
             if self.rows is not None:
                 self.rows.pop(object_id, None)
                 self.rows |= {} if after is None else {object_id: after}

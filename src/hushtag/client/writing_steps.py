@@ -101,6 +101,7 @@ class WritingSteps(ReadingSteps):
 
     def _commit(self, change: _Change) -> Steps[None]:
         """Try until the change is stored, or somebody else's change of the same object makes it void."""
+        yield from self.catch_up()
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
             proposed = self.witness.propose(change.object_id, change.before, change.after)
@@ -110,23 +111,24 @@ class WritingSteps(ReadingSteps):
                 self.witness.rows = None  # what the vault holds now is for the next listing to say
                 raise
             if outcome is _Outcome.STORED:
-                self._take(change, proposed)
+                yield from self._take(change, proposed)
                 return
             if outcome is _Outcome.UNKNOWN:
                 lost = OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
             doubtful = lost is not None or outcome is _Outcome.OBJECT_CHANGED
             if (yield from self._is_stored(change, proposed, lost, doubtful=doubtful)):
-                self._take(change, proposed)
+                yield from self._take(change, proposed)
                 return
             yield Pause(self.retry.pause(attempt))
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
-    def _take(self, change: _Change, proposed: Sealed) -> None:
+    def _take(self, change: _Change, proposed: Sealed) -> Steps[None]:
         self.witness.adopt(proposed.head, change.object_id, change.after)
         if change.after is None:
             self.shown.pop(change.object_id, None)
         else:
             self.shown[change.object_id] = change.after
+        yield from self.pin()
 
     def _is_stored(
         self, change: _Change, proposed: Sealed, lost: TransportError | None, *, doubtful: bool

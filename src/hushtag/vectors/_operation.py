@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from hushtag.errors import AuthenticationError, LimitError, MalformedError, PhraseError, RollbackError
+from hushtag.errors import AuthenticationError, EpochCodeError, LimitError, MalformedError, PhraseError, RollbackError
 
 Implementation = Callable[..., Mapping[str, object]]
 
@@ -66,7 +66,7 @@ class Operation:
         """Return one of the three outcomes, and the result of a success in the form of `expected`."""
         try:
             return "success", _plain(self._implementation(**arguments))
-        except (MalformedError, PhraseError, LimitError):
+        except (MalformedError, PhraseError, LimitError, EpochCodeError):
             return "malformed", None
         except (AuthenticationError, RollbackError):
             return "authentication_failed", None

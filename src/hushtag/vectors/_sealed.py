@@ -93,11 +93,14 @@ def _verify_listing(
 
 
 def _head(head: VaultHead) -> _Result:
+    # A vault that was never restored does not name the count, in `given` or in `expected`.
+    restored = {"restorations": head.restorations} if head.restorations else {}
     return {
         "generation": head.generation,
         "object_count": head.object_count,
         "key_version": head.key_version,
         "set_hash": head.set_hash,
+        **restored,
     }
 
 
@@ -108,8 +111,9 @@ def _next_head(
     set_hash: Octets,
     removed: Octets | None = None,
     added: Octets | None = None,
+    restorations: int = 0,
 ) -> _Result:
-    head = VaultHead(generation, object_count, key_version, set_hash)
+    head = VaultHead(generation, object_count, key_version, set_hash, restorations)
     return _head(head.with_change(removed=removed, added=added))
 
 
@@ -121,8 +125,9 @@ def _seal_head(
     key_version: int,
     set_hash: Octets,
     iv: Octets,
+    restorations: int = 0,
 ) -> _Result:
-    head = VaultHead(generation, object_count, key_version, set_hash)
+    head = VaultHead(generation, object_count, key_version, set_hash, restorations)
     return {"sealed_head": seal_head(DataKey(data_key), vault_id, head, _entropy=_fixed(iv))}
 
 

@@ -1,6 +1,7 @@
 """SPEC.md sections 5 and 7 to 11, written a second time, to be read beside it."""
 
 import struct
+from collections.abc import Sequence
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -167,9 +168,49 @@ def set_hash(elements: list[bytes]) -> bytes:
     return total
 
 
-def head(generation: int, object_count: int, key_version: int, summary: bytes) -> bytes:
+def head(generation: int, object_count: int, key_version: int, summary: bytes, restorations: int = 0) -> bytes:
     """Section 10: the plaintext."""
-    return u64(generation) + u64(object_count) + u32(key_version) + summary
+    counts = restorations.to_bytes(2, "big") + object_count.to_bytes(6, "big")
+    return u64(generation) + counts + u32(key_version) + summary
+
+
+def epoch_key(data_key: bytes, vault: UUID, key_version: int) -> bytes:
+    """Section 22."""
+    return hkdf(data_key, b"", b"hushtag-v1/epoch" + vault.bytes + u32(key_version), 32)
+
+
+def fingerprint(key: bytes, head_plaintext: bytes) -> bytes:
+    """Section 22."""
+    return blake3(b"\x02" + head_plaintext, key=key)
+
+
+def epoch_code(key: bytes, generation: int, head_plaintext: bytes, words: Sequence[str]) -> str:
+    """Section 22."""
+    short = generation % 1_000_000
+    check = int.from_bytes(blake3(b"\x01" + u64(short), key=key), "big") % 1000
+    state = int.from_bytes(fingerprint(key, head_plaintext), "big") % 1_000_000
+    return " ".join(words[place] for place in (short // 1000, short % 1000, check, state // 1000, state % 1000))
+
+
+def vault_pin_key(data_key: bytes, vault: UUID) -> bytes:
+    """Section 22."""
+    return hkdf(data_key, b"", b"hushtag-v1/pin-vault" + vault.bytes, 32)
+
+
+def tag_pin_key(export_key: bytes, tag: UUID, vault: UUID) -> bytes:
+    """Section 22."""
+    return hkdf(export_key, b"", b"hushtag-v1/pin-tag" + tag.bytes + vault.bytes, 32)
+
+
+def pin_slots(pin_key: bytes, mark: bytes, slots: int, copies: int) -> list[int]:
+    """Section 22."""
+    drawn = hkdf(pin_key, b"", b"hushtag-v1/pin-place" + mark, 256)
+    found: list[int] = []
+    for start in range(0, 256, 4):
+        slot = int.from_bytes(drawn[start : start + 4], "big") % slots
+        if slot not in found and len(found) < copies:
+            found.append(slot)
+    return found
 
 
 def seal_head(

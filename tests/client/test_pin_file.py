@@ -1,0 +1,314 @@
+"""Pins on disk: whole, private, shared by processes without loss, never begun anew unasked, and telling nothing."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from hushtag.client import PinFile, PinStoreError
+from hushtag.client.pinning import PinnedVault
+from hushtag.head import VaultHead
+from hushtag.pins import HEADS, OBJECTS, HeadPin
+from hushtag.types import DataKey, PinKey
+from hushtag.unlock import OpenVault
+
+Shape = type(HEADS)
+
+
+def opened(number: int, phrase: int = 0, rotation: int = 0) -> OpenVault:
+    """The same vault for the same number, by one of its phrases, under one of its data keys."""
+    data_key = DataKey(bytes([number, rotation]) * 16)
+    return OpenVault(UUID(int=number), uuid4(), data_key, VaultHead.first(), PinKey(bytes([number, phrase]) * 16))
+
+
+def head(generation: int) -> VaultHead:
+    return VaultHead(generation, 1, 1, bytes(32))
+
+
+@pytest.fixture
+def pins(tmp_path: Path) -> PinFile:
+    return PinFile(tmp_path / "state" / "hushtag")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_pinned_comes_back_to_another_process(pins: PinFile) -> None:
+    assert PinnedVault(pins, opened(1)).newest() is None
+    PinnedVault(pins, opened(1)).keep(head(7))
+    PinnedVault(pins, opened(1)).keep_rows(head(7), {UUID(int=5): (3, bytes(32))})
+    again = PinnedVault(PinFile(pins.directory), opened(1))
+    found, rows = again.newest(), again.rows()
+    assert found is not None
+    assert rows is not None
+    assert (found.generation, rows.generation, rows.rows) == (7, 7, {UUID(int=5): (3, bytes(8))})
+    assert PinnedVault(pins, opened(2)).newest() is None
+
+
+def test_only_the_owner_can_read_it_whatever_the_umask(pins: PinFile) -> None:
+    before = os.umask(0)
+    try:
+        pins.renew()
+    finally:
+        os.umask(before)
+    assert mode(pins.directory) == 0o700
+    assert {path.name: mode(path) for path in pins.directory.iterdir()} == {
+        "pins": 0o600,
+        "pins-objects": 0o600,
+        "pins.lock": 0o600,
+    }
+    (pins.directory / "pins").chmod(0o640)
+    with pytest.raises(PinStoreError, match="chmod 600"):
+        pins.read(HEADS)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda content: content[:-1],
+    "longer": lambda content: content + b"\0",
+    "first bit": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "a slot's bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "digest": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("shape", [HEADS, OBJECTS], ids=["heads", "objects"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused_and_left_alone(pins: PinFile, shape: Shape, damage: str) -> None:
+    pins.renew()
+    path = pins._path(shape)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    broken = path.read_bytes()
+    with pytest.raises(PinStoreError):
+        pins.read(shape)
+    with pytest.raises(PinStoreError):
+        pins.change(shape, lambda page: bytes(len(page)))
+    pins.renew()  # a command that needs no pins goes on, and repairs nothing
+    if len(broken) <= shape.length + 48:
+        assert path.read_bytes() == broken
+
+
+@pytest.mark.parametrize("shape", [HEADS, OBJECTS], ids=["heads", "objects"])
+def test_a_lost_file_is_not_begun_anew_unasked(pins: PinFile, shape: Shape) -> None:
+    PinnedVault(pins, opened(1)).keep(head(7))
+    pins._path(shape).unlink()
+    pins.renew()
+    assert not pins._path(shape).exists()
+    with pytest.raises(PinStoreError, match="gone"):
+        pins.read(shape)
+    with pytest.raises(PinStoreError, match="gone"):
+        PinnedVault(pins, opened(1)).keep_rows(head(8), {}) if shape is OBJECTS else PinnedVault(pins, opened(1)).keep(
+            head(8)
+        )
+    pins.reset()
+    assert PinnedVault(pins, opened(1)).newest() is None
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_pins(pins: PinFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    PinnedVault(pins, opened(1)).keep(head(7))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PinStoreError, match="No space"):
+        PinnedVault(pins, opened(1)).keep(head(8))
+    monkeypatch.undo()
+    found = PinnedVault(pins, opened(1)).newest()
+    assert found is not None
+    assert found.generation == 7
+    assert not list(pins.directory.glob("*.tmp"))
+
+
+_START = """
+import os, pathlib, signal, sys
+from hushtag.client import PinFile
+from hushtag.client.pinning import PinnedVault
+from tests.client.test_pin_file import head, opened
+pins = PinFile(pathlib.Path(sys.argv[1]))
+"""
+_WRITER = (
+    _START
+    + """
+for number in range(2, 14):
+    for vault in (1, int(sys.argv[2])):
+        PinnedVault(pins, opened(vault)).keep(head(number))
+"""
+)
+_KILLED = (
+    _START
+    + """
+count = 0
+def dying(call):
+    def run(*arguments):
+        global count
+        count += 1
+        if count == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments)
+    return run
+os.fsync, os.open, os.close = dying(os.fsync), dying(os.open), dying(os.close)
+pathlib.Path.replace = dying(pathlib.Path.replace)
+PinnedVault(pins, opened(1)).keep(head(8))
+"""
+)
+
+
+def run(script: str, *arguments: object) -> "subprocess.Popen[bytes]":
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "error", "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+
+
+def test_processes_that_pin_at_once_lose_nothing(pins: PinFile) -> None:
+    """Both pin one vault, and each one of its own, on the same pages."""
+    writers = [run(_WRITER, pins.directory, number) for number in (2, 3)]
+    assert [writer.wait(100) for writer in writers] == [0, 0]
+    for number in (1, 2, 3):
+        found = PinnedVault(pins, opened(number)).newest()
+        assert found is not None
+        assert found.generation == 13
+
+
+def test_a_process_killed_at_any_point_of_a_write_leaves_whole_pins(pins: PinFile) -> None:
+    """Killed at each call in turn that opens, syncs, moves or closes; what is there is the old pin or the new one."""
+    PinnedVault(pins, opened(1)).keep(head(7))
+    seen: list[int] = []
+    for point in range(1, 100):
+        ended = run(_KILLED, pins.directory, point).wait(60)
+        found = PinnedVault(pins, opened(1)).newest()
+        assert found is not None
+        seen.append(found.generation)
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert len(seen) > 5
+    assert seen == sorted(seen)
+    assert set(seen) == {7, 8}
+    PinnedVault(pins, opened(1)).keep(head(9))
+    assert sorted(path.name for path in pins.directory.iterdir()) == ["pins", "pins-objects", "pins.lock"]
+
+
+def test_a_process_killed_while_it_makes_the_first_pages_is_a_new_device_still(tmp_path: Path) -> None:
+    for point in (2, 4, 6, 9):
+        pins = PinFile(tmp_path / str(point))
+        run(_KILLED, pins.directory, point).wait(60)
+        PinnedVault(pins, opened(1)).keep(head(3))
+        found = PinnedVault(pins, opened(1)).newest()
+        assert found is not None
+
+
+# --- what the files tell (P6) ---------------------------------------------------------------------------------
+
+
+def contents(pins: PinFile) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in pins.directory.iterdir()}
+
+
+def test_the_files_of_who_has_no_vault_look_like_those_of_who_has_twenty(tmp_path: Path) -> None:
+    """Names, modes, sizes and frames are the same, and a slot that was written is as random as one that never was."""
+    none, many = PinFile(tmp_path / "none"), PinFile(tmp_path / "many")
+    for pins in (none, many):
+        pins.renew()
+    for number in range(20):
+        PinnedVault(many, opened(number)).keep(head(number + 1))
+        PinnedVault(many, opened(number)).keep_rows(head(number + 1), {uuid4(): (n, bytes(32)) for n in range(number)})
+    without, with_vaults = contents(none), contents(many)
+    assert {name: len(content) for name, content in without.items()} == {
+        name: len(content) for name, content in with_vaults.items()
+    }
+    assert {name: content[:15] for name, content in without.items()} == {
+        name: content[:15] for name, content in with_vaults.items()
+    }
+    for shape in (HEADS, OBJECTS):
+        for pins in (none, many):
+            page = pins.read(shape)
+            slots = [page[start : start + shape.slot_bytes] for start in range(0, len(page), shape.slot_bytes)]
+            assert len(set(slots)) == shape.slots
+            expected = len(page) / 256
+            deviation = sum((count - expected) ** 2 / expected for count in Counter(page).values())
+            # Chi-square of 255 degrees of freedom: beyond these bounds once in 10^9 pages of random bytes.
+            assert 135 < deviation < 420
+            for place in range(0, shape.slot_bytes, 16):  # no column of the slots is special
+                column = b"".join(slot[place : place + 16] for slot in slots)
+                assert len(set(column)) > 220
+    for number in range(20):
+        assert UUID(int=number).bytes * 2 not in with_vaults["pins"]
+
+
+def test_neither_key_nor_id_of_a_vault_is_in_the_files(pins: PinFile) -> None:
+    vault, thing = opened(1), uuid4()
+    PinnedVault(pins, vault).keep(head(7))
+    PinnedVault(pins, vault).keep_rows(head(7), {thing: (3, b"d" * 32)})
+    everything = b"".join(contents(pins).values())
+    for secret in (vault.data_key.expose(), vault.pin_key.expose(), vault.vault_id.bytes, thing.bytes, b"d" * 8):
+        assert secret not in everything
+
+
+def test_who_has_the_phrase_of_one_vault_reads_nothing_of_another(pins: PinFile) -> None:
+    PinnedVault(pins, opened(1)).keep(head(7))
+    assert PinnedVault(pins, opened(2)).newest() is None
+    stolen = opened(2)._replace(vault_id=UUID(int=1))
+    assert PinnedVault(pins, stolen).newest() is None
+
+
+def test_renewing_changes_no_page_and_every_file(pins: PinFile) -> None:
+    """So the time of a file is that of the last command, whatever it was."""
+    PinnedVault(pins, opened(1)).keep(head(7))
+    before = {path.name: (path.stat().st_ino, path.read_bytes()) for path in pins.directory.glob("pins*")}
+    pins.renew()
+    after = {path.name: (path.stat().st_ino, path.read_bytes()) for path in pins.directory.glob("pins*")}
+    assert {name: content for name, (_, content) in before.items()} == {
+        name: content for name, (_, content) in after.items()
+    }
+    assert all(before[name][0] != after[name][0] for name in ("pins", "pins-objects"))
+
+
+# --- several phrases, a new data key, many vaults -------------------------------------------------------------
+
+
+def generation_of(found: HeadPin | None) -> int:
+    assert found is not None
+    return found.generation
+
+
+def test_every_phrase_of_a_vault_finds_what_another_has_pinned(pins: PinFile) -> None:
+    PinnedVault(pins, opened(1, phrase=1)).keep(head(7))
+    assert generation_of(PinnedVault(pins, opened(1, phrase=2)).newest()) == 7
+
+
+def test_a_new_data_key_leaves_the_pins_of_a_phrase(pins: PinFile) -> None:
+    """This device did not see the rotation: under the new key it finds nothing, by the phrase's own key it does."""
+    PinnedVault(pins, opened(1)).keep(head(7))
+    after = PinnedVault(pins, opened(1, rotation=1))
+    assert generation_of(after.newest()) == 7
+    after.keep(VaultHead(9, 1, 2, bytes(32)))
+    assert generation_of(PinnedVault(pins, opened(1, phrase=5, rotation=1)).newest()) == 9
+
+
+def test_who_rotates_pins_under_the_new_key_as_well(pins: PinFile) -> None:
+    rotating = PinnedVault(pins, opened(1))
+    rotating.keep(head(7))
+    rotating.follow(DataKey(bytes([1, 1]) * 16))
+    rotating.keep(VaultHead(8, 1, 2, bytes(32)))
+    assert generation_of(PinnedVault(pins, opened(1, phrase=9, rotation=1)).newest()) == 8
+
+
+def test_the_pins_of_sixteen_vaults_do_not_push_each_other_out(tmp_path: Path) -> None:
+    for device in range(3):
+        pins = PinFile(tmp_path / str(device))
+        for number in range(16):
+            vault = opened(number)._replace(vault_id=uuid4(), data_key=DataKey(os.urandom(32)))
+            PinnedVault(pins, vault._replace(pin_key=PinKey(os.urandom(32)))).keep(head(number + 1))
+        first = opened(99)
+        PinnedVault(pins, first).keep(head(5))
+        assert generation_of(PinnedVault(pins, first).newest()) == 5
