@@ -123,7 +123,9 @@ async def test_a_deleted_account_cannot_log_in(app_client: httpx.AsyncClient, da
     assert (await app_client.post("/v1/sessions", json=ADA)).status_code == 401
 
 
-async def test_a_password_is_stored_as_argon2id_of_rfc_9106(app_client: httpx.AsyncClient, database: Any) -> None:
+async def test_a_password_is_stored_as_argon2id_of_rfc_9106(
+    real_hashes: None, app_client: httpx.AsyncClient, database: Any
+) -> None:
     await app_client.post("/v1/accounts", json=ADA)
     with psycopg.connect(database.admin_url) as connection:
         row = connection.execute("SELECT password_hash FROM users").fetchone()
@@ -131,7 +133,7 @@ async def test_a_password_is_stored_as_argon2id_of_rfc_9106(app_client: httpx.As
     assert row[0].startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
-async def test_an_old_hash_is_renewed_at_login(app_client: httpx.AsyncClient, database: Any) -> None:
+async def test_an_old_hash_is_renewed_at_login(real_hashes: None, app_client: httpx.AsyncClient, database: Any) -> None:
     await app_client.post("/v1/accounts", json=ADA)
     old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(ADA["password"])
     with psycopg.connect(database.admin_url) as connection:
@@ -231,3 +233,26 @@ async def test_the_throttle_forgets_what_is_full_again(app_client: httpx.AsyncCl
         await app_client.post("/v1/accounts", json=ADA)
     with psycopg.connect(database.admin_url) as connection:
         assert connection.execute("SELECT count(*) FROM login_attempts").fetchone() == (1,)
+
+
+async def test_a_stranger_who_fails_for_ever_does_not_keep_the_owner_out(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
+) -> None:
+    few = replace(settings, login_attempts_per_account=3)
+    wrong = {**ADA, "password": "not the password"}
+    at_home, elsewhere, far_away = "192.0.2.7", "198.51.100.9", "203.0.113.5"
+
+    async def tried(address: str, message: dict[str, str]) -> int:
+        async with serve_in_process(few, keys, address) as client:
+            status: int = (await client.post("/v1/sessions", json=message)).status_code
+            return status
+
+    async with serve_in_process(few, keys, at_home) as client:
+        await client.post("/v1/accounts", json=ADA)
+    assert await tried(at_home, ADA) == 201
+    assert [await tried(elsewhere, wrong) for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert await tried(far_away, ADA) == 429  # nobody logged in from there yet
+    assert [await tried(at_home, ADA) for _ in range(5)] == [201] * 5
+    # What the address has of its own is bounded as well, whoever sits there; a proof fills it again.
+    assert [await tried(at_home, wrong) for _ in range(4)] == [401, 401, 401, 429]
+    assert await tried(at_home, ADA) == 429

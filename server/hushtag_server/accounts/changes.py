@@ -19,7 +19,7 @@ from hushtag.messages import ChangePassword
 from hushtag_server.accounts import credential_queries, queries
 from hushtag_server.accounts.login import charged, record_failure, unless_erased
 from hushtag_server.accounts.passwords import dummy_hash, hash_password, verify_password
-from hushtag_server.accounts.throttle import refund_attempt
+from hushtag_server.accounts.throttle import Charge, refund_attempt
 from hushtag_server.audit.queries import record_event
 from hushtag_server.auth import AccountTransaction, account_transaction
 from hushtag_server.errors import LoginFailedError, UnauthenticatedError
@@ -37,6 +37,7 @@ class _Proven:
 
     email: str
     password_hash: str
+    charge: Charge
 
 
 async def _prove(request: AccountRequest, services: Services, password: str) -> _Proven:
@@ -49,18 +50,18 @@ async def _prove(request: AccountRequest, services: Services, password: str) -> 
         found = await credential_queries.find_credentials(connection, user_id)
     if found is None:
         raise UnauthenticatedError("the account vanished")
-    async with charged(services, found.email, peer.address):
+    async with charged(services, found.email, peer.address) as charge:
         try:
             await verify_password(found.password_hash, password, services.passwords)
         except LoginFailedError:
             await record_failure(services, user_id, peer)
             raise
-    return _Proven(found.email, found.password_hash)
+    return _Proven(found.email, found.password_hash, charge)
 
 
 async def _prove_for_free(request: AccountRequest, services: Services, password: str) -> _Proven:
     proven = await _prove(request, services, password)
-    await refund_attempt(services, proven.email, client_peer(request, services.settings).address)
+    await refund_attempt(services, proven.charge)
     return proven
 
 

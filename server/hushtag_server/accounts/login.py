@@ -12,7 +12,7 @@ from hushtag.messages import LogIn
 from hushtag_server.accounts import queries
 from hushtag_server.accounts.passwords import dummy_hash, hash_password, needs_rehash, verify_password
 from hushtag_server.accounts.schemas import LoginRow
-from hushtag_server.accounts.throttle import charge_attempt, refund_attempt
+from hushtag_server.accounts.throttle import Charge, charge_attempt, know_address, refund_attempt
 from hushtag_server.audit.queries import record_event
 from hushtag_server.errors import LoginFailedError, UnavailableError
 from hushtag_server.peer import Peer
@@ -36,17 +36,19 @@ class NewSession:
 
 
 @asynccontextmanager
-async def charged(services: Services, email: str, address: str | None) -> AsyncIterator[None]:
-    """Charge an attempt for what happens inside; a password that was not even looked at costs nothing.
+async def charged(
+    services: Services, email: str, address: str | None, *, at_home: bool = False
+) -> AsyncIterator[Charge]:
+    """Charge an attempt for what happens inside, see `charge_attempt`; one that was not even looked at costs nothing.
 
     Raises:
         TooManyAttemptsError: the email or the address is spent.
     """
-    await charge_attempt(services, email, address)
+    charge = await charge_attempt(services, email, address, at_home=at_home)
     try:
-        yield
+        yield charge
     except UnavailableError:
-        await refund_attempt(services, email, address)
+        await refund_attempt(services, charge)
         raise
 
 
@@ -70,7 +72,7 @@ async def authenticate(services: Services, message: LogIn, peer: Peer) -> LoginR
         TooManyAttemptsError: the email or the address is spent.
         UnavailableError: too many passwords wait to be looked at; this one did not count.
     """
-    async with charged(services, message.email, peer.address):
+    async with charged(services, message.email, peer.address, at_home=True) as charge:
         async with services.transaction(None, login_email=message.email) as connection:
             found = await queries.find_login(connection, message.email)
         try:
@@ -78,7 +80,8 @@ async def authenticate(services: Services, message: LogIn, peer: Peer) -> LoginR
         except LoginFailedError:
             await record_failure(services, found.id if found else None, peer)
             raise
-    await refund_attempt(services, message.email, peer.address)
+    await refund_attempt(services, charge)
+    await know_address(services, message.email, peer.address)
     return await _renew_hash(services, proven, message.password)
 
 

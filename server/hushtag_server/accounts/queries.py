@@ -10,10 +10,12 @@ from hushtag_server.database import Connection
 
 __all__ = [
     "charge_attempt",
+    "charge_known",
     "end_sessions",
     "find_account",
     "find_login",
     "insert_session",
+    "know_address",
     "list_sessions",
     "refund_attempt",
     "sign_up",
@@ -28,7 +30,9 @@ _SIGN_UP = """
 _CHARGE = """
     WITH full_again AS (
         DELETE FROM login_attempts WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM login_attempts WHERE refilled_at < now() - interval '2 hours'
+            SELECT ctid FROM login_attempts
+            WHERE refilled_at < now() - interval '2 hours'
+              AND (scope <> 'known' OR refilled_at < now() - interval '90 days')
             LIMIT 10 FOR UPDATE SKIP LOCKED
         ))
     )
@@ -40,6 +44,23 @@ _CHARGE = """
         refilled_at = clock_timestamp()
     WHERE least(%(capacity)s, a.tokens
             + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
+"""
+
+_CHARGE_KNOWN = """
+    UPDATE login_attempts a
+    SET tokens = least(%(capacity)s, a.tokens
+            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
+        refilled_at = clock_timestamp()
+    WHERE a.scope = 'known' AND a.key_hash = %(key)s AND a.refilled_at >= now() - interval '90 days'
+      AND least(%(capacity)s, a.tokens
+            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
+"""
+
+# A proof fills it: what had failed from there was the owner's.
+_KNOW = """
+    INSERT INTO login_attempts AS a (scope, key_hash, tokens, refilled_at)
+    VALUES ('known', %(key)s, %(capacity)s, clock_timestamp())
+    ON CONFLICT (scope, key_hash) DO UPDATE SET tokens = %(capacity)s, refilled_at = clock_timestamp()
 """
 
 _WAIT = """
@@ -168,6 +189,17 @@ async def charge_attempt(connection: Connection, scope: str, key: bytes, capacit
         return None
     row = await (await connection.execute(_WAIT, values)).fetchone()
     return 1 if row is None else max(1, row[0])
+
+
+async def charge_known(connection: Connection, key: bytes, capacity: int, rate: float) -> bool:
+    """Take one token from the bucket of an address that is known for this email; tell whether there was one."""
+    values = {"key": key, "capacity": float(capacity), "rate": rate}
+    return (await connection.execute(_CHARGE_KNOWN, values)).rowcount == 1
+
+
+async def know_address(connection: Connection, key: bytes, capacity: int) -> None:
+    """Make the bucket of an address that is known for an email, full."""
+    await connection.execute(_KNOW, {"key": key, "capacity": float(capacity)})
 
 
 async def refund_attempt(connection: Connection, scope: str, key: bytes, capacity: int) -> None:

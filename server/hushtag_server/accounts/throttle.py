@@ -1,5 +1,6 @@
 """How often one may try: a token bucket per email and one per client address, in the database, so that all workers
-and hosts count together. An attempt is charged before the password is looked at; a success gives it back."""
+and hosts count together. An attempt is charged before the password is looked at; a success gives it back. An address
+from which an email has logged in before has a bucket of its own for it."""
 
 import hashlib
 import unicodedata
@@ -10,7 +11,10 @@ from hushtag_server.accounts import queries
 from hushtag_server.errors import TooManyAttemptsError
 from hushtag_server.services import Services
 
-__all__ = ["charge_attempt", "refund_attempt"]
+__all__ = ["Charge", "charge_attempt", "know_address", "refund_attempt"]
+
+Charge = tuple[tuple[str, bytes, int], ...]
+"""The buckets one attempt was taken from: scope, keyed hash(32), capacity."""
 
 _HOUR: Final = 3600.0
 
@@ -19,6 +23,11 @@ def _address_group(address: str) -> str:
     # One IPv6 customer has a /64 of addresses: count them as one.
     parsed: IPv4Address | IPv6Address = ip_address(address)
     return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else str(parsed)
+
+
+def _email(email: str) -> str:
+    # wider than the database's idea of equal emails, so no spelling of one account has a bucket of its own
+    return unicodedata.normalize("NFKC", email).casefold()
 
 
 def _bucket(services: Services, scope: str, value: str) -> bytes:
@@ -31,8 +40,7 @@ def _buckets(services: Services, email: str | None, address: str | None) -> list
     settings = services.settings
     buckets = []
     if email is not None:
-        # wider than the database's idea of equal emails, so no spelling of one account has a bucket of its own
-        key = _bucket(services, "account", unicodedata.normalize("NFKC", email).casefold())
+        key = _bucket(services, "account", _email(email))
         buckets.append(("account", key, settings.login_attempts_per_account))
     if address is not None:
         key = _bucket(services, "address", _address_group(address))
@@ -40,21 +48,47 @@ def _buckets(services: Services, email: str | None, address: str | None) -> list
     return buckets
 
 
-async def charge_attempt(services: Services, email: str | None, address: str | None) -> None:
-    """Charge one attempt to the email (if given) and to the address (if known), or to neither.
+def _known_bucket(services: Services, email: str, address: str) -> tuple[str, bytes, int]:
+    pair = f"{_email(email)}\0{_address_group(address)}"
+    return "known", _bucket(services, "known", pair), services.settings.login_attempts_per_account
+
+
+async def charge_attempt(
+    services: Services, email: str | None, address: str | None, *, at_home: bool = False
+) -> Charge:
+    """Charge one attempt to the email (if given) and to the address (if known), or to neither; return what was charged.
+
+    With `at_home`, and where the email is spent, an address from which it logged in within the last 90 days has a
+    bucket of its own: strangers who fail log-ins for ever do not keep the owner out.
 
     Raises:
         TooManyAttemptsError: one of them is spent; told the same for unknown emails.
     """
+    charged = []
     async with services.transaction(None) as connection:
         for scope, key, capacity in _buckets(services, email, address):
             wait = await queries.charge_attempt(connection, scope, key, capacity, capacity / _HOUR)
+            taken = (scope, key, capacity)
+            if wait is not None and at_home and scope == "account" and email is not None and address is not None:
+                taken = _known_bucket(services, email, address)
+                if await queries.charge_known(connection, taken[1], capacity, capacity / _HOUR):
+                    wait = None
             if wait is not None:
                 raise TooManyAttemptsError(wait)
+            charged.append(taken)
+    return tuple(charged)
 
 
-async def refund_attempt(services: Services, email: str, address: str | None) -> None:
-    """Give back what `charge_attempt` took, after a success."""
+async def refund_attempt(services: Services, charge: Charge) -> None:
+    """Give back what `charge_attempt` took, after a success or where no password was looked at."""
     async with services.transaction(None) as connection:
-        for scope, key, capacity in _buckets(services, email, address):
+        for scope, key, capacity in charge:
             await queries.refund_attempt(connection, scope, key, capacity)
+
+
+async def know_address(services: Services, email: str, address: str | None) -> None:
+    """Remember that this email has logged in from this address."""
+    if address is not None:
+        _, key, capacity = _known_bucket(services, email, address)
+        async with services.transaction(None) as connection:
+            await queries.know_address(connection, key, capacity)

@@ -68,9 +68,12 @@ _CEREMONIES: Final = _Ended(
     "(t.expires_at <= now() OR (t.session_state = 'unlocked' AND t.last_activity <= now() - %(age)s))",
     lambda settings: settings.vault_idle,
 )
-# A bucket fills within the hour. A full one and none are the same.
+# A bucket fills within the hour. A full one and none are the same, but for an address that is known for an email.
 _ATTEMPTS: Final = _Ended(
-    "login_attempts", "scope, key_hash", "t.refilled_at <= now() - %(age)s", lambda _: timedelta(hours=2)
+    "login_attempts",
+    "scope, key_hash",
+    "t.refilled_at <= now() - %(age)s AND (t.scope <> 'known' OR t.refilled_at <= now() - interval '90 days')",
+    lambda _: timedelta(hours=2),
 )
 
 
