@@ -44,8 +44,9 @@ def test_every_plain_table_has_a_trail_and_no_other_has(database: Any) -> None:
     tables = run_sql(
         database,
         # tgtype: 1 each row (or the statement), 4 after insert, 8 delete, 16 update
-        "SELECT c.relname, (SELECT coalesce(bit_or(t.tgtype & 28), 0) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
-        "  WHERE t.tgrelid = c.oid AND t.tgenabled = 'O' AND (p.proname = 'hushtag_audit' AND t.tgtype & 3 = 1"
+        "SELECT c.relname, (SELECT coalesce(bit_or(t.tgtype & 28), 0)"
+        "  FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgenabled = 'O'"
+        "  AND (p.proname = 'hushtag_audit' AND t.tgtype & 3 = 1"
         "  OR p.proname = 'hushtag_audit_created' AND t.tgtype = 4)) = 28"
         " FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition"
         " AND c.relname NOT LIKE '\\_yoyo%%' AND c.relrowsecurity",
