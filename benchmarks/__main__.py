@@ -21,7 +21,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import plain, plain_limits, primitives, security_log, server_unlock_cpu, unlock
+from benchmarks import absence, plain, plain_limits, primitives, security_log, server_unlock_cpu, unlock
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -81,6 +81,24 @@ def _security_log() -> tuple[Rows, Any]:
             "held": found["held"] if what == "time" else True,
         }
         for what in ("time", "cpu")
+    ]
+    return rows, found
+
+
+def _absence() -> tuple[Rows, Any]:
+    found = absence.run()
+    rows: Rows = [
+        {
+            "name": f"telling {pair.replace('/', ' from ')}: AUC",
+            "floor": "0.5: a coin",
+            "subject_us": None,
+            "floor_us": None,
+            "ratio": each["classifier"],
+            "ratio_spread": None,
+            "limit": 0.5 + found["limit"],
+            "held": abs(each["classifier"] - 0.5) <= found["limit"] and found["shapes"] == 1,
+        }
+        for pair, each in found["auc"].items()
     ]
     return rows, found
 
@@ -180,6 +198,7 @@ BENCHMARKS: dict[str, Callable[[], tuple[Rows, Any]]] = {
     "unlock": _unlock,
     "server_unlock_cpu": _server_unlock_cpu,
     "security_log": _security_log,
+    "absence": _absence,
     "plain": _plain,
     "plain_limits": _plain_limits,
 }
