@@ -1,18 +1,19 @@
 """The pool of database connections of a worker: psycopg's, with a shelf in front of it.
 
-psycopg's pool opens, checks, replaces and queues. Its way out and in takes six coroutines and two locks, which an
-unlock would go three times; a connection that comes back while nobody waits is laid on the shelf instead and handed to
-the next caller as it is.
+psycopg's pool opens, checks and replaces. Its way out and in takes six coroutines and two locks, which an unlock would
+go three times; a connection that comes back is laid on the shelf instead and handed to the next caller as it is, or,
+where all are out and somebody waits, goes from hand to hand.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from hushtag_server.connection import Connection
 from hushtag_server.settings import Settings
@@ -29,17 +30,18 @@ async def _check_alive(connection: Connection) -> None:
 
 
 class Pool(AsyncConnectionPool[Connection]):
-    """psycopg's pool; `getconn`, `putconn` and `connection` go by the shelf where they can."""
+    """psycopg's pool; `getconn`, `putconn` and `connection` go by the shelf or from hand to hand where they can."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._shelf: list[tuple[Connection, float]] = []
         self._left: dict[int, float] = {}
         self._in_line = 0
+        self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
     async def getconn(self, timeout: float | None = None) -> Connection:
-        """Return the connection last laid down, or one from the pool.
+        """Return the connection last laid down, or one from the pool, or the next that comes back.
 
         Raises:
             PoolTimeout, TooManyRequests: none became free in time, or too many wait already.
@@ -51,6 +53,8 @@ class Pool(AsyncConnectionPool[Connection]):
                 return connection
             await connection.close()
             await self._put_back(connection)
+        if len(self._left) >= self.max_size and not self.closed:
+            return await self._next_back(self.timeout if timeout is None else timeout)
         # A caller that is cancelled while it stands in line would take the connection it is given with it. So another
         # task stands in line for it, and gives back what nobody wants any more.
         self._in_line += 1  # at once: what comes back before the task begins must not go to the shelf
@@ -60,6 +64,48 @@ class Pool(AsyncConnectionPool[Connection]):
         except asyncio.CancelledError:
             waiting.add_done_callback(self._unwanted)
             raise
+
+    async def _next_back(self, timeout: float) -> Connection:
+        if len(self._waiters) >= _MAX_WAITING:
+            raise TooManyRequests(f"{_MAX_WAITING} requests wait for a connection already")
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection] = loop.create_future()
+        self._waiters.append(waiter)
+        timer = loop.call_later(timeout, self._refuse, waiter, PoolTimeout(f"no connection came back in {timeout} s"))
+        try:
+            return await waiter
+        except (asyncio.CancelledError, PoolTimeout):
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._run(self.putconn(waiter.result()))  # it was handed over in the same moment
+            raise
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _refuse(waiter: "asyncio.Future[Connection]", error: Exception) -> None:
+        if not waiter.done():
+            waiter.set_exception(error)
+
+    def _first_waiter(self) -> "asyncio.Future[Connection] | None":
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    async def _serve(self, waiter: "asyncio.Future[Connection]") -> None:
+        # What came back could not go on to the next hand, so the pool has one to give, or makes one.
+        try:
+            connection = await self._from_pool(None)
+        except Exception as error:
+            self._refuse(waiter, error)
+            return
+        if waiter.done():
+            await self.putconn(connection)
+        else:
+            waiter.set_result(connection)
 
     async def _from_pool(self, timeout: float | None) -> Connection:
         try:
@@ -80,18 +126,27 @@ class Pool(AsyncConnectionPool[Connection]):
         return task
 
     async def putconn(self, conn: Connection) -> None:
-        """Lay the connection on the shelf, or give it back: it is broken, somebody waits, or it has been away long."""
+        """Hand the connection on, lay it on the shelf, or give it back: it is broken, or has been away long."""
         left = self._left.get(id(conn))
         if left is None:
             raise ValueError("this connection is not out")
         if conn.pgconn.pipeline_status != PipelineStatus.OFF:
             await conn.close()  # a cancelled task left its pipeline open; nobody's statement would ever be answered
         idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
-        if idle and not self._in_line and not self.closed and time.monotonic() - left < _ON_SHELF:
+        good = idle and not self.closed and time.monotonic() - left < _ON_SHELF
+        if good and not self._in_line and (not self._waiters or conn.is_quiet()):
+            waiter = self._first_waiter()
+            if waiter is not None:
+                waiter.set_result(conn)
+                return
             del self._left[id(conn)]
             self._shelf.append((conn, left))
-        else:
-            await self._put_back(conn)
+            return
+        waiter = self._first_waiter()
+        if waiter is not None:
+            self._in_line += 1
+            self._run(self._serve(waiter))
+        await self._put_back(conn)
 
     async def _put_back(self, connection: Connection) -> None:
         self._left.pop(id(connection), None)
@@ -99,6 +154,8 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close every connection."""
+        while waiter := self._first_waiter():
+            self._refuse(waiter, PoolClosed("the pool is closed"))
         while self._shelf:
             await self._put_back(self._shelf.pop()[0])
         await super().close(timeout)
@@ -107,6 +164,7 @@ class Pool(AsyncConnectionPool[Connection]):
         """Return the pool's figures; what lies on the shelf is available."""
         stats = super().get_stats()
         stats["pool_available"] = stats.get("pool_available", 0) + len(self._shelf)
+        stats["requests_waiting"] = stats.get("requests_waiting", 0) + len(self._waiters)
         return stats
 
 

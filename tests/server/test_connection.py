@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from hushtag_server import pool as pool_module
 from hushtag_server.database import call, transaction
@@ -176,3 +177,86 @@ async def test_descriptors_beyond_1023_are_as_good_as_others(pool) -> None:
         for number in taken:
             os.close(number)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+async def single(app_client, settings, keys, serve_in_process):
+    """A pool of one connection, which waits two seconds for it."""
+    few = replace(settings, pool_size=1, pool_wait=timedelta(seconds=2))
+    async with serve_in_process(few, keys) as client:
+        yield client.app.application.application.state["services"].pool
+
+
+async def _in_line(pool, count: int) -> list[asyncio.Task]:
+    tasks = []
+    for number in range(1, count + 1):
+        tasks.append(asyncio.create_task(pool.getconn()))
+        while pool.get_stats()["requests_waiting"] < number:
+            await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_connection_goes_from_hand_to_hand_in_the_order_of_the_line(single) -> None:
+    held = await single.getconn()
+    first, second = await _in_line(single, 2)
+    await single.putconn(held)
+    assert await first is held
+    assert not second.done()
+    await single.putconn(held)
+    assert await second is held
+    await single.putconn(held)
+    assert single.get_stats()["requests_waiting"] == 0
+    assert [each for each, _ in single._shelf] == [held]
+
+
+async def test_whoever_leaves_the_line_gets_and_keeps_nothing(single) -> None:
+    held = await single.getconn()
+    first, second = await _in_line(single, 2)
+    first.cancel()
+    await asyncio.wait([first])
+    await single.putconn(held)  # to the second, who is cancelled before being told
+    second.cancel()
+    await asyncio.wait([second])
+    assert first.cancelled()
+    assert second.cancelled()
+    assert await _backend(single) == held.info.backend_pid
+    assert not single._waiters
+
+
+async def test_whoever_waits_for_a_connection_that_broke_gets_another_one(single, database) -> None:
+    held = await single.getconn()
+    (waiting,) = await _in_line(single, 1)
+    pid = held.info.backend_pid
+    assert run_sql(database, "SELECT pg_terminate_backend(%s, 5000)", pid) == [(True,)]
+    while held.is_quiet():
+        await asyncio.sleep(0.001)
+    await single.putconn(held)
+    other = await waiting
+    assert other.info.backend_pid != pid
+    await single.putconn(other)
+    assert (await call(single, "SELECT 1", ())) == [(1,)]
+
+
+async def test_a_line_is_bounded_in_time_and_length(single, monkeypatch) -> None:
+    monkeypatch.setattr(pool_module, "_MAX_WAITING", 1)
+    held = await single.getconn()
+    with pytest.raises(PoolTimeout):
+        await single.getconn(0.05)
+    assert not single._waiters
+    (waiting,) = await _in_line(single, 1)
+    with pytest.raises(TooManyRequests):
+        await single.getconn()
+    await single.putconn(held)
+    await single.putconn(await waiting)
+
+
+async def test_a_pool_that_closes_sends_its_line_away(app_client, settings, keys, serve_in_process) -> None:
+    async with serve_in_process(replace(settings, pool_size=1), keys) as client:
+        pool = client.app.application.application.state["services"].pool
+        held = await pool.getconn()
+        (waiting,) = await _in_line(pool, 1)
+        closing = asyncio.create_task(pool.close())
+        with pytest.raises(PoolClosed):
+            await waiting
+        await pool.putconn(held)
+        await closing
