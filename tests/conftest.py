@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from hushtag._opaque import ServerSetup
 from hushtag_server.accounts import passwords
@@ -21,6 +23,11 @@ from hushtag_server.settings import Settings
 from tests import live_server
 from tests.databases import Database, made_database, make_template, stop_syncing
 from tests.people import PASSWORD, SignedIn
+
+# `make mutation` runs the quick tests thousands of times: few examples, and always the same ones.
+hypothesis_settings.register_profile(
+    "mutation", max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="session")
