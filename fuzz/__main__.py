@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +26,7 @@ from fuzz.target import CORPUS, corpus_of
 
 FINDINGS: Final = Path(__file__).parent / "findings"
 _LONGEST: Final = 4096  # bytes of an input
+_SLOWEST: Final = 120  # seconds of one input: a machine under load is no finding
 _KEPT: Final = 16  # inputs kept of one target's run
 _KEPT_BYTES: Final = 160  # bytes of each: what fuzzing found is small, what is large are seeds
 _EXECUTIONS: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
@@ -43,11 +45,15 @@ def _fuzz(name: str, flags: list[str], log: Path) -> int:
     """Fuzz in a child, whose output goes into `log`; return its exit code."""
     child = os.fork()
     if child == 0:
-        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(target, 1)
-        os.dup2(target, 2)
-        atheris.Setup([sys.argv[0], *flags], TARGETS[name].check, enable_python_coverage=True)
-        atheris.Fuzz()
+        try:
+            target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(target, 1)
+            os.dup2(target, 2)
+            atheris.Setup([sys.argv[0], *flags], TARGETS[name].check, enable_python_coverage=True)
+            atheris.Fuzz()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # nothing of the parent's is to be cleaned up here
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -61,9 +67,9 @@ def run(name: str, seconds: int, *, grow: bool) -> Run:
         work.mkdir()
         for path in corpus_of(name):
             shutil.copy(path, work)
-        flags = [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", "-timeout=20", "-rss_limit_mb=4096"]
+        flags = [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-timeout={_SLOWEST}", "-rss_limit_mb=4096"]
         code = _fuzz(name, [*flags, "-print_final_stats=1", f"-artifact_prefix={FINDINGS}/{name}-", str(work)], log)
-        said = log.read_text(errors="replace")
+        said = log.read_text(errors="replace") if log.exists() else "the child said nothing"
         if code == 0 and grow:
             _keep(name, work)
     count = _EXECUTIONS.search(said)
