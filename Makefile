@@ -4,9 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS_INSTALLED := $(VENV)/.installed-bench
+FUZZ_INSTALLED := $(VENV)/.installed-fuzz
+MUTATION_INSTALLED := $(VENV)/.installed-mutation
+FUZZ_SECONDS ?= 600
+MUTATION_CHILDREN ?= 2
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test check format bench vectors
+.PHONY: help install demo serve test check format bench vectors fuzz mutation
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,6 +23,12 @@ $(INSTALLED): uv.lock pyproject.toml tools/bootstrap.py
 # What is measured against: only `make bench` needs it.
 $(PEERS_INSTALLED): $(INSTALLED)
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV) --group bench
+
+$(FUZZ_INSTALLED): $(INSTALLED)
+	@$(PYTHON) tools/bootstrap.py --venv $(VENV) --group fuzz
+
+$(MUTATION_INSTALLED): $(INSTALLED)
+	@$(PYTHON) tools/bootstrap.py --venv $(VENV) --group mutation
 
 demo: $(INSTALLED) ## the whole product on real files, in under 30 seconds
 	@$(BIN)/hushtag demo
@@ -47,3 +57,10 @@ bench: $(PEERS_INSTALLED) ## ratios against floors measured in the same run, int
 
 vectors: $(INSTALLED) ## regenerate every vector file
 	@$(BIN)/python -m vectors.generate
+
+fuzz: $(FUZZ_INSTALLED) ## every parser under a coverage-guided fuzzer, FUZZ_SECONDS=600 each
+	@$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+mutation: $(MUTATION_INSTALLED) ## mutate the core and the ceremonies; MUTANTS='hushtag.head*' for some of them
+	@$(BIN)/mutmut run --max-children $(MUTATION_CHILDREN) $(MUTANTS)
+	@$(BIN)/python tools/mutation_score.py

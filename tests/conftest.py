@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from hushtag._opaque import ServerSetup
 from hushtag_server.accounts import passwords
@@ -19,8 +21,16 @@ from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.keyfile import KeyRing, ensure_keys
 from hushtag_server.settings import Settings
 from tests import live_server
+from tests.canaries import WATCH, pytest_runtest_makereport
 from tests.databases import Database, made_database, make_template, stop_syncing
 from tests.people import PASSWORD, SignedIn
+
+__all__ = ["pytest_runtest_makereport"]  # the hook that looks for secrets in what a test said
+
+# `make mutation` runs the quick tests thousands of times: few examples, and always the same ones.
+hypothesis_settings.register_profile(
+    "mutation", max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="session")
@@ -98,12 +108,19 @@ def keys(database: Database, settings: Settings, make_setup: Callable[[], bytes]
     return ensure_keys(database.app_url, settings, make_setup)
 
 
+async def _hear(response: httpx.Response) -> None:
+    """Collect what a server says of its failures and of itself."""
+    if response.request.url.path == "/metrics" or "problem" in response.headers.get("content-type", ""):
+        WATCH.hear("an answer of the server", (await response.aread()).decode("utf-8", "replace"))
+
+
 @asynccontextmanager
 async def _serve_in_process(settings: Settings, keys: KeyRing, address: str = "192.0.2.1") -> AsyncIterator[Any]:
     app = create_app(settings, keys)
     async with app.application.application.lifespan():  # type: ignore[attr-defined]
         transport = httpx.ASGITransport(app, client=(address, 1))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://hushtag.test") as client:
+        hooks: dict[str, list[Any]] = {"response": [_hear]}
+        async with httpx.AsyncClient(transport=transport, base_url="http://hushtag.test", event_hooks=hooks) as client:
             client.app = app  # type: ignore[attr-defined]
             yield client
 

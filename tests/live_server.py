@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate
+from tests.canaries import WATCH
 from tests.databases import stop_syncing
 
 
@@ -55,11 +58,22 @@ class RunningServer:
         return self.process.wait(30)
 
     def end(self) -> None:
-        """Stop it if it still runs, and let go of its output."""
+        """Stop it if it still runs, and let go of its output; what it said is searched for secrets."""
         if self.process.poll() is None:
+            self._hear_metrics()
             self.stop()
         assert self.process.stdout is not None
         self.process.stdout.close()
+        for log in (self.log, self.data / "postgres.log"):
+            if log.exists():
+                WATCH.hear(f"the log {log.name}", log.read_text(errors="replace"))
+
+    def _hear_metrics(self) -> None:
+        try:
+            answer = httpx.get(f"{self.url}/metrics", timeout=5)
+        except httpx.HTTPError:
+            return  # the test broke it or gave it a token; what it logged is still looked at
+        WATCH.hear("/metrics", answer.text)
 
 
 def _first_line(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:

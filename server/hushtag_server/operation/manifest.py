@@ -128,6 +128,6 @@ def read_manifest(begin: bytes) -> tuple[Manifest, int] | None:
         return None
     try:
         manifest = msgspec.json.decode(begin[_LENGTH : _LENGTH + length], type=Manifest)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BackupDamagedError("the backup's manifest is not of this version; update Hushtag, then restore") from None
     return manifest, _LENGTH + length

@@ -3,8 +3,10 @@
 import hashlib
 import os
 import secrets
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -25,6 +27,18 @@ _PIECE: Final = 256 * 1024
 _DESCRIPTOR: Final = b"PK\x07\x08"  # follows each member of an export
 _END: Final = b"PK\x05\x06"
 _END_BYTES: Final = 22
+_NOT_AN_ARCHIVE: Final = (  # what zipfile and what it stands on raise for bytes that are none
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class Exported(NamedTuple):
@@ -61,7 +75,7 @@ def _verify(path: Path) -> Manifest:
                 if _digest(archive, name) != digest:
                     raise MalformedError("a member of the archive does not have its checksum")
             return manifest
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _NOT_AN_ARCHIVE as error:
         raise MalformedError(f"the archive is not complete ({type(error).__name__}); export again") from None
 
 

@@ -18,7 +18,7 @@ import msgspec
 from hushtag.client.errors import StateFileError
 from hushtag.client.session import Pin, Session
 
-__all__ = ["State", "StateFile", "check_directory", "read_private"]
+__all__ = ["State", "StateFile", "check_directory", "decode_state", "read_private"]
 
 MAX_STATE_BYTES: Final = 1024 * 1024
 _OTHERS: Final = 0o077
@@ -75,6 +75,21 @@ def read_private(path: Path, limit: int = MAX_STATE_BYTES) -> bytes:
     return content
 
 
+def decode_state(content: bytes, source: str) -> State:
+    """Return the state of a file's bytes; `source` names the file in messages.
+
+    Raises:
+        StateFileError: no state of this version.
+    """
+    try:
+        state = msgspec.json.decode(content, type=State)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raise StateFileError(f"{source} is damaged; move it away and log in again") from None
+    if state.version != 1:
+        raise StateFileError(f"{source} has version {state.version}; this program knows version 1")
+    return state
+
+
 class StateFile:
     """The state in one directory; also the place where pins are kept. Safe for several processes and threads."""
 
@@ -95,13 +110,7 @@ class StateFile:
             content = read_private(self.path)
         except FileNotFoundError:
             return State()
-        try:
-            state = msgspec.json.decode(content, type=State)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise StateFileError(f"{self.path} is damaged; move it away and log in again") from None
-        if state.version != 1:
-            raise StateFileError(f"{self.path} has version {state.version}; this program knows version 1")
-        return state
+        return decode_state(content, str(self.path))
 
     def keep_session(self, session: Session) -> Session | None:
         """Keep the session, and return the one whose place it takes."""

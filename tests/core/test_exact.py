@@ -1,0 +1,244 @@
+"""What the other tests leave room for: exact words of refusals, values at a limit, every field that is passed on.
+
+Found by mutation testing (docs/mutation.md): each test here fails for a change of the core that no other test sees.
+"""
+
+import copy
+import os
+import pickle
+import re
+from collections.abc import Callable
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from hushtag._opaque import ServerSetup
+from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
+from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, RollbackError, StateError
+from hushtag.head import VaultHead, open_head, seal_head
+from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, RegistrationStarted, decode_binary, encode_binary
+from hushtag.objects import (
+    MAX_FRAME_BYTES,
+    MAX_META_BYTES,
+    ROW_OVERHEAD,
+    ObjectMeta,
+    ObjectRow,
+    open_object,
+    seal_object,
+)
+from hushtag.streams import derive_stream_key, open_stream, seal_stream, stream_context
+from hushtag.suites import HUSHTAG_V1
+from hushtag.tag_label import open_label
+from hushtag.types import DataKey, Record, SessionKey
+from hushtag.unlock_server import LocatedState, ProvingState
+from tests.core.ceremony import SESSION, World
+
+VAULT, OBJECT = uuid4(), uuid4()
+
+
+def _meta(size: int, *, encoded: int | None = None) -> ObjectMeta:
+    """Metadata of a body of `size` bytes, padded to `encoded` bytes by its name."""
+    meta = ObjectMeta(name="n" * 300, content_type="t", created_at=1, size=size)
+    if encoded is None:
+        return meta
+    for _ in range(2):  # a shorter name may have a shorter header
+        over = len(msgspec.msgpack.encode(meta)) - encoded
+        meta = msgspec.structs.replace(meta, name="n" * (len(meta.name) - over))
+    return meta
+
+
+def _seal(meta: ObjectMeta, body: bytes, *, key_version: int = 1, revision: int = 1) -> ObjectRow:
+    place = {"vault_id": VAULT, "object_id": OBJECT, "key_version": key_version, "revision": revision}
+    return seal_object(DataKey(bytes(32)), meta=meta, body=body, **place)  # type: ignore[arg-type]
+
+
+def _open(row: ObjectRow) -> bytes:
+    return open_object(DataKey(bytes(32)), row, vault_id=VAULT, object_id=OBJECT).body
+
+
+def _reject(words: str, error: type[HushtagError], call: Callable[[], object]) -> None:
+    with pytest.raises(error, match=f"^{re.escape(words)}$"):
+        call()
+
+
+def test_a_head_says_what_is_wrong_with_a_listing() -> None:
+    head = VaultHead(3, 1, 1, bytes(32))
+    _reject("listing has 2 objects, the vault head counts 1", RollbackError, lambda: head.verify([bytes(32)] * 2))
+    words = "listing does not match the vault head: an object was swapped, replayed or rolled back"
+    _reject(words, RollbackError, lambda: head.verify([b"\1" * 32]))
+    words = "vault head counts no object that could be removed"
+    _reject(words, LimitError, lambda: VaultHead.first().with_change(removed=bytes(32), added=None))
+
+
+@pytest.mark.parametrize(
+    ("key_version", "revision"), [(0, 1), (1, 0), (MAX_KEY_VERSION + 1, 1), (1, MAX_GENERATION + 1), (-1, 1)]
+)
+def test_numbers_of_a_row_have_a_range(key_version: int, revision: int) -> None:
+    words = "key version or revision is out of range"
+    body = bytes(ROW_OVERHEAD)
+    numbers = {"key_version": key_version, "revision": revision}
+    _reject(words, MalformedError, lambda: ObjectRow.decode(body, **numbers))
+    _reject(words, LimitError, lambda: _seal(_meta(1), b"x", **numbers))
+
+
+def test_numbers_of_a_row_reach_to_their_limit() -> None:
+    row = _seal(_meta(1), b"x", key_version=MAX_KEY_VERSION, revision=MAX_GENERATION)
+    again = ObjectRow.decode(bytes(row.encoded), key_version=MAX_KEY_VERSION, revision=MAX_GENERATION)
+    assert _open(again) == b"x"
+
+
+def test_a_row_is_put_together_from_its_columns() -> None:
+    row = _seal(_meta(1), b"x", key_version=3, revision=7)
+    parts = (row.iv, bytes(row.ciphertext), row.auth_tag)
+    assert ObjectRow.from_columns(*parts, key_version=3, revision=7) == row._replace(encoded=bytes(row.encoded))
+
+
+def test_metadata_and_frames_reach_to_their_limit() -> None:
+    assert _open(_seal(_meta(0, encoded=252), b"")) == b""  # fills the shortest frame, without a body
+    assert _open(_seal(_meta(0, encoded=MAX_META_BYTES), b"")) == b""
+    words = f"object metadata is {MAX_META_BYTES + 1} bytes, at most {MAX_META_BYTES}; shorten the name"
+    _reject(words, LimitError, lambda: _seal(_meta(0, encoded=MAX_META_BYTES + 1), b""))
+    most = MAX_FRAME_BYTES - 4 - 252
+    row = _seal(_meta(most, encoded=252), bytes(most))
+    assert row.content_size == MAX_FRAME_BYTES
+    assert len(_open(row)) == most
+    words = f"object is {most + 1} bytes; with its padding the limit is {MAX_FRAME_BYTES}"
+    _reject(words, LimitError, lambda: _seal(_meta(most + 1, encoded=252), bytes(most + 1)))
+
+
+def test_an_object_says_why_it_cannot_be_sealed() -> None:
+    _reject("metadata says 2 bytes, the body has 1", LimitError, lambda: _seal(_meta(2), b"x"))
+    bad = msgspec.structs.replace(_meta(1), name="\ud800")
+    _reject("object name or type is not valid Unicode", LimitError, lambda: _seal(bad, b"x"))
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (b"", "object frame is too short"),
+        (bytes(3), "object frame is too short"),
+        (bytes(4), "object metadata does not parse"),
+        (b"\0\0\0\1", "object metadata is longer than its frame or the limit"),
+        ((MAX_META_BYTES + 1).to_bytes(4) + bytes(8192), "object metadata is longer than its frame or the limit"),
+        (b"\0\0\0\1\xc1", "object metadata does not parse"),
+        (bytes(256), "object metadata does not parse"),
+    ],
+)
+def test_a_crafted_frame_is_refused_in_words(frame: bytes, words: str) -> None:
+    from hushtag import objects
+
+    _reject(words, MalformedError, lambda: objects._unframe(frame))
+
+
+def test_an_abandoned_ceremony_is_dead_though_nothing_was_forgotten_yet(world: World) -> None:
+    awaiting = start_enrollment(world.password("open sesame"))
+    assert repr(awaiting) == "AwaitingRegistrationResponse(<redacted>)"
+    answer = RegistrationStarted(session_id=SESSION, registration_response=encode_binary(bytes(64)))
+    awaiting.abandon()
+    words = "AwaitingRegistrationResponse was already used; start again"
+    _reject(words, StateError, lambda: awaiting.finish(answer, label="x"))
+
+
+def _enrol(world: World) -> tuple[object, list[int]]:
+    asked: list[int] = []
+
+    def entropy(size: int) -> bytes:
+        asked.append(size)
+        return os.urandom(size)
+
+    awaiting = start_enrollment(world.password("open sesame"), _entropy=entropy)
+    response = answer_enrollment(world.setup, world.credential_id, awaiting.message)
+    return awaiting.finish(RegistrationStarted(session_id="a" * 64, registration_response=response), label="l"), asked
+
+
+def test_an_enrolment_passes_on_every_field(world: World) -> None:
+    enrolled, asked = _enrol(world)
+    message = enrolled.message  # type: ignore[attr-defined]
+    assert (message.session_id, message.tag_id, message.vault.vault_id) == (
+        "a" * 64,
+        enrolled.tag_id,  # type: ignore[attr-defined]
+        enrolled.vault_id,  # type: ignore[attr-defined]
+    )
+    ids = [message.tag_id, message.vault.vault_id, message.wrapped_key.wrapped_key_id]
+    assert [each.version for each in ids] == [4, 4, 4]
+    assert len(set(ids)) == 3
+    # Two ids and one of the key, salt, data key, head's iv, label's iv, name: all from the one source.
+    assert asked == [16, 16, 16, 16, 32, 12, 12, 16]
+    assert msgspec.json.decode(msgspec.json.encode(message), type=type(message)) == message
+    accepted = accept_enrollment(message)
+    assert (encode_binary(accepted.head), encode_binary(accepted.wrapped_key)) == (
+        message.vault.head,
+        message.wrapped_key.wrapped_key,
+    )
+
+
+def test_an_enrolment_seals_under_its_own_suite(world: World) -> None:
+    """A later suite is another id; what is sealed during an enrolment must name that one and no other."""
+    later = HUSHTAG_V1.__class__(**{**{n: getattr(HUSHTAG_V1, n) for n in HUSHTAG_V1.__slots__}, "id": "hushtag-v9"})
+    asked: list[bytes] = []
+
+    def entropy(size: int) -> bytes:
+        asked.append(os.urandom(size))
+        return asked[-1]
+
+    awaiting = start_enrollment(world.password("open sesame"), suite=later, _entropy=entropy)
+    assert awaiting.message.suite == "hushtag-v9"
+    now = msgspec.structs.replace(awaiting.message, suite=HUSHTAG_V1.id)
+    response = answer_enrollment(world.setup, world.credential_id, now)
+    message = awaiting.finish(
+        RegistrationStarted(session_id=SESSION, registration_response=response), label="l"
+    ).message
+    key, vault = DataKey(asked[4]), message.vault.vault_id
+    head = open_head(key, vault, decode_binary(message.vault.head), generation=1, key_version=1, suite=later)
+    assert head == VaultHead.first()
+    place = {"vault_id": vault, "tag_id": message.tag_id, "key_version": 1}
+    public = decode_binary(message.public_key)
+    sealed = decode_binary(message.sealed_label)
+    assert open_label(key, sealed, **place, public_key=public, suite=later) == "l"  # type: ignore[arg-type]
+    assert message.suite == "hushtag-v9"
+
+
+def test_the_server_says_what_is_wrong_with_an_enrolment(world: World) -> None:
+    tag = next(iter(world.tags.values()))
+    forged = msgspec.structs.replace(tag.message, phrase_hash=encode_binary(bytes(16)))
+    _reject("phrase hash does not belong to the record", MalformedError, lambda: accept_enrollment(forged))
+    broken = msgspec.structs.replace(tag.message, record=encode_binary(Record(b"\xff" * 32 + tag.record[32:])))
+    _reject("registration record does not parse", MalformedError, lambda: accept_enrollment(broken))
+
+
+def test_states_between_steps_hold_five_candidates_and_say_how_long_they_are() -> None:
+    elements = tuple(bytes([number]) * 32 for number in range(5))
+    assert LocatedState.decode(LocatedState(elements).encode()) == LocatedState(elements)
+    assert len(ProvingState.decode(bytes(5 * 144)).logins) == 5
+    _reject("ceremony state is 192 bytes", MalformedError, lambda: LocatedState.decode(bytes(192)))
+
+
+def test_a_setup_says_what_is_wrong_with_it() -> None:
+    _reject("opaque setup is 127 bytes, expected 128", MalformedError, lambda: ServerSetup(bytes(127)))
+    _reject("opaque setup does not parse", MalformedError, lambda: ServerSetup(b"\xff" * 128))
+    setup = ServerSetup.generate()
+    assert repr(setup) == "ServerSetup(<redacted>)"
+    _reject("ServerSetup must not be pickled or copied", MisuseError, lambda: pickle.dumps(setup))
+
+
+def test_a_stream_survives_sealing_in_any_parts() -> None:
+    key = derive_stream_key(DataKey(bytes(32)), VAULT, OBJECT, 1)
+    context = stream_context(VAULT, OBJECT, 1)
+    body = os.urandom(40_000)
+    sealed = b"".join(seal_stream(key, context, [body[:7], body[7:20_000], body[20_000:]]))
+    assert b"".join(open_stream(key, context, [sealed])) == body
+    assert context.endswith(VAULT.bytes + OBJECT.bytes + b"\0\0\0\1")
+
+
+def test_a_secret_says_which_it_is() -> None:
+    held = SessionKey(os.urandom(64))
+    assert f"{held}" == repr(held) == "SessionKey(<redacted>)"
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        _reject("SessionKey must not be pickled or copied", MisuseError, lambda attempt=attempt: attempt(held))
+
+
+def test_a_sealed_head_holds_what_it_says() -> None:
+    head = VaultHead(2**40, 7, 3, os.urandom(32))
+    sealed = seal_head(DataKey(bytes(32)), VAULT, head)
+    assert open_head(DataKey(bytes(32)), VAULT, sealed, generation=2**40, key_version=3) == head
