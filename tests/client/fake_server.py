@@ -53,6 +53,7 @@ from hushtag.messages import (
 from hushtag.objects import ObjectRow, row_digest
 from hushtag.types import CredentialIdentifier, ServerSeed
 from hushtag.unlock_server import (
+    LiveSetup,
     LocatedState,
     ProvingState,
     answer_candidates,
@@ -61,6 +62,7 @@ from hushtag.unlock_server import (
 )
 
 SEALED = "c2VhbGVk"  # what a client carries and cannot read; this server keeps the state itself
+KEYS = UUID(int=7)
 SETUP = ServerSetup.generate()
 START = datetime(2025, 1, 1, tzinfo=UTC)
 URL = "http://localhost:8123"
@@ -327,7 +329,7 @@ class FakeServer:
         user, _ = self._account(request)
         message = msgspec.json.decode(request.content, type=Locate)
         self._charge(user, len(message.elements))
-        evaluated = evaluate_candidates(SETUP, user.credential_id, message)
+        evaluated = evaluate_candidates([LiveSetup(KEYS, SETUP)], user.credential_id, message)
         return answer(200, Located(self._keep("located", evaluated.state.encode()), evaluated.responses))
 
     def start(self, request: httpx.Request) -> httpx.Response:
@@ -336,7 +338,13 @@ class FakeServer:
         located = LocatedState.decode(self._take("located", message.session_id))
         records = {bytes(found): tag.record for found, tag in user.tags.items()}
         decoy = decoy_record(SETUP, ServerSeed(bytes(32)), user.credential_id)
-        proving, ke2 = answer_candidates(SETUP, user.credential_id, located, message, records, decoy)
+        proving, ke2 = answer_candidates(
+            [LiveSetup(KEYS, SETUP)],
+            user.credential_id,
+            located,
+            message,
+            lambda _, found: records.get(found, decoy),
+        )
         return answer(200, UnlockStarted(self._keep("proving", proving.encode()), SEALED, ke2))
 
     def finish(self, request: httpx.Request) -> httpx.Response:

@@ -51,7 +51,7 @@ from hushtag.types import (
     SessionKey,
 )
 from hushtag.unlock import UnlockedTag, start_unlock
-from hushtag.unlock_server import answer_candidates, evaluate_candidates, verify_candidate
+from hushtag.unlock_server import LiveSetup, answer_candidates, evaluate_candidates, verify_candidate
 from tests.reference import envelope, key_schedule, opaque, oprf
 from tests.reference.opaque import ClientLoginState, Configuration
 
@@ -198,11 +198,17 @@ def _unlock(
     password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag
 ) -> tuple[list[Struct], dict[str, bytes], UnlockedTag]:
     locating = start_unlock([password])
-    evaluated = evaluate_candidates(setup, CREDENTIAL_ID, locating.message)
+    evaluated = evaluate_candidates([LiveSetup(UUID(int=7), setup)], CREDENTIAL_ID, locating.message)
     located = Located(session_id=SESSION, responses=evaluated.responses)
     proving = locating.finish(located)
     records = {bytes(tag.phrase_hash): tag.record}
-    state, ke2 = answer_candidates(setup, CREDENTIAL_ID, evaluated.state, proving.message, records, Record(bytes(192)))
+    state, ke2 = answer_candidates(
+        [LiveSetup(UUID(int=7), setup)],
+        CREDENTIAL_ID,
+        evaluated.state,
+        proving.message,
+        lambda _, found: records.get(found, Record(bytes(192))),
+    )
     started = UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2)
     finishing = proving.finish(started)
     proven = verify_candidate(state, finishing.message)

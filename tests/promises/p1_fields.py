@@ -443,6 +443,7 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
     },
     "reminder_feeds": {"user_id", "secret_hash", "last_used", "created_at", "updated_at"},
     "secret_tags": {"user_id", "id", "color_code", "server_key_id", "created_at", "updated_at"},
+    "tag_seals": {"user_id", "tag_id", "seal", "created_at", "updated_at"},
     "vaults": {"user_id", "id", "object_count", "created_at", "updated_at"},
     "wrapped_keys": {"user_id", "id", "created_at", "updated_at"},
     "vault_blobs": {"user_id", "id", "content_type", "stream_id", "created_at", "updated_at"},

@@ -49,6 +49,7 @@ UNAUDITED = {
     "opaque_sessions": "vault side: a plain row would tell that it is used",
     "reminder_deliveries": "what a session was told; written by the server on its own",
     "secret_tags": "vault side",
+    "tag_seals": "vault side",
     "unlock_budget": "vault side",
     "user_sessions": "the application writes LOGIN and LOGOUT",
     "vault_blobs": "vault side",

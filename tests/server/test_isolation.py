@@ -41,6 +41,7 @@ TABLES = [
     "users",
     "user_sessions",
     "secret_tags",
+    "tag_seals",
     "vaults",
     "wrapped_keys",
     "vault_blobs",

@@ -79,7 +79,9 @@ def migrations(examined: Examined) -> Iterator[Finding]:
 
 def keys(examined: Examined) -> Iterator[Finding]:
     """Whether the key file is the one this database was made under."""
-    rows = examined.connection.execute("SELECT id, encode(fingerprint, 'hex') FROM server_keys").fetchall()
+    rows = examined.connection.execute(
+        "SELECT k.id, encode(k.fingerprint, 'hex') FROM server_keys k WHERE k.retired_at IS NULL"
+    ).fetchall()
     problem = tell_keys_apart(examined.settings, dict(rows))
     if problem is not None:
         says, _, step = problem.partition("; ")
@@ -236,7 +238,7 @@ def examine(examined: Examined) -> list[Finding]:
     for check in _CHECKS:
         try:
             findings.extend(check(examined))
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
             step = "run `hushtag-server migrate`, then doctor again"
             findings.append(Finding(check.__name__.replace("_", " "), "warning", "this database cannot tell yet", step))
         except psycopg.errors.InsufficientPrivilege:

@@ -18,7 +18,13 @@ from hushtag_server.errors import (
 )
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import ceremony_queries as queries
-from hushtag_server.vault.ceremonies import REGISTRATION_STARTED, begin, new_session_id, setup_of
+from hushtag_server.vault.ceremonies import (
+    REGISTRATION_STARTED,
+    begin,
+    checked_registration,
+    live_setups,
+    new_session_id,
+)
 from hushtag_server.wire import WireRequest
 
 __all__ = ["enrol_tag", "start_registration"]
@@ -46,12 +52,15 @@ async def start_registration(
     suite_by_id(data.suite)
     session_id = new_session_id()
     caller = account_caller(request.auth, services)
-    # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time.
+    # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time, and which
+    # key sets it was evaluated under: keys may be rotated before it ends. One element is one guess under all of them.
+    setups = live_setups(services.keys)
+    kept = b"".join(live.id.bytes for live in setups)
     credential_id = await begin(
-        services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=None
+        services, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=kept
     )
-    response = answer_enrollment(setup_of(services.keys.current), credential_id, data)
-    return RegistrationStarted(session_id=session_id, registration_response=response)
+    response, *earlier = [answer_enrollment(live.setup, credential_id, data) for live in setups]
+    return RegistrationStarted(session_id=session_id, registration_response=response, earlier=earlier)
 
 
 @post(
@@ -68,7 +77,8 @@ async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: Se
         raise MalformedRequestError([FieldProblem(field="$.wrapped_key.key_version", rule="must be 1 in a new vault")])
     tag = accept_enrollment(data)
     caller = account_caller(request.auth, services)
-    outcome = await queries.enrol_tag(services.pool, caller, tag, key_id=services.keys.current.id)
+    key_id = await checked_registration(services, caller, data.session_id, data.earlier_hashes)
+    outcome = await queries.enrol_tag(services.pool, caller, tag, key_id=key_id)
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome](outcome)
     return TagEnrolled(tag_id=data.tag_id, vault_id=data.vault.vault_id)

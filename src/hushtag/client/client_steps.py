@@ -18,7 +18,7 @@ from hushtag.client.session import MemoryPins, Pins, Session
 from hushtag.client.tag_steps import TagSteps
 from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.vault_steps import OpenTag
-from hushtag.errors import PhraseError
+from hushtag.errors import HushtagError, PhraseError
 from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
 from hushtag.types import DeviceSecret
 
@@ -100,6 +100,14 @@ class ClientSteps(AccountSteps):
         heard = _index(phrases, candidates[opened.candidate])
         tag = OpenTag(opened, session.user_id, heard, self.retry)
         self._open = [other for other in self._open if not other.locked] + [tag]
+        try:
+            yield from tag.move()
+        except HushtagError:
+            yield from tag.leave()
+            raise
+        except BaseException:
+            tag.end()
+            raise
         return tag
 
     def log_out(self) -> Steps[None]:

@@ -9,15 +9,16 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from hushtag.client.answers import expect_nothing
-from hushtag.client.calls import send_quietly
+from hushtag.client.calls import post, send_quietly
 from hushtag.client.contents import StoredObject
 from hushtag.client.effects import Request, Steps, compute, exchange
-from hushtag.client.errors import SessionExpiredError
+from hushtag.client.errors import ServerError, SessionExpiredError, TransportError
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.witness import Witness
 from hushtag.client.writing_steps import WritingSteps
-from hushtag.errors import LimitError, MisuseError
-from hushtag.messages import encode_binary
+from hushtag.errors import LimitError, MalformedError, MisuseError
+from hushtag.messages import TagMoved, encode_binary
+from hushtag.moving import MovedTag
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
 from hushtag.unlock import UnlockedTag
 
@@ -89,6 +90,41 @@ class OpenTag:
         for vault in self.vaults:
             vault.forget()
         return request
+
+    def move(self) -> Steps[None]:
+        """Move the tag to the server's current setup, if it offered that: the phrase, its vaults and their objects stay.
+
+        If it cannot be done now, the tag is as good where it is, and the next unlock tries again. After a lost answer it
+        is under one setup or the other, and the phrase opens it either way.
+
+        Raises:
+            IntegrityError, RollbackError, MalformedError: the server's list of phrases, or its answer, is not right.
+        """
+        offered = self._opened.move
+        if offered is None:
+            return
+        try:
+            phrases = yield from self.vaults[0].phrases()
+            label = next(phrase.label for phrase in phrases if phrase.current)
+            moved = yield from compute(functools.partial(offered.finish, self._opened.vaults, label))
+            try:
+                answer = yield from post("/v1/unlock/move", moved.message, self._token, 200, TagMoved)
+            except BaseException:
+                moved.private_key.forget()
+                raise
+        except (TransportError, ServerError):
+            return
+        finally:
+            offered.abandon()
+        self._adopt(moved)
+        if answer.tag_id != self.tag_id:
+            raise MalformedError("answer names another tag than was moved")
+
+    def _adopt(self, moved: MovedTag) -> None:
+        self._opened.tag_private_key.forget()
+        self._opened = self._opened._replace(tag_private_key=moved.private_key, move=None)
+        for vault, head in zip(self.vaults, moved.heads, strict=True):
+            vault.witness.advance(head)
 
     def lock(self) -> Steps[None]:
         """Forget every key, then end the session on the server; harmless when called twice.
