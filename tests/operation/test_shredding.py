@@ -1,6 +1,5 @@
 """What is deleted is deleted from every backup too: a dump, the key file and the right phrase open nothing."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,12 +51,14 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(app_client: Any, owner: Settings, reached: Reached, tmp_path: Path) -> AsyncIterator[Scene]:
-    yield Scene(app_client, owner, reached, tmp_path)
+async def scene(app_client: Any, owner: Settings, reached: Reached, tmp_path: Path) -> Scene:
+    return Scene(app_client, owner, reached, tmp_path)
 
 
 @pytest.fixture
-def thief(scene: Scene, empty_database: Any, postgres: Any, settings: Settings, keys: KeyRing, serve_in_process: Any):
+def thief(
+    scene: Scene, empty_database: Any, postgres: Any, settings: Settings, keys: KeyRing, serve_in_process: Any
+) -> Any:
     """A server of the thief: the backup, the copy of the seals as it is now, and the key file."""
 
     def restored(*, seals: bool = True) -> Any:
@@ -114,7 +115,7 @@ async def test_a_backup_of_before_opens_nothing_of_what_was_deleted_since_and_al
 async def test_no_seal_and_no_plain_envelope_is_in_a_backup(
     scene: Scene, sign_in: Any, database: Any, thief: Any
 ) -> None:
-    account, password = await scene.add(sign_in, "ada@example.org")
+    account, _ = await scene.add(sign_in, "ada@example.org")
     scene.back_up()
     rows = run_sql(
         database,
@@ -176,13 +177,8 @@ async def test_another_file_is_never_replaced_by_the_copy(scene: Scene, tmp_path
         scene.copy()
     assert scene.seals.read_bytes() == b"mine" * 100
     scene.seals.unlink()
-    sealed_file(
-        SEALS,
-        scene.seals,
-        PASSPHRASE,
-        [b'{"format":1,"taken_at":"2026-01-01T00:00:00Z","seals":2}\n', bytes(64)],
-        lambda _: None,
-    )
+    head = b'{"format":1,"taken_at":"2026-01-01T00:00:00Z","seals":2}\n'
+    sealed_file(SEALS, scene.seals, PASSPHRASE, [head, bytes(64)], lambda _: None)
     with pytest.raises(OperationError, match="another version"):
         read_seals(scene.seals, PASSPHRASE, Silent())
 

@@ -10,6 +10,7 @@ import psycopg
 
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.operation.key_copies import tell_keys_apart
+from hushtag_server.operation.manifest import KEY_SETS
 from hushtag_server.operation.partitions import AHEAD, missing_months
 from hushtag_server.operation.reach import Connection, Reached
 from hushtag_server.settings import Settings
@@ -79,9 +80,7 @@ def migrations(examined: Examined) -> Iterator[Finding]:
 
 def keys(examined: Examined) -> Iterator[Finding]:
     """Whether the key file is the one this database was made under."""
-    rows = examined.connection.execute(
-        "SELECT k.id, encode(k.fingerprint, 'hex') FROM server_keys k WHERE k.retired_at IS NULL"
-    ).fetchall()
+    rows = examined.connection.execute(KEY_SETS).fetchall()
     problem = tell_keys_apart(examined.settings, dict(rows))
     if problem is not None:
         says, _, step = problem.partition("; ")

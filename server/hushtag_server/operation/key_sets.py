@@ -120,9 +120,7 @@ def rotate_keys(
             register_keys(connection, ring)
         prepared = [keys for keys in ring.by_id.values() if keys.created_at > ring.current.created_at]
         if prepare and prepared:
-            raise OperationError(
-                f"the key set {prepared[0].id} is prepared already; make it current with `keys rotate`"
-            )
+            raise OperationError(f"the key set {prepared[0].id} is prepared already; `keys rotate` makes it current")
         if not prepared and len(ring.by_id) >= MAX_SETUPS:
             raise OperationError(
                 f"{MAX_SETUPS} key sets are in use, and every unlock pays for each; retire the oldest first: see "
@@ -147,9 +145,7 @@ def retire_keys(settings: Settings, reached: Reached, key_id: UUID, *, force: bo
         ring = _ring(settings)
         keys = ring.by_id.get(key_id)
         if keys is None:
-            raise OperationError(
-                f"{key_store(settings).name} holds no key set {key_id}; see `hushtag-server keys status`"
-            )
+            raise OperationError(f"{key_store(settings).name} holds no key set {key_id}; see `keys status`")
         if keys.id == ring.current.id:
             raise OperationError("the current key set cannot be retired; rotate first")
         lost = count_tags(connection).get(key_id, 0)

@@ -13,6 +13,7 @@ from hushtag_server.operation.failures import BackupDamagedError, OperationError
 from hushtag_server.operation.reach import Connection
 
 __all__ = [
+    "KEY_SETS",
     "LEFT_OUT",
     "Manifest",
     "TableSum",
@@ -25,6 +26,8 @@ __all__ = [
 
 LEFT_OUT: Final = "tag_seals"
 """The table whose rows no backup holds: what is deleted from it is to be gone from every backup too."""
+KEY_SETS: Final = "SELECT k.id, encode(k.fingerprint, 'hex') FROM server_keys k WHERE k.retired_at IS NULL"
+"""The key sets a server must have, each with its fingerprint in hex."""
 MAX_MANIFEST: Final = 16 * 1024 * 1024
 _LENGTH: Final = 4
 
@@ -106,9 +109,7 @@ def take_manifest(connection: Connection, version: str, done: Callable[[str], No
     taken = connection.execute("SELECT now(), current_setting('server_version_num')::integer / 10000").fetchone()
     assert taken is not None  # noqa: S101  (one row always; for the type checker)
     applied = connection.execute(f"SELECT migration_id FROM {STATE_TABLE} ORDER BY 1").fetchall()  # noqa: S608
-    keys = connection.execute(
-        "SELECT k.id, encode(k.fingerprint, 'hex') FROM server_keys k WHERE k.retired_at IS NULL"
-    ).fetchall()
+    keys = connection.execute(KEY_SETS).fetchall()
     return Manifest(
         format=1,
         version=version,

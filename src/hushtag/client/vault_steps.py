@@ -92,10 +92,10 @@ class OpenTag:
         return request
 
     def move(self) -> Steps[None]:
-        """Move the tag to the server's current setup, if it offered that: the phrase, its vaults and their objects stay.
+        """Move the tag to the server's current setup, if it offered that; phrase, vaults and objects stay as they are.
 
-        If it cannot be done now, the tag is as good where it is, and the next unlock tries again. After a lost answer it
-        is under one setup or the other, and the phrase opens it either way.
+        If it cannot be done now, the tag is as good where it is, and the next unlock tries again. After a lost answer
+        it is under one setup or the other, and the phrase opens it either way.
 
         Raises:
             IntegrityError, RollbackError, MalformedError: the server's list of phrases, or its answer, is not right.
