@@ -116,4 +116,4 @@ def unlocked_message(tag: AcceptedTag, **changes: object) -> Unlocked:
     )
 
 
-__all__ = ["SESSION", "World", "password", "unlocked_message"]
+__all__ = ["KEYS", "SESSION", "World", "password", "unlocked_message"]

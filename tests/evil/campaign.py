@@ -230,6 +230,7 @@ def the_objects(scene: Scene, vault_id: Any) -> dict[Any, Any]:
 
 ALWAYS: set[tuple[str, ...]] = {
     ("DELETE /v1/sessions/current", "authorization"),
+    ("DELETE /v1/vault-session", "authorization"),
     ("GET /v1/vaults/*", "authorization"),
     ("GET /v1/vaults/*/objects", "authorization"),
     ("GET /v1/vaults/*/objects/*", "authorization"),
