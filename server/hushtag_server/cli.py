@@ -8,6 +8,7 @@ import click
 from hushtag import __version__
 from hushtag_server.command_line import explained, load
 from hushtag_server.operation.commands import OPERATION_COMMANDS
+from hushtag_server.operation.key_commands import keys
 from hushtag_server.settings import Settings, describe_settings
 
 __all__ = ["main"]
@@ -99,7 +100,7 @@ def version() -> None:
     click.echo(__version__)
 
 
-for _command in OPERATION_COMMANDS:
+for _command in (*OPERATION_COMMANDS, keys):
     main.add_command(_command)
 
 
