@@ -259,7 +259,7 @@ def _names(value: Any, at: str) -> set[str]:
     if isinstance(value, dict):
         return {name for key, inner in value.items() for name in _names(inner, f"{at}.{key}")}
     if isinstance(value, list):
-        return {name for inner in value for name in _names(inner, f"{at}[]")}
+        return {name for inner in value for name in _names(inner, f"{at}[]")} or {f"{at}[]"}
     return {at}
 
 

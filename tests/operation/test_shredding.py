@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -19,10 +18,10 @@ from hushtag_server.operation.reach import Reached
 from hushtag_server.operation.restore import restore_backup
 from hushtag_server.operation.seals import copy_seals, read_seals, restore_seals
 from hushtag_server.settings import Settings
-from hushtag_server.vault.seals import SEALED_ENVELOPE, Envelopes, sealed_decoy
+from hushtag_server.vault.seals import SEALED_ENVELOPE
 from tests.operation.conftest import PASSPHRASE, Silent
 from tests.people import PASSWORD
-from tests.server.vault_support import enrol, new_id, new_password, prove, run_sql, unlock
+from tests.server.vault_support import enrol, new_id, new_password, prove, run_sql, stored_record, unlock
 
 pytestmark = pytest.mark.anyio
 
@@ -115,20 +114,14 @@ async def test_a_backup_of_before_opens_nothing_of_what_was_deleted_since_and_al
 async def test_no_seal_and_no_plain_envelope_is_in_a_backup(
     scene: Scene, sign_in: Any, database: Any, thief: Any
 ) -> None:
-    account, _ = await scene.add(sign_in, "ada@example.org")
+    await scene.add(sign_in, "ada@example.org")
     scene.back_up()
-    rows = run_sql(
+    ((seal, length),) = run_sql(
         database,
-        "SELECT uuid_send(t.server_key_id) || t.phrase_hash || s.seal || t.verifier_kv || t.opaque_envelope,"
-        " t.phrase_hash, s.seal, t.server_key_id, octet_length(t.opaque_envelope)"
-        " FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id",
+        "SELECT s.seal, octet_length(t.opaque_envelope) FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id",
     )
-    entry, phrase_hash, seal, key_id, length = rows[0]
     assert length == SEALED_ENVELOPE
-    user = UUID(account.user_id)
-    decoy = sealed_decoy(user, b"x" * 32, Record(bytes(192)))  # type: ignore[arg-type]
-    record = Envelopes(user, entry).record(key_id, phrase_hash, decoy)
-    assert record != bytes(192)
+    record = Record(stored_record(database))
     plain = b"".join(open_parts(BACKUP, scene.file, PASSPHRASE, lambda _: None))
     thief(seals=False)
     for secret in (seal, record.masking_key.expose(), record[96:128]):
@@ -187,16 +180,9 @@ async def test_tags_of_an_earlier_version_open_and_are_sealed_by_maintenance(
     scene: Scene, sign_in: Any, database: Any, owner: Settings
 ) -> None:
     account, password = await scene.add(sign_in, "ada@example.org")
-    row = run_sql(
-        database,
-        "SELECT uuid_send(t.server_key_id) || t.phrase_hash || s.seal || t.verifier_kv || t.opaque_envelope,"
-        " t.phrase_hash, t.server_key_id FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id",
-    )[0]
-    user = UUID(account.user_id)
-    decoy = sealed_decoy(user, b"x" * 32, Record(bytes(192)))  # type: ignore[arg-type]
-    record = Envelopes(user, row[0]).record(row[2], row[1], decoy)
+    record = stored_record(database)
     run_sql(database, "DELETE FROM tag_seals")
-    run_sql(database, "UPDATE secret_tags SET opaque_envelope = %s", bytes(record[32:]))
+    run_sql(database, "UPDATE secret_tags SET opaque_envelope = %s", record[32:])
     assert (await unlock(scene.client, account, password)).head.object_count == 1
 
     class Steps(Silent):

@@ -27,15 +27,15 @@ def keys(context: click.Context, as_json: bool) -> None:
     hushtag-server keys status       how many tags are still under which set
     hushtag-server keys retire ID    the end of an old set
     """
-    from hushtag_server.key_stores import key_store
     from hushtag_server.keyfile import load_keys
+    from hushtag_server.operation.key_copies import absent
 
     if context.invoked_subcommand is not None:
         return
     found = load()
     ring = load_keys(found)
     if ring is None:
-        raise StartError(f"{key_store(found).name} holds no keys yet; `hushtag-server serve` makes them")
+        raise StartError(f"{absent(found)} yet; `hushtag-server serve` makes them")
     rows = [
         {"id": str(item.id), "created_at": item.created_at.isoformat(), "current": item.id == ring.current.id}
         for item in ring.by_id.values()

@@ -10,12 +10,19 @@ from hushtag_server.operation.envelope import KEYS, open_parts, sealed_file
 from hushtag_server.operation.failures import KeysDifferError, OperationError
 from hushtag_server.settings import Settings
 
-__all__ = ["check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
+__all__ = ["absent", "check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
 
 
 def fingerprints(ring: KeyRing) -> dict[UUID, str]:
     """Return id and fingerprint (hex) of every key set."""
     return {keys.id: keys.fingerprint.hex() for keys in ring.by_id.values()}
+
+
+def absent(settings: Settings) -> str:
+    """Say, to begin a message, that there are no keys where these settings look for them."""
+    if settings.key_store == "file":
+        return f"there is no key file {settings.key_path}"
+    return f"{key_store(settings).name} holds no keys"
 
 
 def copy_keys(settings: Settings, path: Path, passphrase: str) -> KeyRing:
@@ -26,9 +33,7 @@ def copy_keys(settings: Settings, path: Path, passphrase: str) -> KeyRing:
     """
     ring = load_keys(settings)
     if ring is None:
-        raise OperationError(
-            f"{key_store(settings).name} is not there; set HUSHTAG_DATA, HUSHTAG_KEY_FILE or HUSHTAG_KEY_STORE to it"
-        )
+        raise OperationError(f"{absent(settings)}; set HUSHTAG_DATA, HUSHTAG_KEY_FILE or HUSHTAG_KEY_STORE to them")
     sealed_file(KEYS, path, passphrase, [encode_key_ring(ring)], lambda _: None)
     return ring
 
