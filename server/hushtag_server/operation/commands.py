@@ -97,12 +97,14 @@ def backup(file: Path, seals: Path | None, passphrase_file: Path | None, passphr
     """
     from hushtag_server.operation import terminal
     from hushtag_server.operation.backup import take_backup
+    from hushtag_server.operation.envelope import SEALS, check_replaceable
     from hushtag_server.operation.passphrases import read_passphrase
     from hushtag_server.operation.reach import reach_owner
     from hushtag_server.operation.seals import beside, copy_seals
 
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
+    check_replaceable(SEALS, seals or beside(file))  # before the dump, which may take hours
     with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
         done = take_backup(settings, reached, file, passphrase, watcher)
         # After the dump: a seal never changes while its tag lives, and what was deleted meanwhile is gone from both.

@@ -30,7 +30,17 @@ from hushtag_server.operation.failures import (
     WrongPassphraseError,
 )
 
-__all__ = ["BACKUP", "KEYS", "SEALS", "Kind", "check_passphrase", "open_parts", "replace_sealed_file", "sealed_file"]
+__all__ = [
+    "BACKUP",
+    "KEYS",
+    "SEALS",
+    "Kind",
+    "check_passphrase",
+    "check_replaceable",
+    "open_parts",
+    "replace_sealed_file",
+    "sealed_file",
+]
 
 MIN_PASSPHRASE: Final = 12  # characters; 64 MiB and a tenth of a second a guess do not save a short one
 MAX_PASSPHRASE: Final = 1024
@@ -152,6 +162,20 @@ def sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes],
     return written
 
 
+def check_replaceable(kind: Kind, path: Path) -> None:
+    """Refuse a name that something else than a file of this kind has.
+
+    Raises:
+        NotABackupError: it does. OperationError: it cannot be read.
+    """
+    if path.exists():
+        try:
+            with path.open("rb") as file:
+                _first(file, kind, path)
+        except OSError as error:
+            raise OperationError(f"cannot read {path}: {error.strerror}") from None
+
+
 def replace_sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes], progress: Progress) -> int:
     """Write `parts` as `sealed_file` does, in place of the file of this kind that may be there; return its bytes.
 
@@ -162,12 +186,7 @@ def replace_sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable
         OperationError: the passphrase is too short, or the directory cannot be written.
     """
     check_passphrase(passphrase)
-    if path.exists():
-        try:
-            with path.open("rb") as file:
-                _first(file, kind, path)
-        except OSError as error:
-            raise OperationError(f"cannot read {path}: {error.strerror}") from None
+    check_replaceable(kind, path)
     written = 0
     with _new_file(path, _replace) as file:
         for part in _sealed(kind, passphrase, parts):
