@@ -16,7 +16,7 @@ TIMESTAMPS_APART = {
     "audit_logs": "rows never change: created_at alone, which is its partition key",
     "login_attempts": "refilled_at is when it was made or changed; a full bucket is deleted",
     "security_audit_logs": "rows never change: timestamp alone, as the reference schema names it",
-    "server_keys": "rows never change: created_at alone",
+    "server_keys": "counted_at and retired_at are the two ways in which a row changes",
 }
 # Columns of primary keys that are not UUIDs.
 KEYS_APART = {
