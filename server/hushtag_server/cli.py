@@ -7,8 +7,8 @@ import click
 
 from hushtag import __version__
 from hushtag_server.command_line import explained, load
-from hushtag_server.errors import StartError
 from hushtag_server.operation.commands import OPERATION_COMMANDS
+from hushtag_server.operation.key_commands import keys
 from hushtag_server.security_log.commands import audit
 from hushtag_server.settings import Settings, describe_settings
 
@@ -97,34 +97,12 @@ def settings(as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@explained
-def keys(as_json: bool) -> None:
-    """Show the ids of the server's keys, never the keys."""
-    from hushtag_server.keyfile import load_keys
-
-    found = load()
-    ring = load_keys(found)
-    if ring is None:
-        raise StartError(f"there is no key file {found.key_path} yet; `hushtag-server serve` makes it")
-    rows = [
-        {"id": str(item.id), "created_at": item.created_at.isoformat(), "current": item.id == ring.current.id}
-        for item in ring.by_id.values()
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        click.echo(f"{row['id']}  {row['created_at']}{'  current' if row['current'] else ''}")
-
-
-@main.command()
 def version() -> None:
     """Show the version."""
     click.echo(__version__)
 
 
-for _command in (*OPERATION_COMMANDS, audit):
+for _command in (*OPERATION_COMMANDS, keys, audit):
     main.add_command(_command)
 
 

@@ -7,12 +7,9 @@ other keys before it does any harm there.
 import hashlib
 import hmac
 import json
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Final, NoReturn
 from uuid import UUID, uuid4
@@ -22,16 +19,16 @@ import psycopg
 
 from hushtag._labels import KEY_CHECK
 from hushtag.errors import MalformedError
-from hushtag.messages import B32, decode_binary, encode_binary
+from hushtag.messages import B32, MAX_SETUPS, decode_binary, encode_binary
 from hushtag_server.errors import StartError
-from hushtag_server.private_file import write_private
+from hushtag_server.key_stores import key_store
 from hushtag_server.settings import Settings
 
 __all__ = ["KeyRing", "ServerKeys", "ensure_keys", "load_keys", "new_keys", "read_key_ring", "register_keys"]
 
 _VERSION: Final = 1
 _SETUP: Final = 128
-_LOCK_KEY: Final = int.from_bytes(b"hushkeys", "big")
+LOCK_KEY: Final = int.from_bytes(b"hushkeys", "big")
 
 _B128 = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{171}$")]
 
@@ -82,6 +79,12 @@ class KeyRing:
     current: ServerKeys
     by_id: dict[UUID, ServerKeys]
 
+    @property
+    def in_use(self) -> list[ServerKeys]:
+        """Every set, the current one first, then the newest first."""
+        others = sorted(self.by_id.values(), key=lambda keys: (keys.created_at, keys.id), reverse=True)
+        return [self.current, *(keys for keys in others if keys.id != self.current.id)]
+
 
 def new_keys(make_setup: Callable[[], bytes]) -> KeyRing:
     """Return a ring of one fresh set; `make_setup` returns an OPAQUE server setup of 128 bytes."""
@@ -131,36 +134,20 @@ def read_key_ring(content: bytes | str, source: str) -> KeyRing:
         raise StartError(f"{source} is not a key file; restore it from a backup") from None
     if parsed.version != _VERSION or parsed.current not in by_id or len(by_id) != len(parsed.keys):
         raise StartError(f"{source} is not a key file of version {_VERSION}; restore it from a backup")
+    if len(by_id) > MAX_SETUPS:
+        raise StartError(f"{source} holds {len(by_id)} key sets, at most {MAX_SETUPS} can be in use; retire one")
     return KeyRing(by_id[parsed.current], by_id)
 
 
-def _read_file(path: Path) -> KeyRing | None:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StartError(f"cannot read the key file {path}: {error.strerror}") from None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)  # of the open file: what is checked is what is read
-        if not stat.S_ISREG(found.st_mode):
-            raise StartError(f"the key file {path} is not a regular file")
-        if found.st_uid not in {os.geteuid(), 0}:
-            raise StartError(f"the key file {path} belongs to another user; chown it to the user of the server")
-        if found.st_mode & 0o077:
-            raise StartError(f"the key file {path} can be read by others; run: chmod 600 {path}")
-        return read_key_ring(file.read(1024 * 1024), f"the key file {path}")
-
-
 def load_keys(settings: Settings) -> KeyRing | None:
-    """Return the keys from `HUSHTAG_KEYS` or the key file, or None if there is no file yet.
+    """Return the keys from where `HUSHTAG_KEYS`, `HUSHTAG_KEY_STORE` or the key file has them; None if there are none.
 
     Raises:
         StartError: unreadable, malformed, or open to others.
     """
-    if settings.keys is not None:
-        return read_key_ring(settings.keys, "HUSHTAG_KEYS")
-    return _read_file(settings.key_path)
+    store = key_store(settings)
+    content = store.load()
+    return None if content is None else read_key_ring(content, store.name)
 
 
 def register_keys(connection: "psycopg.Connection[psycopg.rows.TupleRow]", ring: KeyRing) -> None:
@@ -169,9 +156,13 @@ def register_keys(connection: "psycopg.Connection[psycopg.rows.TupleRow]", ring:
     Raises:
         StartError: the database was made under other keys.
     """
-    known: dict[UUID, bytes] = dict(connection.execute("SELECT id, fingerprint FROM server_keys").fetchall())
+    rows = connection.execute("SELECT id, fingerprint, retired_at IS NOT NULL FROM server_keys").fetchall()
+    known: dict[UUID, bytes] = {row[0]: row[1] for row in rows}
+    retired = {row[0] for row in rows if row[2]}
     for key_id, fingerprint in known.items():
         keys = ring.by_id.get(key_id)
+        if keys is None and key_id in retired:
+            continue
         if keys is None or not hmac.compare_digest(keys.fingerprint, fingerprint):
             raise StartError(
                 f"the database was made under other server keys (id {key_id}); restore the key file that belongs to it"
@@ -190,16 +181,15 @@ def ensure_keys(url: str, settings: Settings, make_setup: Callable[[], bytes]) -
         StartError: the keys are missing, open to others, or not those of this database.
     """
     with psycopg.connect(url) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         ring = load_keys(settings)
         if ring is None:
             if connection.execute("SELECT FROM server_keys LIMIT 1").rowcount:
                 raise StartError(
-                    f"the key file {settings.key_path} is missing, and the database was made under one; "
+                    f"{key_store(settings).name} is missing, and the database was made under one; "
                     "restore it from a backup: without it no phrase opens anything"
                 )
             ring = new_keys(make_setup)
-            settings.key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(settings.key_path, encode_key_ring(ring))
+            key_store(settings).store(encode_key_ring(ring), first=True)
         register_keys(connection, ring)
         return ring

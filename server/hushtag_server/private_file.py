@@ -31,3 +31,25 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 in place of another, whose owner it keeps; a crash leaves the one or the other.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if path.exists() and os.geteuid() == 0:
+                found = path.stat()
+                os.fchown(file.fileno(), found.st_uid, found.st_gid)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)

@@ -5,6 +5,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -89,6 +90,18 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _key_store(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if text == "file" or (kind == "credential" and rest and "/" not in rest and rest not in {".", ".."}):
+        return text
+    try:
+        if kind == "command" and shlex.split(rest):
+            return text
+    except ValueError:
+        pass
+    raise ValueError("must be file, command: and a program with its arguments, or credential: and a name")
+
+
 class _Rule(NamedTuple):
     """How the text of one variable is read, and what the setting means."""
 
@@ -110,6 +123,9 @@ class Settings:
     ] = None
     data: Annotated[Path, _Rule(Path, "directory of the embedded database and of the key file")] = Path("hushtag-data")
     key_file: Annotated[Path | None, _Rule(Path, "the server's keys; default keys.json under HUSHTAG_DATA")] = None
+    key_store: Annotated[
+        str, _Rule(_key_store, "where the keys lie: file, command:PROGRAM …, or credential:NAME (systemd)")
+    ] = "file"
     keys: Annotated[str | None, _Rule(str, "content of the key file, for hosts without files", secret=True)] = None
     host: Annotated[str, _Rule(str, "address to listen on")] = "127.0.0.1"
     port: Annotated[int, _Rule(_whole(0, 65535), "port to listen on; 0 takes a free one")] = 8787
@@ -239,6 +255,8 @@ def _relations(settings: Settings) -> list[str]:
             faults.append(f"{_variable(short)} is longer than {_variable(long)}; make it at most as long")
     if settings.keys is not None and settings.key_file is not None:
         faults.append("HUSHTAG_KEYS and HUSHTAG_KEY_FILE are both set; keep one")
+    if settings.key_store != "file" and (settings.keys is not None or settings.key_file is not None):
+        faults.append("HUSHTAG_KEY_STORE names a store beside HUSHTAG_KEYS or HUSHTAG_KEY_FILE; keep one")
     return faults
 
 

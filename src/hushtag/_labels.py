@@ -22,6 +22,7 @@ VAULT_TOKEN = b"hushtag-v1/vault-token"  # OPAQUE session key -> the token that 
 DECOY = b"hushtag-v1/decoy"  # server seed -> masking key of the decoy record of a user
 SERVER_STATE = b"hushtag-v1/server-state"  # sealing key -> key of one ceremony's stored state
 KEY_CHECK = b"hushtag-v1/key-check"  # server keys -> the check value the database stores
+TAG_SEAL = b"hushtag-v1/tag-seal"  # no key: begins what is authenticated with a tag's sealed envelope
 SEALED_FILE = b"hushtag-v1/sealed-file"  # context of a backup, and of a copy of the key file, under a passphrase
 AUDIT_IDENTIFIER = b"hushtag-v1/audit-identifier"  # audit key -> key that hashes who and what an event is about
 AUDIT_ROW = b"hushtag-v1/audit-row"  # audit key -> key that signs the rows of the security log

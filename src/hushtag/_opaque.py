@@ -131,11 +131,24 @@ def locate_masking_key(password: OpaquePassword, state: LoginState, response: Re
     Raises:
         MalformedError: the response holds no valid group elements.
     """
-    registration = RegistrationState(state.expose()[: RegistrationState.LENGTH])
-    record, export_key = finish_registration(password, registration, response)
-    registration.forget()
+    record, export_key = register_located(password, state, response)
     export_key.forget()
     return record.masking_key
+
+
+def register_located(
+    password: OpaquePassword, state: LoginState, response: RegistrationResponse
+) -> tuple[Record, ExportKey]:
+    """Return record and export key of a registration from the blind of a login; runs OPAQUE's Argon2id.
+
+    Raises:
+        MalformedError: the response holds no valid group elements.
+    """
+    registration = RegistrationState(state.expose()[: RegistrationState.LENGTH])
+    try:
+        return finish_registration(password, registration, response)
+    finally:
+        registration.forget()
 
 
 def finish_login(password: OpaquePassword, state: LoginState, ke2: KE2) -> tuple[KE3, SessionKey, ExportKey]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from msgspec import structs
+
 from hushtag import _opaque
 from hushtag._ceremony import CeremonyState
 from hushtag._opaque import ServerSetup
@@ -84,14 +86,23 @@ class AwaitingRegistrationResponse(CeremonyState):
         """
         self._spend()
         try:
+            earlier = [self._phrase_hash(response) for response in answer.earlier]
             response = RegistrationResponse(decode_binary(answer.registration_response))
             record, export_key = _opaque.finish_registration(self._password, self._state, response)
         finally:
             self._state.forget()
         try:
-            return self._make_tag(answer.session_id, record, export_key, label)
+            made = self._make_tag(answer.session_id, record, export_key, label)
         finally:
             export_key.forget()
+        return made._replace(message=structs.replace(made.message, earlier_hashes=earlier))
+
+    def _phrase_hash(self, response: str) -> str:
+        """Return what the phrase is found by under another setup of the server, where it may be enrolled already."""
+        evaluated = RegistrationResponse(decode_binary(response))
+        record, export_key = _opaque.finish_registration(self._password, self._state, evaluated)
+        export_key.forget()
+        return encode_binary(_opaque.phrase_hash(record.masking_key))
 
     def _make_tag(self, session_id: str, record: Record, export_key: ExportKey, label: str) -> Enrolled:
         tag_id, vault_id, key_id = (_uuid4(self._entropy) for _ in range(3))

@@ -19,11 +19,17 @@ _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
 MAX_CANDIDATES: Final = 5
 """Candidate transcripts in one unlock; each is charged as one guess."""
+MAX_SETUPS: Final = 3
+"""OPAQUE setups a server may have in use at once; every candidate is evaluated under each."""
+MAX_ATTEMPTS: Final = MAX_CANDIDATES * MAX_SETUPS
+"""Candidates times setups: entries of the messages between locate and finish."""
+MAX_MOVED: Final = 100
+"""Vaults of one tag that move with it in one message."""
 MAX_PAGE: Final = 1000
 """Entries in one page of any listing."""
 MAX_JSON_BYTES: Final = 64 * 1024
 """Bytes of one JSON control message."""
-MAX_STATE: Final = 2048
+MAX_STATE: Final = 4096
 """Characters of a sealed server state that a client carries."""
 MAX_EMAIL: Final = 254
 MIN_PASSWORD: Final = 10
@@ -177,10 +183,11 @@ class StartRegistration(Message, frozen=True):
 
 
 class RegistrationStarted(Message, frozen=True):
-    """Answer to `StartRegistration`: RegistrationResponse, 64 bytes."""
+    """Answer to `StartRegistration`: RegistrationResponse, 64 bytes; `earlier` has those of the other setups in use."""
 
     session_id: SessionId
     registration_response: B64
+    earlier: Annotated[list[B64], Meta(max_length=MAX_SETUPS - 1)] = []
 
 
 class NewVault(Message, frozen=True):
@@ -200,7 +207,11 @@ class NewWrappedKey(Message, frozen=True):
 
 
 class EnrolTag(Message, frozen=True):
-    """`POST /v1/tags`: everything an enrolment stores, in one transaction."""
+    """`POST /v1/tags`: everything an enrolment stores, in one transaction.
+
+    `earlier_hashes` holds the phrase hashes under the other setups, in the order of `RegistrationStarted.earlier`, so
+    that a phrase that is enrolled under one of them is not enrolled a second time.
+    """
 
     session_id: SessionId
     suite: SuiteId
@@ -213,6 +224,7 @@ class EnrolTag(Message, frozen=True):
     sealed_label: B316
     vault: NewVault
     wrapped_key: NewWrappedKey
+    earlier_hashes: Annotated[list[B16], Meta(max_length=MAX_SETUPS - 1)] = []
 
 
 class TagEnrolled(Message, frozen=True):
@@ -233,24 +245,27 @@ class Locate(Message, frozen=True):
 
 
 class Located(Message, frozen=True):
-    """Answer to `Locate`: one RegistrationResponse (64 bytes) per element, in order."""
+    """Answer to `Locate`: per element, in order, one RegistrationResponse (64 bytes) of each setup in use.
+
+    The first of each element is of the current setup; the order of the others is the server's.
+    """
 
     session_id: SessionId
-    responses: Annotated[list[B64], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+    responses: Annotated[list[B64], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
 
 
 class Candidate(Message, frozen=True):
-    """One candidate of an unlock: its phrase hash and its KE1, whose first 32 bytes were located."""
+    """One candidate under one setup: the phrase hash it has there, and its KE1, whose first 32 bytes were located."""
 
     phrase_hash: B16
     ke1: B96
 
 
 class StartUnlock(Message, frozen=True):
-    """`POST /v1/unlock/start`: exactly the located candidates, in order."""
+    """`POST /v1/unlock/start`: exactly the located candidates, one per response of `Located`, in its order."""
 
     session_id: SessionId
-    candidates: Annotated[list[Candidate], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+    candidates: Annotated[list[Candidate], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
 
 
 class UnlockStarted(Message, frozen=True):
@@ -261,7 +276,7 @@ class UnlockStarted(Message, frozen=True):
 
     session_id: SessionId
     state: SealedState
-    ke2: Annotated[list[B320], Meta(min_length=1, max_length=MAX_CANDIDATES)]
+    ke2: Annotated[list[B320], Meta(min_length=1, max_length=MAX_ATTEMPTS)]
 
 
 class FinishUnlock(Message, frozen=True):
@@ -269,7 +284,7 @@ class FinishUnlock(Message, frozen=True):
 
     session_id: SessionId
     state: SealedState
-    candidate: Annotated[int, Meta(ge=0, lt=MAX_CANDIDATES)]
+    candidate: Annotated[int, Meta(ge=0, lt=MAX_ATTEMPTS)]
     ke3: B64
 
 
@@ -286,7 +301,10 @@ class VaultKey(Message, frozen=True):
 
 
 class Unlocked(Message, frozen=True):
-    """Answer to `FinishUnlock`. The vault token is not in it: both sides derive it."""
+    """Answer to `FinishUnlock`. The vault token is not in it: both sides derive it.
+
+    `move` is there if the tag is under an earlier setup: with it the client may move it to the current one.
+    """
 
     suite: SuiteId
     tag_id: UUID
@@ -295,6 +313,40 @@ class Unlocked(Message, frozen=True):
     expires_at: datetime
     failed_guesses: Annotated[int, Meta(ge=0, le=MAX_FAILED_GUESSES)]
     last_failed_at: datetime | None
+    move: SealedState | None = None
+
+
+class MovedKey(Message, frozen=True):
+    """A vault of a tag that moves: its data key wrapped anew, and the next head, of the same objects."""
+
+    vault_id: UUID
+    wrapped_key_id: UUID
+    wrapped_key: B40
+    key_version: KeyVersion
+    generation: Generation
+    head: B112
+
+
+class MoveTag(Message, frozen=True):
+    """`POST /v1/unlock/move`: the same phrase, registered under the server's current setup.
+
+    `state` is the offer of `Unlocked`, as it came.
+    """
+
+    state: SealedState
+    suite: SuiteId
+    phrase_hash: B16
+    salt: B16
+    record: B192
+    public_key: B32
+    sealed_label: B316
+    vaults: Annotated[list[MovedKey], Meta(min_length=1, max_length=MAX_MOVED)]
+
+
+class TagMoved(Message, frozen=True):
+    """Answer to `MoveTag`."""
+
+    tag_id: UUID
 
 
 # --- in the vault -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hushtag.head import VaultHead, open_head
 from hushtag.keys import PURPOSE_VAULT_DATA, derive_kek, derive_tag_key_pair, derive_vault_token, unwrap_key
 from hushtag.messages import (
     MAX_CANDIDATES,
+    MAX_SETUPS,
     Candidate,
     FinishUnlock,
     Locate,
@@ -27,6 +28,7 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
+from hushtag.moving import TagMove
 from hushtag.pins import derive_tag_pin_key
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import (
@@ -38,6 +40,7 @@ from hushtag.types import (
     LoginState,
     OpaquePassword,
     PinKey,
+    Record,
     RegistrationResponse,
     Secret,
     SessionKey,
@@ -58,6 +61,14 @@ class _Attempt(NamedTuple):
     ke1: KE1
 
 
+class _Place(NamedTuple):
+    """Which entry opened, of which phrase, and what the phrase registers as where it does not lie yet."""
+
+    entry: int
+    phrase: int
+    registered: tuple[Record, ExportKey] | None
+
+
 class OpenVault(NamedTuple):
     """A vault whose data key is unwrapped and whose head is authentic."""
 
@@ -76,7 +87,8 @@ class UnlockedTag(NamedTuple):
     """The result of an unlock; `candidate` is the index of the phrase that opened it.
 
     `failed_guesses`: how many guesses nobody proved since the last unlock, by the server's count; `last_failed_at`:
-    when the last of them was, None if there was none.
+    when the last of them was, None if there was none. `move` is there if the tag is under an earlier setup of the
+    server and may move to the current one.
     """
 
     tag_id: UUID
@@ -87,9 +99,12 @@ class UnlockedTag(NamedTuple):
     expires_at: datetime
     failed_guesses: int = 0
     last_failed_at: datetime | None = None
+    move: TagMove | None = None
 
     def forget(self) -> None:
         """Forget every key."""
+        if self.move is not None:
+            self.move.abandon()
         forget_all([self.vault_token, self.tag_private_key, *_secrets_of(self.vaults)])
 
 
@@ -124,18 +139,20 @@ class Locating(_Attempting):
         self.message = Locate(suite=suite.id, elements=elements)
 
     def finish(self, answer: Located) -> "Proving":
-        """Derive each candidate's phrase hash; one run of OPAQUE's Argon2id per candidate.
+        """Derive each candidate's phrase hash under each setup; one run of OPAQUE's Argon2id for each.
 
         Raises:
             StateError: called twice.
             MalformedError: the answer does not fit the question.
         """
         self._spend()
-        if len(answer.responses) != len(self._attempts):
+        setups, rest = divmod(len(answer.responses), len(self._attempts))
+        if rest or not 1 <= setups <= MAX_SETUPS:
             raise MalformedError(f"located {len(answer.responses)} candidates, asked for {len(self._attempts)}")
-        pairs = zip(self._attempts, answer.responses, strict=True)
+        attempts = [attempt for attempt in self._attempts for _ in range(setups)]
+        pairs = zip(attempts, answer.responses, strict=True)
         candidates = [self._candidate(attempt, response) for attempt, response in pairs]
-        return Proving(self._attempts, self._suite, answer.session_id, candidates)
+        return Proving(self._attempts, self._suite, answer, candidates)
 
     @staticmethod
     def _candidate(attempt: _Attempt, response: str) -> Candidate:
@@ -147,11 +164,13 @@ class Locating(_Attempting):
 
 
 class Proving(_Attempting):
-    """The phrase hashes are known; `message` starts one login per candidate."""
+    """The phrase hashes are known; `message` starts one login per candidate and setup."""
 
-    def __init__(self, attempts: list[_Attempt], suite: Suite, session_id: str, candidates: list[Candidate]) -> None:
+    def __init__(self, attempts: list[_Attempt], suite: Suite, located: Located, candidates: list[Candidate]) -> None:
         super().__init__(attempts, suite)
-        self.message = StartUnlock(session_id=session_id, candidates=candidates)
+        self._responses = located.responses
+        self._setups = len(candidates) // len(attempts)
+        self.message = StartUnlock(session_id=located.session_id, candidates=candidates)
 
     def finish(self, answer: UnlockStarted) -> "Finishing":
         """Open the envelope of whichever candidate is enrolled.
@@ -162,19 +181,31 @@ class Proving(_Attempting):
             AuthenticationError: no candidate opens anything; a decoy and a forgery look the same.
         """
         self._spend()
-        if len(answer.ke2) != len(self._attempts):
-            raise MalformedError(f"answered {len(answer.ke2)} candidates, asked for {len(self._attempts)}")
+        if len(answer.ke2) != len(self._responses):
+            raise MalformedError(f"answered {len(answer.ke2)} candidates, asked for {len(self._responses)}")
         ke2s = [KE2(decode_binary(text)) for text in answer.ke2]
         try:
-            for index, (attempt, ke2) in enumerate(zip(self._attempts, ke2s, strict=True)):
+            for index, ke2 in enumerate(ke2s):
+                attempt = self._attempts[index // self._setups]
                 try:
                     proof = _opaque.finish_login(attempt.password, attempt.state, ke2)
                 except AuthenticationError:
                     continue
-                return Finishing(self._suite, answer, index, *proof)
+                place = _Place(index, index // self._setups, self._registered(index, attempt))
+                return Finishing(self._suite, answer, place, *proof)
         finally:
             forget_all(self._secrets())
         raise AuthenticationError("the phrase opens nothing here")
+
+    def _registered(self, index: int, attempt: _Attempt) -> tuple[Record, ExportKey] | None:
+        """Return a record of the phrase under the current setup, made of what was located, if it opened under another.
+
+        It takes no further evaluation: the current setup's answer is the first of each candidate's.
+        """
+        if index % self._setups == 0:
+            return None
+        current = self._responses[index - index % self._setups]
+        return _opaque.register_located(attempt.password, attempt.state, RegistrationResponse(decode_binary(current)))
 
 
 class Finishing(CeremonyState):
@@ -184,22 +215,23 @@ class Finishing(CeremonyState):
         self,
         suite: Suite,
         started: UnlockStarted,
-        candidate: int,
+        place: _Place,
         ke3: KE3,
         session_key: SessionKey,
         export_key: ExportKey,
     ) -> None:
         self._suite = suite
         self._export_key = export_key
-        self._candidate = candidate
+        self._place = place
         self._vault_token = derive_vault_token(session_key)
         session_key.forget()
         self.message = FinishUnlock(
-            session_id=started.session_id, state=started.state, candidate=candidate, ke3=encode_binary(ke3)
+            session_id=started.session_id, state=started.state, candidate=place.entry, ke3=encode_binary(ke3)
         )
 
     def _secrets(self) -> list[Secret]:
-        return [self._export_key, self._vault_token]
+        moved = [self._place.registered[1]] if self._place.registered else []
+        return [self._export_key, self._vault_token, *moved]
 
     def finish(self, answer: Unlocked) -> UnlockedTag:
         """Unwrap every vault's data key and open its head.
@@ -211,6 +243,7 @@ class Finishing(CeremonyState):
         """
         self._spend()
         try:
+            move = self._move(answer)
             vaults = self._open_vaults(answer)
         except BaseException:
             forget_all(self._secrets())
@@ -219,14 +252,27 @@ class Finishing(CeremonyState):
         self._export_key.forget()
         return UnlockedTag(
             answer.tag_id,
-            self._candidate,
+            self._place.phrase,
             self._vault_token,
             private_key,
             vaults,
             answer.expires_at,
             answer.failed_guesses,
             answer.last_failed_at,
+            move,
         )
+
+    def _move(self, answer: Unlocked) -> TagMove | None:
+        registered = self._place.registered
+        if registered is None:
+            # Nothing was prepared, and nothing is: a tag under the current setup has nowhere to go.
+            if answer.move is not None:
+                raise MalformedError("answer offers to move a tag that is under the current setup")
+            return None
+        if answer.move is None:
+            registered[1].forget()
+            return None
+        return TagMove(answer.move, answer.tag_id, *registered, suite=self._suite)
 
     def _open_vaults(self, answer: Unlocked) -> tuple[OpenVault, ...]:
         if answer.suite != self._suite.id:

@@ -4,14 +4,24 @@ The states between the steps are bytes, because any worker may take the next ste
 sealed and travel with the client, and a step that is deleted as it is taken makes each usable once.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from hushtag import _opaque
 from hushtag._opaque import ServerSetup
 from hushtag.errors import AuthenticationError, MalformedError
 from hushtag.keys import derive_vault_token
-from hushtag.messages import MAX_CANDIDATES, Candidate, FinishUnlock, Locate, StartUnlock, decode_binary, encode_binary
+from hushtag.messages import (
+    MAX_CANDIDATES,
+    MAX_SETUPS,
+    Candidate,
+    FinishUnlock,
+    Locate,
+    StartUnlock,
+    decode_binary,
+    encode_binary,
+)
 from hushtag.suites import suite_by_id
 from hushtag.types import (
     KE1,
@@ -26,6 +36,7 @@ from hushtag.types import (
 
 __all__ = [
     "Evaluated",
+    "LiveSetup",
     "LocatedState",
     "ProvenCandidate",
     "ProvingState",
@@ -34,72 +45,98 @@ __all__ = [
     "verify_candidate",
 ]
 
-_ELEMENT = RegistrationRequest.LENGTH
-_LOGIN = PhraseHash.LENGTH + ServerLoginState.LENGTH
+_ELEMENT: Final = RegistrationRequest.LENGTH
+_LOGIN: Final = PhraseHash.LENGTH + ServerLoginState.LENGTH
+_ID: Final = 16
 
 
-def _split(encoded: bytes, size: int) -> list[bytes]:
-    count, rest = divmod(len(encoded), size)
-    if rest or not 1 <= count <= MAX_CANDIDATES:
+class LiveSetup(NamedTuple):
+    """An OPAQUE setup that tags may be under, and the id of its key set. The first of several is the current one."""
+
+    id: UUID
+    setup: ServerSetup
+
+
+def _encode(setups: Sequence[UUID], parts: Sequence[bytes]) -> bytes:
+    return bytes([len(setups)]) + b"".join(key_id.bytes for key_id in setups) + b"".join(parts)
+
+
+def _decode(encoded: bytes, size: int, most: int) -> tuple[tuple[UUID, ...], list[bytes]]:
+    setups = encoded[0] if encoded else 0
+    begin = 1 + _ID * setups
+    count, rest = divmod(len(encoded) - begin, size)
+    if rest or not 1 <= setups <= MAX_SETUPS or not 1 <= count <= most:
         raise MalformedError(f"ceremony state is {len(encoded)} bytes")
-    return [encoded[start : start + size] for start in range(0, len(encoded), size)]
+    ids = tuple(UUID(bytes=encoded[start : start + _ID]) for start in range(1, begin, _ID))
+    return ids, [encoded[start : start + size] for start in range(begin, len(encoded), size)]
 
 
 class LocatedState(NamedTuple):
-    """Which elements were evaluated, and so charged: 1 to 5 of 32 bytes."""
+    """Which elements were evaluated, and so charged (1 to 5 of 32 bytes), and under which key sets (1 to 3)."""
 
+    key_ids: tuple[UUID, ...]
     elements: tuple[bytes, ...]
 
     def encode(self) -> bytes:
-        """Return the elements one behind the other."""
-        return b"".join(self.elements)
+        """Return number and ids of the key sets, then the elements, one behind the other."""
+        return _encode(self.key_ids, self.elements)
 
     @classmethod
     def decode(cls, encoded: bytes) -> "LocatedState":
         """Inverse of `encode`.
 
         Raises:
-            MalformedError: not 1 to 5 elements.
+            MalformedError: not 1 to 3 key sets and 1 to 5 elements.
         """
-        return cls(tuple(_split(encoded, _ELEMENT)))
+        key_ids, elements = _decode(encoded, _ELEMENT, MAX_CANDIDATES)
+        return cls(key_ids, tuple(elements))
 
 
 class ProvingState(NamedTuple):
-    """Per candidate its phrase hash and its login state: 1 to 5 of 144 bytes. Secret: seal it."""
+    """Per candidate and key set the phrase hash and the login state: 1 to 15 of 144 bytes. Secret: seal it."""
 
+    key_ids: tuple[UUID, ...]
     logins: tuple[tuple[PhraseHash, ServerLoginState], ...]
 
     def encode(self) -> bytes:
-        """Return phrase hash(16) || login state(128) per candidate."""
-        return b"".join(found + state.expose() for found, state in self.logins)
+        """Return number and ids of the key sets, then phrase hash(16) || login state(128) each."""
+        return _encode(self.key_ids, [found + state.expose() for found, state in self.logins])
 
     @classmethod
     def decode(cls, encoded: bytes) -> "ProvingState":
         """Inverse of `encode`.
 
         Raises:
-            MalformedError: not 1 to 5 candidates.
+            MalformedError: not 1 to 3 key sets and 1 to 15 logins.
         """
-        parts = _split(encoded, _LOGIN)
-        return cls(tuple((PhraseHash(part[:16]), ServerLoginState(part[16:])) for part in parts))
+        key_ids, parts = _decode(encoded, _LOGIN, MAX_CANDIDATES * MAX_SETUPS)
+        return cls(key_ids, tuple((PhraseHash(part[:16]), ServerLoginState(part[16:])) for part in parts))
 
 
 class Evaluated(NamedTuple):
-    """Answer to a locate: what to store, and one RegistrationResponse (base64url) per element."""
+    """Answer to a locate: what to store, and one RegistrationResponse (base64url) per element and setup."""
 
     state: LocatedState
     responses: list[str]
 
 
 class ProvenCandidate(NamedTuple):
-    """A login that succeeded: the tag's phrase hash and the vault token, of which only the hash is stored."""
+    """A login that succeeded: the tag's phrase hash and key set, and the vault token, stored as a hash only.
+
+    `newest` is the key set that was current when the candidates were located.
+    """
 
     phrase_hash: PhraseHash
     vault_token: VaultToken
+    key_id: UUID
+    newest: UUID
 
 
-def evaluate_candidates(setup: ServerSetup, credential_id: CredentialIdentifier, message: Locate) -> Evaluated:
-    """Evaluate every element; the caller has already charged one guess for each.
+def evaluate_candidates(setups: Sequence[LiveSetup], credential_id: CredentialIdentifier, message: Locate) -> Evaluated:
+    """Evaluate every element under every setup; the caller has already charged one guess for each element.
+
+    One element blinds one phrase, whatever it is evaluated under, so it is one guess. Every user's candidates are
+    evaluated under every setup, so nothing tells under which of them a tag is, nor whether there is one.
 
     Raises:
         UnknownSuiteError: the suite is not this version's.
@@ -107,8 +144,11 @@ def evaluate_candidates(setup: ServerSetup, credential_id: CredentialIdentifier,
     """
     suite_by_id(message.suite)
     elements = [RegistrationRequest(decode_binary(text)) for text in message.elements]
-    responses = [_opaque.answer_registration(setup, credential_id, element) for element in elements]
-    return Evaluated(LocatedState(tuple(elements)), [encode_binary(response) for response in responses])
+    responses = [
+        _opaque.answer_registration(live.setup, credential_id, element) for element in elements for live in setups
+    ]
+    state = LocatedState(tuple(live.id for live in setups), tuple(elements))
+    return Evaluated(state, [encode_binary(response) for response in responses])
 
 
 def _located_ke1(candidate: Candidate, element: bytes) -> KE1:
@@ -120,32 +160,33 @@ def _located_ke1(candidate: Candidate, element: bytes) -> KE1:
 
 
 def answer_candidates(
-    setup: ServerSetup,
+    setups: Sequence[LiveSetup],
     credential_id: CredentialIdentifier,
     state: LocatedState,
     message: StartUnlock,
-    records: Mapping[bytes, Record],
-    decoy: Record,
+    find: Callable[[UUID, PhraseHash], Record],
 ) -> tuple[ProvingState, list[str]]:
-    """Return the state to store and one KE2 (base64url) per candidate, from its record or from the decoy.
+    """Return the state to store and one KE2 (base64url) per candidate and setup.
 
-    Real and decoy take the same steps, so neither shape nor work tells them apart.
+    `setups` are those of the state, in its order. `find` returns the record of a phrase hash under a key set, or that
+    key set's decoy. Real and decoy take the same steps, so neither shape nor work tells them apart.
 
     Raises:
         AuthenticationError: not exactly the located candidates, in order.
         MalformedError: a KE1 that does not parse.
     """
-    if len(message.candidates) != len(state.elements):
+    places = [(element, live) for element in state.elements for live in setups]
+    if len(message.candidates) != len(places):
         raise AuthenticationError("not the located candidates")
-    pairs = list(zip(message.candidates, state.elements, strict=True))
-    ke1s = [_located_ke1(candidate, element) for candidate, element in pairs]
+    pairs = list(zip(message.candidates, places, strict=True))
+    ke1s = [_located_ke1(candidate, element) for candidate, (element, _) in pairs]
     hashes = [PhraseHash(decode_binary(candidate.phrase_hash)) for candidate in message.candidates]
     started = [
-        _opaque.start_server_login(setup, credential_id, records.get(found, decoy), ke1)
-        for found, ke1 in zip(hashes, ke1s, strict=True)
+        _opaque.start_server_login(live.setup, credential_id, find(live.id, found), ke1)
+        for (_, live), found, ke1 in zip(places, hashes, ke1s, strict=True)
     ]
     logins = tuple((found, login) for found, (login, _) in zip(hashes, started, strict=True))
-    return ProvingState(logins), [encode_binary(ke2) for _, ke2 in started]
+    return ProvingState(state.key_ids, logins), [encode_binary(ke2) for _, ke2 in started]
 
 
 def verify_candidate(state: ProvingState, message: FinishUnlock) -> ProvenCandidate:
@@ -158,4 +199,5 @@ def verify_candidate(state: ProvingState, message: FinishUnlock) -> ProvenCandid
         raise AuthenticationError
     found, login = state.logins[message.candidate]
     session_key = _opaque.finish_server_login(login, KE3(decode_binary(message.ke3)))
-    return ProvenCandidate(found, derive_vault_token(session_key))
+    key_id = state.key_ids[message.candidate % len(state.key_ids)]
+    return ProvenCandidate(found, derive_vault_token(session_key), key_id, state.key_ids[0])

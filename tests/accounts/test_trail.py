@@ -19,6 +19,7 @@ UNTRACED = {
     "opaque_sessions",
     "reminder_deliveries",
     "secret_tags",
+    "tag_seals",
     "unlock_budget",
     "user_sessions",
     "vault_blobs",

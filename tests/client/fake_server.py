@@ -28,6 +28,7 @@ from hushtag.messages import (
     Locate,
     Located,
     LogIn,
+    MoveTag,
     ObjectEntry,
     ObjectList,
     ObjectStored,
@@ -43,6 +44,7 @@ from hushtag.messages import (
     TagEnrolled,
     TagInfo,
     TagList,
+    TagMoved,
     Unlocked,
     UnlockStarted,
     VaultKey,
@@ -50,9 +52,11 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
+from hushtag.moving import accept_move
 from hushtag.objects import ObjectRow, row_digest
-from hushtag.types import CredentialIdentifier, ServerSeed
+from hushtag.types import CredentialIdentifier, Record, ServerSeed
 from hushtag.unlock_server import (
+    LiveSetup,
     LocatedState,
     ProvingState,
     answer_candidates,
@@ -61,7 +65,9 @@ from hushtag.unlock_server import (
 )
 
 SEALED = "c2VhbGVk"  # what a client carries and cannot read; this server keeps the state itself
+KEYS = UUID(int=7)
 SETUP = ServerSetup.generate()
+NEXT = (UUID(int=8), ServerSetup.generate())  # the setup of a server whose keys were rotated
 START = datetime(2025, 1, 1, tzinfo=UTC)
 URL = "http://localhost:8123"
 
@@ -105,6 +111,7 @@ class User:
     suite: str = "hushtag-v1"
     tags: dict[bytes, AcceptedTag] = field(default_factory=dict)
     vaults: dict[UUID, FakeVault] = field(default_factory=dict)
+    under: dict[bytes, UUID] = field(default_factory=dict)  # which key set a tag is under, if not the first
 
 
 @dataclass
@@ -152,12 +159,14 @@ class FakeServer:
         self.log: list[str] = []
         self.headers: list[httpx.Headers] = []
         self.page = 1000
+        self.setups = [LiveSetup(KEYS, SETUP)]
         self._turn = threading.RLock()
 
     def clone(self) -> "FakeServer":
         """A server in the same state, which goes its own way from here."""
         other = FakeServer()
         other.users, other.tokens = copy.deepcopy((self.users, self.tokens))
+        other.setups = self.setups
         return other
 
     def transport(self) -> httpx.MockTransport:
@@ -309,16 +318,23 @@ class FakeServer:
         user, _ = self._account(request)
         message = msgspec.json.decode(request.content, type=StartRegistration)
         self._charge(user, 1)
-        evaluated = answer_enrollment(SETUP, user.credential_id, message)
-        return answer(201, RegistrationStarted(self._keep("enrol", None), evaluated))
+        current, *earlier = [answer_enrollment(live.setup, user.credential_id, message) for live in self.setups]
+        return answer(201, RegistrationStarted(self._keep("enrol", self.setups[0].id), current, earlier))
+
+    def rotate(self) -> None:
+        """Go on with another setup, beside the one that tags are under."""
+        self.setups = [LiveSetup(*NEXT), LiveSetup(KEYS, SETUP)]
 
     def enrol(self, request: httpx.Request) -> httpx.Response:
         user, _ = self._account(request)
         message = msgspec.json.decode(request.content, type=EnrolTag)
-        self._take("enrol", message.session_id)
+        key_id = self._take("enrol", message.session_id)
         accepted = accept_enrollment(message)
-        if accepted.phrase_hash in user.tags:
+        if len(message.earlier_hashes) != len(self.setups) - 1:
+            raise RefusedError(401, "ceremony_failed")
+        if {accepted.phrase_hash, *map(decode_binary, message.earlier_hashes)} & set(user.tags):
             raise RefusedError(409, "already_exists")
+        user.under[accepted.phrase_hash] = key_id
         user.tags[accepted.phrase_hash] = accepted
         user.vaults[message.vault.vault_id] = FakeVault(1, message.vault.head)
         return answer(201, TagEnrolled(message.tag_id, message.vault.vault_id))
@@ -327,7 +343,7 @@ class FakeServer:
         user, _ = self._account(request)
         message = msgspec.json.decode(request.content, type=Locate)
         self._charge(user, len(message.elements))
-        evaluated = evaluate_candidates(SETUP, user.credential_id, message)
+        evaluated = evaluate_candidates(self.setups, user.credential_id, message)
         return answer(200, Located(self._keep("located", evaluated.state.encode()), evaluated.responses))
 
     def start(self, request: httpx.Request) -> httpx.Response:
@@ -335,8 +351,14 @@ class FakeServer:
         message = msgspec.json.decode(request.content, type=StartUnlock)
         located = LocatedState.decode(self._take("located", message.session_id))
         records = {bytes(found): tag.record for found, tag in user.tags.items()}
-        decoy = decoy_record(SETUP, ServerSeed(bytes(32)), user.credential_id)
-        proving, ke2 = answer_candidates(SETUP, user.credential_id, located, message, records, decoy)
+        live = {setup.id: setup for setup in self.setups}
+        setups = [live[key_id] for key_id in located.key_ids]
+        decoys = {each.id: decoy_record(each.setup, ServerSeed(bytes(32)), user.credential_id) for each in setups}
+
+        def find(key_id: UUID, found: bytes) -> Record:
+            return records[found] if self._is_under(user, found, key_id) else decoys[key_id]
+
+        proving, ke2 = answer_candidates(setups, user.credential_id, located, message, find)
         return answer(200, UnlockStarted(self._keep("proving", proving.encode()), SEALED, ke2))
 
     def finish(self, request: httpx.Request) -> httpx.Response:
@@ -347,7 +369,40 @@ class FakeServer:
         tag = user.tags[proven.phrase_hash]
         self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)
         user.guesses += 1
-        return answer(200, self._unlocked(user, tag))
+        unlocked = self._unlocked(user, tag)
+        if proven.key_id != proven.newest:
+            unlocked = msgspec.structs.replace(unlocked, move=SEALED)
+        return answer(200, unlocked)
+
+    @staticmethod
+    def _is_under(user: User, found: bytes, key_id: UUID) -> bool:
+        return found in user.tags and user.under.get(found, KEYS) == key_id
+
+    def move(self, request: httpx.Request) -> httpx.Response:
+        user, tag = self._tag(request)
+        message = msgspec.json.decode(request.content, type=MoveTag)
+        assert message.state == SEALED, "a client hands the offer back as it came"
+        accepted, (key,) = accept_move(message), message.vaults
+        vault = user.vaults[key.vault_id]
+        if self._is_under(user, tag.phrase_hash, self.setups[0].id) or key.vault_id != tag.message.vault.vault_id:
+            raise RefusedError(401, "ceremony_failed")
+        if key.generation != vault.generation + 1:
+            raise RefusedError(409, "generation_conflict")
+        kept = {
+            name: getattr(message, name) for name in ("salt", "record", "public_key", "sealed_label", "phrase_hash")
+        }
+        wrapped = msgspec.structs.replace(tag.message.wrapped_key, wrapped_key=key.wrapped_key)
+        moved = tag._replace(
+            message=msgspec.structs.replace(tag.message, wrapped_key=wrapped, **kept),
+            phrase_hash=accepted.phrase_hash,
+            record=accepted.record,
+        )
+        del user.tags[tag.phrase_hash]
+        user.tags[moved.phrase_hash], user.under[moved.phrase_hash] = moved, self.setups[0].id
+        vault.generation, vault.head = key.generation, key.head
+        sessions = {token: (user, moved, own) for token, (_, old, own) in self.vault_tokens.items() if old is tag}
+        self.vault_tokens.update(sessions)
+        return answer(200, TagMoved(tag.message.tag_id))
 
     @staticmethod
     def _unlocked(user: User, tag: AcceptedTag) -> Unlocked:
@@ -464,6 +519,7 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("POST", "/v1/unlock/locate", FakeServer.locate),
     ("POST", "/v1/unlock/start", FakeServer.start),
     ("POST", "/v1/unlock/finish", FakeServer.finish),
+    ("POST", "/v1/unlock/move", FakeServer.move),
     ("DELETE", "/v1/vault-session", FakeServer.lock),
     ("GET", f"/v1/vaults/{_ID}", FakeServer.vault),
     ("GET", f"/v1/vaults/{_ID}/tags", FakeServer.tags),

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from hushtag._opaque import ServerSetup, decoy_record
 from hushtag._stretch import opaque_password, stretch_phrase
@@ -12,6 +13,7 @@ from hushtag.suites import HUSHTAG_V1
 from hushtag.types import CredentialIdentifier, DeviceSecret, OpaquePassword, Record, ServerSeed
 from hushtag.unlock import Finishing, Locating, Proving, UnlockedTag, start_unlock
 from hushtag.unlock_server import (
+    LiveSetup,
     LocatedState,
     ProvenCandidate,
     ProvingState,
@@ -21,6 +23,7 @@ from hushtag.unlock_server import (
 )
 
 SESSION = "0" * 64
+KEYS = UUID(int=7)
 SEALED = "c2VhbGVk"  # what a client carries for the server and cannot read
 _PASSWORDS: dict[tuple[str, bytes, bytes], bytes] = {}
 
@@ -59,12 +62,18 @@ class World:
 
     def locate(self, *phrases: str) -> tuple[Locating, Located, LocatedState]:
         locating = start_unlock([self.password(phrase) for phrase in phrases])
-        evaluated = evaluate_candidates(self.setup, self.credential_id, locating.message)
+        evaluated = evaluate_candidates([LiveSetup(KEYS, self.setup)], self.credential_id, locating.message)
         return locating, Located(session_id=SESSION, responses=evaluated.responses), evaluated.state
 
     def start(self, proving: Proving, located: LocatedState) -> tuple[UnlockStarted, ProvingState]:
         decoy = decoy_record(self.setup, self.decoy_seed, self.credential_id)
-        state, ke2 = answer_candidates(self.setup, self.credential_id, located, proving.message, self.records(), decoy)
+        state, ke2 = answer_candidates(
+            [LiveSetup(KEYS, self.setup)],
+            self.credential_id,
+            located,
+            proving.message,
+            lambda _, found: self.records().get(found, decoy),
+        )
         return UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2), state
 
     def prove(self, *phrases: str) -> tuple[Finishing, ProvingState]:
@@ -109,4 +118,4 @@ def unlocked_message(tag: AcceptedTag, **changes: object) -> Unlocked:
     )
 
 
-__all__ = ["SESSION", "World", "password", "unlocked_message"]
+__all__ = ["KEYS", "SESSION", "World", "password", "unlocked_message"]

@@ -243,6 +243,7 @@ def the_objects(scene: Scene, vault_id: Any) -> dict[Any, Any]:
 ALWAYS: set[tuple[str, ...]] = {
     ("DELETE /v1/vault-session", "authorization"),
     ("DELETE /v1/sessions/current", "authorization"),
+    ("DELETE /v1/vault-session", "authorization"),
     ("GET /v1/vaults/*", "authorization"),
     ("GET /v1/vaults/*/objects", "authorization"),
     ("GET /v1/vaults/*/objects/*", "authorization"),
@@ -271,7 +272,7 @@ def _names(value: Any, at: str) -> set[str]:
     if isinstance(value, dict):
         return {name for key, inner in value.items() for name in _names(inner, f"{at}.{key}")}
     if isinstance(value, list):
-        return {name for inner in value for name in _names(inner, f"{at}[]")}
+        return {name for inner in value for name in _names(inner, f"{at}[]")} or {f"{at}[]"}
     return {at}
 
 

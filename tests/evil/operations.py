@@ -29,6 +29,7 @@ ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "POST /v1/unlock/locate": messages.Located,
     "POST /v1/unlock/start": messages.UnlockStarted,
     "POST /v1/unlock/finish": messages.Unlocked,
+    "POST /v1/unlock/move": messages.TagMoved,
     "DELETE /v1/vault-session": None,
     "GET /v1/vaults/*": messages.VaultState,
     "GET /v1/vaults/*/tags": messages.TagList,
@@ -51,6 +52,8 @@ REQUESTS = {
     messages.Candidate,
     messages.StartUnlock,
     messages.FinishUnlock,
+    messages.MovedKey,
+    messages.MoveTag,
 }
 """Messages a client sends: the man may read them, not alter what the client makes of its own."""
 
@@ -154,6 +157,18 @@ def _opened(scene: Scene, *phrases: str) -> Any:
     return vault.vault_id, vault.tag_id, vault.candidate, vault.object_count, len(vault.vaults)
 
 
+def _enrol_rotated(scene: Scene) -> Any:
+    scene.server.rotate()
+    return _enrol(scene)
+
+
+def _unlock_moving(scene: Scene) -> Any:
+    """The server's keys were rotated, so the tag moves; what it opens stays, wherever it then is."""
+    scene.server.rotate()
+    scene.man.server.setups = scene.server.setups
+    return _opened(scene, PHRASE)
+
+
 def _put(scene: Scene) -> Any:
     stored = scene.vault.put(b"a new thing", name="new")  # type: ignore[union-attr]
     return stored.name, stored.content_type, stored.size, stored.revision
@@ -229,6 +244,8 @@ OPERATIONS: list[Operation] = [
         lambda scene: _opened(scene, UNKNOWN_PHRASE, OTHER_PHRASE),
         composed=True,
     ),
+    Operation("enrol_rotated", "Client.enrol", _enrol_rotated, composed=True),
+    Operation("unlock_moving", "Client.unlock", _unlock_moving, composed=True),
     Operation("unlock_wrong_phrase", "Client.unlock", lambda scene: _opened(scene, UNKNOWN_PHRASE), absent=True),
     Operation("unlock_pinned", "Client.unlock", lambda scene: _opened(scene, PHRASE), pinned=True, composed=True),
     Operation("close", "Client.close", _close, unlocked=True),

@@ -91,14 +91,14 @@ def clone(server: FakeServer) -> HonestServer:
     """A server in the same state, open vault sessions included."""
     other = HonestServer()
     other.users, other.tokens, other.vault_tokens = copy.deepcopy((server.users, server.tokens, server.vault_tokens))
-    other.page = server.page
+    other.page, other.setups = server.page, server.setups
     return other
 
 
 def at_another_time(server: FakeServer, users: dict[str, User]) -> HonestServer:
     """The server with everybody's tags and vaults as in `users`, and the sessions it has now."""
     other = HonestServer()
-    other.page = server.page
+    other.page, other.setups = server.page, server.setups
     other.users = copy.deepcopy(users)
     other.tokens = {token: (other.users[user.email], session) for token, (user, session) in server.tokens.items()}
     for token, (user, tag, session) in server.vault_tokens.items():

@@ -26,12 +26,14 @@ from hushtag.messages import (
     RegistrationStarted,
     TagEnrolled,
     TagInfo,
+    TagMoved,
     Unlocked,
     UnlockStarted,
     VaultKey,
     VaultState,
     encode_binary,
 )
+from hushtag.moving import TagMove, accept_move
 from hushtag.objects import ObjectMeta, row_digest, seal_object
 from hushtag.phrase import canonicalize
 from hushtag.suites import HUSHTAG_V1
@@ -51,7 +53,7 @@ from hushtag.types import (
     SessionKey,
 )
 from hushtag.unlock import UnlockedTag, start_unlock
-from hushtag.unlock_server import answer_candidates, evaluate_candidates, verify_candidate
+from hushtag.unlock_server import LiveSetup, answer_candidates, evaluate_candidates, verify_candidate
 from tests.reference import envelope, key_schedule, opaque, oprf
 from tests.reference.opaque import ClientLoginState, Configuration
 
@@ -174,7 +176,7 @@ def _enrol(password: OpaquePassword, setup: ServerSetup) -> tuple[list[Struct], 
     numbers = count()
     awaiting = start_enrollment(password, _entropy=lambda length: chance(f"entropy {next(numbers)}", length))
     response = answer_enrollment(setup, CREDENTIAL_ID, awaiting.message)
-    answer = RegistrationStarted(session_id=SESSION, registration_response=response)
+    answer = RegistrationStarted(session_id=SESSION, registration_response=response, earlier=[response])
     enrolled = awaiting.finish(answer, label="label")
     done = TagEnrolled(tag_id=enrolled.tag_id, vault_id=enrolled.vault_id)
     return [awaiting.message, answer, enrolled.message, done], accept_enrollment(enrolled.message)
@@ -206,11 +208,17 @@ def _unlock(
     password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag
 ) -> tuple[list[Struct], dict[str, bytes], UnlockedTag]:
     locating = start_unlock([password])
-    evaluated = evaluate_candidates(setup, CREDENTIAL_ID, locating.message)
+    evaluated = evaluate_candidates([LiveSetup(UUID(int=7), setup)], CREDENTIAL_ID, locating.message)
     located = Located(session_id=SESSION, responses=evaluated.responses)
     proving = locating.finish(located)
     records = {bytes(tag.phrase_hash): tag.record}
-    state, ke2 = answer_candidates(setup, CREDENTIAL_ID, evaluated.state, proving.message, records, Record(bytes(192)))
+    state, ke2 = answer_candidates(
+        [LiveSetup(UUID(int=7), setup)],
+        CREDENTIAL_ID,
+        evaluated.state,
+        proving.message,
+        lambda _, found: records.get(found, Record(bytes(192))),
+    )
     started = UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2)
     finishing = proving.finish(started)
     proven = verify_candidate(state, finishing.message)
@@ -219,12 +227,24 @@ def _unlock(
     assert proven.vault_token == opened.vault_token
     token = opened.vault_token.expose()
     states = {
-        "state.located": evaluated.state.encode(),
+        "state.located": b"".join(evaluated.state.elements),
         "state.login": state.encode(),
         "state.vault_token": token,
         "state.vault_token_hash": hashlib.blake2s(token).digest(),
     }
     return [locating.message, located, proving.message, started, finishing.message, answer], states, opened
+
+
+def _move(password: OpaquePassword, setup: ServerSetup, opened: UnlockedTag) -> list[Struct]:
+    state, request = _opaque.start_registration(password)
+    response = _opaque.answer_registration(setup, CREDENTIAL_ID, request)
+    record, export_key = _opaque.finish_registration(password, state, response)
+    numbers = count()
+    moved = TagMove(SEALED, opened.tag_id, record, export_key).finish(
+        opened.vaults, "label", _entropy=lambda length: chance(f"moved {next(numbers)}", length)
+    )
+    accept_move(moved.message)
+    return [moved.message, TagMoved(tag_id=opened.tag_id)]
 
 
 def _put(opened: UnlockedTag, tag: AcceptedTag) -> tuple[list[Struct], dict[str, bytes]]:
@@ -264,7 +284,7 @@ def _put(opened: UnlockedTag, tag: AcceptedTag) -> tuple[list[Struct], dict[str,
 
 
 def run(transcript: str, price: Price) -> Trace:
-    """Enrol a phrase, unlock with it, put one object."""
+    """Enrol a phrase, unlock with it, move its tag, put one object."""
     suite = replace(HUSHTAG_V1, stretch_passes=price.stretch_passes)
     stretch = stretch_phrase(canonicalize(transcript), PHRASE_SALT, suite)
     password = opaque_password(stretch, None)
@@ -272,5 +292,6 @@ def run(transcript: str, price: Price) -> Trace:
     with replaced_binding(price):
         enrolment, tag = _enrol(password, setup)
         unlock, states, opened = _unlock(password, setup, tag)
+        move = _move(password, setup, opened)
     put, columns = _put(opened, tag)
-    return Trace([*enrolment, *unlock, *put], {**states, **columns}, password, stretch.expose())
+    return Trace([*enrolment, *unlock, *move, *put], {**states, **columns}, password, stretch.expose())

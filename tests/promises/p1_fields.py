@@ -38,7 +38,7 @@ _KE2: Final[list[Part]] = [
 
 CEREMONY: Final[Table] = {
     "StartRegistration": {"suite": "free", "registration_request": "blinded"},
-    "RegistrationStarted": {"session_id": "free", "registration_response": _RESPONSE},
+    "RegistrationStarted": {"session_id": "free", "registration_response": _RESPONSE, "earlier": _RESPONSE},
     "NewVault": {"vault_id": "free", "head": "free"},
     "NewWrappedKey": {"wrapped_key_id": "free", "wrapped_key": "guess", "key_purpose": "free", "key_version": "free"},
     "EnrolTag": {
@@ -51,6 +51,7 @@ CEREMONY: Final[Table] = {
         "record": RECORD,
         "public_key": "guess",
         "sealed_label": _LABEL,
+        "earlier_hashes": "guess",
     },
     "TagEnrolled": {"tag_id": "free", "vault_id": "free"},
     "Locate": {"suite": "free", "elements": "blinded"},
@@ -75,7 +76,26 @@ CEREMONY: Final[Table] = {
         "expires_at": "free",
         "failed_guesses": "free",
         "last_failed_at": "free",
+        "move": "free",
     },
+    "MovedKey": {
+        "vault_id": "free",
+        "wrapped_key_id": "free",
+        "wrapped_key": "guess",
+        "key_version": "free",
+        "generation": "free",
+        "head": "free",
+    },
+    "MoveTag": {
+        "state": "free",
+        "suite": "free",
+        "phrase_hash": "guess",
+        "salt": "free",
+        "record": RECORD,
+        "public_key": "guess",
+        "sealed_label": _LABEL,
+    },
+    "TagMoved": {"tag_id": "free"},
     "VaultState": {"vault_id": "free", "generation": "free", "key_version": "free", "head": "free"},
     "TagInfo": {
         "tag_id": "free",
@@ -100,6 +120,7 @@ NESTED: Final = {
     "EnrolTag": {"vault", "wrapped_key"},
     "StartUnlock": {"candidates"},
     "Unlocked": {"vaults"},
+    "MoveTag": {"vaults"},
 }
 """Members that are messages themselves, classified under their own name."""
 
@@ -302,14 +323,14 @@ APART: Final[dict[str, set[str]]] = {
 
 COLUMNS: Final[dict[str, dict[str, str]]] = {
     "secret_tags": {
-        "phrase_hash": "EnrolTag.phrase_hash",
-        "salt": "EnrolTag.salt",
-        "verifier_kv": "EnrolTag.record.client_public_key",
+        "phrase_hash": "EnrolTag.phrase_hash MoveTag.phrase_hash",
+        "salt": "EnrolTag.salt MoveTag.salt",
+        "verifier_kv": "EnrolTag.record.client_public_key MoveTag.record.client_public_key",
         "opaque_envelope": "EnrolTag.record.masking_key EnrolTag.record.envelope_nonce EnrolTag.record.envelope_tag",
-        "suite": "EnrolTag.suite",
+        "suite": "EnrolTag.suite MoveTag.suite",
         "tag_name": "EnrolTag.tag_name",
         "sealed_label": "EnrolTag.sealed_label.iv EnrolTag.sealed_label.ciphertext EnrolTag.sealed_label.tag",
-        "public_key": "EnrolTag.public_key",
+        "public_key": "EnrolTag.public_key MoveTag.public_key",
     },
     "vaults": {
         "generation": "VaultState.generation",
@@ -339,7 +360,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "session_id": "RegistrationStarted.session_id",
         "tag_id": "EnrolTag.tag_id",
         "phrase_hash": "EnrolTag.phrase_hash",
-        # Sealed under a key of the server; classified as if that key were known.
+        # Sealed under a key of the server, with ids of key sets; classified as if that key were known.
         "session_data": "state.located state.login state.vault_token state.vault_token_hash",
     },
     "security_audit_ends": {"session_id": "state.vault_token_hash"},
@@ -352,7 +373,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
 """Columns that hold what a ceremony or an open vault sent or led to, and which fields those are."""
 
 COLUMNS_APART: Final[dict[str, set[str]]] = {
-    "server_keys": {"id", "fingerprint", "created_at"},
+    "server_keys": {"id", "fingerprint", "created_at", "tag_count", "counted_at", "retired_at"},
     "users": {
         "id",
         "email",
@@ -462,6 +483,7 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
     },
     "reminder_feeds": {"user_id", "secret_hash", "last_used", "created_at", "updated_at"},
     "secret_tags": {"user_id", "id", "color_code", "server_key_id", "created_at", "updated_at"},
+    "tag_seals": {"user_id", "tag_id", "seal", "created_at", "updated_at"},
     "vaults": {"user_id", "id", "object_count", "created_at", "updated_at"},
     "wrapped_keys": {"user_id", "id", "created_at", "updated_at"},
     "vault_blobs": {"user_id", "id", "content_type", "stream_id", "created_at", "updated_at"},

@@ -173,6 +173,7 @@ def test_an_evaluated_element_says_nothing_that_its_blinded_element_does_not(tra
     key = decode_scalar(derive_oprf_key(Price().oprf_seed, b"hushtag-v1/credential/" + CREDENTIAL_ID).private_key)
     pairs = [
         ("StartRegistration.registration_request", "RegistrationStarted.registration_response.evaluated_element"),
+        ("StartRegistration.registration_request", "RegistrationStarted.earlier.evaluated_element"),
         ("Locate.elements", "Located.responses.evaluated_element"),
         ("Candidate.ke1.blinded_element", "UnlockStarted.ke2.evaluated_element"),
     ]

@@ -20,7 +20,7 @@ TIMESTAMPS_APART = {
     "security_audit_links": "rows never change, and nothing stands in them that is not under their link",
     "security_audit_unsealed": "a queue: rows never change",
     "security_audit_logs": "rows never change: timestamp alone, as the reference schema names it",
-    "server_keys": "rows never change: created_at alone",
+    "server_keys": "counted_at and retired_at are the two ways in which a row changes",
 }
 # Columns of primary keys that are not UUIDs.
 KEYS_APART = {
@@ -54,6 +54,7 @@ UNAUDITED = {
     "opaque_sessions": "vault side: a plain row would tell that it is used",
     "reminder_deliveries": "what a session was told; written by the server on its own",
     "secret_tags": "vault side",
+    "tag_seals": "vault side",
     "unlock_budget": "vault side",
     "user_sessions": "the application writes LOGIN and LOGOUT",
     "vault_blobs": "vault side",

@@ -28,6 +28,7 @@ OF_ROUTE = {
     "locate": "unlock_located",
     "start_unlock": "unlock_started",
     "finish_unlock": "unlock_finished",
+    "move_tag": "tag_moved",
     "lock": "vault_locked",
     "read_vault": "vault_read",
     "list_tags": "tags_listed",

@@ -7,6 +7,7 @@ import pytest
 
 from hushtag.enrollment import start_enrollment
 from hushtag.messages import RegistrationStarted, encode_binary
+from hushtag_server.vault.seals import SEALED_ENVELOPE
 from tests.server.vault_support import (
     comparable,
     enrol,
@@ -15,6 +16,7 @@ from tests.server.vault_support import (
     run_sql,
     send,
     send_enrolment,
+    stored_record,
     unlock,
 )
 
@@ -48,11 +50,12 @@ async def test_an_enrolment_stores_tag_vault_and_key_under_the_current_server_ke
     row = run_sql(
         database,
         "SELECT t.id, v.id, v.generation, v.key_version, v.object_count, w.key_version, t.server_key_id,"
-        " t.verifier_kv || t.opaque_envelope, t.suite"
+        " octet_length(t.opaque_envelope), t.suite"
         " FROM secret_tags t JOIN wrapped_keys w ON w.tag_id = t.id JOIN vaults v ON v.id = w.vault_id",
     )[0]
     assert row[:7] == (enrolled.tag_id, enrolled.vault_id, 1, 1, 0, 1, keys.current.id)
-    assert encode_binary(row[7]) == enrolled.message.record
+    assert row[7] == SEALED_ENVELOPE
+    assert encode_binary(stored_record(database)) == enrolled.message.record
     assert run_sql(database, "SELECT count(*) FROM opaque_sessions") == [(0,)]
 
 

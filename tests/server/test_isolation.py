@@ -13,13 +13,15 @@ import msgspec
 import pytest
 
 from hushtag.enrollment import accept_enrollment
-from hushtag.messages import encode_binary
+from hushtag.messages import MovedKey, MoveTag, encode_binary
+from hushtag.moving import AcceptedMove
 from hushtag.objects import row_digest
+from hushtag.types import PhraseHash, Record
 from hushtag_server.auth import Caller
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.tokens import parse_bearer
 from hushtag_server.vault import ceremony_queries, vault_queries
-from hushtag_server.vault.schemas import Budget, ObjectChange, VaultCaller
+from hushtag_server.vault.schemas import Budget, MoveOffer, ObjectChange, VaultCaller
 from tests.server.test_enrolment import prepare
 from tests.server.vault_support import (
     comparable,
@@ -41,6 +43,7 @@ TABLES = [
     "users",
     "user_sessions",
     "secret_tags",
+    "tag_seals",
     "vaults",
     "wrapped_keys",
     "vault_blobs",
@@ -195,13 +198,12 @@ async def _begin(pool: Any, caller: Caller) -> Any:
     return [value for value in begun if value is not None]
 
 
-async def _advance(pool: Any, caller: Caller, session_id: str, key_id: UUID) -> Any:
+async def _advance(pool: Any, caller: Caller, session_id: str) -> Any:
     taken = await ceremony_queries.advance_ceremony(
         pool,
         caller,
         session_id=session_id,
         phrase_hashes=[bytes(16)],
-        key_id=key_id,
         next_id="cd" * 32,
         lifetime=HOUR,
     )
@@ -225,6 +227,38 @@ async def _open(pool: Any, caller: Caller, phrase_hash: bytes, key_id: UUID) -> 
         return None
 
 
+async def _check(pool: Any, caller: Caller, session_id: str, phrase_hash: bytes, own: UUID) -> Any:
+    check = await ceremony_queries.check_registration(pool, caller, session_id=session_id, earlier=[phrase_hash])
+    return [value for value in check if value and value != own]
+
+
+async def _seal_of(pool: Any, caller: Any) -> Any:
+    try:
+        return await ceremony_queries.seal_of(pool, caller)
+    except UnauthenticatedError:
+        return None
+
+
+async def _move(pool: Any, caller: Any, hers: Person, key_id: UUID) -> str:
+    """Move a tag with ada's vault and key in the message; empty if it was refused."""
+    vault = hers.vault.vault
+    key = MovedKey(vault.vault_id, vault.wrapped_key_id, encode_binary(bytes(40)), 1, 3, encode_binary(bytes(112)))
+    forged = {name: encode_binary(bytes(size)) for name, size in {"salt": 16, "public_key": 32}.items()}
+    message = MoveTag(
+        state="A",
+        suite="hushtag-v1",
+        phrase_hash=encode_binary(bytes(16)),
+        record=encode_binary(bytes(192)),
+        sealed_label=encode_binary(bytes(316)),
+        vaults=[key],
+        **forged,
+    )
+    accepted = AcceptedMove(message, PhraseHash(bytes(16)), Record(bytes(192)))
+    offer = MoveOffer(key_id, key_id, bytes(16))
+    outcome = await ceremony_queries.move_tag(pool, caller, accepted, offer, bytes(32))
+    return "" if outcome in {"unauthenticated", "generation_conflict"} else outcome
+
+
 async def _ceremony_calls(
     client, ada: Person, eve: Person, database: Any, key_id: UUID
 ) -> tuple[Any, dict[str, list[Any]]]:
@@ -236,11 +270,18 @@ async def _ceremony_calls(
     mixed = [ada.caller(eve.user_id), eve.caller(ada.user_id)]
     eve_session = UUID(eve.account.session_id)
     before = everything(database)
+    insiders = [ada.vault_caller(eve.user_id), eve.vault_caller(ada.user_id)]
+    step = enrolment.message.session_id
     return before, {
+        "check_registration": [
+            await _check(pool, caller, step, phrase_hash, eve_session) for caller in [*mixed, eve.caller()]
+        ],
+        "seal_of": [await _seal_of(pool, caller) for caller in insiders],
+        "move_tag": [await _move(pool, caller, ada, key_id) for caller in [*insiders, eve.vault_caller()]],
         "begin_ceremony": [await _begin(pool, caller) for caller in mixed],
-        "advance_ceremony": [(await _advance(pool, caller, located, key_id)) for caller in mixed]
+        "advance_ceremony": [(await _advance(pool, caller, located)) for caller in mixed]
         + [
-            [value for value in await _advance(pool, eve.caller(), located, key_id) if value != eve_session],
+            [value for value in await _advance(pool, eve.caller(), located) if value != eve_session],
         ],
         "open_tag": [await _open(pool, caller, phrase_hash, key_id) for caller in [*mixed, eve.caller()]],
         "enrol_tag": [

@@ -23,6 +23,7 @@ TENANT = [
     "reminder_feeds",
     "reminders",
     "secret_tags",
+    "tag_seals",
     "tags",
     "transfers",
     "unlock_budget",
@@ -208,6 +209,7 @@ def test_grants_are_exact(database: Any) -> None:
         "security_audit_logs": "INSERT SELECT",
         "security_audit_unsealed": "DELETE INSERT SELECT",
         "server_keys": "INSERT SELECT",
+        "tag_seals": "DELETE INSERT SELECT",
         "tags": everything,
         "transfers": everything,
         "unlock_budget": "INSERT SELECT UPDATE",
@@ -264,6 +266,7 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         " sealed_label, public_key, server_key_id) VALUES (%(user)s, %(tag)s, decode(repeat('00', 16), 'hex'),"
         " decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 160), 'hex'),"
         " 'hushtag-v1', 'name', decode(repeat('00', 316), 'hex'), decode(repeat('00', 32), 'hex'), %(server_key)s)",
+        "INSERT INTO tag_seals (user_id, tag_id, seal) VALUES (%(user)s, %(tag)s, decode(repeat('00', 32), 'hex'))",
         "INSERT INTO vaults (user_id, id, head) VALUES (%(user)s, %(vault)s, decode(repeat('00', 112), 'hex'))",
         "INSERT INTO wrapped_keys (user_id, id, tag_id, vault_id, wrapped_key) VALUES (%(user)s, %(key)s, %(tag)s,"
         " %(vault)s, decode(repeat('00', 40), 'hex'))",
@@ -314,7 +317,7 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
         _as_user(connection, two_users[0])
         if table not in {"users", "user_settings", "unlock_budget", "consents", "journal_words", "reminder_deliveries"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
-        if table not in {"vault_segments", "users", "user_sessions", "consents", "reminder_deliveries"}:
+        if table not in {"vault_segments", "users", "user_sessions", "consents", "reminder_deliveries", "tag_seals"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
             assert done.rowcount == 0
 

@@ -13,8 +13,9 @@ from hushtag.enrollment import Enrolled, start_enrollment
 from hushtag.head import VaultHead, seal_head, set_element, set_key
 from hushtag.messages import Located, RegistrationStarted, Unlocked, UnlockStarted, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, row_digest, seal_object
-from hushtag.types import OpaquePassword
+from hushtag.types import CredentialIdentifier, OpaquePassword, Record
 from hushtag.unlock import Finishing, OpenVault, Proving, UnlockedTag, start_unlock
+from hushtag_server.vault.seals import Envelopes, sealed_decoy
 
 JSON = {"Content-Type": "application/json"}
 
@@ -165,6 +166,21 @@ async def open_vault(client: httpx.AsyncClient, account: Any) -> OpenedVault:
     password = new_password()
     await enrol(client, account.headers, password)
     return await unlock(client, account, password)
+
+
+def stored_record(database: Any) -> bytes:
+    """The record of the only tag there is, its envelope opened with the tag's seal."""
+    entry, user_id, phrase_hash, key_id = run_sql(
+        database,
+        "SELECT uuid_send(t.server_key_id) || t.phrase_hash || s.seal || t.verifier_kv || t.opaque_envelope,"
+        " t.user_id, t.phrase_hash, t.server_key_id"
+        " FROM secret_tags t JOIN tag_seals s ON s.user_id = t.user_id AND s.tag_id = t.id",
+    )[0]
+    nothing = Record(bytes(192))
+    decoy = sealed_decoy(user_id, CredentialIdentifier(bytes(32)), nothing)
+    record = Envelopes(user_id, entry).record(key_id, phrase_hash, decoy)
+    assert record != nothing
+    return record
 
 
 def comparable(answer: httpx.Response) -> tuple[int, dict[str, Any]]:

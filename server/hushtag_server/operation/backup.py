@@ -13,7 +13,7 @@ from psycopg import IsolationLevel
 from hushtag import __version__
 from hushtag_server.operation.envelope import BACKUP, check_passphrase, sealed_file
 from hushtag_server.operation.failures import OperationError, TargetNotEmptyError
-from hushtag_server.operation.manifest import Manifest, take_manifest, write_manifest
+from hushtag_server.operation.manifest import LEFT_OUT, Manifest, take_manifest, write_manifest
 from hushtag_server.operation.programs import find_program, last_words, service
 from hushtag_server.operation.reach import MAINTAINER, Connection, Reached, as_maintainer, check_migrated, connect
 from hushtag_server.settings import Settings
@@ -54,6 +54,7 @@ def _dump_command(connection: Connection, program: Path, snapshot: str) -> list[
         *(str(program), "--format=custom", "--no-owner", f"--snapshot={snapshot}"),
         # The maintainer's policies show every row; taking the manifest has checked that each table has one.
         *(f"--role={MAINTAINER}", "--enable-row-security"),
+        f"--exclude-table-data={LEFT_OUT}",
         *(*extensions, "--no-password", "--dbname=service=hushtag"),
     ]
 
@@ -107,7 +108,7 @@ def _note(connection: Connection, started: datetime, written: int, manifest: Man
 
 
 def take_backup(settings: Settings, reached: Reached, path: Path, passphrase: str, watcher: Watcher) -> Backup:
-    """Write a backup of the whole database to a new file of mode 0600, complete or absent, and note it there.
+    """Write a backup of the database without the seals to a new file of mode 0600, complete or absent; note it there.
 
     Manifest and dump see the same snapshot: what is written meanwhile is in neither.
 

@@ -10,6 +10,7 @@ import psycopg
 
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.operation.key_copies import tell_keys_apart
+from hushtag_server.operation.manifest import KEY_SETS
 from hushtag_server.operation.partitions import AHEAD, missing_months
 from hushtag_server.operation.reach import Connection, Reached
 from hushtag_server.settings import Settings
@@ -81,7 +82,7 @@ def migrations(examined: Examined) -> Iterator[Finding]:
 
 def keys(examined: Examined) -> Iterator[Finding]:
     """Whether the key file is the one this database was made under."""
-    rows = examined.connection.execute("SELECT id, encode(fingerprint, 'hex') FROM server_keys").fetchall()
+    rows = examined.connection.execute(KEY_SETS).fetchall()
     problem = tell_keys_apart(examined.settings, dict(rows))
     if problem is not None:
         says, _, step = problem.partition("; ")
@@ -265,7 +266,7 @@ def examine(examined: Examined) -> list[Finding]:
     for check in _CHECKS:
         try:
             findings.extend(check(examined))
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
             step = "run `hushtag-server migrate`, then doctor again"
             findings.append(Finding(check.__name__.replace("_", " "), "warning", "this database cannot tell yet", step))
         except psycopg.errors.InsufficientPrivilege:

@@ -12,14 +12,14 @@ import click
 
 from hushtag_server.command_line import explained, load
 
-__all__ = ["OPERATION_COMMANDS"]
+__all__ = ["OPERATION_COMMANDS", "backup_keys", "passphrase_options", "restore_keys", "stoppable"]
 
 EXIT_FINDINGS: Final = 1
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
-def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+def stoppable(command: Callable[..., None]) -> Callable[..., None]:
     """Let SIGTERM end the command as Ctrl-C does: half a file is removed, and a database it started is stopped."""
 
     @wraps(command)
@@ -30,7 +30,7 @@ def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
+def passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--passphrase-stdin", is_flag=True, help="The passphrase is the first line of standard input."),
         click.option("--passphrase-file", type=_FILE, help="The passphrase is the first line of this file."),
@@ -44,7 +44,7 @@ def _passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--wait", is_flag=True, help="Wait for another run that is under way, instead of leaving it the work.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what was done, by step.")
 @explained
-@_stoppable
+@stoppable
 def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
     """Remove what has ended and make what is needed next; run it every day.
 
@@ -74,15 +74,19 @@ def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=_FILE)
-@_passphrase_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, migrations.")
+@click.option("--seals", type=_FILE, help="The copy of the seals.  [backup-seals beside FILE]")
+@passphrase_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, migrations, seals.")
 @explained
-@_stoppable
-def backup(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
-    """Write the whole database to FILE, under a passphrase.
+@stoppable
+def backup(file: Path, seals: Path | None, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
+    """Write the database to FILE, under a passphrase, and the seals of its secret tags to a copy beside it.
 
     A consistent dump of one moment, while the server runs: streamed, encrypted, of mode 0600, complete or absent, never
     over another file. A manifest inside holds rows and checksum of every table, which `restore` compares.
+
+    The seals are one file for all backups, replaced as a whole each time: a secret tag that was deleted since opens
+    from no backup. Never keep an earlier one; without any, no secret tag opens after a restoration.
 
     The key file is NOT in it: with both a thief could guess phrases. Keep it elsewhere, with `backup-keys`;
     without it no phrase opens anything.
@@ -93,23 +97,73 @@ def backup(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_
     """
     from hushtag_server.operation import terminal
     from hushtag_server.operation.backup import take_backup
+    from hushtag_server.operation.envelope import SEALS, check_replaceable
     from hushtag_server.operation.passphrases import read_passphrase
     from hushtag_server.operation.reach import reach_owner
+    from hushtag_server.operation.seals import beside, copy_seals
+
+    settings = load()
+    passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
+    check_replaceable(SEALS, seals or beside(file))  # before the dump, which may take hours
+    with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
+        done = take_backup(settings, reached, file, passphrase, watcher)
+        # After the dump: a seal never changes while its tag lives, and what was deleted meanwhile is gone from both.
+        copy = copy_seals(reached, seals or beside(file), passphrase, watcher)
+    terminal.show_backup(file, done, copy, as_json)
+
+
+@click.command("backup-seals")
+@click.argument("file", type=_FILE)
+@passphrase_options
+@explained
+@stoppable
+def backup_seals(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
+    """Replace the copy of the seals by those of now; quick, and as often as deletions should reach the backups.
+
+    \b
+    Every quarter of an hour, by cron:   */15 * * * *  hushtag-server backup-seals /backups/backup-seals …
+    """
+    from hushtag_server.operation import terminal
+    from hushtag_server.operation.passphrases import read_passphrase
+    from hushtag_server.operation.reach import reach_owner
+    from hushtag_server.operation.seals import copy_seals
 
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
     with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
-        done = take_backup(settings, reached, file, passphrase, watcher)
-    terminal.show_backup(file, done, as_json)
+        copy = copy_seals(reached, file, passphrase, watcher)
+    click.echo(f"wrote {copy.seals} seals to {file}, in place of those that were there")
+
+
+@click.command("restore-seals")
+@click.argument("file", type=_FILE)
+@passphrase_options
+@explained
+@stoppable
+def restore_seals(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
+    """Give the secret tags of a restored database their seals, where `restore` had no copy at hand."""
+    from hushtag_server.operation import terminal
+    from hushtag_server.operation.passphrases import read_passphrase
+    from hushtag_server.operation.reach import reach_owner
+    from hushtag_server.operation.seals import restore_seals as run
+
+    settings = load()
+    passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=False)
+    with reach_owner(settings) as reached, terminal.transfer(file) as watcher:
+        done = run(reached, file, passphrase, watcher)
+    click.echo(f"{done.loaded} secret tags have their seal again; {done.without} have none and open nothing")
 
 
 @click.command()
 @click.argument("file", type=_FILE)
-@_passphrase_options
+@click.option("--seals", type=_FILE, help="The copy of the seals.  [backup-seals beside FILE, if it is there]")
+@passphrase_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what was restored and compared, and warnings.")
 @explained
-@_stoppable
-def restore(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
+@stoppable
+def restore(
+    file: Path, seals: Path | None, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool
+) -> None:
     """Fill an empty database from FILE and compare every table with the backup.
 
     The whole file is checked first: a wrong passphrase, a changed bit or a missing end is found before anything is
@@ -125,22 +179,25 @@ def restore(file: Path, passphrase_file: Path | None, passphrase_stdin: bool, as
     from hushtag_server.operation.passphrases import read_passphrase
     from hushtag_server.operation.reach import reach_owner
     from hushtag_server.operation.restore import check_backup, restore_backup
+    from hushtag_server.operation.seals import beside, read_seals
 
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=False)
     with terminal.transfer(file) as watcher:
         manifest = check_backup(file, passphrase, watcher)  # before a data directory is even made
+        copy = seals or (beside(file) if beside(file).exists() else None)
+        kept = None if copy is None else read_seals(copy, passphrase, watcher)[1]
         with reach_owner(settings, make=True) as reached:
-            done = restore_backup(settings, reached, file, passphrase, watcher, manifest)
+            done = restore_backup(settings, reached, file, passphrase, watcher, manifest, kept)
     warning = tell_keys_apart(settings, done.manifest.server_keys)
     terminal.show_restored(file, done, warning, as_json)
 
 
 @click.command("backup-keys")
 @click.argument("file", type=_FILE)
-@_passphrase_options
+@passphrase_options
 @explained
-@_stoppable
+@stoppable
 def backup_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
     """Write the server's keys to FILE, under a passphrase of their own.
 
@@ -156,9 +213,9 @@ def backup_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool
 
 @click.command("restore-keys")
 @click.argument("file", type=_FILE)
-@_passphrase_options
+@passphrase_options
 @explained
-@_stoppable
+@stoppable
 def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
     """Write the key file from FILE, which `backup-keys` made.
 
@@ -176,7 +233,7 @@ def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: boo
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: all findings.")
 @explained
-@_stoppable
+@stoppable
 def doctor(as_json: bool) -> None:
     """Examine database, keys, backups and clock; say what to do about each finding.
 
@@ -198,4 +255,13 @@ def doctor(as_json: bool) -> None:
         sys.exit(EXIT_FINDINGS)
 
 
-OPERATION_COMMANDS: Final[tuple[Any, ...]] = (maintain, backup, restore, backup_keys, restore_keys, doctor)
+OPERATION_COMMANDS: Final[tuple[Any, ...]] = (
+    maintain,
+    backup,
+    restore,
+    backup_seals,
+    restore_seals,
+    backup_keys,
+    restore_keys,
+    doctor,
+)

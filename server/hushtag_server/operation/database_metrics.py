@@ -37,6 +37,7 @@ class _Figures(Collector):
 
     state: dict[str, float] = field(default_factory=dict)
     disk: dict[str, int] = field(default_factory=dict)
+    key_sets: list[tuple[tuple[str, str], int]] = field(default_factory=list)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges (prometheus_client's protocol)."""
@@ -44,6 +45,15 @@ class _Figures(Collector):
         for key, (name, about) in DATABASE_GAUGES.items():
             if key in self.state:
                 yield GaugeMetricFamily(name, about, self.state[key])
+        tags = GaugeMetricFamily(
+            "hushtag_key_set_tags",
+            "Secret tags under a key set, as maintenance last counted",
+            labels=["key_set", "current"],
+        )
+        for (key_id, current), count in self.key_sets:
+            tags.add_metric([key_id, current], count)
+        if self.key_sets:
+            yield tags
         for key, size in self.disk.items():
             yield GaugeMetricFamily(f"hushtag_data_disk_{key}_bytes", f"Disk of HUSHTAG_DATA: {key}", size)
 
@@ -62,6 +72,21 @@ async def _state(services: Services) -> dict[str, float]:
     return {}
 
 
+async def _key_sets(services: Services) -> list[tuple[tuple[str, str], int]]:
+    with anyio.move_on_after(_WAIT):
+        try:
+            async with services.transaction(None) as connection:
+                await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
+                found = await connection.execute(
+                    "SELECT k.id, k.tag_count FROM server_keys k WHERE k.tag_count IS NOT NULL AND k.retired_at IS NULL"
+                )
+                current = services.keys.current.id
+                return [((str(row[0]), str(row[0] == current).lower()), row[1]) for row in await found.fetchall()]
+        except (RefusedError, psycopg.Error):
+            return []
+    return []
+
+
 def _disk(data: Path) -> dict[str, int]:
     try:
         usage = shutil.disk_usage(data)
@@ -73,5 +98,7 @@ def _disk(data: Path) -> dict[str, int]:
 async def render_database(services: Services) -> bytes:
     """Return the gauges in the Prometheus text format, within 3 seconds and whatever the database does."""
     registry = CollectorRegistry()
-    registry.register(_Figures(await _state(services), _disk(services.settings.data)))
+    state = await _state(services)
+    key_sets = await _key_sets(services) if state else []
+    registry.register(_Figures(state, _disk(services.settings.data), key_sets))
     return generate_latest(registry)

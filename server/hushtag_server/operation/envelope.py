@@ -30,7 +30,17 @@ from hushtag_server.operation.failures import (
     WrongPassphraseError,
 )
 
-__all__ = ["BACKUP", "KEYS", "Kind", "check_passphrase", "open_parts", "sealed_file"]
+__all__ = [
+    "BACKUP",
+    "KEYS",
+    "SEALS",
+    "Kind",
+    "check_passphrase",
+    "check_replaceable",
+    "open_parts",
+    "replace_sealed_file",
+    "sealed_file",
+]
 
 MIN_PASSPHRASE: Final = 12  # characters; 64 MiB and a tenth of a second a guess do not save a short one
 MAX_PASSPHRASE: Final = 1024
@@ -52,6 +62,7 @@ class Kind:
 
 BACKUP: Final = Kind(b"hushtag-backup-1", "backup")
 KEYS: Final = Kind(b"hushtag-keys---1", "copy of a key file")
+SEALS: Final = Kind(b"hushtag-seals--1", "copy of the seals")
 
 
 def check_passphrase(passphrase: str) -> None:
@@ -82,8 +93,37 @@ def _sealed(kind: Kind, passphrase: str, parts: Iterable[bytes]) -> Iterator[byt
     yield encryptor.finalize()
 
 
+def _link(temporary: str, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # unlike rename, link refuses to replace a file that is already there
+    except FileExistsError:
+        raise TargetNotEmptyError(f"{path} was made meanwhile and is kept; name another file") from None
+
+
+def _replace(temporary: str, path: Path) -> None:
+    """Give the new file the name, and overwrite what had it: its content must not be found on the disk again.
+
+    Where the disk or the file system writes elsewhere than where it was told to (flash, copy on write, snapshots),
+    overwriting reaches nothing; the operator is told so (docs/OPERATING.md).
+    """
+    try:
+        before = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        before = None
+    os.link(temporary, f"{temporary}.new")  # the temporary name is removed in any case
+    os.replace(f"{temporary}.new", path)
+    if before is None:
+        return
+    with os.fdopen(before, "wb") as file:
+        left = os.fstat(file.fileno()).st_size
+        while left > 0:
+            left -= file.write(bytes(min(left, _READ)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
+def _new_file(path: Path, name: Callable[[str, Path], None] = _link) -> Iterator[IO[bytes]]:
     """Yield a file of mode 0600 that gets its name when it is complete and on disk; never over another one."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
@@ -94,10 +134,7 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # unlike rename, link refuses to replace a file that is already there
-        except FileExistsError:
-            raise TargetNotEmptyError(f"{path} was made meanwhile and is kept; name another file") from None
+        name(temporary, path)
     finally:
         Path(temporary).unlink()
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -119,6 +156,39 @@ def sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes],
         raise TargetNotEmptyError(f"{path} is there already and is kept; name another file")
     written = 0
     with _new_file(path) as file:
+        for part in _sealed(kind, passphrase, parts):
+            written += file.write(part)
+            progress(written)
+    return written
+
+
+def check_replaceable(kind: Kind, path: Path) -> None:
+    """Refuse a name that something else than a file of this kind has.
+
+    Raises:
+        NotABackupError: it does. OperationError: it cannot be read.
+    """
+    if path.exists():
+        try:
+            with path.open("rb") as file:
+                _first(file, kind, path)
+        except OSError as error:
+            raise OperationError(f"cannot read {path}: {error.strerror}") from None
+
+
+def replace_sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes], progress: Progress) -> int:
+    """Write `parts` as `sealed_file` does, in place of the file of this kind that may be there; return its bytes.
+
+    The new file is complete and on disk before the old one loses its name, and the old one's content is overwritten.
+
+    Raises:
+        NotABackupError: what is there is no file of this kind; it stays.
+        OperationError: the passphrase is too short, or the directory cannot be written.
+    """
+    check_passphrase(passphrase)
+    check_replaceable(kind, path)
+    written = 0
+    with _new_file(path, _replace) as file:
         for part in _sealed(kind, passphrase, parts):
             written += file.write(part)
             progress(written)

@@ -4,18 +4,25 @@ from pathlib import Path
 from uuid import UUID
 
 from hushtag_server.errors import StartError
+from hushtag_server.key_stores import key_store
 from hushtag_server.keyfile import KeyRing, encode_key_ring, load_keys, read_key_ring
 from hushtag_server.operation.envelope import KEYS, open_parts, sealed_file
 from hushtag_server.operation.failures import KeysDifferError, OperationError
-from hushtag_server.private_file import write_private
 from hushtag_server.settings import Settings
 
-__all__ = ["copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
+__all__ = ["absent", "check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
 
 
 def fingerprints(ring: KeyRing) -> dict[UUID, str]:
     """Return id and fingerprint (hex) of every key set."""
     return {keys.id: keys.fingerprint.hex() for keys in ring.by_id.values()}
+
+
+def absent(settings: Settings) -> str:
+    """Say, to begin a message, that there are no keys where these settings look for them."""
+    if settings.key_store == "file":
+        return f"there is no key file {settings.key_path}"
+    return f"{key_store(settings).name} holds no keys"
 
 
 def copy_keys(settings: Settings, path: Path, passphrase: str) -> KeyRing:
@@ -26,7 +33,7 @@ def copy_keys(settings: Settings, path: Path, passphrase: str) -> KeyRing:
     """
     ring = load_keys(settings)
     if ring is None:
-        raise OperationError(f"there is no key file {settings.key_path}; set HUSHTAG_DATA or HUSHTAG_KEY_FILE to it")
+        raise OperationError(f"{absent(settings)}; set HUSHTAG_DATA, HUSHTAG_KEY_FILE or HUSHTAG_KEY_STORE to them")
     sealed_file(KEYS, path, passphrase, [encode_key_ring(ring)], lambda _: None)
     return ring
 
@@ -34,28 +41,50 @@ def copy_keys(settings: Settings, path: Path, passphrase: str) -> KeyRing:
 def restore_keys(settings: Settings, path: Path, passphrase: str) -> tuple[KeyRing, bool]:
     """Write the key file from a copy; return the keys, and whether it was written or there already with these keys.
 
+    A key file that holds nothing but keys of the copy is replaced: that is how a rotation reaches other hosts.
+
     Raises:
         NotABackupError, WrongPassphraseError, BackupDamagedError: as they say, before anything is written.
         KeysDifferError: a key file with other keys is there; it stays untouched.
     """
+    store = key_store(settings)
     if settings.keys is not None:
         raise OperationError("HUSHTAG_KEYS is set, so no key file is read; unset it, then restore the keys")
     content = b"".join(open_parts(KEYS, path, passphrase, lambda _: None))
     ring = read_key_ring(content, str(path))
     there = load_keys(settings)
-    if there is None:
-        settings.key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            write_private(settings.key_path, content)
-        except OSError as error:
-            raise OperationError(f"cannot write {settings.key_path}: {error.strerror}") from None
-        return ring, True
-    if fingerprints(there) != fingerprints(ring) or there.current.id != ring.current.id:
-        raise KeysDifferError(
-            f"the key file {settings.key_path} holds other keys and is kept; move it away first, and keep it, for the "
-            "vaults made under it open with nothing else"
-        )
-    return ring, False
+    if there is not None:
+        here, copied = fingerprints(there), fingerprints(ring)
+        if any(copied.get(key_id) != fingerprint for key_id, fingerprint in here.items()):
+            raise KeysDifferError(
+                f"{store.name} holds other keys and is kept; move it away first, and keep it, for the vaults made "
+                "under it open with nothing else"
+            )
+        if here == copied and there.current.id == ring.current.id:
+            return ring, False
+    # Nothing is here, or nothing but what the copy holds as well: a rotation elsewhere has come since.
+    try:
+        store.store(content, first=there is None)
+    except (StartError, FileExistsError) as error:
+        raise OperationError(str(error)) from None
+    return ring, True
+
+
+def check_copy(settings: Settings, path: Path, passphrase: str) -> int:
+    """Return how many key sets are in use here, all of which the copy holds.
+
+    Raises:
+        OperationError: it lacks one, or there are no keys here. NotABackupError, WrongPassphraseError,
+            BackupDamagedError: as they say.
+    """
+    copied = fingerprints(read_key_ring(b"".join(open_parts(KEYS, path, passphrase, lambda _: None)), str(path)))
+    ring = load_keys(settings)
+    if ring is None:
+        raise OperationError(f"{key_store(settings).name} holds no keys yet; there is nothing to compare with")
+    lacking = [key_id for key_id, mark in fingerprints(ring).items() if copied.get(key_id) != mark]
+    if lacking:
+        raise OperationError(f"{path} lacks {len(lacking)} key sets that are in use here; export the keys again")
+    return len(ring.by_id)
 
 
 def tell_keys_apart(settings: Settings, expected: dict[UUID, str]) -> str | None:
@@ -67,11 +96,11 @@ def tell_keys_apart(settings: Settings, expected: dict[UUID, str]) -> str | None
     except StartError as error:
         return str(error)
     if ring is None:
-        return f"the key file {settings.key_path} is missing; bring it back with `hushtag-server restore-keys FILE`"
+        return f"{key_store(settings).name} is missing; bring it back with `hushtag-server restore-keys FILE`"
     here = fingerprints(ring)
     if any(here.get(key_id) != fingerprint for key_id, fingerprint in expected.items()):
         return (
-            f"the key file {settings.key_path} does not hold the keys of this database, and the server will refuse it; "
+            f"{key_store(settings).name} does not hold the keys of this database, and the server will refuse it; "
             "bring theirs back with `hushtag-server restore-keys FILE`"
         )
     return None

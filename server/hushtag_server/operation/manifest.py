@@ -12,8 +12,22 @@ from hushtag_server.migrate import STATE_TABLE
 from hushtag_server.operation.failures import BackupDamagedError, OperationError
 from hushtag_server.operation.reach import Connection
 
-__all__ = ["Manifest", "TableSum", "read_manifest", "sum_tables", "table_names", "take_manifest", "write_manifest"]
+__all__ = [
+    "KEY_SETS",
+    "LEFT_OUT",
+    "Manifest",
+    "TableSum",
+    "read_manifest",
+    "sum_tables",
+    "table_names",
+    "take_manifest",
+    "write_manifest",
+]
 
+LEFT_OUT: Final = "tag_seals"
+"""The table whose rows no backup holds: what is deleted from it is to be gone from every backup too."""
+KEY_SETS: Final = "SELECT k.id, encode(k.fingerprint, 'hex') FROM server_keys k WHERE k.retired_at IS NULL"
+"""The key sets a server must have, each with its fingerprint in hex."""
 MAX_MANIFEST: Final = 16 * 1024 * 1024
 _LENGTH: Final = 4
 
@@ -64,8 +78,8 @@ _HIDDEN: Final = """
 
 
 def table_names(connection: Connection) -> list[str]:
-    """Return the tables of the schema, a partitioned one once."""
-    return [row[0] for row in connection.execute(_TABLES)]
+    """Return the tables of the schema whose rows a backup holds, a partitioned one once."""
+    return [row[0] for row in connection.execute(_TABLES) if row[0] != LEFT_OUT]
 
 
 def sum_tables(connection: Connection, done: Callable[[str], None]) -> dict[str, TableSum]:
@@ -95,7 +109,7 @@ def take_manifest(connection: Connection, version: str, done: Callable[[str], No
     taken = connection.execute("SELECT now(), current_setting('server_version_num')::integer / 10000").fetchone()
     assert taken is not None  # noqa: S101  (one row always; for the type checker)
     applied = connection.execute(f"SELECT migration_id FROM {STATE_TABLE} ORDER BY 1").fetchall()  # noqa: S608
-    keys = connection.execute("SELECT id, encode(fingerprint, 'hex') FROM server_keys").fetchall()
+    keys = connection.execute(KEY_SETS).fetchall()
     return Manifest(
         format=1,
         version=version,

@@ -19,6 +19,7 @@ from hushtag_server.operation.failures import (
 from hushtag_server.operation.manifest import Manifest, TableSum, read_manifest, sum_tables
 from hushtag_server.operation.programs import find_program, last_words, service
 from hushtag_server.operation.reach import Connection, Reached, as_maintainer, connect
+from hushtag_server.operation.seals import LoadedSeals, count_without, has_seals, load_seals
 from hushtag_server.settings import Settings
 
 __all__ = ["Restored", "check_backup", "restore_backup"]
@@ -44,10 +45,12 @@ _DROP: Final = {
 
 
 class Restored(NamedTuple):
-    """What was restored and compared."""
+    """What was restored and compared; of the seals, None if no copy of them was at hand."""
 
     manifest: Manifest
     rows: int
+    seals: LoadedSeals | None
+    without: int
 
 
 def check_backup(path: Path, passphrase: str, watcher: Watcher) -> Manifest:
@@ -161,10 +164,12 @@ def restore_backup(
     passphrase: str,
     watcher: Watcher,
     manifest: Manifest | None = None,
+    seals: bytes | None = None,
 ) -> Restored:
     """Fill the empty database of `reached` from a backup and compare rows and checksum of every table.
 
-    `manifest` is what `check_backup` returned, if the file was checked just now.
+    `manifest` is what `check_backup` returned, if the file was checked just now; `seals` what `read_seals` returned of
+    the copy that belongs to it. Without them no secret tag opens.
 
     Raises:
         NotABackupError, WrongPassphraseError, BackupDamagedError: found before anything is written.
@@ -187,6 +192,8 @@ def restore_backup(
             with service(reached.owner_url) as environment:
                 _fill(program, environment, _dump_parts(path, passphrase, watcher))
             _compare(connection, manifest.tables, watcher)
+            loaded = None if seals is None else load_seals(connection, seals, watcher)
+            without = count_without(connection) if has_seals(connection) else 0
         except psycopg.Error as error:
             _empty_again(connection)
             raise RestoreFailedError(
@@ -197,4 +204,4 @@ def restore_backup(
             raise
         watcher.stage("gathering statistics")
         connection.execute("ANALYZE")
-    return Restored(manifest, sum(table.rows for table in manifest.tables.values()))
+    return Restored(manifest, sum(table.rows for table in manifest.tables.values()), loaded, without)

@@ -11,9 +11,12 @@ from uuid import UUID
 
 from psycopg import sql
 
+from hushtag.types import Record
 from hushtag_server.operation import partitions, security_log
+from hushtag_server.operation.key_sets import count_tags, note_tags
 from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.settings import Settings
+from hushtag_server.vault.seals import PLAIN_ENVELOPE, new_seal, seal_envelope
 
 __all__ = ["STEPS", "Step", "Work"]
 
@@ -179,6 +182,52 @@ _ACCOUNTS: Final = _PerUser(
     "SELECT (coalesce(hushtag_erase_account(%(user)s)::text, 'true') IN ('true', ''))::integer",
 )
 
+# --- tags of earlier versions --------------------------------------------------------------------------------
+
+_UNSEALED: Final = "SELECT count(*) FROM secret_tags t WHERE octet_length(t.opaque_envelope) = %s"
+_SOME_UNSEALED: Final = """
+    SELECT t.user_id, t.id, t.phrase_hash, t.verifier_kv, t.opaque_envelope FROM secret_tags t
+    WHERE octet_length(t.opaque_envelope) = %s LIMIT %s
+"""
+
+
+def _unsealed(work: Work) -> int:
+    with as_maintainer(work.connection):
+        row = work.connection.execute(_UNSEALED, [PLAIN_ENVELOPE]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _seal_tags(work: Work) -> Iterator[int]:
+    while True:
+        with as_maintainer(work.connection):
+            found = work.connection.execute(_SOME_UNSEALED, [PLAIN_ENVELOPE, _BATCH]).fetchall()
+        done = 0
+        for user, tag, phrase_hash, verifier, plain in found:
+            seal = new_seal()
+            sealed = seal_envelope(seal, user, phrase_hash, Record(verifier + plain))
+            values = [user, tag, plain, sealed, seal]
+            row = work.connection.execute("SELECT hushtag_seal_tag(%s, %s, %b, %b, %b)", values).fetchone()
+            done += bool(row and row[0])
+        if done:
+            yield done
+        if not done or len(found) < _BATCH:
+            return
+
+
+# --- progress of a rotation ----------------------------------------------------------------------------------
+
+
+def _counts_due(work: Work) -> int:
+    counts = count_tags(work.connection)
+    rows = work.connection.execute("SELECT id, tag_count FROM server_keys").fetchall()
+    return sum(counts.get(key_id, 0) != noted for key_id, noted in rows)
+
+
+def _count_sets(work: Work) -> Iterator[int]:
+    if changed := note_tags(work.connection, count_tags(work.connection)):
+        yield changed
+
+
 # --- notes of backups ---------------------------------------------------------------------------------------
 
 
@@ -199,6 +248,7 @@ STEPS: Final = (
     _removal(_CEREMONIES, "vault sessions and ceremonies that expired or idled out"),
     _removal(_SESSIONS, "account sessions that expired or idled out"),
     _removal(_ATTEMPTS, "login attempts whose bucket is full again"),
+    Step("tag_seals", "secret tags of earlier versions that get their seal", _unsealed, _seal_tags),
     _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
     _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
     _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
@@ -214,6 +264,7 @@ STEPS: Final = (
         lambda work: partitions.expired_rows(work.connection, work.settings.audit_retention),
         lambda work: partitions.drop_expired(work.connection, work.settings.audit_retention),
     ),
+    Step("key_sets", "key sets whose tags are counted anew", _counts_due, _count_sets),
     Step("backup_notes", "notes of backups older than 400 days", _old_notes, _drop_notes),
     Step(
         "security_audit_seal",

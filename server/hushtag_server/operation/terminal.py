@@ -24,6 +24,7 @@ from rich.table import Table
 from hushtag_server.operation.backup import Backup
 from hushtag_server.operation.checks import Finding, size_text
 from hushtag_server.operation.restore import Restored
+from hushtag_server.operation.seals import SealsCopy
 from hushtag_server.operation.steps import STEPS, Step
 
 __all__ = ["counting", "show_backup", "show_findings", "show_restored", "show_steps", "steps", "transfer"]
@@ -124,15 +125,16 @@ def show_steps(done: dict[str, int], dry_run: bool) -> None:
         click.echo(f"  {count:>{width}}  {about[name]}")
 
 
-def show_backup(file: Path, done: Backup, as_json: bool) -> None:
+def show_backup(file: Path, done: Backup, copy: SealsCopy, as_json: bool) -> None:
     """Print what was backed up, and what was not."""
     rows = sum(table.rows for table in done.manifest.tables.values())
     tables = len(done.manifest.tables)
     if as_json:
         content = {"file": str(file), "bytes": done.bytes, "tables": tables, "rows": rows, "keys_included": False}
-        click.echo(json.dumps({**content, "taken_at": done.manifest.taken_at.isoformat()}))
+        click.echo(json.dumps({**content, "seals": copy.seals, "taken_at": done.manifest.taken_at.isoformat()}))
         return
     click.echo(f"wrote {file}: {tables} tables, {rows} rows, {size_text(done.bytes)}")
+    click.echo(f"wrote the {copy.seals} seals of now apart from it, in place of those that were there; keep no others")
     click.echo("the key file is not in it: keep that elsewhere with `hushtag-server backup-keys FILE`")
 
 
@@ -141,12 +143,20 @@ def show_restored(file: Path, done: Restored, warning: str | None, as_json: bool
     manifest = done.manifest
     if as_json:
         content = {"file": str(file), "tables": len(manifest.tables), "rows": done.rows, "verified": True}
+        content |= {"seals": 0 if done.seals is None else done.seals.loaded, "tags_without_seal": done.without}
         click.echo(json.dumps({**content, "taken_at": manifest.taken_at.isoformat(), "warning": warning}))
         return
     click.echo(
         f"restored {file} of {manifest.taken_at:%Y-%m-%d %H:%M} UTC: {len(manifest.tables)} tables, {done.rows} rows; "
         "row counts and checksums of every table are those of the backup"
     )
+    if done.seals is not None:
+        click.echo(f"{done.seals.loaded} secret tags have their seal again")
+    if done.without:
+        reason = "no copy of the seals was at hand: bring it with `hushtag-server restore-seals FILE`"
+        if done.seals is not None:
+            reason = "the copy of the seals has none of theirs: they were deleted after the backup"
+        click.echo(f"warning: {done.without} secret tags open nothing; {reason}", err=True)
     if warning is not None:
         click.echo(f"warning: {warning}", err=True)
 

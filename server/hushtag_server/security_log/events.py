@@ -50,13 +50,18 @@ ENROLMENT_STARTED: Final = Event(
 TAG_ENROLLED: Final = Event(
     "tag_enrolled",
     "auth",
-    "d.hushtag_enrol_tag",
+    "d.outcome",
     {
         "enrolled": Outcome("a tag enrolled with a new vault"),
         "already_exists": Outcome("the phrase or an id is in use", "already_exists", "warning"),
         "ceremony_failed": _FAILED,
     },
     sensitive=True,
+)
+# The same event, where it ends before anything is stored: by the check that comes first. If that passes, no row.
+ENROLMENT_CHECKED: Final = TAG_ENROLLED._replace(
+    choice="CASE WHEN d.account_session_id IS NULL THEN NULL WHEN d.key_ids IS NULL THEN 'ceremony_failed'"
+    " WHEN d.enrolled THEN 'already_exists' END"
 )
 UNLOCK_LOCATED: Final = Event(
     "unlock_located",
@@ -78,6 +83,20 @@ UNLOCK_FINISHED: Final = Event(
     {"done": Outcome("a phrase proven, its vaults opened"), "ceremony_failed": _FAILED},
     sensitive=True,
 )
+TAG_MOVED: Final = Event(
+    "tag_moved",
+    "vault",
+    "d.hushtag_move_tag",
+    {
+        "moved": Outcome("the open tag stored under the newest key set"),
+        "already_exists": Outcome("the phrase is in use under that key set", "already_exists", "warning"),
+        "generation_conflict": Outcome("a vault has another generation, or the tag other keys", "generation_conflict"),
+        "ceremony_failed": _FAILED,
+    },
+    sensitive=True,
+)
+# The same event, where the offer is not one of this vault session.
+MOVE_REFUSED: Final = TAG_MOVED._replace(choice="CASE WHEN d.tag_id IS NOT NULL THEN 'ceremony_failed' END")
 VAULT_LOCKED: Final = Event(
     "vault_locked", "session", "'done'", {"done": Outcome("a vault session ended by its holder")}, sensitive=True
 )

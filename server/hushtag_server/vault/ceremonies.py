@@ -1,58 +1,76 @@
 """What the steps of a ceremony share: parsed server keys, session ids, the guess budget, states taken away.
 
-The OPAQUE steps run in the event loop: each is below 0.3 ms of Rust, at most five per request, which is less than
+The OPAQUE steps run in the event loop: each is below 0.3 ms of Rust, at most fifteen per request, which is less than
 handing them to a thread and back would cost every other request.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from secrets import token_hex
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from hushtag._opaque import ServerSetup, decoy_record
-from hushtag.types import CredentialIdentifier, PhraseHash, Record, ServerSeed
+from hushtag.messages import decode_binary
+from hushtag.types import CredentialIdentifier, Record, ServerSeed
+from hushtag.unlock_server import LiveSetup
 from hushtag_server.auth import Caller
 from hushtag_server.database import AnyPool
-from hushtag_server.errors import CeremonyFailedError, TooManyGuessesError, UnauthenticatedError
-from hushtag_server.keyfile import ServerKeys
+from hushtag_server.errors import AlreadyExistsError, CeremonyFailedError, TooManyGuessesError, UnauthenticatedError
+from hushtag_server.keyfile import KeyRing, ServerKeys
 from hushtag_server.services import Services
 from hushtag_server.settings import Settings
 from hushtag_server.vault import ceremony_queries as queries
 from hushtag_server.vault.schemas import Budget, Taken
+from hushtag_server.vault.seals import Envelopes
 
 __all__ = [
     "LOCATED",
     "LOGIN_STARTED",
+    "MOVING",
     "REGISTRATION_STARTED",
     "TakenState",
     "advance",
     "begin",
+    "checked_registration",
     "decoy_of",
     "guess_budget",
+    "live_setups",
     "new_session_id",
-    "records_of",
     "setup_of",
 ]
 
 REGISTRATION_STARTED: Final = "registration_started"
 LOCATED: Final = "located"
 LOGIN_STARTED: Final = "login_started"
+MOVING: Final = "moving"
 
 _DAY: Final = 86400.0
-_FOUND: Final = PhraseHash.LENGTH + Record.LENGTH
+_KEY_ID: Final = 16
 
 
 class TakenState(NamedTuple):
-    """A state that only this request has now."""
+    """A state that only this request has now, and what is stored behind the phrase hashes asked for."""
 
     kept: bytes
     credential_id: CredentialIdentifier
-    records: dict[bytes, Record]
+    records: Envelopes
 
 
 @lru_cache(maxsize=16)
 def setup_of(keys: ServerKeys) -> ServerSetup:
     """Return the OPAQUE setup of a key set, parsed once per process."""
     return ServerSetup(keys.opaque_setup)
+
+
+@lru_cache(maxsize=16)
+def _live(keys: ServerKeys) -> LiveSetup:
+    return LiveSetup(keys.id, setup_of(keys))
+
+
+def live_setups(ring: KeyRing) -> list[LiveSetup]:
+    """Return every setup a tag may be under, the current one first: the same for every user."""
+    return [_live(keys) for keys in ring.in_use]
 
 
 @lru_cache(maxsize=1024)
@@ -110,14 +128,28 @@ async def begin(
     return CredentialIdentifier(begun.credential_id)
 
 
-def records_of(found: bytes | None) -> dict[bytes, Record]:
-    """Split phrase hash(16) || record(192), repeated, as the query returns it."""
-    parts = found or b""
-    starts = range(0, len(parts), _FOUND)
-    return {
-        parts[start : start + PhraseHash.LENGTH]: Record(parts[start + PhraseHash.LENGTH : start + _FOUND])
-        for start in starts
-    }
+async def checked_registration(
+    services: Services, pool: AnyPool, caller: Caller, session_id: str, earlier_hashes: Sequence[str]
+) -> UUID:
+    """Return the key set that the phrase of a registration was evaluated under, and so is to be enrolled under.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, expired or of an ended session.
+        CeremonyFailedError: no such step, or not a phrase hash for each other key set it was evaluated under.
+        AlreadyExistsError: the phrase is enrolled under one of those; the step is used up.
+    """
+    earlier = [decode_binary(text) for text in earlier_hashes]
+    check = await queries.check_registration(pool, caller, session_id=session_id, earlier=earlier)
+    if check.account_session_id is None:
+        raise UnauthenticatedError("no such session")
+    if check.key_ids is None or len(check.key_ids) != _KEY_ID * (1 + len(earlier)):
+        raise CeremonyFailedError("no such registration")
+    if check.enrolled:
+        raise AlreadyExistsError("already_exists")
+    key_id = UUID(bytes=check.key_ids[:_KEY_ID])
+    if key_id not in services.keys.by_id:
+        raise CeremonyFailedError("registered under keys that were retired")
+    return key_id
 
 
 async def advance(
@@ -134,7 +166,6 @@ async def advance(
         caller,
         session_id=session_id,
         phrase_hashes=phrase_hashes,
-        key_id=services.keys.current.id,
         next_id=next_id,
         lifetime=services.settings.ceremony_lifetime,
     )
@@ -142,4 +173,4 @@ async def advance(
         raise UnauthenticatedError("no such session")
     if taken.kept is None or taken.credential_id is None:
         raise CeremonyFailedError("no such state")
-    return TakenState(taken.kept, CredentialIdentifier(taken.credential_id), records_of(taken.records))
+    return TakenState(taken.kept, CredentialIdentifier(taken.credential_id), Envelopes(caller.user_id, taken.records))

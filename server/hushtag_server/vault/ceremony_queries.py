@@ -6,15 +6,36 @@ trip.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from hushtag.enrollment import AcceptedTag
+from hushtag.messages import decode_binary
+from hushtag.moving import AcceptedMove
 from hushtag_server.auth import Caller
 from hushtag_server.database import AnyPool, call
 from hushtag_server.errors import UnauthenticatedError
-from hushtag_server.vault.schemas import Begun, Budget, OpenedTag, OpenedVault, Taken
+from hushtag_server.vault.schemas import (
+    Begun,
+    Budget,
+    MoveOffer,
+    OpenedTag,
+    OpenedVault,
+    RegistrationCheck,
+    Taken,
+    VaultCaller,
+)
+from hushtag_server.vault.seals import new_seal, seal_envelope
 
-__all__ = ["advance_ceremony", "begin_ceremony", "enrol_tag", "open_tag"]
+__all__ = [
+    "advance_ceremony",
+    "begin_ceremony",
+    "check_registration",
+    "enrol_tag",
+    "move_tag",
+    "open_tag",
+    "seal_of",
+]
 
 _BEGIN = """
     SELECT account_session_id, retry_after, credential_id
@@ -22,7 +43,7 @@ _BEGIN = """
 """
 _ADVANCE = """
     SELECT account_session_id, session_data, credential_id, records
-    FROM hushtag_advance_ceremony($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    FROM hushtag_advance_ceremony($1, $2, $3, $4, $5, $6, $7, $8)
 """
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
@@ -30,8 +51,9 @@ _OPEN = """
     FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer)
 """
 _ENROL = """
-    SELECT hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                             $21::integer)
+    SELECT hushtag_keep_seal(
+        hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                          $21::integer), $1, $7, $22) AS outcome
 """
 
 
@@ -58,7 +80,6 @@ async def advance_ceremony(
     *,
     session_id: str,
     phrase_hashes: Sequence[bytes],
-    key_id: UUID,
     next_id: str,
     lifetime: timedelta,
 ) -> Taken:
@@ -66,7 +87,7 @@ async def advance_ceremony(
 
     What was kept must be of this account session and not late. Of concurrent takers one gets it.
     """
-    values = (*caller, session_id, b"".join(phrase_hashes), key_id, next_id, lifetime)
+    values = (*caller, session_id, b"".join(phrase_hashes), next_id, lifetime)
     return Taken(*(await call(pool, _ADVANCE, values))[0])
 
 
@@ -103,12 +124,71 @@ async def open_tag(
     return OpenedTag(suite, tag_id, salt, expires_at, vaults, *rows[0][11:13])
 
 
+_CHECK: Final = """
+    SELECT account_session_id, key_ids, enrolled FROM hushtag_check_registration($1, $2, $3, $4, $5, $6)
+"""
+_SEAL_OF: Final = "SELECT tag_id, seal FROM hushtag_seal_of($1, $2, $3, $4)"
+_MOVE: Final = """
+    SELECT hushtag_move_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::uuid[], $16::uuid[],
+                            $17::bytea[], $18::integer[], $19::bigint[], $20::bytea[])
+"""
+
+
+async def check_registration(
+    pool: AnyPool, caller: Caller, *, session_id: str, earlier: Sequence[bytes]
+) -> RegistrationCheck:
+    """Authenticate, and return what the step was evaluated under, and whether the phrase is enrolled there already."""
+    values = (*caller, session_id, b"".join(earlier))
+    return RegistrationCheck(*(await call(pool, _CHECK, values))[0])
+
+
+async def seal_of(pool: AnyPool, caller: VaultCaller) -> tuple[UUID, bytes | None]:
+    """Return the tag this vault session opened and its seal; None for a tag of an earlier version.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, locked or expired.
+    """
+    tag_id, seal = (await call(pool, _SEAL_OF, caller))[0]
+    if tag_id is None:
+        raise UnauthenticatedError("no such vault session")
+    return tag_id, seal
+
+
+async def move_tag(pool: AnyPool, caller: VaultCaller, move: AcceptedMove, offer: MoveOffer, seal: bytes) -> str:
+    """Authenticate and store the tag under its new key set, all or nothing.
+
+    Returns `moved`, `generation_conflict`, `already_exists`, `ceremony_failed` or `unauthenticated`.
+    """
+    message = move.message
+    values = (
+        *caller,
+        offer.source,
+        offer.target,
+        offer.phrase_hash,
+        move.phrase_hash,
+        decode_binary(message.salt),
+        move.record[:32],
+        seal_envelope(seal, caller.user_id, move.phrase_hash, move.record),
+        seal,
+        decode_binary(message.sealed_label),
+        decode_binary(message.public_key),
+        [key.vault_id for key in message.vaults],
+        [key.wrapped_key_id for key in message.vaults],
+        [decode_binary(key.wrapped_key) for key in message.vaults],
+        [key.key_version for key in message.vaults],
+        [key.generation for key in message.vaults],
+        [decode_binary(key.head) for key in message.vaults],
+    )
+    outcome: str = (await call(pool, _MOVE, values))[0][0]
+    return outcome
+
+
 async def enrol_tag(pool: AnyPool, caller: Caller, tag: AcceptedTag, *, key_id: UUID) -> str:
-    """Authenticate, use the registration's state up and store tag, vault and wrapped key, all or nothing.
+    """Authenticate, use the registration's state up and store tag, seal, vault and wrapped key, all or nothing.
 
     Returns `enrolled`, `already_exists`, `ceremony_failed` or `unauthenticated`.
     """
-    message = tag.message
+    message, seal = tag.message, new_seal()
     values = (
         *caller,
         message.session_id,
@@ -117,7 +197,7 @@ async def enrol_tag(pool: AnyPool, caller: Caller, tag: AcceptedTag, *, key_id: 
         tag.phrase_hash,
         tag.salt,
         tag.record[:32],
-        tag.record[32:],
+        seal_envelope(seal, caller.user_id, tag.phrase_hash, tag.record),
         message.suite,
         message.tag_name,
         tag.sealed_label,
@@ -128,6 +208,7 @@ async def enrol_tag(pool: AnyPool, caller: Caller, tag: AcceptedTag, *, key_id: 
         tag.wrapped_key,
         message.wrapped_key.key_purpose,
         message.wrapped_key.key_version,
+        seal,
     )
     outcome: str = (await call(pool, _ENROL, values))[0][0]
     return outcome

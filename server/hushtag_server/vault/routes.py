@@ -4,14 +4,14 @@ from litestar import Router
 
 from hushtag_server.vault.routes_enrolment import enrol_tag, start_registration
 from hushtag_server.vault.routes_objects import delete_object, get_object, list_objects, put_object
-from hushtag_server.vault.routes_unlock import finish_unlock, locate, start_unlock
+from hushtag_server.vault.routes_unlock import finish_unlock, locate, move_tag, start_unlock
 from hushtag_server.vault.routes_vault import list_tags, lock, read_vault
 
 __all__ = ["VAULT_ROUTES"]
 
 VAULT_ROUTES = [
     Router(path="/v1", route_handlers=[start_registration, enrol_tag], tags=["enrolment"]),
-    Router(path="/v1", route_handlers=[locate, start_unlock, finish_unlock], tags=["unlock"]),
+    Router(path="/v1", route_handlers=[locate, start_unlock, finish_unlock, move_tag], tags=["unlock"]),
     Router(
         path="/v1",
         route_handlers=[lock, read_vault, list_tags, list_objects, put_object, get_object, delete_object],

@@ -16,11 +16,17 @@ from hushtag_server.errors import (
     RefusedError,
     UnauthenticatedError,
 )
-from hushtag_server.security_log.events import ENROLMENT_STARTED, TAG_ENROLLED
+from hushtag_server.security_log.events import ENROLMENT_CHECKED, ENROLMENT_STARTED, TAG_ENROLLED
 from hushtag_server.security_log.recording import Subject
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import ceremony_queries as queries
-from hushtag_server.vault.ceremonies import REGISTRATION_STARTED, begin, new_session_id, setup_of
+from hushtag_server.vault.ceremonies import (
+    REGISTRATION_STARTED,
+    begin,
+    checked_registration,
+    live_setups,
+    new_session_id,
+)
 from hushtag_server.wire import WireRequest
 
 __all__ = ["enrol_tag", "start_registration"]
@@ -48,14 +54,17 @@ async def start_registration(
     suite_by_id(data.suite)
     session_id = new_session_id()
     caller = account_caller(request.auth, services)
-    # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time.
+    # Nothing to seal: the server needs no secret of this step again, only that it was taken once and in time, and which
+    # key sets it was evaluated under: keys may be rotated before it ends. One element is one guess under all of them.
+    setups = live_setups(services.keys)
+    kept = b"".join(live.id.bytes for live in setups)
     subject = Subject(request.auth.user_id, request.auth.secret_hash, session_id)
     pool = services.events_of(request.scope).through(services.pool, ENROLMENT_STARTED, subject)
     credential_id = await begin(
-        services, pool, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=None
+        services, pool, caller, guesses=1, session_id=session_id, state=REGISTRATION_STARTED, kept=kept
     )
-    response = answer_enrollment(setup_of(services.keys.current), credential_id, data)
-    return RegistrationStarted(session_id=session_id, registration_response=response)
+    response, *earlier = [answer_enrollment(live.setup, credential_id, data) for live in setups]
+    return RegistrationStarted(session_id=session_id, registration_response=response, earlier=earlier)
 
 
 @post(
@@ -75,8 +84,10 @@ async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: Se
     events = services.events_of(request.scope)
     made = {"vault": events.hashed(b"vault", data.vault.vault_id.bytes)}
     subject = Subject(request.auth.user_id, request.auth.secret_hash, data.session_id, made)
+    checked = events.through(services.pool, ENROLMENT_CHECKED, subject)
+    key_id = await checked_registration(services, checked, caller, data.session_id, data.earlier_hashes)
     pool = events.through(services.pool, TAG_ENROLLED, subject)
-    outcome = await queries.enrol_tag(pool, caller, tag, key_id=services.keys.current.id)
+    outcome = await queries.enrol_tag(pool, caller, tag, key_id=key_id)
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome](outcome)
     return TagEnrolled(tag_id=data.tag_id, vault_id=data.vault.vault_id)

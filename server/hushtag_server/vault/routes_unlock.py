@@ -3,14 +3,15 @@
 from litestar import post
 from litestar.params import JSONBody
 
-from hushtag.messages import FinishUnlock, Locate, Located, StartUnlock, Unlocked, UnlockStarted
-from hushtag_server.auth import ACCOUNT_SECURITY, require_account_token
+from hushtag.messages import FinishUnlock, Locate, Located, MoveTag, StartUnlock, TagMoved, Unlocked, UnlockStarted
+from hushtag_server.auth import ACCOUNT_SECURITY, VAULT_SECURITY, require_account_token
 from hushtag_server.direct import DirectAnswer, DirectCall, DirectRoute, answer_json
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import unlock_steps as steps
+from hushtag_server.vault.callers import require_vault_token, vault_caller
 from hushtag_server.wire import WireRequest
 
-__all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "start_unlock"]
+__all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "move_tag", "start_unlock"]
 
 
 async def _locate(call: DirectCall) -> DirectAnswer:
@@ -69,3 +70,16 @@ async def start_unlock(data: JSONBody[StartUnlock], request: WireRequest, servic
 async def finish_unlock(data: JSONBody[FinishUnlock], request: WireRequest, services: ServicesDep) -> Unlocked:
     """Verify the proof. A wrong one uses the state up as well; a right one gives its guess back."""
     return await steps.finish_unlock(services, request.auth, data, request.scope)
+
+
+@post(
+    "/unlock/move",
+    status_code=200,
+    summary="Move the open tag to the server's current setup",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["ceremony_failed", "already_exists", "generation_conflict", "unknown_suite"]},
+)
+async def move_tag(data: JSONBody[MoveTag], request: WireRequest, services: ServicesDep) -> TagMoved:
+    """Store the same phrase under the setup that was offered, with every key that hangs on it, or nothing."""
+    return await steps.move_tag(services, vault_caller(request, services), data, request.scope)

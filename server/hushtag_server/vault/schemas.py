@@ -9,11 +9,13 @@ __all__ = [
     "Budget",
     "DeletedObject",
     "FoundObject",
+    "MoveOffer",
     "ObjectChange",
     "ObjectListing",
     "ObjectSummary",
     "OpenedTag",
     "OpenedVault",
+    "RegistrationCheck",
     "TagSummary",
     "Taken",
     "VaultCaller",
@@ -49,13 +51,38 @@ class Begun(NamedTuple):
 class Taken(NamedTuple):
     """A state that was taken away. No session: not authenticated. Nothing kept: there was no state to take.
 
-    `records` holds phrase hash(16) || record(192) of every phrase hash asked for that is enrolled.
+    `records` holds what is stored behind every phrase hash asked for that is enrolled, still sealed (`vault.seals`).
     """
 
     account_session_id: UUID | None
     kept: bytes | None
     credential_id: bytes | None
     records: bytes | None
+
+
+class RegistrationCheck(NamedTuple):
+    """A registration's step. No session: not authenticated. No key sets (16 bytes each): there is no such step."""
+
+    account_session_id: UUID | None
+    key_ids: bytes | None
+    enrolled: bool | None
+
+
+class MoveOffer(NamedTuple):
+    """From which key set a tag may move to which, and its phrase hash before: what a client carries, sealed."""
+
+    source: UUID
+    target: UUID
+    phrase_hash: bytes
+
+    def encode(self) -> bytes:
+        """Return 48 bytes."""
+        return self.source.bytes + self.target.bytes + self.phrase_hash
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> "MoveOffer":
+        """Inverse of `encode`, of 48 bytes."""
+        return cls(UUID(bytes=encoded[:16]), UUID(bytes=encoded[16:32]), encoded[32:48])
 
 
 class OpenedVault(NamedTuple):

@@ -1,20 +1,26 @@
 """The steps of an unlock: locate, start, finish. Answers look the same whether or not a phrase opens something."""
 
+from typing import Final
+
 from hushtag.errors import AuthenticationError, MalformedError
 from hushtag.messages import (
     FinishUnlock,
     Locate,
     Located,
+    MoveTag,
     StartUnlock,
+    TagMoved,
     Unlocked,
     UnlockStarted,
     VaultKey,
     decode_binary,
     encode_binary,
 )
+from hushtag.moving import accept_move
 from hushtag.suites import suite_by_id
 from hushtag.types import RegistrationRequest
 from hushtag.unlock_server import (
+    LiveSetup,
     LocatedState,
     ProvenCandidate,
     ProvingState,
@@ -24,33 +30,56 @@ from hushtag.unlock_server import (
 )
 from hushtag_server.auth import account_caller
 from hushtag_server.ceremony_state import open_state, seal_state
-from hushtag_server.errors import CeremonyFailedError
-from hushtag_server.security_log.events import UNLOCK_FINISHED, UNLOCK_LOCATED, UNLOCK_STARTED
+from hushtag_server.errors import (
+    AlreadyExistsError,
+    CeremonyFailedError,
+    GenerationConflictError,
+    RefusedError,
+    UnauthenticatedError,
+)
+from hushtag_server.security_log.events import (
+    MOVE_REFUSED,
+    TAG_MOVED,
+    UNLOCK_FINISHED,
+    UNLOCK_LOCATED,
+    UNLOCK_STARTED,
+)
 from hushtag_server.security_log.recording import Source, Subject
 from hushtag_server.services import Services
 from hushtag_server.tokens import BearerToken, token_hash
 from hushtag_server.vault import ceremony_queries as queries
+from hushtag_server.vault.callers import vault_subject
 from hushtag_server.vault.ceremonies import (
     LOCATED,
     LOGIN_STARTED,
+    MOVING,
     advance,
     begin,
     decoy_of,
     guess_budget,
+    live_setups,
     new_session_id,
-    setup_of,
 )
-from hushtag_server.vault.schemas import OpenedTag
+from hushtag_server.vault.schemas import MoveOffer, OpenedTag, VaultCaller
+from hushtag_server.vault.seals import new_seal, sealed_decoy
 
-__all__ = ["finish_unlock", "locate", "start_unlock"]
+__all__ = ["finish_unlock", "locate", "move_tag", "start_unlock"]
+
+_REFUSALS: Final[dict[str, type[RefusedError]]] = {
+    "unauthenticated": UnauthenticatedError,
+    "ceremony_failed": CeremonyFailedError,
+    "already_exists": AlreadyExistsError,
+    "generation_conflict": GenerationConflictError,
+}
 
 
 async def locate(services: Services, token: BearerToken, data: Locate, scope: Source) -> Located:
     """Charge every candidate or none, then evaluate them."""
     suite_by_id(data.suite)
-    keys, session_id = services.keys.current, new_session_id()
+    setups, session_id = live_setups(services.keys), new_session_id()
     caller = account_caller(token, services)
-    state = LocatedState(tuple(RegistrationRequest(decode_binary(text)) for text in data.elements))
+    elements = tuple(RegistrationRequest(decode_binary(text)) for text in data.elements)
+    state = LocatedState(tuple(live.id for live in setups), elements)
     # Blinded elements are as random as they come and tell nothing: they are kept as they are.
     subject = Subject(token.user_id, token.secret_hash, session_id, {"candidates": len(data.elements)})
     credential_id = await begin(
@@ -62,17 +91,31 @@ async def locate(services: Services, token: BearerToken, data: Locate, scope: So
         state=LOCATED,
         kept=state.encode(),
     )
-    evaluated = evaluate_candidates(setup_of(keys), credential_id, data)
+    evaluated = evaluate_candidates(setups, credential_id, data)
     return Located(session_id=session_id, responses=evaluated.responses)
+
+
+def _setups_of(services: Services, located: LocatedState) -> list[LiveSetup]:
+    """Return the setups that a state was located under: they may have changed while it lay.
+
+    Raises:
+        CeremonyFailedError: one of them was retired.
+    """
+    live = {setup.id: setup for setup in live_setups(services.keys)}
+    try:
+        return [live[key_id] for key_id in located.key_ids]
+    except KeyError:
+        raise CeremonyFailedError("located under keys that were retired") from None
 
 
 async def start_unlock(services: Services, token: BearerToken, data: StartUnlock, scope: Source) -> UnlockStarted:
     """Answer every candidate from its record or from the decoy: same look-up, same work, same shape.
 
-    The login state goes to the client, sealed for this user, step and session id: only the server can read it, only
-    unaltered does it open, and the row of the step, taken away at the finish, makes it good for one proof.
+    Either lies sealed and is opened here. The login state goes to the client, sealed for this user, step and session
+    id: only the server can read it, only unaltered does it open, and the row of the step, taken away at the finish,
+    makes it good for one proof.
     """
-    keys, session_id = services.keys.current, new_session_id()
+    session_id = new_session_id()
     caller = account_caller(token, services)
     hashes = [decode_binary(candidate.phrase_hash) for candidate in data.candidates]
     events = services.events_of(scope)
@@ -80,19 +123,24 @@ async def start_unlock(services: Services, token: BearerToken, data: StartUnlock
     subject = Subject(token.user_id, token.secret_hash, data.session_id, next_step)
     pool = events.through(services.pool, UNLOCK_STARTED, subject)
     taken = await advance(services, pool, caller, session_id=data.session_id, phrase_hashes=hashes, next_id=session_id)
+    located = LocatedState.decode(taken.kept)
+    setups = _setups_of(services, located)
+    decoys = {
+        keys.id: sealed_decoy(token.user_id, taken.credential_id, decoy_of(keys, taken.credential_id))
+        for keys in services.keys.in_use
+    }
     proving, ke2 = answer_candidates(
-        setup_of(keys),
+        setups,
         taken.credential_id,
-        LocatedState.decode(taken.kept),
+        located,
         data,
-        taken.records,
-        decoy_of(keys, taken.credential_id),
+        lambda key_id, found: taken.records.record(key_id, found, decoys[key_id]),
     )
-    sealed = seal_state(keys, token.user_id, session_id, LOGIN_STARTED, proving.encode())
+    sealed = seal_state(services.keys.current, token.user_id, session_id, LOGIN_STARTED, proving.encode())
     return UnlockStarted(session_id=session_id, state=encode_binary(sealed), ke2=ke2)
 
 
-def _unlocked(tag: OpenedTag) -> Unlocked:
+def _unlocked(tag: OpenedTag, move: str | None) -> Unlocked:
     vaults = [
         VaultKey(
             vault_id=vault.vault_id,
@@ -113,7 +161,20 @@ def _unlocked(tag: OpenedTag) -> Unlocked:
         expires_at=tag.expires_at,
         failed_guesses=tag.failed_guesses,
         last_failed_at=tag.last_failed_at,
+        move=move,
     )
+
+
+def _offer(services: Services, token: BearerToken, session_id: str, proven: ProvenCandidate) -> str | None:
+    """Return what lets the tag move, if it is not under the newest key set its phrase was evaluated under.
+
+    It is good for this tag as it is now and in this vault session alone. The record that comes back cannot be seen to
+    be of that key set, so the server remembers which it was, by the client, and takes nobody's word for it.
+    """
+    if proven.key_id == proven.newest:
+        return None
+    offer = MoveOffer(proven.key_id, proven.newest, proven.phrase_hash)
+    return encode_binary(seal_state(services.keys.current, token.user_id, session_id, MOVING, offer.encode()))
 
 
 def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> tuple[ProvenCandidate | None, int]:
@@ -122,7 +183,7 @@ def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> tuple[
         sealed = decode_binary(data.state)
         state = open_state(services.keys, token.user_id, data.session_id, LOGIN_STARTED, sealed)
         proving = ProvingState.decode(state)
-        return verify_candidate(proving, data), len(proving.logins)
+        return verify_candidate(proving, data), len(proving.logins) // len(proving.key_ids)
     except (CeremonyFailedError, AuthenticationError, MalformedError):
         return None, 0
 
@@ -144,7 +205,7 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
         session_id=session_id,
         phrase_hash=proven.phrase_hash if proven else None,
         guesses=guesses,
-        key_id=services.keys.current.id,
+        key_id=proven.key_id if proven else services.keys.current.id,
         lifetime=services.settings.vault_lifetime,
         idle=services.settings.vault_idle,
     )
@@ -152,4 +213,38 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
         proven.vault_token.forget()
     if tag is None:
         raise CeremonyFailedError("no proof, or the step, the tag or its keys are gone")
-    return _unlocked(tag)
+    return _unlocked(tag, _offer(services, token, session_id, proven) if proven else None)
+
+
+def _opened_offer(services: Services, caller: VaultCaller, data: MoveTag) -> MoveOffer:
+    try:
+        sealed = decode_binary(data.state)
+    except MalformedError:
+        raise CeremonyFailedError("no offer") from None
+    offer = MoveOffer.decode(open_state(services.keys, caller.user_id, caller.session_id, MOVING, sealed))
+    if offer.target not in services.keys.by_id:
+        raise CeremonyFailedError("the offered key set was retired")
+    return offer
+
+
+async def move_tag(services: Services, caller: VaultCaller, data: MoveTag, scope: Source) -> TagMoved:
+    """Store the same phrase under the key set that was offered, with every key that hangs on it, or nothing.
+
+    Raises:
+        CeremonyFailedError: no such offer in this vault session, or the tag has moved, or is gone.
+        GenerationConflictError: a vault changed meanwhile. AlreadyExistsError: the phrase is enrolled there too.
+    """
+    accepted = accept_move(data)
+    events = services.events_of(scope)
+    subject = vault_subject(events, caller.user_id, caller.session_id)
+    try:
+        offer = _opened_offer(services, caller, data)
+    except CeremonyFailedError:
+        await queries.seal_of(events.through(services.pool, MOVE_REFUSED, subject), caller)
+        raise
+    tag_id, seal = await queries.seal_of(services.pool, caller)
+    pool = events.through(services.pool, TAG_MOVED, subject)
+    outcome = await queries.move_tag(pool, caller, accepted, offer, seal or new_seal())
+    if outcome != "moved":
+        raise _REFUSALS[outcome](outcome)
+    return TagMoved(tag_id=tag_id)

@@ -137,6 +137,14 @@ class ClientSteps(AccountSteps):
             tag.end()
             raise
         self._open = [other for other in self._open if not other.locked] + [tag]
+        try:
+            yield from tag.move()
+        except HushtagError:
+            yield from tag.leave()
+            raise
+        except BaseException:
+            tag.end()
+            raise
         return tag
 
     def log_out(self) -> Steps[None]:

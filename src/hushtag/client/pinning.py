@@ -93,6 +93,11 @@ class PinnedVault:
         self._data_key = data_key
         self._keys = (derive_vault_pin_key(data_key, self._vault_id), self._keys[1])
 
+    def move(self, pin_key: PinKey) -> None:
+        """Go on under the new export key of the phrase; the next head is pinned under it as well."""
+        self._keys[1].forget()
+        self._keys = (self._keys[0], pin_key)
+
     def forget(self) -> None:
         """Forget the keys of the pins."""
         for key in self._keys:

@@ -9,19 +9,21 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from hushtag.client.answers import expect_nothing
-from hushtag.client.calls import send_quietly
+from hushtag.client.calls import post, send_quietly
 from hushtag.client.contents import FailedAttempts, StoredObject
 from hushtag.client.effects import Request, Steps, compute, exchange
-from hushtag.client.errors import SessionExpiredError
+from hushtag.client.errors import ServerError, SessionExpiredError, TransportError
 from hushtag.client.pin_file import PinStore
 from hushtag.client.pinning import Pages, PinnedVault
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.restoring_steps import RestoringSteps, check_codes
 from hushtag.client.witness import Witness
 from hushtag.epoch import EpochCode
-from hushtag.errors import LimitError, MisuseError
-from hushtag.messages import encode_binary
+from hushtag.errors import LimitError, MalformedError, MisuseError
+from hushtag.messages import TagMoved, encode_binary
+from hushtag.moving import MovedTag
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
+from hushtag.types import forget_all
 from hushtag.unlock import UnlockedTag
 
 __all__ = ["OpenTag", "Source", "VaultSteps"]
@@ -119,6 +121,53 @@ class OpenTag:
         for vault in self.vaults:
             vault.forget()
         return request
+
+    def move(self) -> Steps[None]:
+        """Move the tag to the server's current setup, if it offered that; phrase, vaults and objects stay as they are.
+
+        If it cannot be done now, the tag is as good where it is, and the next unlock tries again. After a lost answer
+        it is under one setup or the other, and the phrase opens it either way.
+
+        Raises:
+            IntegrityError, RollbackError, MalformedError: the server's list of phrases, or its answer, is not right.
+        """
+        offered = self._opened.move
+        if offered is None:
+            return
+        if any(vault.witness.suspicion for vault in self.vaults):
+            offered.abandon()  # nothing is built on a state that may be taken back
+            return
+        try:
+            phrases = yield from self.vaults[0].phrases()
+            label = next(phrase.label for phrase in phrases if phrase.current)
+            moved = yield from compute(functools.partial(offered.finish, self._opened.vaults, label))
+            try:
+                answer = yield from post("/v1/unlock/move", moved.message, self._token, 200, TagMoved)
+            except BaseException:
+                moved.forget()
+                raise
+        except (TransportError, ServerError):
+            return
+        finally:
+            offered.abandon()
+        self._adopt(moved)
+        if answer.tag_id != self.tag_id:
+            raise MalformedError("answer names another tag than was moved")
+        for vault in self.vaults:
+            yield from vault.pin()
+
+    def _adopt(self, moved: MovedTag) -> None:
+        self._opened.tag_private_key.forget()
+        opened = [
+            vault._replace(head=head, pin_key=pin_key)
+            for vault, head, pin_key in zip(self._opened.vaults, moved.heads, moved.pin_keys, strict=True)
+        ]
+        forget_all([vault.pin_key for vault in self._opened.vaults])
+        self._opened = self._opened._replace(tag_private_key=moved.private_key, vaults=tuple(opened), move=None)
+        for vault, now in zip(self.vaults, opened, strict=True):
+            vault.witness.advance(now.head)
+            if vault.pinned is not None:
+                vault.pinned.move(now.pin_key)
 
     def lock(self) -> Steps[None]:
         """Forget every key, then end the session on the server; harmless when called twice.

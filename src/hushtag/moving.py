@@ -1,0 +1,161 @@
+"""Moving a tag to another setup of the server (SPEC.md, "Moving a tag"). No input or output happens here.
+
+Client: the unlock that found the tag under an earlier setup prepares a `TagMove`; `finish` makes the message.
+Server: `accept_move` checks what can be checked without a key. Phrase, data keys and objects stay what they are.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from hushtag import _opaque
+from hushtag._ceremony import CeremonyState
+from hushtag.errors import MalformedError
+from hushtag.head import VaultHead, seal_head
+from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, wrap_key
+from hushtag.messages import MovedKey, MoveTag, decode_binary, encode_binary
+from hushtag.pins import derive_tag_pin_key
+from hushtag.suites import HUSHTAG_V1, Suite, suite_by_id
+from hushtag.tag_label import seal_label
+from hushtag.types import DataKey, ExportKey, PhraseHash, PinKey, Record, Secret, TagPrivateKey, forget_all
+
+__all__ = ["AcceptedMove", "MovedTag", "OpenedVault", "TagMove", "accept_move"]
+
+_Entropy = Callable[[int], bytes]
+
+
+class OpenedVault(Protocol):
+    """A vault as an unlock opens it."""
+
+    @property
+    def vault_id(self) -> UUID: ...
+    @property
+    def wrapped_key_id(self) -> UUID: ...
+    @property
+    def data_key(self) -> DataKey: ...
+    @property
+    def head(self) -> VaultHead: ...
+
+
+class MovedTag(NamedTuple):
+    """The message of a move, and what holds of the tag once the server has taken it: heads and pin keys per vault."""
+
+    message: MoveTag
+    private_key: TagPrivateKey
+    heads: tuple[VaultHead, ...]
+    pin_keys: tuple[PinKey, ...]
+
+    def forget(self) -> None:
+        """Forget the new keys: the server has not taken the message, or nobody knows."""
+        forget_all([self.private_key, *self.pin_keys])
+
+
+class TagMove(CeremonyState):
+    """A tag that may move: the server's offer, and the phrase's registration under the setup it goes to."""
+
+    def __init__(
+        self, offer: str, tag_id: UUID, record: Record, export_key: ExportKey, *, suite: Suite = HUSHTAG_V1
+    ) -> None:
+        self._offer = offer
+        self._record = record
+        self._export_key = export_key
+        self._suite = suite
+        self.tag_id = tag_id
+
+    def _secrets(self) -> list[Secret]:
+        return [self._export_key]
+
+    def finish(self, vaults: Sequence[OpenedVault], label: str, *, _entropy: _Entropy = os.urandom) -> MovedTag:
+        """Wrap every data key and seal the label anew; the label is sealed in the first vault.
+
+        Each vault's head says the same of its objects at the next generation, so a change that somebody else makes
+        at the same time and this one cannot both be taken.
+
+        Raises:
+            StateError: called twice.
+            LimitError: the label is too long.
+        """
+        self._spend()
+        private_key, public_key = derive_tag_key_pair(self._export_key, self.tag_id)
+        try:
+            salt = _entropy(SALT_LENGTH)
+            first = vaults[0]
+            sealed_label = seal_label(
+                first.data_key,
+                label,
+                vault_id=first.vault_id,
+                tag_id=self.tag_id,
+                key_version=first.head.key_version,
+                public_key=public_key,
+                suite=self._suite,
+                _entropy=_entropy,
+            )
+            heads = tuple(vault.head.with_change(removed=None, added=None) for vault in vaults)
+            keys = [self._wrap(vault, head, salt, _entropy) for vault, head in zip(vaults, heads, strict=True)]
+            # Under the phrase's other export key a device would find no pin: it goes on under the one that comes now.
+            pin_keys = tuple(derive_tag_pin_key(self._export_key, self.tag_id, vault.vault_id) for vault in vaults)
+        except BaseException:
+            private_key.forget()
+            raise
+        finally:
+            self._export_key.forget()
+        message = MoveTag(
+            state=self._offer,
+            suite=self._suite.id,
+            phrase_hash=encode_binary(_opaque.phrase_hash(self._record.masking_key)),
+            salt=encode_binary(salt),
+            record=encode_binary(self._record),
+            public_key=encode_binary(public_key),
+            sealed_label=encode_binary(sealed_label),
+            vaults=keys,
+        )
+        return MovedTag(message, private_key, heads, pin_keys)
+
+    def _wrap(self, vault: OpenedVault, head: VaultHead, salt: bytes, entropy: _Entropy) -> MovedKey:
+        kek = derive_kek(
+            self._export_key,
+            salt=salt,
+            tag_id=self.tag_id,
+            vault_id=vault.vault_id,
+            key_version=head.key_version,
+        )
+        try:
+            wrapped = wrap_key(kek, vault.data_key)
+        finally:
+            forget_all([kek])
+        sealed = seal_head(vault.data_key, vault.vault_id, head, suite=self._suite, _entropy=entropy)
+        return MovedKey(
+            vault_id=vault.vault_id,
+            wrapped_key_id=vault.wrapped_key_id,
+            wrapped_key=encode_binary(wrapped),
+            key_version=head.key_version,
+            generation=head.generation,
+            head=encode_binary(sealed),
+        )
+
+
+class AcceptedMove(NamedTuple):
+    """A checked move, ready to store; lengths are exact."""
+
+    message: MoveTag
+    phrase_hash: PhraseHash
+    record: Record
+
+
+def accept_move(message: MoveTag) -> AcceptedMove:
+    """Server: check everything that can be checked without a key.
+
+    Raises:
+        UnknownSuiteError: the suite is not this version's.
+        MalformedError: a record that cannot log in, a phrase hash that is not the record's, or a vault named twice.
+    """
+    suite_by_id(message.suite)
+    record = Record(decode_binary(message.record))
+    _opaque.check_record(record)
+    stated = PhraseHash(decode_binary(message.phrase_hash))
+    if stated != _opaque.phrase_hash(record.masking_key):
+        raise MalformedError("phrase hash does not belong to the record")
+    if len({key.vault_id for key in message.vaults}) != len(message.vaults):
+        raise MalformedError("move names one vault twice")
+    return AcceptedMove(message, stated, record)
