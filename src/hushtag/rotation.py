@@ -67,7 +67,9 @@ def seal_to_tag(data_key: DataKey, public_key: bytes, *, vault_id: UUID, tag_id:
         raise MalformedError("public key of a tag is none") from None
 
 
-def open_to_tag(private_key: TagPrivateKey, sealed: bytes, *, vault_id: UUID, tag_id: UUID, key_version: int) -> DataKey:
+def open_to_tag(
+    private_key: TagPrivateKey, sealed: bytes, *, vault_id: UUID, tag_id: UUID, key_version: int
+) -> DataKey:
     """Return the data key; that it is the vault's is for the proof of succession to say.
 
     Raises:

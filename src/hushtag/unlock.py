@@ -233,9 +233,7 @@ class Finishing(CeremonyState):
 
     def _kek(self, answer: Unlocked, vault_id: UUID, key_version: int) -> KeyEncryptionKey:
         salt = decode_binary(answer.salt)
-        return derive_kek(
-            self._export_key, salt=salt, tag_id=answer.tag_id, vault_id=vault_id, key_version=key_version
-        )
+        return derive_kek(self._export_key, salt=salt, tag_id=answer.tag_id, vault_id=vault_id, key_version=key_version)
 
     def _open_vault(self, answer: Unlocked, key: VaultKey, private_key: TagPrivateKey) -> OpenVault:
         if key.key_purpose != PURPOSE_VAULT_DATA:

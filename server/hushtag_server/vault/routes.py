@@ -22,12 +22,10 @@ VAULT_ROUTES = [
     Router(path="/v1", route_handlers=[locate, start_unlock, finish_unlock], tags=["unlock"]),
     Router(
         path="/v1",
-        route_handlers=[lock, read_vault, list_tags, list_objects, put_object, get_object, delete_object],
+        route_handlers=[
+            *(lock, read_vault, list_objects, put_object, get_object, delete_object),
+            *(list_tags, add_tag, rotate_vault, rewrap_key, list_old_keys, forget_old_keys, destroy_vault),
+        ],
         tags=["vault"],
-    ),
-    Router(
-        path="/v1",
-        route_handlers=[add_tag, rotate_vault, rewrap_key, list_old_keys, forget_old_keys, destroy_vault],
-        tags=["phrases"],
     ),
 ]

@@ -112,7 +112,9 @@ async def add_tag(
 
 
 def _members(data: RotateVault) -> bytes:
-    parts = [(each.tag_id.bytes, decode_binary(each.sealed_key), decode_binary(each.sealed_label)) for each in data.members]
+    parts = [
+        (each.tag_id.bytes, decode_binary(each.sealed_key), decode_binary(each.sealed_label)) for each in data.members
+    ]
     return b"".join(part for member in parts for part in member)
 
 
@@ -212,7 +214,7 @@ async def destroy_vault(
     request: WireRequest,
     services: ServicesDep,
 ) -> None:
-    """Two transactions: after the first nothing opens the vault, the second removes what is left (or maintenance does)."""
+    """After the first of two transactions nothing opens the vault; the second removes the rest, or maintenance does."""
     if confirm != str(vault_id) or int(generation) > MAX_GENERATION:
         raise MalformedRequestError([FieldProblem(field="Hushtag-Confirm", rule="must be the id of the vault")])
     caller = vault_caller(request, services)

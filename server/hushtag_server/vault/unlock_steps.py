@@ -88,9 +88,7 @@ _STEP: Final = SEALED_KEY_LENGTH + PROOF_LENGTH
 
 def _steps(steps: bytes) -> list[KeyStep]:
     parts = [steps[start : start + _STEP] for start in range(0, len(steps), _STEP)]
-    return [
-        KeyStep(encode_binary(part[:SEALED_KEY_LENGTH]), encode_binary(part[SEALED_KEY_LENGTH:])) for part in parts
-    ]
+    return [KeyStep(encode_binary(part[:SEALED_KEY_LENGTH]), encode_binary(part[SEALED_KEY_LENGTH:])) for part in parts]
 
 
 def _unlocked(tag: OpenedTag) -> Unlocked:
