@@ -143,11 +143,8 @@ class PhraseSteps(WritingSteps):
         version = self.witness.head.key_version
         tag = yield from self._register(accepted, label, device_secret, self.witness.data_key, version)
         lost: TransportError | None = None
+        known = yield from self._look_at_ring(lost)
         for attempt in range(self.retry.changes):
-            known = yield from self._look_at_ring(lost)
-            found = [each.phrase for each in known if each.phrase.tag_id == tag.tag_id]
-            if found:
-                return found[0]
             if self.witness.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
             proposed, message = phrase_changes.addition(self.witness, [each.member for each in known], tag)
@@ -160,6 +157,10 @@ class PhraseSteps(WritingSteps):
             else:
                 yield Pause(self.retry.pause(attempt))
                 yield from self._look_again(lost)
+            known = yield from self._look_at_ring(lost)
+            found = [each.phrase for each in known if each.phrase.tag_id == tag.tag_id]
+            if found:
+                return found[0]
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
     def _look_again(self, lost: TransportError | None) -> Steps[None]:
