@@ -43,6 +43,8 @@ TABLES = [
     "secret_tags",
     "vaults",
     "wrapped_keys",
+    "key_rotations",
+    "sealed_keys",
     "vault_blobs",
     "vault_segments",
     "opaque_sessions",
