@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from hushtag.account_messages import AccountSettings
 from hushtag.journal_messages import Color, Content, Moment, Mood, TagName, TagNames
@@ -187,7 +187,7 @@ class ArchivedVault(Message, frozen=True, omit_defaults=True):
     sealed_label: B316
     wrapped_keys: list[ArchivedKey]
     ring: B32 | None = None
-    old_keys: list[OldKey] = msgspec.field(default_factory=list)
+    old_keys: list[OldKey] = field(default_factory=list)
 
 
 class ArchivedObject(Message, frozen=True):
