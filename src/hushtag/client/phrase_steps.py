@@ -106,6 +106,8 @@ class PhraseSteps(WritingSteps):
         if [tag.tag_id for tag in tags if tag.current] != [self.tag_id] or len(tags) > MAX_PHRASES:
             raise IntegrityError("list of phrases")
         members = [Member(tag.tag_id, decode_binary(tag.public_key)) for tag in tags]
+        if self.own not in members:
+            raise IntegrityError("list of phrases")
         check_ring(self.witness.vault_id, members, self.witness.head.ring, self.own)
         return [Known(member, self._phrase(tag)) for member, tag in zip(members, tags, strict=True)]
 
