@@ -362,7 +362,9 @@ class FakeServer:
         message = msgspec.json.decode(request.content, type=FinishUnlock)
         assert message.state == SEALED, "a client hands the state back as it came"
         proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
-        tag = user.tags[proven.phrase_hash]
+        tag = user.tags.get(proven.phrase_hash)
+        if tag is None:
+            raise RefusedError(401, "ceremony_failed")
         self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)
         user.guesses += 1
         return answer(200, self._unlocked(user, tag))

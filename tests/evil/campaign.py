@@ -217,6 +217,8 @@ class Campaign:
         """Let an honest server answer again: the client must have taken nothing of the lie."""
         if scene.vault is None or scene.vault.locked:
             return []
+        if scene.vault.vault_id not in scene.server.users[EMAIL].vaults:
+            return []  # it was destroyed, and the client is not sure of it
         truth = {(key, held.row.revision) for key, held in the_objects(scene, scene.vault.vault_id).items()}
         with suppress(HushtagError):
             listed = {(entry.object_id, entry.revision) for entry in scene.vault.list()}

@@ -38,6 +38,7 @@ from hushtag.head import VaultHead
 from hushtag.messages import (
     AddTag,
     NewTag,
+    ObjectEntry,
     RegistrationStarted,
     RotateVault,
     TagInfo,
@@ -331,11 +332,11 @@ class PhraseSteps(WritingSteps):
         done = 0
         for attempt in range(self.retry.changes):
             entries = yield from self.listing()
-            left = [each.object_id for each in entries if each.key_version < self.witness.head.key_version]
+            left = [each for each in entries if each.key_version < self.witness.head.key_version]
             total = done + len(left)
             _tell(progress, done, total)
-            for object_id in left:
-                done += yield from self._reseal_one(object_id)
+            for entry in left:
+                done += yield from self._reseal_one(entry)
                 _tell(progress, done, total)
             if not left and (yield from self._forget_old_keys()):
                 return done
@@ -343,7 +344,8 @@ class PhraseSteps(WritingSteps):
                 yield Pause(self.retry.pause(attempt - 1))
         raise ConflictError("the vault changes faster than it can be re-sealed; try again", code="busy")
 
-    def _reseal_one(self, object_id: UUID) -> Steps[int]:
+    def _reseal_one(self, entry: ObjectEntry) -> Steps[int]:
+        object_id = entry.object_id
         if self.witness.rows is None:
             yield from self.listing()
         before = (self.witness.rows or {}).get(object_id)
@@ -351,6 +353,8 @@ class PhraseSteps(WritingSteps):
             row, opened = yield from self._open_row(object_id)
             if before is None or row != before:
                 return 0  # changed or deleted meanwhile: the next look tells what is left
+            if self._metas[row.digest].key_version != entry.key_version:
+                raise IntegrityError("listing of an object")
             shown = self.shown.get(object_id) == before
             sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
             yield from self._commit((yield from compute(sealed)))
