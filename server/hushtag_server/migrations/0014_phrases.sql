@@ -10,13 +10,15 @@ ALTER TABLE vaults ADD CONSTRAINT vaults_ring_length CHECK (octet_length(ring) =
 -- `key_version` is the one the rotation led to; `old_key` the key before it, sealed under it, until all is re-sealed.
 CREATE TABLE key_rotations (
     user_id uuid NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
     vault_id uuid NOT NULL,
     key_version integer NOT NULL,
     proof bytea NOT NULL,
     old_key bytea,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT key_rotations_pkey PRIMARY KEY (user_id, vault_id, key_version),
+    CONSTRAINT key_rotations_pkey PRIMARY KEY (user_id, id),
+    CONSTRAINT key_rotations_vault_version_key UNIQUE (user_id, vault_id, key_version),
     CONSTRAINT key_rotations_key_version_range CHECK (key_version >= 2),
     CONSTRAINT key_rotations_proof_length CHECK (octet_length(proof) = 32),
     CONSTRAINT key_rotations_old_key_length CHECK (octet_length(old_key) = 92)
@@ -24,13 +26,15 @@ CREATE TABLE key_rotations (
 
 CREATE TABLE sealed_keys (
     user_id uuid NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
     tag_id uuid NOT NULL,
     vault_id uuid NOT NULL,
     key_version integer NOT NULL,
     sealed_key bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT sealed_keys_pkey PRIMARY KEY (user_id, tag_id, vault_id, key_version),
+    CONSTRAINT sealed_keys_pkey PRIMARY KEY (user_id, id),
+    CONSTRAINT sealed_keys_tag_vault_version_key UNIQUE (user_id, tag_id, vault_id, key_version),
     CONSTRAINT sealed_keys_key_version_range CHECK (key_version >= 2),
     CONSTRAINT sealed_keys_sealed_key_length CHECK (octet_length(sealed_key) = 80)
 );
