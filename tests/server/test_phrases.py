@@ -272,7 +272,7 @@ async def test_a_full_vault_takes_no_further_phrase(shared: Shared, database: An
     with pytest.raises(HushtagError):  # the ring does not know them either
         await shared.vault.add_phrase(NEW)
     steps = shared.vault._steps
-    steps._ring = lambda: (yield from ()) or [None] * MAX_MEMBERS
+    steps.ring = lambda: (yield from ()) or [None] * MAX_MEMBERS
     with pytest.raises(LimitError, match="revoke one first"):
         await shared.vault.add_phrase(NEW)
 
