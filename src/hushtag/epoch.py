@@ -69,7 +69,7 @@ def _key(data_key: DataKey, vault_id: UUID, key_version: int) -> bytes:
 
 def fingerprint(data_key: DataKey, vault_id: UUID, head: VaultHead) -> bytes:
     """Return 32 bytes that commit to every field of the head; without the data key they tell nothing."""
-    return blake3(_STATE + head.encode(), key=_key(data_key, vault_id, head.key_version)).digest()
+    return blake3(_STATE + head.encode() + (head.ring or b""), key=_key(data_key, vault_id, head.key_version)).digest()
 
 
 def _check(key: bytes, generation: int) -> int:

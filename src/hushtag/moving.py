@@ -5,7 +5,7 @@ Server: `accept_move` checks what can be checked without a key. Phrase, data key
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from hushtag.head import VaultHead, seal_head
 from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, wrap_key
 from hushtag.messages import MovedKey, MoveTag, decode_binary, encode_binary
 from hushtag.pins import derive_tag_pin_key
+from hushtag.ring import Member, ring_digest
 from hushtag.suites import HUSHTAG_V1, Suite, suite_by_id
 from hushtag.tag_label import seal_label
 from hushtag.types import DataKey, ExportKey, PhraseHash, PinKey, Record, Secret, TagPrivateKey, forget_all
@@ -66,15 +67,24 @@ class TagMove(CeremonyState):
     def _secrets(self) -> list[Secret]:
         return [self._export_key]
 
-    def finish(self, vaults: Sequence[OpenedVault], label: str, *, _entropy: _Entropy = os.urandom) -> MovedTag:
+    def finish(
+        self,
+        vaults: Sequence[OpenedVault],
+        label: str,
+        members: Mapping[UUID, Sequence[Member]],
+        *,
+        _entropy: _Entropy = os.urandom,
+    ) -> MovedTag:
         """Wrap every data key and seal the label anew; the label is sealed in the first vault.
 
         Each vault's head says the same of its objects at the next generation, so a change that somebody else makes
-        at the same time and this one cannot both be taken.
+        at the same time and this one cannot both be taken. Where a head has a ring, it gets the one in which the tag
+        has its new public key; `members` are each vault's phrases, held against the ring it has.
 
         Raises:
             StateError: called twice.
             LimitError: the label is too long.
+            MalformedError: this tag is not among the members of a ring.
         """
         self._spend()
         private_key, public_key = derive_tag_key_pair(self._export_key, self.tag_id)
@@ -91,7 +101,8 @@ class TagMove(CeremonyState):
                 suite=self._suite,
                 _entropy=_entropy,
             )
-            heads = tuple(vault.head.with_change(removed=None, added=None) for vault in vaults)
+            own = Member(self.tag_id, public_key)
+            heads = tuple(_moved_head(vault, members.get(vault.vault_id, ()), own) for vault in vaults)
             keys = [self._wrap(vault, head, salt, _entropy) for vault, head in zip(vaults, heads, strict=True)]
             # Under the phrase's other export key a device would find no pin: it goes on under the one that comes now.
             pin_keys = tuple(derive_tag_pin_key(self._export_key, self.tag_id, vault.vault_id) for vault in vaults)
@@ -132,7 +143,17 @@ class TagMove(CeremonyState):
             key_version=head.key_version,
             generation=head.generation,
             head=encode_binary(sealed),
+            ring=None if head.ring is None else encode_binary(head.ring),
         )
+
+
+def _moved_head(vault: OpenedVault, members: Sequence[Member], own: Member) -> VaultHead:
+    if vault.head.ring is None:
+        return vault.head.with_change(removed=None, added=None)
+    if all(member.tag_id != own.tag_id for member in members):
+        raise MalformedError("the tag that moves is not in the ring of its vault")
+    moved = [own if member.tag_id == own.tag_id else member for member in members]
+    return vault.head.with_ring(ring_digest(vault.vault_id, moved))
 
 
 class AcceptedMove(NamedTuple):

@@ -51,7 +51,7 @@ TRUTH = (b"kept", ["for the diary"], 0)
 
 def test_the_client_moves_a_tag_by_itself_and_finds_everything(server: FakeServer) -> None:
     before = the_tag(server)[0]
-    server.rotate()
+    server.rotate_keys()
     guesses = server.users[EMAIL].guesses
     assert opened(server) == TRUTH
     tag, under = the_tag(server)
@@ -68,7 +68,7 @@ def test_the_client_moves_a_tag_by_itself_and_finds_everything(server: FakeServe
 
 @pytest.mark.anyio
 async def test_the_asynchronous_client_does_the_same(server: FakeServer) -> None:
-    server.rotate()
+    server.rotate_keys()
     async with AsyncClient(URL, transport=server.transport()) as client:
         await client.log_in(EMAIL, PASSWORD)
         async with await client.unlock(PHRASE) as vault:
@@ -77,7 +77,7 @@ async def test_the_asynchronous_client_does_the_same(server: FakeServer) -> None
 
 
 def test_an_open_vault_goes_on_after_the_move(server: FakeServer) -> None:
-    server.rotate()
+    server.rotate_keys()
     with connect_sync(URL, server.transport()) as client:
         client.log_in(EMAIL, PASSWORD)
         with client.unlock(PHRASE) as vault:
@@ -87,7 +87,7 @@ def test_an_open_vault_goes_on_after_the_move(server: FakeServer) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_answer_loses_nothing(server: FakeServer, when: str) -> None:
-    server.rotate()
+    server.rotate_keys()
     server.faults.append(Fault("POST", MOVE, when))
     assert opened(server) == TRUTH
     assert the_tag(server)[1] == (NEXT[0] if when == "after" else KEYS)
@@ -118,7 +118,7 @@ def test_a_server_that_keeps_nothing_of_a_move_and_offers_it_again_learns_and_ch
     server: FakeServer,
 ) -> None:
     """Each time another registration of the same password: no two share a salt, so no two share a KEK."""
-    server.rotate()
+    server.rotate_keys()
     sent: list[MoveTag] = []
 
     def swallow(request: httpx.Request) -> None:
@@ -153,7 +153,7 @@ def test_a_setup_of_the_servers_choice_gives_it_what_its_own_setup_gives(server:
 
 
 def test_a_public_key_of_the_servers_choice_stops_the_move_and_the_unlock(server: FakeServer) -> None:
-    server.rotate()
+    server.rotate_keys()
 
     def rewrite(request: httpx.Request, response: httpx.Response) -> httpx.Response:
         if not request.url.path.endswith("/tags") or request.method != "GET":
@@ -191,7 +191,7 @@ def test_another_number_of_setups_than_one_to_three_is_refused(server: FakeServe
 
 
 def test_a_wrong_phrase_is_told_alike_during_a_rotation(server: FakeServer) -> None:
-    server.rotate()
+    server.rotate_keys()
     with connect_sync(URL, server.transport()) as client:
         client.log_in(EMAIL, PASSWORD)
         with pytest.raises(AuthenticationError):

@@ -62,7 +62,7 @@ class Rotating:
 @pytest.fixture
 async def server(settings: Settings, keys: KeyRing, database: Any, serve_in_process: Any, make_setup: Any) -> Any:
     async with AsyncExitStack() as stack:
-        yield Rotating(settings, serve_in_process, stack, database.owner_url, make_setup)
+        yield Rotating(settings, serve_in_process, stack, Reached(database.owner_url), make_setup)
 
 
 async def finish(client: httpx.AsyncClient, account: Any, password: Any) -> tuple[Unlocked, OpenedVault]:
@@ -76,7 +76,7 @@ async def finish(client: httpx.AsyncClient, account: Any, password: Any) -> tupl
 
 async def move(client: httpx.AsyncClient, opened: OpenedVault, **changed: Any) -> httpx.Response:
     assert opened.tag.move is not None
-    message = msgspec.structs.replace(opened.tag.move.finish(opened.tag.vaults, "a phrase").message, **changed)
+    message = msgspec.structs.replace(opened.tag.move.finish(opened.tag.vaults, "a phrase", {}).message, **changed)
     return await send(client, opened.headers, MOVE, message)
 
 
@@ -122,7 +122,7 @@ async def test_an_offer_is_good_once_for_its_own_session_and_tag(server: Rotatin
     _, one = await finish(client, account, first)
     _, again = await finish(client, account, first)
     _, other = await finish(client, account, second)
-    message = one.tag.move.finish(one.tag.vaults, "x").message  # type: ignore[union-attr]
+    message = one.tag.move.finish(one.tag.vaults, "x", {}).message  # type: ignore[union-attr]
     before = run_sql(database, "SELECT id, phrase_hash, server_key_id FROM secret_tags ORDER BY id")
     for headers in (again.headers, other.headers):  # another session of the tag, another tag
         assert (await send(client, headers, MOVE, message)).status_code == 401
@@ -174,7 +174,7 @@ async def test_a_moved_record_must_belong_to_its_phrase_hash(server: Rotating, s
     await enrol(client, account.headers, phrase)
     client = await server.rotate()
     _, opened = await finish(client, account, phrase)
-    message: MoveTag = opened.tag.move.finish(opened.tag.vaults, "x").message  # type: ignore[union-attr]
+    message: MoveTag = opened.tag.move.finish(opened.tag.vaults, "x", {}).message  # type: ignore[union-attr]
     for changed in (
         {"phrase_hash": encode_binary(bytes(16))},
         {"record": encode_binary(bytes(192))},

@@ -19,13 +19,14 @@ from .suite_support.shape import Vector, accepted, document, malformed
 _LIST = Path(__file__).parent / "phrase_support" / "words-v1.tsv"
 _WORDS = [line.partition("\t")[0] for line in _LIST.read_text(encoding="utf-8").splitlines()]
 _SUMMARY, _OTHER_SUMMARY = octets("epoch set hash", 32), octets("other epoch set hash", 32)
+_RING = octets("epoch ring", 32)
 _NUMBERS = {"generation": 41, "object_count": 3, "key_version": 1, "set_hash": _SUMMARY}
 _KEYS = {"data_key": DATA_KEY, "vault_id": VAULT}
 
 
 def _plain(given: dict[str, Any]) -> bytes:
     counts = (given["object_count"], given["key_version"], given["set_hash"], given.get("restorations", 0))
-    return spec.head(given["generation"], *counts)
+    return spec.head(given["generation"], *counts) + given.get("ring", b"")
 
 
 def _code(given: dict[str, Any]) -> str:
@@ -39,6 +40,7 @@ def _codes() -> list[Vector]:
         ("empty", "a new vault", {"generation": 1, "object_count": 0, "set_hash": bytes(32)}),
         ("next_version", "each key version has its own codes", {"key_version": 2}),
         ("restored", "accepted once after a restore from a backup", {"restorations": 1}),
+        ("ring", "a second phrase opens the vault", {"ring": _RING}),
         ("other_vault", "another vault", {"vault_id": OTHER_VAULT}),
         ("million", "the generation is taken modulo 1,000,000", {"generation": 1_000_041}),
         ("last", "the largest generation and counts", {"generation": 2**63 - 1, "object_count": 2**48 - 1}),
@@ -67,6 +69,7 @@ def _verdicts() -> list[Vector]:
         ("older_most", "half of a million generations count as back", "older", {"generation": 41 + 500_000}, code),
         ("forked", "the same generation with other content", "forked", {"set_hash": _OTHER_SUMMARY}, code),
         ("restored", "the same generation after a restore", "forked", {"restorations": 1}, code),
+        ("ring", "the same generation with other phrases", "forked", {"ring": _RING}, code),
         ("other_vault", "the code of another vault", "unknown", {"vault_id": OTHER_VAULT}, code),
         ("rotated", "the code of an earlier key", "unknown", {"data_key": OTHER_DATA_KEY, "key_version": 2}, code),
         ("mistyped", "the check word is another one", "unknown", {}, mistyped),

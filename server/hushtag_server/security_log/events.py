@@ -131,6 +131,66 @@ OBJECT_PUT: Final = Event(
     },
     sensitive=True,
 )
+_JOINING: Final = {
+    "limit_reached": Outcome("the vault has as many phrases or rotations as it may have", "limit_reached"),
+    "ceremony_failed": _FAILED,
+    "already_exists": Outcome("the phrase or an id is in use", "already_exists", "warning"),
+    "generation_conflict": _CONFLICTS["generation_conflict"],
+    "not_found": _UNKNOWN,
+}
+PHRASE_ADDED: Final = Event(
+    "phrase_added",
+    "vault",
+    "d.hushtag_add_tag",
+    {"added": Outcome("a further phrase opens the vault"), **_JOINING},
+    sensitive=True,
+)
+VAULT_ROTATED: Final = Event(
+    "vault_rotated",
+    "vault",
+    "d.hushtag_rotate_vault",
+    {
+        "rotated": Outcome("a phrase revoked, the data key replaced"),
+        "malformed": Outcome("not exactly the phrases that stay", "malformed_request", "warning"),
+        **_JOINING,
+    },
+    sensitive=True,
+)
+KEY_REWRAPPED: Final = Event(
+    "key_rewrapped",
+    "vault",
+    "d.hushtag_rewrap_key",
+    {
+        "rewrapped": Outcome("the data key wrapped anew for the open phrase"),
+        "generation_conflict": _CONFLICTS["generation_conflict"],
+        "not_found": _UNKNOWN,
+    },
+    sensitive=True,
+)
+OLD_KEYS_READ: Final = Event("old_keys_read", "vault", "'done'", _READ, sensitive=True)
+OLD_KEYS_FORGOTTEN: Final = Event(
+    "old_keys_forgotten",
+    "vault",
+    "d.hushtag_forget_old_keys",
+    {
+        "forgotten": Outcome("every old data key forgotten"),
+        "reseal_unfinished": Outcome("an object is sealed under an old data key", "reseal_unfinished"),
+        "not_found": _UNKNOWN,
+    },
+    sensitive=True,
+)
+VAULT_DESTROYED: Final = Event(
+    "vault_destroyed",
+    "vault",
+    "d.hushtag_destroy_vault",
+    {
+        "destroyed": Outcome("the keys of the vault destroyed"),
+        "phrases_remain": Outcome("other phrases open the vault", "phrases_remain"),
+        "generation_conflict": _CONFLICTS["generation_conflict"],
+        "not_found": _UNKNOWN,
+    },
+    sensitive=True,
+)
 OBJECT_DELETED: Final = Event(
     "object_deleted", "vault", "d.outcome", {"deleted": Outcome("an object deleted"), **_CONFLICTS}, sensitive=True
 )

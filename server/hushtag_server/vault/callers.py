@@ -45,10 +45,10 @@ def vault_subject(
 
 
 def recorded_pool(
-    request: WireRequest, services: Services, event: Event, vault_id: UUID, object_id: UUID, **particulars: int
+    request: WireRequest, services: Services, event: Event, vault_id: UUID, **particulars: UUID | int
 ) -> RecordedPool:
-    """Return a pool whose next call stores an event about an object, by the vault token of this request."""
+    """Return a pool whose next call stores an event about a vault, by the vault token of this request."""
     token = parse_bearer(request.headers.get("authorization"), VAULT)
     events = services.events_of(request.scope)
-    subject = vault_subject(events, token.user_id, token.secret_hash.hex(), vault_id, object=object_id, **particulars)
+    subject = vault_subject(events, token.user_id, token.secret_hash.hex(), vault_id, **particulars)
     return events.through(services.pool, event, subject)

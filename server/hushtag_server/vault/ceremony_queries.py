@@ -47,7 +47,7 @@ _ADVANCE = """
 """
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
-           generation, head, failed_guesses, last_failed_at
+           generation, head, ring, steps, failed_guesses, last_failed_at
     FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer)
 """
 _ENROL = """
@@ -120,8 +120,8 @@ async def open_tag(
     suite, tag_id, salt, expires_at = rows[0][:4]
     if tag_id is None:
         return None
-    vaults = [OpenedVault(*row[4:11]) for row in rows]
-    return OpenedTag(suite, tag_id, salt, expires_at, vaults, *rows[0][11:13])
+    vaults = [OpenedVault(*row[4:13]) for row in rows]
+    return OpenedTag(suite, tag_id, salt, expires_at, vaults, *rows[0][13:15])
 
 
 _CHECK: Final = """
@@ -130,7 +130,7 @@ _CHECK: Final = """
 _SEAL_OF: Final = "SELECT tag_id, seal FROM hushtag_seal_of($1, $2, $3, $4)"
 _MOVE: Final = """
     SELECT hushtag_move_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::uuid[], $16::uuid[],
-                            $17::bytea[], $18::integer[], $19::bigint[], $20::bytea[])
+                            $17::bytea[], $18::integer[], $19::bigint[], $20::bytea[], $21::bytea[])
 """
 
 
@@ -178,6 +178,7 @@ async def move_tag(pool: AnyPool, caller: VaultCaller, move: AcceptedMove, offer
         [key.key_version for key in message.vaults],
         [key.generation for key in message.vaults],
         [decode_binary(key.head) for key in message.vaults],
+        [None if key.ring is None else decode_binary(key.ring) for key in message.vaults],
     )
     outcome: str = (await call(pool, _MOVE, values))[0][0]
     return outcome

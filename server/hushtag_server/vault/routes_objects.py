@@ -127,7 +127,7 @@ async def put_object(
     if row.content_size > services.settings.max_object_bytes:
         raise TooLargeError("larger than this server stores")
     outcome = await queries.put_object(
-        recorded_pool(request, services, OBJECT_PUT, vault_id, object_id, revision=change.revision),
+        recorded_pool(request, services, OBJECT_PUT, vault_id, object=object_id, revision=change.revision),
         vault_caller(request, services),
         change,
         row,
@@ -151,7 +151,7 @@ async def get_object(
     vault_id: FromPath[UUID], object_id: FromPath[UUID], request: WireRequest, services: ServicesDep
 ) -> Response[bytes]:
     """Return the row as it was stored."""
-    pool = recorded_pool(request, services, OBJECT_READ, vault_id, object_id)
+    pool = recorded_pool(request, services, OBJECT_READ, vault_id, object=object_id)
     found = await queries.get_object(pool, vault_caller(request, services), vault_id, object_id)
     if found.tag_id is None:
         raise UnauthenticatedError("no such vault session")
@@ -180,10 +180,16 @@ async def delete_object(
 ) -> VaultState:
     """Compare and swap, then delete the row and replace the head, in one transaction."""
     change = _change(vault_id, object_id, revision, generation, head)
-    pool = recorded_pool(request, services, OBJECT_DELETED, vault_id, object_id, revision=change.revision)
+    pool = recorded_pool(request, services, OBJECT_DELETED, vault_id, object=object_id, revision=change.revision)
     done = await queries.delete_object(pool, vault_caller(request, services), change)
     _refuse(done.outcome)
-    return VaultState(vault_id=vault_id, generation=change.generation, key_version=done.key_version or 1, head=head)
+    return VaultState(
+        vault_id=vault_id,
+        generation=change.generation,
+        key_version=done.key_version or 1,
+        head=head,
+        ring=None if done.ring is None else encode_binary(done.ring),
+    )
 
 
 def _entry(row: ObjectSummary) -> ObjectEntry:

@@ -51,8 +51,13 @@ async def read_vault(
         await events.record(connection, VAULT_READ, subject, "done" if found else "not_found")
     if found is None:
         raise NotFoundError("no such vault")
-    head = encode_binary(found.head)
-    return VaultState(vault_id=vault_id, generation=found.generation, key_version=found.key_version, head=head)
+    return VaultState(
+        vault_id=vault_id,
+        generation=found.generation,
+        key_version=found.key_version,
+        head=encode_binary(found.head),
+        ring=None if found.ring is None else encode_binary(found.ring),
+    )
 
 
 @get(

@@ -5,6 +5,7 @@ from typing import Final
 from hushtag.errors import AuthenticationError, MalformedError
 from hushtag.messages import (
     FinishUnlock,
+    KeyStep,
     Locate,
     Located,
     MoveTag,
@@ -17,6 +18,7 @@ from hushtag.messages import (
     encode_binary,
 )
 from hushtag.moving import accept_move
+from hushtag.rotation import PROOF_LENGTH, SEALED_KEY_LENGTH
 from hushtag.suites import suite_by_id
 from hushtag.types import RegistrationRequest
 from hushtag.unlock_server import (
@@ -140,6 +142,14 @@ async def start_unlock(services: Services, token: BearerToken, data: StartUnlock
     return UnlockStarted(session_id=session_id, state=encode_binary(sealed), ke2=ke2)
 
 
+_STEP: Final = SEALED_KEY_LENGTH + PROOF_LENGTH
+
+
+def _steps(steps: bytes) -> list[KeyStep]:
+    parts = [steps[start : start + _STEP] for start in range(0, len(steps), _STEP)]
+    return [KeyStep(encode_binary(part[:SEALED_KEY_LENGTH]), encode_binary(part[SEALED_KEY_LENGTH:])) for part in parts]
+
+
 def _unlocked(tag: OpenedTag, move: str | None) -> Unlocked:
     vaults = [
         VaultKey(
@@ -150,6 +160,8 @@ def _unlocked(tag: OpenedTag, move: str | None) -> Unlocked:
             key_version=vault.key_version,
             generation=vault.generation,
             head=encode_binary(vault.head),
+            ring=None if vault.ring is None else encode_binary(vault.ring),
+            steps=_steps(vault.steps or b""),
         )
         for vault in tag.vaults
     ]

@@ -52,6 +52,9 @@ _COMMANDS: Final = {
         "hushtag.cli.epoch_commands:epoch", "Compare a vault's state between devices; accept a restored one."
     ),
     "lock": _Lazy("hushtag.cli.vault_commands:lock", "Lock the open vault."),
+    "phrases": _Lazy(
+        "hushtag.cli.phrases_commands:phrases", "The phrases of a vault: list, add, revoke, change, reseal, destroy."
+    ),
     "journal": _Lazy("hushtag.cli.journal_commands:journal", "Keep a journal: add, ls, show, edit, search, …"),
     "remind": _Lazy("hushtag.cli.remind_commands:remind", "Be reminded: add, ls, done, snooze, watch, …"),
     "account": _Lazy("hushtag.cli.profile_commands:account", "Settings, email, password, sessions, closing, …"),

@@ -9,6 +9,7 @@ import click
 from hushtag.cli import vault_commands
 from hushtag.cli.epoch_commands import epoch
 from hushtag.cli.failures import UsageError, report
+from hushtag.cli.phrases_commands import phrases
 from hushtag.cli.stdin import IdleError
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["run_shell"]
 
 _PROMPT: Final = "hushtag> "
-_COMMANDS: Final = {name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm", "phrases", "lock")} | {
-    "epoch": epoch
+_COMMANDS: Final = {
+    **{name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm")},
+    "phrases": phrases,
+    "lock": vault_commands.lock,
+    "epoch": epoch,
 }
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from hushtag.client import ceremony_steps
 from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import InsecureServerError
@@ -23,23 +24,10 @@ from hushtag.client.vault_steps import OpenTag
 from hushtag.epoch import parse_code
 from hushtag.errors import HushtagError, PhraseError
 from hushtag.messages import LogIn
-from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
+from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, filter_candidates
 from hushtag.types import DeviceSecret
 
-__all__ = ["ClientSteps", "accepted_phrase", "candidate_phrases"]
-
-
-def accepted_phrase(phrase: str | DrawnPhrase, floor_bits: float) -> str:
-    """Return the canonical form of a phrase that may be enrolled.
-
-    Raises:
-        PhraseError: it has no canonical form.
-        WeakPhraseError: it is below the floor; the message says what to add.
-        LimitError: the floor is below 50 bits.
-    """
-    canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
-    check_phrase(canonical, floor_bits=floor_bits)
-    return canonical
+__all__ = ["ClientSteps", "candidate_phrases"]
 
 
 def candidate_phrases(phrases: str | Sequence[str], kind: PhraseKind | None) -> list[str]:
@@ -93,7 +81,7 @@ class ClientSteps(AccountSteps):
     ) -> Steps[EnrolledTag]:
         """Enrol a phrase that is strong enough."""
         accepted = functools.partial(accepted_phrase, phrase, floor_bits)
-        secret = _device_secret(device_secret)
+        secret = copied_secret(device_secret)
         enrolled = yield from ceremony_steps.enrol(self.current(), accepted, label=label, device_secret=secret)
         return EnrolledTag(enrolled.tag_id, enrolled.vault_id)
 
@@ -125,9 +113,9 @@ class ClientSteps(AccountSteps):
             candidates.extend(candidate_phrases(phrases, kind))
             return candidates
 
-        opened = yield from ceremony_steps.unlock(session, prepare, device_secret=_device_secret(device_secret))
+        opened = yield from ceremony_steps.unlock(session, prepare, device_secret=copied_secret(device_secret))
         heard = _index(phrases, candidates[opened.candidate])
-        tag = OpenTag(opened, session.user_id, heard, self.retry, store)
+        tag = OpenTag(opened, session, heard, self.retry, store)
         try:
             yield from tag.admit(pages, code, review=review_restored)
         except HushtagError:
@@ -138,6 +126,7 @@ class ClientSteps(AccountSteps):
             raise
         self._open = [other for other in self._open if not other.locked] + [tag]
         try:
+            yield from tag.rewrap()
             yield from tag.move()
         except HushtagError:
             yield from tag.leave()
@@ -167,8 +156,3 @@ class ClientSteps(AccountSteps):
         self._open.clear()
         for request in requests:
             yield from send_quietly(request)
-
-
-def _device_secret(value: DeviceSecret | bytes | None) -> DeviceSecret | None:
-    # A copy, which the ceremony forgets; the caller's own stays the caller's.
-    return None if value is None else DeviceSecret(value.expose() if isinstance(value, DeviceSecret) else value)

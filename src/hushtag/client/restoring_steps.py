@@ -3,7 +3,7 @@
 import functools
 import time
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 from hushtag.client.contents import LostObject, Restoration
@@ -160,11 +160,11 @@ class RestoringSteps(WritingSteps):
         still = yield from self._read_meta(entry)
         return self._metas[digest].meta.name if still and digest in self._metas else None
 
-    def _review(self) -> Self:
+    def _review(self) -> "RestoringSteps":
         """Return steps on the same vault that may look at it, and that nobody else holds."""
         if self.witness.locked:
             self.witness.check_open()  # says so
-        return type(self)(self.witness.apart(), self.tag_id, self._token, self.retry)
+        return RestoringSteps(self.witness.apart(), self.own, self._token, self.retry)
 
 
 def _today() -> str:

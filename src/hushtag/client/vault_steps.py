@@ -8,22 +8,27 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from hushtag.client.answers import expect_nothing
+from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import post, send_quietly
-from hushtag.client.contents import FailedAttempts, StoredObject
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
+from hushtag.client.contents import FailedAttempts, StoredObject, VaultPhrase
 from hushtag.client.effects import Request, Steps, compute, exchange
-from hushtag.client.errors import ServerError, SessionExpiredError, TransportError
+from hushtag.client.errors import IntegrityError, ServerError, SessionExpiredError, TransportError, UnavailableError
+from hushtag.client.phrase_steps import PhraseSteps
 from hushtag.client.pin_file import PinStore
 from hushtag.client.pinning import Pages, PinnedVault
 from hushtag.client.policy import RetryPolicy
-from hushtag.client.restoring_steps import RestoringSteps, check_codes
+from hushtag.client.restoring_steps import check_codes
+from hushtag.client.session import Session
 from hushtag.client.witness import Witness
 from hushtag.epoch import EpochCode
 from hushtag.errors import LimitError, MalformedError, MisuseError
-from hushtag.messages import TagMoved, encode_binary
-from hushtag.moving import MovedTag
+from hushtag.messages import TagMoved, decode_binary, encode_binary
+from hushtag.moving import MovedTag, TagMove
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
-from hushtag.types import forget_all
+from hushtag.phrase import DrawnPhrase
+from hushtag.ring import Member
+from hushtag.types import DeviceSecret, forget_all
 from hushtag.unlock import UnlockedTag
 
 __all__ = ["OpenTag", "Source", "VaultSteps"]
@@ -34,8 +39,29 @@ Source = bytes | bytearray | memoryview | os.PathLike[str]
 VAULT_TOKEN: Final = "htv_"  # noqa: S105 - the public prefix of every vault token, no token
 
 
-class VaultSteps(RestoringSteps):
+class VaultSteps(PhraseSteps):
     """One open vault."""
+
+    def add(
+        self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
+    ) -> Steps[VaultPhrase]:
+        """Let a further phrase open the vault, if it is strong enough."""
+        accepted = functools.partial(accepted_phrase, phrase, floor_bits)
+        return (yield from self.add_phrase(accepted, label=label, device_secret=copied_secret(device_secret)))
+
+    def change(
+        self,
+        tag_id: UUID,
+        phrase: str | DrawnPhrase,
+        *,
+        label: str | None,
+        device_secret: DeviceSecret | bytes | None,
+        floor_bits: float,
+    ) -> Steps[VaultPhrase]:
+        """Put another phrase in the place of one, if it is strong enough."""
+        accepted = functools.partial(accepted_phrase, phrase, floor_bits)
+        secret = copied_secret(device_secret)
+        return (yield from self.change_phrase(tag_id, accepted, label=label, device_secret=secret))
 
     def put_source(
         self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
@@ -77,19 +103,21 @@ class OpenTag:
     def __init__(
         self,
         opened: UnlockedTag,
-        user_id: UUID,
+        session: Session,
         candidate: int,
         retry: RetryPolicy,
         store: PinStore | None = None,
     ) -> None:
-        self.tag_id = opened.tag_id
         self.expires_at = opened.expires_at
         self.failed_attempts = FailedAttempts(opened.failed_guesses, opened.last_failed_at)
         self.candidate = candidate
         self.locked = False
         self._opened = opened
-        self._token = VAULT_TOKEN + encode_binary(user_id.bytes + opened.vault_token.expose())
-        self.vaults = tuple(VaultSteps(Witness(vault), self.tag_id, self._token, retry) for vault in opened.vaults)
+        self._token = VAULT_TOKEN + encode_binary(session.user_id.bytes + opened.vault_token.expose())
+        own = Member(opened.tag_id, opened.tag_public_key)
+        self.vaults = tuple(
+            VaultSteps(Witness(vault), own, self._token, retry, session, self.end) for vault in opened.vaults
+        )
         if store is not None:
             for steps, vault in zip(self.vaults, opened.vaults, strict=True):
                 steps.pinned = PinnedVault(store, vault)
@@ -109,6 +137,14 @@ class OpenTag:
         for vault in self.vaults:
             if vault.witness.suspicion is None:
                 yield from vault.pin()
+
+    def rewrap(self) -> Steps[None]:
+        """Tell the server each rotated data key as this phrase wraps it now; if that is lost, the next unlock does."""
+        for vault, opened in zip(self.vaults, self._opened.vaults, strict=True):
+            if opened.rewrap is None or vault.witness.suspicion is not None:
+                continue
+            path = f"{vault.path}/keys/{opened.wrapped_key_id}"
+            yield from send_quietly(Request("PUT", path, self._token, encode(opened.rewrap), "application/json"))
 
     def end(self) -> Request | None:
         """Forget every key of the tag, and return the request that tells the server; `None` if it was locked before."""
@@ -138,11 +174,15 @@ class OpenTag:
             offered.abandon()  # nothing is built on a state that may be taken back
             return
         try:
-            phrases = yield from self.vaults[0].phrases()
-            label = next(phrase.label for phrase in phrases if phrase.current)
-            moved = yield from compute(functools.partial(offered.finish, self._opened.vaults, label))
+            moved = yield from self._prepare_move(offered)
             try:
                 answer = yield from post("/v1/unlock/move", moved.message, self._token, 200, TagMoved)
+                moved_id = answer.tag_id
+            except (TransportError, UnavailableError):
+                if not (yield from self._has_moved(moved)):
+                    moved.forget()
+                    return
+                moved_id = self._opened.tag_id
             except BaseException:
                 moved.forget()
                 raise
@@ -151,21 +191,48 @@ class OpenTag:
         finally:
             offered.abandon()
         self._adopt(moved)
-        if answer.tag_id != self.tag_id:
+        if moved_id != self._opened.tag_id:
             raise MalformedError("answer names another tag than was moved")
         for vault in self.vaults:
             yield from vault.pin()
 
+    def _prepare_move(self, offered: TagMove) -> Steps[MovedTag]:
+        opened, members, label = [], {}, ""
+        for vault, kept in zip(self.vaults, self._opened.vaults, strict=True):
+            known = yield from vault.ring()
+            members[vault.witness.vault_id] = [each.member for each in known]
+            opened.append(kept._replace(head=vault.witness.head))
+            label = label or next(each.phrase.label for each in known if each.phrase.current)
+        return (yield from compute(functools.partial(offered.finish, opened, label, members)))
+
+    def _moved_member(self, moved: MovedTag) -> Member:
+        return Member(self._opened.tag_id, decode_binary(moved.message.public_key))
+
+    def _has_moved(self, moved: MovedTag) -> Steps[bool]:
+        """Tell after a lost answer whether the tag is listed with its new public key, which nobody else has made."""
+        vault = self.vaults[0]
+        before, vault.own = vault.own, self._moved_member(moved)
+        try:
+            yield from vault.ring()
+        except (IntegrityError, TransportError, ServerError):
+            vault.own = before
+            return False
+        return True
+
     def _adopt(self, moved: MovedTag) -> None:
         self._opened.tag_private_key.forget()
+        own = self._moved_member(moved)
         opened = [
             vault._replace(head=head, pin_key=pin_key)
             for vault, head, pin_key in zip(self._opened.vaults, moved.heads, moved.pin_keys, strict=True)
         ]
         forget_all([vault.pin_key for vault in self._opened.vaults])
-        self._opened = self._opened._replace(tag_private_key=moved.private_key, vaults=tuple(opened), move=None)
+        self._opened = self._opened._replace(
+            tag_private_key=moved.private_key, vaults=tuple(opened), move=None, tag_public_key=own.public_key
+        )
         for vault, now in zip(self.vaults, opened, strict=True):
-            vault.witness.advance(now.head)
+            vault.own = own
+            vault.witness.adopt_ring(now.head)
             if vault.pinned is not None:
                 vault.pinned.move(now.pin_key)
 

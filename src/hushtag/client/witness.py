@@ -10,10 +10,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from hushtag.client.errors import ConflictError, IntegrityError, VaultLockedError, VaultRolledBackError
-from hushtag.errors import AuthenticationError, MalformedError, RollbackError
-from hushtag.head import VaultHead, open_head, seal_head, set_element, set_key
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError, StateError
+from hushtag.head import VaultHead, open_head, seal_head, set_element, set_hash, set_key
 from hushtag.messages import ObjectEntry, VaultState, decode_binary
-from hushtag.types import DataKey
+from hushtag.types import DataKey, forget_all
 from hushtag.unlock import OpenVault
 
 __all__ = ["Sealed", "Seen", "Witness"]
@@ -53,6 +53,7 @@ class Witness:
         self._expected: Mapping[UUID, tuple[int, bytes]] = {}  # pinned in an earlier session, of an older head
         self.suspicion: VaultRolledBackError | None = None
         self.next_restorations: int | None = None  # what our next change makes of the head's count
+        self._old_keys: dict[int, DataKey] = {}
 
     @property
     def data_key(self) -> DataKey:
@@ -68,6 +69,27 @@ class Witness:
     def unreviewed_key(self) -> DataKey:
         """The data key also of a vault under suspicion: to judge its head, not to read it."""
         return self._data_key
+
+    def key_of(self, key_version: int) -> DataKey | None:
+        """Return the data key of a version that an object may be sealed under, as far as it is known.
+
+        Raises:
+            VaultLockedError: the keys are forgotten.
+        """
+        self.check_open()
+        return self._data_key if key_version == self.head.key_version else self._old_keys.get(key_version)
+
+    def remember_old_key(self, key_version: int, data_key: DataKey) -> None:
+        """Keep an old data key as long as the vault is open, or until `forget_old_keys`."""
+        if self.locked or key_version in self._old_keys:
+            data_key.forget()
+            return
+        self._old_keys[key_version] = data_key
+
+    def forget_old_keys(self) -> None:
+        """Forget every old data key: nothing is sealed under one any more."""
+        forget_all(self._old_keys.values())
+        self._old_keys.clear()
 
     def check_open(self) -> None:
         """Refuse to go on with a locked vault.
@@ -100,6 +122,7 @@ class Witness:
         """Forget the keys, and everything that was seen."""
         self.locked = True
         self._data_key.forget()
+        self.forget_old_keys()
         self._set_key = b""
         self._seen.clear()
         self._changed.clear()
@@ -150,8 +173,11 @@ class Witness:
     def _open(self, state: VaultState) -> VaultHead:
         sealed = decode_binary(state.head)
         generation, version = state.generation, state.key_version
+        ring = None if state.ring is None else decode_binary(state.ring)
         try:
-            return open_head(self.data_key, self.vault_id, sealed, generation=generation, key_version=version)
+            return open_head(
+                self.data_key, self.vault_id, sealed, generation=generation, key_version=version, ring=ring
+            )
         except AuthenticationError:
             raise IntegrityError("vault head") from None
 
@@ -199,11 +225,6 @@ class Witness:
             head = replace(head, restorations=self.next_restorations)
         return Sealed(head, seal_head(self.data_key, self.vault_id, head))
 
-    def advance(self, head: VaultHead) -> None:
-        """Take over a head of ours that sums up the same objects as the one before it."""
-        if head.generation == self.head.generation + 1:
-            self.head = head
-
     def adopt(self, head: VaultHead, object_id: UUID, after: Seen | None) -> None:
         """Take over a change of ours that is stored: `head` was proposed on the head before it."""
         if head.generation == self.head.generation + 1:
@@ -218,6 +239,30 @@ class Witness:
             self._seen.pop(object_id, None)
         else:
             self._seen[object_id] = after
+
+    def summary_under(self, data_key: DataKey, key_version: int) -> bytes:
+        """Return the set hash of the known rows under another data key.
+
+        Raises:
+            StateError: the rows are not known.
+        """
+        if self.rows is None:
+            raise StateError("the vault was not listed")
+        key = set_key(data_key, self.vault_id, key_version)
+        return set_hash(set_element(key, object_id, *seen) for object_id, seen in self.rows.items())
+
+    def adopt_ring(self, head: VaultHead) -> None:
+        """Take over a head of ours that is stored, of the same objects: of another ring, or of a tag that moved."""
+        if head.generation == self.head.generation + 1:
+            self.head = head
+
+    def adopt_rotation(self, data_key: DataKey, head: VaultHead) -> None:
+        """Take over a rotation of ours that is stored; objects are the same until they are re-sealed."""
+        self.check_open()
+        self.remember_old_key(self.head.key_version, self._data_key)
+        self._data_key = data_key
+        self._set_key = set_key(data_key, self.vault_id, head.key_version)
+        self.head = head
 
     def _element(self, object_id: UUID, seen: Seen) -> bytes:
         self.check_open()

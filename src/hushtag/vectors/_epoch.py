@@ -20,8 +20,9 @@ def _epoch_code(
     key_version: int,
     set_hash: Octets,
     restorations: int = 0,
+    ring: Octets | None = None,
 ) -> _Result:
-    key, head = DataKey(data_key), VaultHead(generation, object_count, key_version, set_hash, restorations)
+    key, head = DataKey(data_key), VaultHead(generation, object_count, key_version, set_hash, restorations, ring)
     return {"fingerprint": fingerprint(key, vault_id, head), "code": epoch_code(key, vault_id, head)}
 
 
@@ -34,8 +35,9 @@ def _judge_code(
     set_hash: Octets,
     code: str,
     restorations: int = 0,
+    ring: Octets | None = None,
 ) -> _Result:
-    head = VaultHead(generation, object_count, key_version, set_hash, restorations)
+    head = VaultHead(generation, object_count, key_version, set_hash, restorations, ring)
     return {"verdict": judge_code(DataKey(data_key), vault_id, head, parse_code(code)).value}
 
 

@@ -1,4 +1,4 @@
--- depends: 0010_known_addresses
+-- depends: 0009_operation
 -- The security log as a chain. Rows are signed by whoever writes them and queued; one sealer at a time takes them off the
 -- queue and gives each a place in the chain, so that writers never wait for each other. No key is in the database.
 

@@ -1,4 +1,4 @@
--- depends: 0011_security_log
+-- depends: 0010_security_log
 -- Seals: each tag's envelope is stored sealed under a random key of its own, and backups leave the table of these keys
 -- out. What is deleted here can therefore not be opened from a backup any more.
 

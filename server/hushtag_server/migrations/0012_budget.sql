@@ -1,4 +1,4 @@
--- depends: 0012_server_keys
+-- depends: 0011_server_keys
 -- The guess budget, whole: a reserve that no session can take from the others, lock-outs that grow with every unproven
 -- guess of a session, and what the owner is told of them inside the vault. SPEC.md, section 20, argues it.
 --
