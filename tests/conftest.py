@@ -3,6 +3,7 @@
 Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ from hushtag_server.settings import Settings
 from tests import live_server
 from tests.databases import Database, made_database, make_template, stop_syncing
 from tests.people import PASSWORD, SignedIn
+
+# No test may touch the keyring of whoever runs it, not even in a process of its own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 
 @pytest.fixture(scope="session")

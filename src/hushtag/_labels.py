@@ -18,6 +18,11 @@ DECOY = b"hushtag-v1/decoy"  # server seed -> masking key of the decoy record of
 SERVER_STATE = b"hushtag-v1/server-state"  # sealing key -> key of one ceremony's stored state
 KEY_CHECK = b"hushtag-v1/key-check"  # server keys -> the check value the database stores
 SEALED_FILE = b"hushtag-v1/sealed-file"  # context of a backup, and of a copy of the key file, under a passphrase
+PAIRING = b"hushtag-v1/pairing"  # SPAKE2 key -> confirmations and sealing key of one pairing of two devices
+CARRIED_SECRET = b"hushtag-v1/carried-secret"  # sealing key of a pairing -> key and commitment of the device secret
 
 PHRASE_HASH_PERSON = b"hushtag1"  # BLAKE2s person: masking key -> phrase hash
 SELF_CHECK_PERSON = b"hushchk1"  # BLAKE2s person: canonical phrase -> self-check byte
+RECOVERY_PERSON = b"hushrec1"  # BLAKE2s person: words of a recovery code -> its two check words
+DEVICE_NAME_PERSON = b"hushdev1"  # BLAKE2s person: device secret -> the four words that name it
+DEVICE_TEXT_PERSON = b"hushdtx1"  # BLAKE2s person: text form of a device secret -> its check bytes

@@ -8,10 +8,13 @@
 Messages are lower case and may hold lengths, versions and names of fields; never a secret.
 """
 
+from collections.abc import Mapping
+
 __all__ = [
     "AuthenticationError",
     "HushtagError",
     "LimitError",
+    "ListedWordError",
     "MalformedError",
     "MisuseError",
     "PhraseError",
@@ -44,6 +47,19 @@ class PhraseError(MisuseError):
 
 class WeakPhraseError(PhraseError):
     """The phrase is readable but below the strength floor; the message says what to add."""
+
+
+class ListedWordError(PhraseError):
+    """Words that are not in the list, or do not fit together; nobody was asked.
+
+    `near` maps the place of each such word (the first is 1) to words of the list that may be meant, nearest first. They
+    are as secret as the text itself and stand in no message.
+    """
+
+    def __init__(self, near: Mapping[int, tuple[str, ...]], why: str = "not in the word list") -> None:
+        places = ", ".join(str(place) for place in sorted(near))
+        super().__init__(f"{why}: word {places}" if places else why)
+        self.near = dict(near)
 
 
 class MalformedError(HushtagError):

@@ -47,9 +47,15 @@ class Here:
 
     def client(self, server: str, session: "Session | None" = None) -> "Client":
         """Return a client of a server whose pins are kept in the state."""
-        from hushtag.client import Client
+        from hushtag.client import Client, DeviceSecretStore
 
-        return Client(server, session=session, pins=self.state, allow_insecure=self._allow_insecure)
+        return Client(
+            server,
+            session=session,
+            pins=self.state,
+            device_secrets=DeviceSecretStore(self.state.directory, self.note),
+            allow_insecure=self._allow_insecure,
+        )
 
     def session(self) -> "Session":
         """Return the session kept in the state.
@@ -74,6 +80,11 @@ class Here:
         session = self.session()
         with self.client(session.server, session) as client:
             yield client
+
+    def this_device_secret(self) -> bytes:
+        """Return the 32 bytes of the device secret in use here."""
+        with self.logged_in() as client:
+            return client.device.secret().expose()
 
     @contextmanager
     def ready_for_phrase(self) -> "Iterator[Client]":

@@ -31,8 +31,7 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float) -> 
     Examples:
       hushtag enrol --draw                     draw a phrase and show it
       hushtag enrol --label "for the diary"    ask for a phrase of your own
-      openssl rand -hex 32 > device && chmod 600 device
-      hushtag enrol --draw --device-secret device
+      hushtag enrol --draw --this-device       of no use without this device's secret
     """
     from hushtag.phrase import canonicalize, check_phrase, draw_phrase
 

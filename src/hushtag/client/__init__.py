@@ -5,6 +5,7 @@ Needs the extra `hushtag[client]`.
 
 from hushtag.client.archive_file import Exported
 from hushtag.client.async_client import AsyncClient
+from hushtag.client.async_device import AsyncDevice
 from hushtag.client.async_journal import AsyncJournals
 from hushtag.client.async_profile import AsyncProfile
 from hushtag.client.async_reminders import AsyncReminders
@@ -12,6 +13,8 @@ from hushtag.client.async_tags import AsyncJournalTags
 from hushtag.client.async_vault import AsyncVault
 from hushtag.client.client import Client
 from hushtag.client.contents import EnrolledTag, FeedAddress, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.device import Device
+from hushtag.client.device_secrets import DeviceSecrets, DeviceSecretStore, MemoryDeviceSecrets
 from hushtag.client.errors import (
     AmbiguousNameError,
     BudgetError,
@@ -46,6 +49,7 @@ from hushtag.client.vault import Vault
 __all__ = [
     "AmbiguousNameError",
     "AsyncClient",
+    "AsyncDevice",
     "AsyncJournalTags",
     "AsyncJournals",
     "AsyncProfile",
@@ -55,6 +59,9 @@ __all__ = [
     "CeremonyError",
     "Client",
     "ConflictError",
+    "Device",
+    "DeviceSecretStore",
+    "DeviceSecrets",
     "EnrolledTag",
     "Exported",
     "FeedAddress",
@@ -65,6 +72,7 @@ __all__ = [
     "Journals",
     "LimitReachedError",
     "LoginError",
+    "MemoryDeviceSecrets",
     "MemoryPins",
     "NotFoundError",
     "NotLoggedInError",

@@ -10,6 +10,8 @@ import httpx
 from hushtag.client.archive_file import Exported, Place, Progress
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
+from hushtag.client.device import Device
+from hushtag.client.device_secrets import DeviceSecrets
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.journal import Journals
 from hushtag.client.policy import RetryPolicy, Timeouts
@@ -45,6 +47,7 @@ class Client:
         server: `https://…`; `http://` only on this machine, unless `allow_insecure`.
         session: what an earlier `log_in` on the same server returned.
         pins: where user id and phrase salt of an account are kept; by default only in memory.
+        device_secrets: where device secrets are kept; by default only in memory.
         ssl_context: other trust than the system's; certificates are verified in any case.
         transport: an httpx transport to use in place of the network.
 
@@ -58,13 +61,14 @@ class Client:
         *,
         session: Session | None = None,
         pins: Pins | None = None,
+        device_secrets: DeviceSecrets | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
         allow_insecure: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure)
+        self._steps = ClientSteps(server, session, pins, device_secrets, retry, allow_insecure=allow_insecure)
         url = self._steps.url
         http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = SyncDriver(url, http, timeouts)
@@ -88,6 +92,11 @@ class Client:
     def profile(self) -> Profile:
         """Names, settings, consents, audit trail, and closing the account."""
         return Profile(self._driver, self._steps.profile)
+
+    @property
+    def device(self) -> Device:
+        """The device secret, which makes a phrase useless without this device."""
+        return Device(self._driver, self._steps.device)
 
     @property
     def server(self) -> str:

@@ -8,6 +8,8 @@ from hushtag.client import ceremony_steps
 from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
 from hushtag.client.contents import EnrolledTag
+from hushtag.client.device_secrets import DeviceSecrets, MemoryDeviceSecrets
+from hushtag.client.device_steps import DeviceSteps
 from hushtag.client.effects import Steps
 from hushtag.client.errors import InsecureServerError
 from hushtag.client.journal_steps import JournalSteps
@@ -19,6 +21,7 @@ from hushtag.client.tag_steps import TagSteps
 from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.vault_steps import OpenTag
 from hushtag.errors import PhraseError
+from hushtag.messages import LogIn
 from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
 from hushtag.types import DeviceSecret
 
@@ -63,7 +66,14 @@ class ClientSteps(AccountSteps):
     """One account on one server, and the tags it has open."""
 
     def __init__(
-        self, server: str, session: Session | None, pins: Pins | None, retry: RetryPolicy, *, allow_insecure: bool
+        self,
+        server: str,
+        session: Session | None,
+        pins: Pins | None,
+        device_secrets: DeviceSecrets | None,
+        retry: RetryPolicy,
+        *,
+        allow_insecure: bool,
     ) -> None:
         self.url = server_url(server, allow_insecure=allow_insecure)
         if session is not None and session.server != str(self.url):
@@ -75,6 +85,7 @@ class ClientSteps(AccountSteps):
         self.reminders = ReminderSteps(self)
         self.profile = ProfileSteps(self)
         self.transfer = TransferSteps(self)
+        self.device = DeviceSteps(self, MemoryDeviceSecrets() if device_secrets is None else device_secrets)
 
     def enrol(
         self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
@@ -101,6 +112,12 @@ class ClientSteps(AccountSteps):
         tag = OpenTag(opened, session.user_id, heard, self.retry)
         self._open = [other for other in self._open if not other.locked] + [tag]
         return tag
+
+    def log_in(self, message: LogIn, *, accept_new_salt: bool) -> Steps[Session]:
+        """Open a session; a device that has no device secret yet gets one, whether or not a phrase will ever use it."""
+        session = yield from super().log_in(message, accept_new_salt=accept_new_salt)
+        yield from self.device.prepare()
+        return session
 
     def log_out(self) -> Steps[None]:
         """Forget every key and the session, then end the session, and with it its vault sessions, on the server."""
