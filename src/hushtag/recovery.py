@@ -19,6 +19,7 @@ __all__ = [
     "CODE_WORDS",
     "DRAWN_CODE_WORDS",
     "RECOVERY_BITS",
+    "RECOVERY_MARK",
     "RecoveryCode",
     "draw_recovery_code",
     "parse_recovery_code",
@@ -30,7 +31,7 @@ CHECK_WORDS: Final = 2
 CODE_WORDS: Final = DRAWN_CODE_WORDS + CHECK_WORDS
 RECOVERY_BITS: Final = 129.5
 """log2(1000^13), rounded down to a tenth; the check words add nothing."""
-_MARK: Final = "recovery-v1:"
+RECOVERY_MARK: Final = "recovery-v1:"
 """No canonical phrase holds a digit, a hyphen or a colon: no phrase is ever a code's canonical form (tested)."""
 
 
@@ -58,7 +59,7 @@ class RecoveryCode:
     @property
     def canonical(self) -> str:
         """What is stretched in the place of a canonical phrase: `recovery-v1:` and the words, single spaces between."""
-        return _MARK + " ".join(self._words)
+        return RECOVERY_MARK + " ".join(self._words)
 
     def __eq__(self, other: object) -> bool:
         return self._words == other._words if isinstance(other, RecoveryCode) else NotImplemented

@@ -23,6 +23,7 @@ from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.recovery import RecoveryCode
 from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
@@ -148,7 +149,7 @@ class AsyncClient:
 
     async def enrol(
         self,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str = "",
         device_secret: DeviceSecret | bytes | None = None,
@@ -160,7 +161,7 @@ class AsyncClient:
 
     async def unlock(
         self,
-        phrases: str | Sequence[str],
+        phrases: str | Sequence[str] | RecoveryCode,
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,

@@ -22,6 +22,7 @@ from hushtag.client.transport import connection_options
 from hushtag.client.vault import Vault
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.recovery import RecoveryCode
 from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
@@ -210,7 +211,7 @@ class Client:
 
     def enrol(
         self,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str = "",
         device_secret: DeviceSecret | bytes | None = None,
@@ -233,7 +234,7 @@ class Client:
 
     def unlock(
         self,
-        phrases: str | Sequence[str],
+        phrases: str | Sequence[str] | RecoveryCode,
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,
@@ -246,6 +247,7 @@ class Client:
         Raises:
             AuthenticationError: no candidate opens anything here.
             PhraseError: no transcript can be a phrase.
+            ListedWordError: a mistyped recovery code; nobody was asked.
             IntegrityError: the phrase is right, and what the server keeps behind it is not authentic.
             UnknownSuiteError, BudgetError: as for `enrol`.
             CeremonyError: a step came too late; try again.

@@ -22,13 +22,23 @@ from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.vault_steps import OpenTag
 from hushtag.errors import PhraseError
 from hushtag.messages import LogIn
-from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, check_phrase, filter_candidates
+from hushtag.phrase import (
+    DrawnPhrase,
+    PhraseKind,
+    candidate_form,
+    canonicalize,
+    check_phrase,
+    filter_candidates,
+    looks_drawn,
+    passes_self_check,
+)
+from hushtag.recovery import CODE_WORDS, RecoveryCode, parse_recovery_code
 from hushtag.types import DeviceSecret
 
 __all__ = ["ClientSteps", "accepted_phrase", "candidate_phrases"]
 
 
-def accepted_phrase(phrase: str | DrawnPhrase, floor_bits: float) -> str:
+def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float) -> str:
     """Return the canonical form of a phrase that may be enrolled.
 
     Raises:
@@ -36,28 +46,42 @@ def accepted_phrase(phrase: str | DrawnPhrase, floor_bits: float) -> str:
         WeakPhraseError: it is below the floor; the message says what to add.
         LimitError: the floor is below 50 bits.
     """
+    if isinstance(phrase, RecoveryCode):
+        return phrase.canonical
     canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
     check_phrase(canonical, floor_bits=floor_bits)
     return canonical
 
 
-def candidate_phrases(phrases: str | Sequence[str], kind: PhraseKind | None) -> list[str]:
+def candidate_phrases(phrases: str | Sequence[str] | RecoveryCode, kind: PhraseKind | None) -> list[str]:
     """Return the canonical candidates of one phrase or of several transcripts of it, best first.
 
     Raises:
         PhraseError: there is no candidate.
+        ListedWordError: it is a mistyped recovery code.
     """
+    if isinstance(phrases, RecoveryCode):
+        return [phrases.canonical]
     if isinstance(phrases, str):
-        canonicalize(phrases)  # its error says what is wrong with this one
+        canonical = canonicalize(phrases)  # its error says what is wrong with this one
+        if _fails_as_code(canonical):
+            parse_recovery_code(canonical)  # its error says which word
         return filter_candidates([phrases], kind=kind)
     return filter_candidates(phrases, kind=kind)
 
 
-def _index(phrases: str | Sequence[str], canonical: str) -> int:
-    if not isinstance(phrases, str):
+def _fails_as_code(canonical: str) -> bool:
+    # Nothing that looks drawn and fails the self-check can have been enrolled: there is nothing else it may be.
+    words = len(canonical.split(" "))
+    code = candidate_form(canonical) != canonical
+    return words == CODE_WORDS and not code and looks_drawn(canonical) and not passes_self_check(canonical)
+
+
+def _index(phrases: str | Sequence[str] | RecoveryCode, canonical: str) -> int:
+    if not isinstance(phrases, str | RecoveryCode):
         for index, transcript in enumerate(phrases):
             with suppress(PhraseError):
-                if canonicalize(transcript) == canonical:
+                if candidate_form(transcript) == canonical:
                     return index
     return 0
 
@@ -88,7 +112,12 @@ class ClientSteps(AccountSteps):
         self.device = DeviceSteps(self, MemoryDeviceSecrets() if device_secrets is None else device_secrets)
 
     def enrol(
-        self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str,
+        device_secret: DeviceSecret | bytes | None,
+        floor_bits: float,
     ) -> Steps[EnrolledTag]:
         """Enrol a phrase that is strong enough."""
         accepted = functools.partial(accepted_phrase, phrase, floor_bits)
@@ -97,7 +126,11 @@ class ClientSteps(AccountSteps):
         return EnrolledTag(enrolled.tag_id, enrolled.vault_id)
 
     def unlock(
-        self, phrases: str | Sequence[str], *, device_secret: DeviceSecret | bytes | None, kind: PhraseKind | None
+        self,
+        phrases: str | Sequence[str] | RecoveryCode,
+        *,
+        device_secret: DeviceSecret | bytes | None,
+        kind: PhraseKind | None,
     ) -> Steps[OpenTag]:
         """Open the tag that one of the candidates opens."""
         session = self.current()
