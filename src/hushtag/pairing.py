@@ -10,17 +10,16 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
 from spake2.ed25519_basic import NotOnCurve
 
-from hushtag import _labels
 from hushtag._ceremony import CeremonyState
-from hushtag._kdf import hkdf_sha512
 from hushtag._listed import read_listed
-from hushtag._sealing import IV_LENGTH, OVERHEAD, open_sealed, seal
+from hushtag._pairing_keys import PairingKeys, open_secret, pairing_keys, seal_secret
+from hushtag._sealing import IV_LENGTH, OVERHEAD
 from hushtag._words import WORDS
 from hushtag.errors import AuthenticationError, MalformedError, StateError
 from hushtag.messages import decode_binary, encode_binary
@@ -49,14 +48,6 @@ class _Spake2(Protocol):
     def finish(self, inbound: bytes) -> bytes: ...
 
 
-class _Keys(NamedTuple):
-    """What both devices derive: one proof for each, 32 bytes, and the key the secret is sealed under."""
-
-    accepting: bytes
-    offering: bytes
-    sealing: bytes
-
-
 def _encode(kind: str, content: bytes) -> str:
     return _PREFIXES[kind] + encode_binary(content)
 
@@ -74,17 +65,12 @@ def _identities(user_id: UUID, pairing_id: bytes) -> tuple[bytes, bytes]:
     return b"offering" + user_id.bytes + pairing_id, b"accepting" + user_id.bytes + pairing_id
 
 
-def _derive(spake2: _Spake2, element: bytes, user_id: UUID, pairing_id: bytes) -> _Keys:
+def _derive(spake2: _Spake2, element: bytes, user_id: UUID, pairing_id: bytes) -> PairingKeys:
     try:
         shared = spake2.finish(element)
     except (SPAKEError, NotOnCurve, ValueError, AssertionError):
         raise MalformedError("not an element of the pairing's group") from None
-    derived = hkdf_sha512(shared, b"", _labels.PAIRING + user_id.bytes + pairing_id, 96)
-    return _Keys(derived[:32], derived[32:64], derived[64:])
-
-
-def _info(user_id: UUID, pairing_id: bytes) -> bytes:
-    return _labels.CARRIED_SECRET + user_id.bytes + pairing_id
+    return pairing_keys(shared, user_id, pairing_id)
 
 
 class OfferingDevice(CeremonyState):
@@ -138,8 +124,8 @@ class OfferingDevice(CeremonyState):
         if not hmac.compare_digest(keys.accepting, proof):
             raise AuthenticationError("the other device was given another code; begin again")
         iv = self._entropy(IV_LENGTH)
-        sealed = seal(keys.sealing, iv, _info(self._user_id, pairing_id), [self._secret.expose()], b"")
-        return _encode("delivery", pairing_id + keys.offering + bytes(sealed))
+        sealed = seal_secret(keys.sealing, iv, self._secret, self._user_id, pairing_id)
+        return _encode("delivery", pairing_id + keys.offering + sealed)
 
 
 class AcceptingDevice(CeremonyState):
@@ -175,4 +161,4 @@ class AcceptingDevice(CeremonyState):
             raise MalformedError("delivers for another pairing")
         if not hmac.compare_digest(self._keys.offering, proof):
             raise AuthenticationError("the delivery does not come from the device that showed the code")
-        return DeviceSecret(open_sealed(self._keys.sealing, sealed, _info(self._user_id, pairing_id), b""))
+        return open_secret(self._keys.sealing, sealed, self._user_id, pairing_id)
