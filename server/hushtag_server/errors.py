@@ -10,9 +10,11 @@ __all__ = [
     "LoginFailedError",
     "MalformedRequestError",
     "NotFoundError",
+    "PhrasesRemainError",
     "PreconditionFailedError",
     "PreconditionRequiredError",
     "RefusedError",
+    "ResealUnfinishedError",
     "RevisionConflictError",
     "StartError",
     "TooLargeError",
@@ -94,6 +96,14 @@ class PreconditionRequiredError(RefusedError):
 
 class LimitReachedError(RefusedError):
     """A named limit is reached; nothing was changed."""
+
+
+class ResealUnfinishedError(RefusedError):
+    """Objects are still sealed under an old data key."""
+
+
+class PhrasesRemainError(RefusedError):
+    """Other phrases open the vault."""
 
 
 class _LaterError(RefusedError):

@@ -74,6 +74,10 @@ PROBLEMS: Final[dict[str, Kind]] = {
         428, "The change must name a version", "If-Match", "is required: the ETag of the version that is changed, or *"
     ),
     "limit_reached": Kind(409, "A limit is reached", "body", "must stay within the limits of the account"),
+    "reseal_unfinished": Kind(
+        409, "Objects are not re-sealed yet", "path", "must name a vault whose objects are all under its present key"
+    ),
+    "phrases_remain": Kind(409, "Other phrases open the vault", "path", "must name a vault that one phrase opens"),
     "body_too_large": Kind(413, "The body is too large", "body", "must not be larger than this operation takes"),
     "uri_too_long": Kind(414, "The address is too long", "path", "must have at most 2048 bytes with its query"),
     "unsupported_media_type": Kind(
@@ -108,6 +112,8 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.PreconditionFailedError, "version_conflict"),
     (errors.PreconditionRequiredError, "precondition_required"),
     (errors.LimitReachedError, "limit_reached"),
+    (errors.ResealUnfinishedError, "reseal_unfinished"),
+    (errors.PhrasesRemainError, "phrases_remain"),
     (errors.TooManyGuessesError, "too_many_guesses"),
     (errors.TooManyAttemptsError, "too_many_attempts"),
     (errors.TooManyStreamsError, "too_many_streams"),

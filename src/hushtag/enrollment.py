@@ -17,6 +17,7 @@ from hushtag.head import VaultHead, seal_head
 from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, generate_data_key, wrap_key
 from hushtag.messages import (
     EnrolTag,
+    NewTag,
     NewVault,
     NewWrappedKey,
     RegistrationStarted,
@@ -28,6 +29,7 @@ from hushtag.suites import HUSHTAG_V1, Suite, suite_by_id
 from hushtag.tag_label import seal_label
 from hushtag.types import (
     CredentialIdentifier,
+    DataKey,
     ExportKey,
     OpaquePassword,
     PhraseHash,
@@ -43,7 +45,9 @@ __all__ = [
     "AcceptedTag",
     "AwaitingRegistrationResponse",
     "Enrolled",
+    "JoinedTag",
     "accept_enrollment",
+    "accept_tag",
     "answer_enrollment",
     "start_enrollment",
 ]
@@ -82,39 +86,75 @@ class AwaitingRegistrationResponse(CeremonyState):
             MalformedError: the answer is not a registration response.
             LimitError: the label is too long.
         """
-        self._spend()
+        record, export_key = self._register(answer)
+        data_key = None
         try:
-            response = RegistrationResponse(decode_binary(answer.registration_response))
-            record, export_key = _opaque.finish_registration(self._password, self._state, response)
+            tag_id, vault_id, key_id = (_uuid4(self._entropy) for _ in range(3))
+            salt = self._entropy(SALT_LENGTH)
+            data_key = generate_data_key(_entropy=self._entropy)
+            head = seal_head(data_key, vault_id, VaultHead.first(), suite=self._suite, _entropy=self._entropy)
+            place = _Place(vault_id, data_key, FIRST_KEY_VERSION)
+            tag = self._make_tag(answer.session_id, (tag_id, key_id), salt, record, export_key, label, place)
         finally:
-            self._state.forget()
+            forget_all([export_key, data_key])
+        fields = {name: getattr(tag, name) for name in tag.__struct_fields__}
+        message = EnrolTag(**fields, vault=NewVault(vault_id=vault_id, head=encode_binary(head)))
+        return Enrolled(message, tag_id, vault_id)
+
+    def join(
+        self, answer: RegistrationStarted, *, label: str, vault_id: UUID, data_key: DataKey, key_version: int
+    ) -> NewTag:
+        """Make the tag of a further phrase of an open vault; the data key stays the caller's.
+
+        Raises:
+            StateError, MalformedError, LimitError: as for `finish`.
+        """
+        record, export_key = self._register(answer)
         try:
-            return self._make_tag(answer.session_id, record, export_key, label)
+            ids = (_uuid4(self._entropy), _uuid4(self._entropy))
+            place = _Place(vault_id, data_key, key_version)
+            salt = self._entropy(SALT_LENGTH)
+            return self._make_tag(answer.session_id, ids, salt, record, export_key, label, place)
         finally:
             export_key.forget()
 
-    def _make_tag(self, session_id: str, record: Record, export_key: ExportKey, label: str) -> Enrolled:
-        tag_id, vault_id, key_id = (_uuid4(self._entropy) for _ in range(3))
-        salt = self._entropy(SALT_LENGTH)
-        data_key = generate_data_key(_entropy=self._entropy)
-        private_key, public_key = derive_tag_key_pair(export_key, tag_id)
-        kek = derive_kek(export_key, salt=salt, tag_id=tag_id, vault_id=vault_id, key_version=FIRST_KEY_VERSION)
+    def _register(self, answer: RegistrationStarted) -> tuple[Record, ExportKey]:
+        self._spend()
         try:
-            head = seal_head(data_key, vault_id, VaultHead.first(), suite=self._suite, _entropy=self._entropy)
+            response = RegistrationResponse(decode_binary(answer.registration_response))
+            return _opaque.finish_registration(self._password, self._state, response)
+        finally:
+            self._state.forget()
+
+    def _make_tag(
+        self,
+        session_id: str,
+        ids: tuple[UUID, UUID],
+        salt: bytes,
+        record: Record,
+        export_key: ExportKey,
+        label: str,
+        place: "_Place",
+    ) -> NewTag:
+        tag_id, key_id = ids
+        vault_id, data_key, version = place
+        private_key, public_key = derive_tag_key_pair(export_key, tag_id)
+        kek = derive_kek(export_key, salt=salt, tag_id=tag_id, vault_id=vault_id, key_version=version)
+        try:
             sealed_label = seal_label(
                 data_key,
                 label,
                 vault_id=vault_id,
                 tag_id=tag_id,
-                key_version=FIRST_KEY_VERSION,
+                key_version=version,
                 public_key=public_key,
                 suite=self._suite,
                 _entropy=self._entropy,
             )
-            wrapped = wrap_key(kek, data_key)
+            wrapped = encode_binary(wrap_key(kek, data_key))
         finally:
-            forget_all([data_key, private_key, kek])
-        message = EnrolTag(
+            forget_all([private_key, kek])
+        return NewTag(
             session_id=session_id,
             suite=self._suite.id,
             tag_id=tag_id,
@@ -125,10 +165,16 @@ class AwaitingRegistrationResponse(CeremonyState):
             record=encode_binary(record),
             public_key=encode_binary(public_key),
             sealed_label=encode_binary(sealed_label),
-            vault=NewVault(vault_id=vault_id, head=encode_binary(head)),
-            wrapped_key=NewWrappedKey(wrapped_key_id=key_id, wrapped_key=encode_binary(wrapped)),
+            wrapped_key=NewWrappedKey(wrapped_key_id=key_id, wrapped_key=wrapped, key_version=version),
         )
-        return Enrolled(message, tag_id, vault_id)
+
+
+class _Place(NamedTuple):
+    """The vault a tag is made for: its id, data key and that key's version."""
+
+    vault_id: UUID
+    data_key: DataKey
+    key_version: int
 
 
 def _uuid4(entropy: _Entropy) -> UUID:
@@ -166,6 +212,46 @@ def answer_enrollment(setup: ServerSetup, credential_id: CredentialIdentifier, m
     return encode_binary(_opaque.answer_registration(setup, credential_id, request))
 
 
+class JoinedTag(NamedTuple):
+    """A checked tag of a vault that is there already; lengths are exact."""
+
+    message: NewTag
+    phrase_hash: PhraseHash
+    record: Record
+    salt: bytes
+    public_key: bytes
+    sealed_label: bytes
+    wrapped_key: bytes
+
+
+def _check_record(message: EnrolTag | NewTag) -> tuple[PhraseHash, Record]:
+    suite_by_id(message.suite)
+    record = Record(decode_binary(message.record))
+    _opaque.check_record(record)
+    stated = PhraseHash(decode_binary(message.phrase_hash))
+    if stated != _opaque.phrase_hash(record.masking_key):
+        raise MalformedError("phrase hash does not belong to the record")
+    return stated, record
+
+
+def accept_tag(message: NewTag) -> JoinedTag:
+    """Server: check a further phrase as `accept_enrollment` checks the first.
+
+    Raises:
+        UnknownSuiteError, MalformedError: as for `accept_enrollment`.
+    """
+    stated, record = _check_record(message)
+    return JoinedTag(
+        message=message,
+        phrase_hash=stated,
+        record=record,
+        salt=decode_binary(message.salt),
+        public_key=decode_binary(message.public_key),
+        sealed_label=decode_binary(message.sealed_label),
+        wrapped_key=decode_binary(message.wrapped_key.wrapped_key),
+    )
+
+
 def accept_enrollment(message: EnrolTag) -> AcceptedTag:
     """Server: check everything that can be checked without a key.
 
@@ -173,12 +259,7 @@ def accept_enrollment(message: EnrolTag) -> AcceptedTag:
         UnknownSuiteError: the suite is not this version's.
         MalformedError: a record that cannot log in, or a phrase hash that is not the record's.
     """
-    suite_by_id(message.suite)
-    record = Record(decode_binary(message.record))
-    _opaque.check_record(record)
-    stated = PhraseHash(decode_binary(message.phrase_hash))
-    if stated != _opaque.phrase_hash(record.masking_key):
-        raise MalformedError("phrase hash does not belong to the record")
+    stated, record = _check_record(message)
     return AcceptedTag(
         message=message,
         phrase_hash=stated,

@@ -17,7 +17,7 @@ from blake3 import blake3
 from hushtag import _labels
 from hushtag._kdf import hkdf_sha512, lp, u32, u64
 from hushtag._sealing import IV_LENGTH, OVERHEAD, check_length, open_sealed, seal
-from hushtag.errors import LimitError, RollbackError
+from hushtag.errors import LimitError, MalformedError, RollbackError
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import DataKey
 
@@ -38,6 +38,8 @@ class VaultHead:
     object_count: int
     key_version: int
     set_hash: bytes
+    ring: bytes | None = None
+    """Digest of the phrases that open the vault (SPEC.md, "Ring"); `None` if there was never more than one."""
 
     @classmethod
     def first(cls) -> "VaultHead":
@@ -55,6 +57,15 @@ class VaultHead:
             raise LimitError("vault head counts no object that could be removed")
         summary = _xor(_xor(self.set_hash, removed or _EMPTY), added or _EMPTY)
         return replace(self, generation=self.generation + 1, object_count=count, set_hash=summary)
+
+    def with_ring(self, ring: bytes) -> "VaultHead":
+        """Return the next generation's head, of the same objects under another ring (32 bytes)."""
+        return replace(self, generation=self.generation + 1, ring=ring)
+
+    def rotated(self, *, summary: bytes, ring: bytes) -> "VaultHead":
+        """Return the next generation's head under the next data key: `summary` is the set hash under that key."""
+        version = self.key_version + 1
+        return replace(self, generation=self.generation + 1, key_version=version, set_hash=summary, ring=ring)
 
     def verify(self, elements: Iterable[bytes]) -> None:
         """Check that exactly these elements make up the vault.
@@ -95,8 +106,9 @@ def _info(vault_id: UUID, key_version: int, generation: int) -> bytes:
     return _labels.HEAD + vault_id.bytes + u32(key_version) + u64(generation)
 
 
-def _aad(suite: Suite, vault_id: UUID, key_version: int, generation: int) -> bytes:
-    return lp(suite.id.encode("ascii")) + vault_id.bytes + u32(key_version) + u64(generation)
+def _aad(suite: Suite, vault_id: UUID, key_version: int, generation: int, ring: bytes | None) -> bytes:
+    # The ring's 32 bytes are the only part that may be absent, so the two forms have different lengths.
+    return lp(suite.id.encode("ascii")) + vault_id.bytes + u32(key_version) + u64(generation) + (ring or b"")
 
 
 def seal_head(
@@ -110,23 +122,32 @@ def seal_head(
     """Return the sealed head: 112 bytes."""
     plain = _PLAIN.pack(head.generation, head.object_count, head.key_version, head.set_hash)
     info = _info(vault_id, head.key_version, head.generation)
-    aad = _aad(suite, vault_id, head.key_version, head.generation)
+    aad = _aad(suite, vault_id, head.key_version, head.generation, head.ring)
     return bytes(seal(data_key.expose(), _entropy(IV_LENGTH), info, [plain], aad))
 
 
 def open_head(
-    data_key: DataKey, vault_id: UUID, sealed: bytes, *, generation: int, key_version: int, suite: Suite = HUSHTAG_V1
+    data_key: DataKey,
+    vault_id: UUID,
+    sealed: bytes,
+    *,
+    generation: int,
+    key_version: int,
+    ring: bytes | None = None,
+    suite: Suite = HUSHTAG_V1,
 ) -> VaultHead:
-    """Return the head, if it is the one of this generation and key version of this vault.
+    """Return the head, if it is the one of this generation, key version and ring of this vault.
 
     Raises:
-        MalformedError: not 112 bytes.
-        AuthenticationError: not authentic, or of another vault, generation or key version.
+        MalformedError: not 112 bytes, or the ring is not 32.
+        AuthenticationError: not authentic, or of another vault, generation, key version or ring.
     """
+    if ring is not None and len(ring) != DIGEST_LENGTH:
+        raise MalformedError(f"ring digest is {len(ring)} bytes, expected {DIGEST_LENGTH}")
     info = _info(vault_id, key_version, generation)
-    aad = _aad(suite, vault_id, key_version, generation)
+    aad = _aad(suite, vault_id, key_version, generation, ring)
     plain = open_sealed(data_key.expose(), check_length(sealed, _PLAIN.size), info, aad)
-    head = VaultHead(*_PLAIN.unpack(plain))
+    head = replace(VaultHead(*_PLAIN.unpack(plain)), ring=ring)
     if (head.generation, head.key_version) != (generation, key_version):
         raise RollbackError("vault head names another generation or key version than it was sealed for")
     return head

@@ -34,12 +34,18 @@ MAX_DOCUMENT_VERSION: Final = 50
 MAX_GENERATION: Final = 2**63 - 1
 """Largest generation or revision: what a signed 64-bit database column holds."""
 MAX_KEY_VERSION: Final = 2**31 - 1
+MAX_MEMBERS: Final = 50
+"""Phrases that open one vault."""
+MAX_KEY_STEPS: Final = 1000
+"""Rotations of a vault that one of its phrases may sleep through; a further one waits until it is used or revoked."""
 
 # A run of 3n bytes ends on any character; 3n+1 leaves four unused bits, 3n+2 leaves two.
 B16 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{21}[AQgw]$", min_length=22, max_length=22)]
 B32 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$", min_length=43, max_length=43)]
 B40 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{53}[AQgw]$", min_length=54, max_length=54)]
 B64 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{85}[AQgw]$", min_length=86, max_length=86)]
+B80 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{106}[AEIMQUYcgkosw048]$", min_length=107, max_length=107)]
+B92 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{122}[AEIMQUYcgkosw048]$", min_length=123, max_length=123)]
 B96 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{128}$", min_length=128, max_length=128)]
 B112 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{149}[AQgw]$", min_length=150, max_length=150)]
 B192 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{256}$", min_length=256, max_length=256)]
@@ -271,8 +277,19 @@ class FinishUnlock(Message, frozen=True):
     ke3: B64
 
 
-class VaultKey(Message, frozen=True):
-    """A vault the unlocked tag opens: its wrapped key and its current sealed head."""
+class KeyStep(Message, frozen=True):
+    """A rotation that the tag has not wrapped for itself yet: the next data key sealed to it, and its proof."""
+
+    sealed_key: B80
+    proof: B32
+
+
+class VaultKey(Message, frozen=True, omit_defaults=True):
+    """A vault the unlocked tag opens: its wrapped key and its current sealed head.
+
+    `key_version` is the wrapped key's; each of the `steps` leads to the next, the last to the head's. `ring` is the
+    digest of the phrases that open the vault, absent if there was never more than one.
+    """
 
     vault_id: UUID
     wrapped_key_id: UUID
@@ -281,6 +298,8 @@ class VaultKey(Message, frozen=True):
     key_version: KeyVersion
     generation: Generation
     head: B112
+    ring: B32 | None = None
+    steps: Annotated[list[KeyStep], Meta(max_length=MAX_KEY_STEPS)] = []
 
 
 class Unlocked(Message, frozen=True):
@@ -296,13 +315,14 @@ class Unlocked(Message, frozen=True):
 # --- in the vault -------------------------------------------------------------------------------------------
 
 
-class VaultState(Message, frozen=True):
-    """`GET /v1/vaults/{vault_id}`, and the answer to every change."""
+class VaultState(Message, frozen=True, omit_defaults=True):
+    """`GET /v1/vaults/{vault_id}`, and the answer to every change. `ring` is as in `VaultKey`."""
 
     vault_id: UUID
     generation: Generation
     key_version: KeyVersion
     head: B112
+    ring: B32 | None = None
 
 
 class TagInfo(Message, frozen=True):
@@ -320,6 +340,75 @@ class TagList(Message, frozen=True):
 
     tags: list[TagInfo]
     next: UUID | None = None
+
+
+class NewTag(Message, frozen=True):
+    """The tag of a further phrase: what `EnrolTag` holds of a tag, with the vault's data key wrapped for it."""
+
+    session_id: SessionId
+    suite: SuiteId
+    tag_id: UUID
+    tag_name: B16
+    phrase_hash: B16
+    salt: B16
+    record: B192
+    public_key: B32
+    sealed_label: B316
+    wrapped_key: NewWrappedKey
+
+
+class AddTag(Message, frozen=True):
+    """`POST /v1/vaults/{vault_id}/tags`: a further phrase, with the head and ring that count it."""
+
+    tag: NewTag
+    generation: Generation
+    head: B112
+    ring: B32
+
+
+class MemberKey(Message, frozen=True):
+    """What a rotation makes for a tag that stays: the new data key sealed to it, and its label under that key."""
+
+    tag_id: UUID
+    sealed_key: B80
+    sealed_label: B316
+
+
+class RotateVault(Message, frozen=True):
+    """`POST /v1/vaults/{vault_id}/rotations`: a phrase is revoked, and the data key replaced, all or nothing.
+
+    `members` are all tags that stay, `added` the one that takes the revoked one's place, if any.
+    """
+
+    revoked: UUID
+    generation: Generation
+    key_version: KeyVersion
+    head: B112
+    ring: B32
+    proof: B32
+    old_key: B92
+    members: Annotated[list[MemberKey], Meta(max_length=MAX_MEMBERS)]
+    added: NewTag | None = None
+
+
+class RewrapKey(Message, frozen=True):
+    """`PUT /v1/vaults/{vault_id}/keys/{wrapped_key_id}`: the vault's present data key under the tag's own KEK."""
+
+    key_version: KeyVersion
+    wrapped_key: B40
+
+
+class OldKey(Message, frozen=True):
+    """The data key before `key_version`, sealed under the one of `key_version`."""
+
+    key_version: KeyVersion
+    old_key: B92
+
+
+class OldKeys(Message, frozen=True):
+    """`GET /v1/vaults/{vault_id}/old-keys`: newest first, down to the oldest that an object may still need."""
+
+    old_keys: Annotated[list[OldKey], Meta(max_length=MAX_KEY_STEPS)]
 
 
 class ObjectEntry(Message, frozen=True):

@@ -8,12 +8,12 @@ from datetime import date, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from hushtag.account_messages import AccountSettings
 from hushtag.journal_messages import Color, Content, Moment, Mood, TagName, TagNames
 from hushtag.journal_messages import Title as JournalTitle
-from hushtag.messages import B16, B32, B40, B112, B316, Email, Message, PersonName, SuiteId
+from hushtag.messages import B16, B32, B40, B112, B316, Email, Message, OldKey, PersonName, SuiteId
 from hushtag.reminder_messages import Description, Priority, RepeatPattern, TimeZone
 from hushtag.reminder_messages import Title as ReminderTitle
 
@@ -168,8 +168,10 @@ class ArchivedKey(Message, frozen=True):
     created_at: datetime
 
 
-class ArchivedVault(Message, frozen=True):
-    """`vault/ID/vault.json`: head and generation as the export found them, and the keys of the one tag.
+class ArchivedVault(Message, frozen=True, omit_defaults=True):
+    """`vault/ID/vault.json`: head, ring and generation as the export found them, and the keys of the one tag.
+
+    `old_keys` are those that objects may still need, each sealed under the next, newest first.
 
     `unchanged`: the vault stood still while its rows were read, so the head sums up exactly these rows.
     """
@@ -184,6 +186,8 @@ class ArchivedVault(Message, frozen=True):
     salt: B16
     sealed_label: B316
     wrapped_keys: list[ArchivedKey]
+    ring: B32 | None = None
+    old_keys: list[OldKey] = field(default_factory=list)
 
 
 class ArchivedObject(Message, frozen=True):

@@ -13,13 +13,14 @@ from hushtag import _opaque
 from hushtag._ceremony import CeremonyState
 from hushtag.errors import AuthenticationError, LimitError, MalformedError
 from hushtag.head import VaultHead, open_head
-from hushtag.keys import PURPOSE_VAULT_DATA, derive_kek, derive_tag_key_pair, derive_vault_token, unwrap_key
+from hushtag.keys import PURPOSE_VAULT_DATA, derive_kek, derive_tag_key_pair, derive_vault_token, unwrap_key, wrap_key
 from hushtag.messages import (
     MAX_CANDIDATES,
     Candidate,
     FinishUnlock,
     Locate,
     Located,
+    RewrapKey,
     StartUnlock,
     Unlocked,
     UnlockStarted,
@@ -27,6 +28,7 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
+from hushtag.rotation import KeyStep, follow
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import (
     KE1,
@@ -34,6 +36,7 @@ from hushtag.types import (
     KE3,
     DataKey,
     ExportKey,
+    KeyEncryptionKey,
     LoginState,
     OpaquePassword,
     RegistrationResponse,
@@ -57,12 +60,17 @@ class _Attempt(NamedTuple):
 
 
 class OpenVault(NamedTuple):
-    """A vault whose data key is unwrapped and whose head is authentic."""
+    """A vault whose data key is unwrapped and whose head is authentic.
+
+    `rewrap`: the key was rotated since the tag last wrapped it; this tells the server the present one under the tag's
+    own KEK.
+    """
 
     vault_id: UUID
     wrapped_key_id: UUID
     data_key: DataKey
     head: VaultHead
+    rewrap: RewrapKey | None = None
 
 
 class UnlockedTag(NamedTuple):
@@ -74,6 +82,7 @@ class UnlockedTag(NamedTuple):
     tag_private_key: TagPrivateKey
     vaults: tuple[OpenVault, ...]
     expires_at: datetime
+    tag_public_key: bytes = b""
 
     def forget(self) -> None:
         """Forget every key."""
@@ -197,16 +206,18 @@ class Finishing(CeremonyState):
             AuthenticationError: a key or head is not authentic.
         """
         self._spend()
+        private_key, public_key = derive_tag_key_pair(self._export_key, answer.tag_id)
         try:
-            vaults = self._open_vaults(answer)
+            vaults = self._open_vaults(answer, private_key)
         except BaseException:
-            forget_all(self._secrets())
+            forget_all([*self._secrets(), private_key])
             raise
-        private_key, _ = derive_tag_key_pair(self._export_key, answer.tag_id)
         self._export_key.forget()
-        return UnlockedTag(answer.tag_id, self._candidate, self._vault_token, private_key, vaults, answer.expires_at)
+        return UnlockedTag(
+            answer.tag_id, self._candidate, self._vault_token, private_key, vaults, answer.expires_at, public_key
+        )
 
-    def _open_vaults(self, answer: Unlocked) -> tuple[OpenVault, ...]:
+    def _open_vaults(self, answer: Unlocked, private_key: TagPrivateKey) -> tuple[OpenVault, ...]:
         if answer.suite != self._suite.id:
             raise MalformedError("tag was enrolled under another suite")
         if len({key.vault_id for key in answer.vaults}) != len(answer.vaults):
@@ -214,36 +225,48 @@ class Finishing(CeremonyState):
         opened: list[OpenVault] = []
         try:
             for key in answer.vaults:
-                opened.append(self._open_vault(answer, key))  # noqa: PERF401 - a failure must find the ones before it
+                opened.append(self._open_vault(answer, key, private_key))  # noqa: PERF401 - a failure must find the ones before it
         except BaseException:
             forget_all(vault.data_key for vault in opened)
             raise
         return tuple(opened)
 
-    def _open_vault(self, answer: Unlocked, key: VaultKey) -> OpenVault:
+    def _kek(self, answer: Unlocked, vault_id: UUID, key_version: int) -> KeyEncryptionKey:
+        salt = decode_binary(answer.salt)
+        return derive_kek(self._export_key, salt=salt, tag_id=answer.tag_id, vault_id=vault_id, key_version=key_version)
+
+    def _open_vault(self, answer: Unlocked, key: VaultKey, private_key: TagPrivateKey) -> OpenVault:
         if key.key_purpose != PURPOSE_VAULT_DATA:
             raise MalformedError("wrapped key has an unknown purpose")
-        kek = derive_kek(
-            self._export_key,
-            salt=decode_binary(answer.salt),
-            tag_id=answer.tag_id,
-            vault_id=key.vault_id,
-            key_version=key.key_version,
-        )
+        kek = self._kek(answer, key.vault_id, key.key_version)
         try:
-            data_key = unwrap_key(kek, WrappedKey(decode_binary(key.wrapped_key)))
+            wrapped = unwrap_key(kek, WrappedKey(decode_binary(key.wrapped_key)))
         finally:
             kek.forget()
+        # The wrapped key is what this tag itself has vouched for; each later one must follow from it.
+        steps = [KeyStep(decode_binary(step.sealed_key), decode_binary(step.proof)) for step in key.steps]
+        ids = {"vault_id": key.vault_id, "tag_id": answer.tag_id}
+        data_key = follow(wrapped, private_key, steps, key_version=key.key_version, **ids)
+        version = key.key_version + len(steps)
         try:
             head = open_head(
                 data_key,
                 key.vault_id,
                 decode_binary(key.head),
                 generation=key.generation,
-                key_version=key.key_version,
+                key_version=version,
+                ring=None if key.ring is None else decode_binary(key.ring),
                 suite=self._suite,
             )
+            rewrap = self._rewrap(answer, key.vault_id, version, data_key) if steps else None
         except BaseException:
             data_key.forget()
             raise
-        return OpenVault(key.vault_id, key.wrapped_key_id, data_key, head)
+        return OpenVault(key.vault_id, key.wrapped_key_id, data_key, head, rewrap)
+
+    def _rewrap(self, answer: Unlocked, vault_id: UUID, version: int, data_key: DataKey) -> RewrapKey:
+        kek = self._kek(answer, vault_id, version)
+        try:
+            return RewrapKey(key_version=version, wrapped_key=encode_binary(wrap_key(kek, data_key)))
+        finally:
+            kek.forget()

@@ -25,6 +25,8 @@ UNTRACED = {
     "vault_segments",
     "vaults",
     "wrapped_keys",
+    "key_rotations",
+    "sealed_keys",
 }
 AGENT = {"User-Agent": "a browser \u2603".encode()}
 

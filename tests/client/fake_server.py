@@ -18,21 +18,30 @@ import httpx
 import msgspec
 
 from hushtag._opaque import ServerSetup, decoy_record
-from hushtag.enrollment import AcceptedTag, accept_enrollment, answer_enrollment
+from hushtag.enrollment import AcceptedTag, accept_enrollment, accept_tag, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
+    MAX_MEMBERS,
     Account,
+    AddTag,
     ChangePassword,
     EnrolTag,
     FinishUnlock,
+    KeyStep,
     Locate,
     Located,
     LogIn,
+    NewTag,
+    NewVault,
     ObjectEntry,
     ObjectList,
     ObjectStored,
+    OldKey,
+    OldKeys,
     Problem,
     RegistrationStarted,
+    RewrapKey,
+    RotateVault,
     SessionInfo,
     SessionList,
     SessionOpened,
@@ -89,9 +98,18 @@ class FakeVault:
     head: str
     key_version: int = 1
     objects: dict[UUID, Stored] = field(default_factory=dict)
+    ring: str | None = None
+    labels: dict[UUID, str] = field(default_factory=dict)
+    wrapped: dict[UUID, RewrapKey] = field(default_factory=dict)
+    sealed: dict[UUID, dict[int, str]] = field(default_factory=dict)
+    proofs: dict[int, str] = field(default_factory=dict)
+    old_keys: dict[int, str] = field(default_factory=dict)
 
     def state(self, vault_id: UUID) -> VaultState:
-        return VaultState(vault_id, self.generation, self.key_version, self.head)
+        return VaultState(vault_id, self.generation, self.key_version, self.head, self.ring)
+
+    def steps(self, tag_id: UUID) -> list[KeyStep]:
+        return [KeyStep(key, self.proofs[version]) for version, key in sorted(self.sealed.get(tag_id, {}).items())]
 
 
 @dataclass
@@ -344,7 +362,9 @@ class FakeServer:
         message = msgspec.json.decode(request.content, type=FinishUnlock)
         assert message.state == SEALED, "a client hands the state back as it came"
         proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
-        tag = user.tags[proven.phrase_hash]
+        tag = user.tags.get(proven.phrase_hash)
+        if tag is None:
+            raise RefusedError(401, "ceremony_failed")
         self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)
         user.guesses += 1
         return answer(200, self._unlocked(user, tag))
@@ -354,14 +374,17 @@ class FakeServer:
         message = tag.message
         vault = user.vaults[message.vault.vault_id]
         wrapped = message.wrapped_key
+        anew = vault.wrapped.get(message.tag_id, RewrapKey(wrapped.key_version, wrapped.wrapped_key))
         key = VaultKey(
             message.vault.vault_id,
             wrapped.wrapped_key_id,
-            wrapped.wrapped_key,
+            anew.wrapped_key,
             wrapped.key_purpose,
-            wrapped.key_version,
+            anew.key_version,
             vault.generation,
             vault.head,
+            vault.ring,
+            vault.steps(message.tag_id),
         )
         return Unlocked("hushtag-v1", message.tag_id, message.salt, [key], START + timedelta(days=36500))
 
@@ -377,13 +400,109 @@ class FakeServer:
 
     def tags(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
         user, current, _ = self._vault(request, vault_id)
-        mine = {tag.message.tag_id: tag for tag in user.tags.values() if tag.message.vault.vault_id == vault_id}
+        mine = self._members(user, vault_id)
+        labels = user.vaults[vault_id].labels
         page, following = self._page(request, sorted(mine))
         infos = [
-            TagInfo(key, mine[key].message.sealed_label, mine[key].message.public_key, START, mine[key] is current)
+            TagInfo(
+                key,
+                labels.get(key, mine[key].message.sealed_label),
+                mine[key].message.public_key,
+                START,
+                key == current.message.tag_id,
+            )
             for key in page
         ]
         return answer(200, TagList(infos, following))
+
+    @staticmethod
+    def _members(user: User, vault_id: UUID) -> dict[UUID, AcceptedTag]:
+        return {tag.message.tag_id: tag for tag in user.tags.values() if tag.message.vault.vault_id == vault_id}
+
+    def _join(self, user: User, vault_id: UUID, message: NewTag) -> AcceptedTag:
+        accepted = accept_tag(message)
+        self._take("enrol", message.session_id)
+        if accepted.phrase_hash in user.tags:
+            raise RefusedError(409, "already_exists")
+        fields = {name: getattr(message, name) for name in message.__struct_fields__}
+        head = user.vaults[vault_id].head
+        tag = AcceptedTag(
+            EnrolTag(**fields, vault=NewVault(vault_id, head)), *accepted[1:6], decode_binary(head), accepted[6]
+        )
+        user.tags[tag.phrase_hash] = tag
+        return tag
+
+    def add_tag(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        user, _, vault = self._vault(request, vault_id)
+        message = msgspec.json.decode(request.content, type=AddTag)
+        if (message.generation, message.tag.wrapped_key.key_version) != (vault.generation + 1, vault.key_version):
+            raise RefusedError(409, "generation_conflict")
+        if len(self._members(user, vault_id)) >= MAX_MEMBERS:
+            raise RefusedError(409, "limit_reached")
+        self._join(user, vault_id, message.tag)
+        vault.generation, vault.head, vault.ring = message.generation, message.head, message.ring
+        return answer(201, vault.state(vault_id))
+
+    def rotate(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        user, current, vault = self._vault(request, vault_id)
+        message = msgspec.json.decode(request.content, type=RotateVault)
+        if (message.generation, message.key_version) != (vault.generation + 1, vault.key_version + 1):
+            raise RefusedError(409, "generation_conflict")
+        members = self._members(user, vault_id)
+        stay = set(members) - {message.revoked}
+        given = {each.tag_id for each in message.members}
+        if message.revoked not in members or stay != given or not (stay or message.added):
+            raise RefusedError(400, "malformed_request")
+        joined = None if message.added is None else self._join(user, vault_id, message.added)
+        version = vault.key_version = message.key_version
+        vault.proofs[version], vault.old_keys[version] = message.proof, message.old_key
+        for each in message.members:
+            vault.sealed.setdefault(each.tag_id, {})[version] = each.sealed_key
+            vault.labels[each.tag_id] = each.sealed_label
+        del user.tags[members[message.revoked].phrase_hash]
+        mine = self._vault_token(request)
+        if joined is not None and current.message.tag_id == message.revoked:
+            self.vault_tokens[mine] = (user, joined, self.vault_tokens[mine][2])
+        self._end_tag(message.revoked)
+        vault.generation, vault.head, vault.ring = message.generation, message.head, message.ring
+        return answer(201, vault.state(vault_id))
+
+    def _end_tag(self, tag_id: UUID) -> None:
+        self.vault_tokens = {key: held for key, held in self.vault_tokens.items() if held[1].message.tag_id != tag_id}
+
+    def rewrap(self, request: httpx.Request, vault_id: UUID, key_id: UUID) -> httpx.Response:
+        _, current, vault = self._vault(request, vault_id)
+        message = msgspec.json.decode(request.content, type=RewrapKey)
+        if key_id != current.message.wrapped_key.wrapped_key_id:
+            raise RefusedError(404, "not_found")
+        if message.key_version != vault.key_version:
+            raise RefusedError(409, "generation_conflict")
+        vault.wrapped[current.message.tag_id] = message
+        vault.sealed.pop(current.message.tag_id, None)
+        return httpx.Response(204)
+
+    def list_old_keys(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        return answer(200, OldKeys([OldKey(*each) for each in sorted(vault.old_keys.items(), reverse=True)]))
+
+    def forget_old_keys(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        if any(stored.row.key_version < vault.key_version for stored in vault.objects.values()):
+            raise RefusedError(409, "reseal_unfinished")
+        vault.old_keys.clear()
+        return httpx.Response(204)
+
+    def destroy(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        user, current, vault = self._vault(request, vault_id)
+        if request.headers["hushtag-confirm"] != str(vault_id):
+            raise RefusedError(400, "malformed_request")
+        if len(self._members(user, vault_id)) > 1:
+            raise RefusedError(409, "phrases_remain")
+        if int(request.headers["hushtag-generation"]) != vault.generation:
+            raise RefusedError(409, "generation_conflict")
+        del user.tags[current.phrase_hash], user.vaults[vault_id]
+        self._end_tag(current.message.tag_id)
+        return httpx.Response(204)
 
     def objects(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
         vault = self._vault(request, vault_id)[2]
@@ -416,6 +535,8 @@ class FakeServer:
         held = vault.objects.get(object_id)
         if revision != (1 if held is None else held.row.revision + 1):
             raise RefusedError(409, "revision_conflict")
+        if version != vault.key_version:
+            raise RefusedError(409, "generation_conflict")
         self._advance(request, vault)
         vault.objects[object_id] = Stored(row, START if held is None else held.created_at, START)
         stored = ObjectStored(object_id, revision, vault.generation)
@@ -466,7 +587,13 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("POST", "/v1/unlock/finish", FakeServer.finish),
     ("DELETE", "/v1/vault-session", FakeServer.lock),
     ("GET", f"/v1/vaults/{_ID}", FakeServer.vault),
+    ("DELETE", f"/v1/vaults/{_ID}", FakeServer.destroy),
     ("GET", f"/v1/vaults/{_ID}/tags", FakeServer.tags),
+    ("POST", f"/v1/vaults/{_ID}/tags", FakeServer.add_tag),
+    ("POST", f"/v1/vaults/{_ID}/rotations", FakeServer.rotate),
+    ("PUT", f"/v1/vaults/{_ID}/keys/{_ID}", FakeServer.rewrap),
+    ("GET", f"/v1/vaults/{_ID}/old-keys", FakeServer.list_old_keys),
+    ("DELETE", f"/v1/vaults/{_ID}/old-keys", FakeServer.forget_old_keys),
     ("GET", f"/v1/vaults/{_ID}/objects", FakeServer.objects),
     ("GET", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.get),
     ("PUT", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.put),

@@ -21,8 +21,7 @@ from hushtag.client import (
 )
 from hushtag.errors import LimitError
 from hushtag.journal_messages import MAX_BULK_JOURNALS, NewJournal
-from tests.client.scenarios import new_account
-from tests.client.support import PASSWORD, Connect
+from tests.client.support import PASSWORD, Connect, new_account
 
 
 def an_entry_is_written_edited_deleted_and_restored(connect: Connect) -> None:

@@ -20,7 +20,8 @@ from hushtag.client import (
 )
 from hushtag.errors import AuthenticationError, LimitError, WeakPhraseError
 from hushtag.phrase import draw_phrase
-from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect
+from tests.client.phrase_scenarios import PHRASE_SCENARIOS
+from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
 
 BODIES = {
     "empty": b"",
@@ -28,14 +29,6 @@ BODIES = {
     "page.html": b"<p>" * 5000,
     "noise.bin": os.urandom(1024 * 1024),
 }
-
-
-def new_account(connect: Connect) -> tuple[Any, str]:
-    email = f"{uuid4().hex}@example.org"
-    client = connect()
-    client.sign_up(email, PASSWORD)
-    client.log_in(email, PASSWORD)
-    return client, email
 
 
 def every_byte_comes_back_to_another_client(connect: Connect, tmp_path: Path) -> None:
@@ -229,4 +222,5 @@ SCENARIOS = [
     locking_ends_the_vault_session,
     the_account_can_be_read_and_left,
     changing_the_password_ends_the_other_sessions_and_touches_no_vault,
+    *PHRASE_SCENARIOS,
 ]

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Self
+from uuid import uuid4
 
 import httpx
 from anyio.from_thread import BlockingPortal
@@ -89,3 +90,11 @@ def connect_async(portal: BlockingPortal, url: str, transport: Any = None, **opt
         return AsyncClient(url, transport=transport, **options)
 
     return Blocking(portal.call(make), portal)
+
+
+def new_account(connect: Connect) -> tuple[Any, str]:
+    email = f"{uuid4().hex}@example.org"
+    client = connect()
+    client.sign_up(email, PASSWORD)
+    client.log_in(email, PASSWORD)
+    return client, email

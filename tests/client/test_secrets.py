@@ -20,6 +20,7 @@ from hushtag.client import (
     SessionExpiredError,
     TransportError,
     VaultLockedError,
+    ceremony_steps,
     client_steps,
 )
 from hushtag.client.effects import Request, Steps, compute
@@ -225,8 +226,11 @@ def test_an_unknown_suite_is_refused_before_the_phrase_is_touched(
     client = connect()
     client.log_in(EMAIL, PASSWORD)
     server.log.clear()
-    for name in ("canonicalize", "check_phrase", "filter_candidates"):
-        monkeypatch.setattr(client_steps, name, touched)
+    for module, name in (
+        *((ceremony_steps, name) for name in ("canonicalize", "check_phrase")),
+        *((client_steps, name) for name in ("canonicalize", "filter_candidates")),
+    ):
+        monkeypatch.setattr(module, name, touched)
     monkeypatch.setattr(_stretch, "hash_secret_raw", touched)
     for call in (client.unlock, client.enrol):
         with pytest.raises(UnknownSuiteError):
@@ -306,7 +310,8 @@ def test_every_vault_of_a_tag_is_offered_and_all_are_locked_together(
 ) -> None:
     opened = [OpenVault(uuid4(), uuid4(), DataKey(bytes([number] * 32)), VaultHead.first()) for number in range(3)]
     keys = VaultToken(bytes(32)), TagPrivateKey(bytes(32))
-    tag = OpenTag(UnlockedTag(uuid4(), 0, *keys, tuple(opened), START), uuid4(), 0, NO_PAUSE)
+    session = Session(URL, "hta_", uuid4(), uuid4(), START, "hushtag-v1", "A" * 22)
+    tag = OpenTag(UnlockedTag(uuid4(), 0, *keys, tuple(opened), START), session, 0, NO_PAUSE)
 
     def unlock(*_: object, **__: object) -> Steps[OpenTag]:
         yield from compute(lambda: None)

@@ -15,7 +15,7 @@ from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE
 from tests.evil.man import Act, Exchange, respond, route
 from tests.evil.mutations import Values, answer_acts, field_acts, harvest, row_acts
 from tests.evil.operations import ANSWERS, OPERATIONS, Operation
-from tests.evil.world import EVE, Scene, World, at_another_time, canaries
+from tests.evil.world import EVE, GUEST_PHRASE, SHARED_PHRASE, Scene, World, at_another_time, canaries
 
 SECONDS = 20.0
 """A single attack may last that long at most, on any machine: nothing in memory makes the client wait."""
@@ -57,7 +57,8 @@ def attempt(operation: Operation, scene: Scene) -> Ending:
 
 
 def stage(world: World, operation: Operation) -> Scene:
-    return world.scene(unlocked=operation.unlocked, warm=operation.warm)
+    phrase = SHARED_PHRASE if operation.shared else PHRASE
+    return world.scene(unlocked=operation.unlocked, warm=operation.warm, phrase=phrase)
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Campaign:
         return attempt(operation, scene)
 
     def _heard_elsewhere(self) -> Iterator[Exchange]:
-        for email, phrase in ((EVE, PHRASE), (EMAIL, OTHER_PHRASE)):
+        for email, phrase in ((EVE, PHRASE), (EMAIL, OTHER_PHRASE), (EMAIL, GUEST_PHRASE)):
             scene = self.world.scene(unlocked=False, email=email)
             vault = scene.client.unlock(phrase)
             for entry in vault.list():
@@ -216,6 +217,8 @@ class Campaign:
         """Let an honest server answer again: the client must have taken nothing of the lie."""
         if scene.vault is None or scene.vault.locked:
             return []
+        if scene.vault.vault_id not in scene.server.users[EMAIL].vaults:
+            return []  # it was destroyed, and the client is not sure of it
         truth = {(key, held.row.revision) for key, held in the_objects(scene, scene.vault.vault_id).items()}
         with suppress(HushtagError):
             listed = {(entry.object_id, entry.revision) for entry in scene.vault.list()}
@@ -236,7 +239,7 @@ ALWAYS: set[tuple[str, ...]] = {
 }
 """Requests without content that a client may make of itself: to look again, or to end what it will not use."""
 
-REPEATABLE = ("GET ", "PUT ", "DELETE /v1/vaults/")
+REPEATABLE = ("GET ", "PUT ", "DELETE /v1/vaults/", "POST /v1/vaults/")
 """Routes that a client may ask again: there the man also repeats himself."""
 
 HOPELESS = {"missing", "null", "number", "text", "list", "map", "huge", "many", "empty", "escapes", "suffixed", "cut"}

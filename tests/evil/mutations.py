@@ -62,7 +62,7 @@ def harvest(kind: type[msgspec.Struct], bodies: Iterable[bytes]) -> Values:
         for struct, name, _, path in struct_fields(kind):
             try:
                 held = look_up(value, path)
-            except (IndexError, TypeError):
+            except (IndexError, KeyError, TypeError):
                 continue
             if held not in (known := found.setdefault((struct, name), [])):
                 known.append(held)

@@ -12,7 +12,7 @@ from hushtag.client import NotFoundError
 from tests.client.fake_server import URL
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
 from tests.evil.man import streamed
-from tests.evil.world import Scene
+from tests.evil.world import FRESH_PHRASE, GUEST_PHRASE, Scene
 
 ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "POST /v1/accounts": messages.SignUpAccepted,
@@ -34,6 +34,12 @@ ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "GET /v1/vaults/*/objects/*": "row",
     "PUT /v1/vaults/*/objects/*": messages.ObjectStored,
     "DELETE /v1/vaults/*/objects/*": messages.VaultState,
+    "POST /v1/vaults/*/tags": messages.VaultState,
+    "POST /v1/vaults/*/rotations": messages.VaultState,
+    "PUT /v1/vaults/*/keys/*": None,
+    "GET /v1/vaults/*/old-keys": messages.OldKeys,
+    "DELETE /v1/vaults/*/old-keys": None,
+    "DELETE /v1/vaults/*": None,
 }
 """What each route answers: a message, an object row, or nothing."""
 
@@ -49,6 +55,11 @@ REQUESTS = {
     messages.Candidate,
     messages.StartUnlock,
     messages.FinishUnlock,
+    messages.NewTag,
+    messages.AddTag,
+    messages.MemberKey,
+    messages.RotateVault,
+    messages.RewrapKey,
 }
 """Messages a client sends: the man may read them, not alter what the client makes of its own."""
 
@@ -96,6 +107,7 @@ class Operation:
     warm: bool = False
     absent: bool = False
     composed: bool = False
+    shared: bool = False
     forbidden: tuple[type[Exception], ...] = ()
 
 
@@ -106,6 +118,11 @@ def _vault(name: str, method: str, run: Callable[[Scene], Any], *, lists: bool =
         Operation(name, covers, run, unlocked=True, **(more | {"composed": True} if lists else more)),
         Operation(f"{name}_read_before", covers, run, unlocked=True, warm=True, **more),
     ]
+
+
+def _shared(name: str, method: str, run: Callable[[Scene], Any], **more: Any) -> list[Operation]:
+    """The operation in the vault that two phrases open; whole answers are altered where they are asked for alone."""
+    return [Operation(name, f"Vault.{method}", run, unlocked=True, shared=True, composed=True, **more)]
 
 
 def _log_in(scene: Scene) -> Any:
@@ -188,6 +205,33 @@ def _find(scene: Scene) -> Any:
     return _entry(scene.vault.find("letter"))  # type: ignore[union-attr]
 
 
+def _tag_of(scene: Scene, label: str) -> Any:
+    return next(each.tag_id for each in scene.vault.phrases() if each.label == label)  # type: ignore[union-attr]
+
+
+def _add_phrase(scene: Scene) -> Any:
+    added = scene.vault.add_phrase(FRESH_PHRASE, label="new")  # type: ignore[union-attr]
+    return added.label, added.current
+
+
+def _revoke_phrase(scene: Scene) -> Any:
+    return scene.vault.revoke_phrase(_tag_of(scene, "a guest's"))  # type: ignore[union-attr]
+
+
+def _change_phrase(scene: Scene) -> Any:
+    tag_id = scene.vault.tag_id  # type: ignore[union-attr]
+    changed = scene.vault.change_phrase(tag_id, FRESH_PHRASE)  # type: ignore[union-attr]
+    return changed.label, changed.current
+
+
+def _destroy(scene: Scene) -> Any:
+    return scene.vault.destroy(confirm=scene.vault.vault_id)  # type: ignore[union-attr]
+
+
+def _unlock_shared(scene: Scene) -> Any:
+    return _opened(scene, GUEST_PHRASE)[2:]
+
+
 def _close(scene: Scene) -> Any:
     scene.client.close()
     return scene.vault.locked if scene.vault is not None else None
@@ -225,6 +269,14 @@ OPERATIONS: list[Operation] = [
     *_vault("list", "list", _list),
     *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),
+    *_shared("phrases_shared", "phrases", _phrases),
+    *_shared("get_not_resealed", "get", _get("shared letter"), forbidden=(NotFoundError,)),
+    *_shared("add_phrase", "add_phrase", _add_phrase),
+    *_shared("revoke_phrase", "revoke_phrase", _revoke_phrase, forbidden=(NotFoundError,)),
+    *_shared("change_phrase", "change_phrase", _change_phrase, forbidden=(NotFoundError,)),
+    *_shared("reseal", "reseal", lambda s: s.vault.reseal()),  # type: ignore[union-attr]
+    Operation("unlock_after_rotation", "Client.unlock", _unlock_shared, composed=True),
+    Operation("destroy", "Vault.destroy", _destroy, unlocked=True),
     Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]
 ]
 

@@ -17,6 +17,8 @@ Covered, each by the generated campaign and by a story of its own (`test_stories
 * reflected messages: requests, and blinded elements, sent back;
 * mixed-up sessions: answers of other ceremonies, logins and routes;
 * error oracles: what fails tells the person the same words and the server nothing;
+* a vault's phrases: one hidden, invented, given another key, revoked and brought back; a data key of the man's own, or
+  of the wrong rotation, sealed to a tag; a rotation's steps left out, repeated and reordered (`test_phrases`);
 * endless work: retries, listings and heads without end, answers that come byte by byte, too late or never.
 
 Deferred, with the reason:
@@ -27,8 +29,9 @@ Deferred, with the reason:
 * two open sessions of one vault in one client: each holds the server to what itself has seen, as above.
 * the first login: user id, salt and suite are believed once, because there is nothing to hold them against.
 * downgrade between suites: there is one suite. When there are two, the pin must keep the account's.
-* omission of other tags and of other vaults of one tag, replay of an older label: the head does not sum up tags, and
-  this version can neither add a tag to a vault nor a vault to a tag.
+* omission of other vaults of one tag: this version cannot add a vault to a tag.
+* a vault taken back to before a revocation, for a client that remembers nothing of it: rollback across sessions, as
+  above. Whoever was revoked and the server together can then go on as if nothing had been revoked.
 * offline guesses by who impersonates the server and evaluates with a key of his own: inherent while the phrase hash is
   sent before the server has proved itself (SPEC.md, section 20); TLS and the device secret stand against it.
 * times of the server's clock, expiry, the list of account sessions, the profile: the server's own word

@@ -131,7 +131,7 @@ def test_a_put_is_read_again_without_a_listing(world: World) -> None:
 def untouchable(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A record of every touch of a phrase."""
     touched: list[str] = []
-    for module, name in ((client_steps, "canonicalize"), (client_steps, "filter_candidates")):
+    for module, name in ((ceremony_steps, "canonicalize"), (client_steps, "filter_candidates")):
         monkeypatch.setattr(module, name, lambda *_, **__: touched.append("read"))
     monkeypatch.setattr(ceremony_steps, "stretch_phrase", lambda *_: touched.append("stretched"))
     return touched

@@ -18,13 +18,14 @@ import pytest
 from hushtag import _opaque
 from hushtag._stretch import opaque_password, stretch_phrase
 from hushtag.client import Client, MemoryPins, Vault, ceremony_steps
-from hushtag.phrase import canonicalize
+from hushtag.phrase import canonicalize, draw_phrase
 from hushtag.types import Stretch
 from tests.client.fake_server import URL, FakeServer, User, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 from tests.evil.man import Man
 
 EVE = "eve@example.org"
+SHARED_PHRASE, GUEST_PHRASE, REVOKED_PHRASE, FRESH_PHRASE = (draw_phrase().text for _ in range(4))
 LABEL = "for the diary"
 
 
@@ -120,6 +121,7 @@ class World:
             self._remember("no objects")
             with client.unlock(PHRASE) as vault:
                 self._fill(vault)
+            self._share(client)
         self.server.tokens.clear()
         self.server.vault_tokens.clear()
 
@@ -138,6 +140,18 @@ class World:
         vault.put(b"the second letter", name="letter", replace=self.ids["letter"])
         self._remember("before the deletion")
         vault.delete(self.ids["gone"])
+
+    def _share(self, client: Client) -> None:
+        """A third vault: two phrases open it and one was revoked; one of its objects is not re-sealed yet."""
+        client.enrol(SHARED_PHRASE, label="hers")
+        with client.unlock(SHARED_PHRASE) as vault:
+            vault.add_phrase(GUEST_PHRASE, label="a guest's")
+            revoked = vault.add_phrase(REVOKED_PHRASE, label="revoked").tag_id
+            for name in ("shared letter", "shared photo"):
+                self.ids[name] = vault.put(f"the {name}".encode(), name=name).object_id
+            self._remember("before the revocation")
+            vault.revoke_phrase(revoked)
+            vault.put(b"the second shared photo", name="shared photo", replace=self.ids["shared photo"])
 
     def _remember(self, name: str) -> None:
         self.older[name] = copy.deepcopy(self.server.users)

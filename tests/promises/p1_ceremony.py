@@ -19,27 +19,38 @@ from hushtag import _opaque
 from hushtag._opaque import ServerSetup
 from hushtag._stretch import opaque_password, stretch_phrase
 from hushtag.enrollment import AcceptedTag, accept_enrollment, answer_enrollment, start_enrollment
-from hushtag.head import set_element, set_key
+from hushtag.head import VaultHead, seal_head, set_element, set_key
 from hushtag.messages import (
+    AddTag,
+    KeyStep,
     Located,
+    MemberKey,
     ObjectEntry,
+    OldKey,
+    OldKeys,
     RegistrationStarted,
+    RotateVault,
     TagEnrolled,
     TagInfo,
     Unlocked,
     UnlockStarted,
     VaultKey,
     VaultState,
+    decode_binary,
     encode_binary,
 )
 from hushtag.objects import ObjectMeta, row_digest, seal_object
 from hushtag.phrase import canonicalize
+from hushtag.ring import Member, ring_digest
+from hushtag.rotation import prove_succession, seal_old_key
 from hushtag.suites import HUSHTAG_V1
+from hushtag.tag_label import seal_label
 from hushtag.types import (
     KE1,
     KE2,
     KE3,
     CredentialIdentifier,
+    DataKey,
     ExportKey,
     LoginState,
     OpaquePassword,
@@ -54,6 +65,7 @@ from hushtag.unlock import UnlockedTag, start_unlock
 from hushtag.unlock_server import answer_candidates, evaluate_candidates, verify_candidate
 from tests.reference import envelope, key_schedule, opaque, oprf
 from tests.reference.opaque import ClientLoginState, Configuration
+from vectors.generators.suite_support import hpke, spec
 
 SESSION = "5" * 64
 SEALED = "c2VhbGVk"  # what a client carries for the server and cannot read
@@ -170,17 +182,67 @@ class Trace:
     stretch: bytes
 
 
-def _enrol(password: OpaquePassword, setup: ServerSetup) -> tuple[list[Struct], AcceptedTag]:
-    numbers = count()
-    awaiting = start_enrollment(password, _entropy=lambda length: chance(f"entropy {next(numbers)}", length))
+def _enrol(password: OpaquePassword, setup: ServerSetup) -> tuple[list[Struct], AcceptedTag, DataKey]:
+    drawn: list[bytes] = []
+
+    def entropy(length: int) -> bytes:
+        drawn.append(chance(f"entropy {len(drawn)}", length))
+        return drawn[-1]
+
+    awaiting = start_enrollment(password, _entropy=entropy)
     response = answer_enrollment(setup, CREDENTIAL_ID, awaiting.message)
     answer = RegistrationStarted(session_id=SESSION, registration_response=response)
     enrolled = awaiting.finish(answer, label="label")
     done = TagEnrolled(tag_id=enrolled.tag_id, vault_id=enrolled.vault_id)
-    return [awaiting.message, answer, enrolled.message, done], accept_enrollment(enrolled.message)
+    (data_key,) = (DataKey(value) for value in drawn if len(value) == DataKey.LENGTH)
+    return [awaiting.message, answer, enrolled.message, done], accept_enrollment(enrolled.message), data_key
 
 
-def _unlocked(tag: AcceptedTag) -> Unlocked:
+def _share(password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag, data_key: DataKey) -> list[Struct]:
+    """Add a phrase to the vault and revoke it again; the first one stays and is sealed the next data key."""
+    numbers = count()
+    joining = start_enrollment(password, _entropy=lambda length: chance(f"joining {next(numbers)}", length))
+    started = RegistrationStarted(SESSION, answer_enrollment(setup, CREDENTIAL_ID, joining.message))
+    vault_id, own = tag.message.vault.vault_id, Member(tag.message.tag_id, tag.public_key)
+    new = joining.join(started, label="another", vault_id=vault_id, data_key=data_key, key_version=1)
+    both = ring_digest(vault_id, [own, Member(new.tag_id, decode_binary(new.public_key))])
+    head = VaultHead.first().with_ring(both)
+    sealed = seal_head(data_key, vault_id, head, _entropy=lambda length: chance("added head", length))
+    added = AddTag(new, head.generation, encode_binary(sealed), encode_binary(both))
+
+    second, alone = DataKey(chance("second data key")), ring_digest(vault_id, [own])
+    head = head.rotated(summary=bytes(32), ring=alone)
+    sealed = seal_head(second, vault_id, head, _entropy=lambda length: chance("rotated head", length))
+    ids: dict[str, UUID] = {"vault_id": vault_id, "tag_id": own.tag_id}
+    label = seal_label(
+        second,
+        "label",
+        **ids,
+        key_version=2,
+        public_key=own.public_key,
+        _entropy=lambda length: chance("second label", length),
+    )
+    # The library draws the sender's key pair itself; this is the same sealing with one that is given.
+    to_own = hpke.seal(
+        chance("ephemeral"), own.public_key, spec.sealed_key_info(vault_id, own.tag_id, 2), second.expose()
+    )
+    old_key = seal_old_key(
+        second, data_key, vault_id=vault_id, key_version=2, _entropy=lambda length: chance("old key", length)
+    )
+    rotated = RotateVault(
+        revoked=new.tag_id,
+        generation=head.generation,
+        key_version=2,
+        head=encode_binary(sealed),
+        ring=encode_binary(alone),
+        proof=encode_binary(prove_succession(data_key, second, vault_id=vault_id, key_version=2)),
+        old_key=encode_binary(old_key),
+        members=[MemberKey(own.tag_id, encode_binary(to_own), encode_binary(label))],
+    )
+    return [added, rotated, OldKeys([OldKey(2, rotated.old_key)])]
+
+
+def _unlocked(tag: AcceptedTag, rotated: RotateVault) -> Unlocked:
     message = tag.message
     key = VaultKey(
         vault_id=message.vault.vault_id,
@@ -188,14 +250,16 @@ def _unlocked(tag: AcceptedTag) -> Unlocked:
         wrapped_key=message.wrapped_key.wrapped_key,
         key_purpose=message.wrapped_key.key_purpose,
         key_version=message.wrapped_key.key_version,
-        generation=1,
-        head=message.vault.head,
+        generation=rotated.generation,
+        head=rotated.head,
+        ring=rotated.ring,
+        steps=[KeyStep(rotated.members[0].sealed_key, rotated.proof)],
     )
     return Unlocked(suite=message.suite, tag_id=message.tag_id, salt=message.salt, vaults=[key], expires_at=NOW)
 
 
 def _unlock(
-    password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag
+    password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag, rotated: RotateVault
 ) -> tuple[list[Struct], dict[str, bytes], UnlockedTag]:
     locating = start_unlock([password])
     evaluated = evaluate_candidates(setup, CREDENTIAL_ID, locating.message)
@@ -206,7 +270,7 @@ def _unlock(
     started = UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2)
     finishing = proving.finish(started)
     proven = verify_candidate(state, finishing.message)
-    answer = _unlocked(tag)
+    answer = _unlocked(tag, rotated)
     opened = finishing.finish(answer)
     assert proven.vault_token == opened.vault_token
     token = opened.vault_token.expose()
@@ -216,34 +280,36 @@ def _unlock(
         "state.vault_token": token,
         "state.vault_token_hash": hashlib.blake2s(token).digest(),
     }
-    return [locating.message, located, proving.message, started, finishing.message, answer], states, opened
+    rewrap = opened.vaults[0].rewrap
+    assert rewrap is not None
+    return [locating.message, located, proving.message, started, finishing.message, answer, rewrap], states, opened
 
 
-def _put(opened: UnlockedTag, tag: AcceptedTag) -> tuple[list[Struct], dict[str, bytes]]:
+def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[list[Struct], dict[str, bytes]]:
     vault = opened.vaults[0]
     row = seal_object(
         vault.data_key,
         vault_id=vault.vault_id,
         object_id=OBJECT,
-        key_version=1,
+        key_version=2,
         revision=1,
         meta=ObjectMeta("name", "text/plain", 1, 4),
         body=b"body",
         _entropy=lambda length: chance("object iv", length),
     )
     digest = row_digest(row)
-    element = set_element(set_key(vault.data_key, vault.vault_id, 1), OBJECT, 1, digest)
+    element = set_element(set_key(vault.data_key, vault.vault_id, 2), OBJECT, 1, digest)
     assert vault.head.with_change(removed=None, added=element).object_count == 1
     entry = ObjectEntry(
         object_id=OBJECT,
         revision=1,
-        key_version=1,
+        key_version=2,
         content_size=row.content_size,
         digest=encode_binary(digest),
         created_at=NOW,
         updated_at=NOW,
     )
-    state = VaultState(vault_id=vault.vault_id, generation=1, key_version=1, head=tag.message.vault.head)
+    state = VaultState(vault.vault_id, rotated.generation, 2, rotated.head, rotated.ring)
     info = TagInfo(
         tag_id=tag.message.tag_id,
         sealed_label=tag.message.sealed_label,
@@ -256,13 +322,15 @@ def _put(opened: UnlockedTag, tag: AcceptedTag) -> tuple[list[Struct], dict[str,
 
 
 def run(transcript: str, price: Price) -> Trace:
-    """Enrol a phrase, unlock with it, put one object."""
+    """Enrol a phrase, add another to its vault and revoke that, unlock with the first, put one object."""
     suite = replace(HUSHTAG_V1, stretch_passes=price.stretch_passes)
     stretch = stretch_phrase(canonicalize(transcript), PHRASE_SALT, suite)
     password = opaque_password(stretch, None)
     setup = ServerSetup(price.setup)
     with replaced_binding(price):
-        enrolment, tag = _enrol(password, setup)
-        unlock, states, opened = _unlock(password, setup, tag)
-    put, columns = _put(opened, tag)
-    return Trace([*enrolment, *unlock, *put], {**states, **columns}, password, stretch.expose())
+        enrolment, tag, data_key = _enrol(password, setup)
+        shared = _share(password, setup, tag, data_key)
+        rotated = next(message for message in shared if isinstance(message, RotateVault))
+        unlock, states, opened = _unlock(password, setup, tag, rotated)
+    put, columns = _put(opened, tag, rotated)
+    return Trace([*enrolment, *shared, *unlock, *put], {**states, **columns}, password, stretch.expose())

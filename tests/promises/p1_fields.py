@@ -36,6 +36,10 @@ _KE2: Final[list[Part]] = [
     ("server_mac", 64, "guess"),
 ]
 
+# The ring is the head's associated data and comes of the public keys, so the tag covers what comes of the phrase.
+_HEAD: Final[list[Part]] = [("iv", 12, "free"), ("ciphertext", 84, "free"), ("tag", 16, "guess")]
+_SEALED_KEY: Final[list[Part]] = [("enc", 32, "free"), ("ciphertext", 32, "guess"), ("tag", 16, "guess")]
+
 CEREMONY: Final[Table] = {
     "StartRegistration": {"suite": "free", "registration_request": "blinded"},
     "RegistrationStarted": {"session_id": "free", "registration_response": _RESPONSE},
@@ -66,10 +70,43 @@ CEREMONY: Final[Table] = {
         "key_purpose": "free",
         "key_version": "free",
         "generation": "free",
-        "head": "free",
+        "head": _HEAD,
+        "ring": "guess",
     },
+    "KeyStep": {"sealed_key": _SEALED_KEY, "proof": "free"},
+    "RewrapKey": {"key_version": "free", "wrapped_key": "guess"},
+    "NewTag": {
+        "session_id": "free",
+        "suite": "free",
+        "tag_id": "free",
+        "tag_name": "free",
+        "phrase_hash": "guess",
+        "salt": "free",
+        "record": RECORD,
+        "public_key": "guess",
+        "sealed_label": _LABEL,
+    },
+    "AddTag": {"generation": "free", "head": _HEAD, "ring": "guess"},
+    "MemberKey": {"tag_id": "free", "sealed_key": _SEALED_KEY, "sealed_label": _LABEL},
+    "RotateVault": {
+        "revoked": "free",
+        "generation": "free",
+        "key_version": "free",
+        "head": _HEAD,
+        "ring": "guess",
+        "proof": "free",
+        "old_key": "free",
+    },
+    "OldKey": {"key_version": "free", "old_key": "free"},
+    "OldKeys": {},
     "Unlocked": {"suite": "free", "tag_id": "free", "salt": "free", "expires_at": "free"},
-    "VaultState": {"vault_id": "free", "generation": "free", "key_version": "free", "head": "free"},
+    "VaultState": {
+        "vault_id": "free",
+        "generation": "free",
+        "key_version": "free",
+        "head": _HEAD,
+        "ring": "guess",
+    },
     "TagInfo": {
         "tag_id": "free",
         "sealed_label": _LABEL,
@@ -93,6 +130,11 @@ NESTED: Final = {
     "EnrolTag": {"vault", "wrapped_key"},
     "StartUnlock": {"candidates"},
     "Unlocked": {"vaults"},
+    "VaultKey": {"steps"},
+    "NewTag": {"wrapped_key"},
+    "AddTag": {"tag"},
+    "RotateVault": {"members", "added"},
+    "OldKeys": {"old_keys"},
 }
 """Members that are messages themselves, classified under their own name."""
 
@@ -208,6 +250,8 @@ APART: Final[dict[str, set[str]]] = {
         "salt",
         "sealed_label",
         "wrapped_keys",
+        "ring",
+        "old_keys",
     },
     "ArchivedObject": {"object_id", "revision", "key_version", "content_size", "digest", "created_at", "updated_at"},
     "Imported": {"created", "already_there", "skipped"},
@@ -306,7 +350,8 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
     },
     "vaults": {
         "generation": "VaultState.generation",
-        "head": "NewVault.head VaultState.head",
+        "head": "NewVault.head VaultState.head.iv VaultState.head.ciphertext VaultState.head.tag",
+        "ring": "VaultState.ring",
         "key_version": "VaultState.key_version",
     },
     "wrapped_keys": {
@@ -315,6 +360,18 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "wrapped_key": "NewWrappedKey.wrapped_key",
         "key_purpose": "NewWrappedKey.key_purpose",
         "key_version": "NewWrappedKey.key_version",
+    },
+    "key_rotations": {
+        "vault_id": "NewVault.vault_id",
+        "key_version": "RotateVault.key_version",
+        "proof": "RotateVault.proof",
+        "old_key": "RotateVault.old_key",
+    },
+    "sealed_keys": {
+        "tag_id": "MemberKey.tag_id",
+        "vault_id": "NewVault.vault_id",
+        "key_version": "RotateVault.key_version",
+        "sealed_key": "MemberKey.sealed_key.enc MemberKey.sealed_key.ciphertext MemberKey.sealed_key.tag",
     },
     "vault_blobs": {
         "vault_id": "NewVault.vault_id",
@@ -443,7 +500,9 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
     },
     "reminder_feeds": {"user_id", "secret_hash", "last_used", "created_at", "updated_at"},
     "secret_tags": {"user_id", "id", "color_code", "server_key_id", "created_at", "updated_at"},
-    "vaults": {"user_id", "id", "object_count", "created_at", "updated_at"},
+    "vaults": {"user_id", "id", "object_count", "destroyed_at", "created_at", "updated_at"},
+    "key_rotations": {"user_id", "id", "created_at", "updated_at"},
+    "sealed_keys": {"user_id", "id", "created_at", "updated_at"},
     "wrapped_keys": {"user_id", "id", "created_at", "updated_at"},
     "vault_blobs": {"user_id", "id", "content_type", "stream_id", "created_at", "updated_at"},
     "vault_segments": {"user_id", "id", "vault_id", "stream_id", "seq", "bytes", "created_at", "updated_at"},

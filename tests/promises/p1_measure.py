@@ -15,7 +15,7 @@ def structs(message: msgspec.Struct) -> Iterator[msgspec.Struct]:
     yield message
     for name in NESTED.get(type(message).__name__, ()):
         value = getattr(message, name)
-        for member in value if isinstance(value, list) else [value]:
+        for member in value if isinstance(value, list) else [] if value is None else [value]:
             yield from structs(member)
 
 

@@ -55,6 +55,8 @@ UNAUDITED = {
     "vault_segments": "vault side",
     "vaults": "vault side",
     "wrapped_keys": "vault side",
+    "key_rotations": "vault side",
+    "sealed_keys": "vault side",
 }
 PUBLIC_FUNCTIONS = {
     "hushtag_current_user": "reads the caller's own setting",

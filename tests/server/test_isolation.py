@@ -12,14 +12,14 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from hushtag.enrollment import accept_enrollment
-from hushtag.messages import encode_binary
+from hushtag.enrollment import accept_enrollment, accept_tag
+from hushtag.messages import AddTag, NewTag, encode_binary
 from hushtag.objects import row_digest
 from hushtag_server.auth import Caller
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.tokens import parse_bearer
-from hushtag_server.vault import ceremony_queries, vault_queries
-from hushtag_server.vault.schemas import Budget, ObjectChange, VaultCaller
+from hushtag_server.vault import ceremony_queries, phrase_queries, vault_queries
+from hushtag_server.vault.schemas import Budget, ObjectChange, RingChange, Rotation, VaultCaller
 from tests.server.test_enrolment import prepare
 from tests.server.vault_support import (
     comparable,
@@ -43,6 +43,8 @@ TABLES = [
     "secret_tags",
     "vaults",
     "wrapped_keys",
+    "key_rotations",
+    "sealed_keys",
     "vault_blobs",
     "vault_segments",
     "opaque_sessions",
@@ -62,6 +64,17 @@ MESSAGES: dict[tuple[str, str], Any] = {
     ("patch", "/v1/reminders/{reminder_id}"): {"title": "coffee"},
     ("post", "/v1/reminders/{reminder_id}/snooze"): {"minutes": 5},
     ("post", "/v1/journal-tags/{tag_id}/merge"): {"into": str(UUID(int=1))},
+    ("put", "/v1/vaults/{vault_id}/keys/{wrapped_key_id}"): {"key_version": 1, "wrapped_key": encode_binary(bytes(40))},
+    ("post", "/v1/vaults/{vault_id}/rotations"): {
+        "revoked": str(UUID(int=1)),
+        "generation": 3,
+        "key_version": 2,
+        "head": encode_binary(bytes(112)),
+        "ring": encode_binary(bytes(32)),
+        "proof": encode_binary(bytes(32)),
+        "old_key": encode_binary(bytes(92)),
+        "members": [],
+    },
 }
 HEADERS = {
     "Hushtag-Revision": "1",
@@ -116,6 +129,7 @@ def everything(database) -> dict[str, list[str]]:
 
 
 async def _ask(client, method: str, path: str, ids: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+    headers = headers | {"Hushtag-Confirm": str(ids["vault_id"])}
     body = {"content": bytes(100), "headers": headers | {"Content-Type": "application/octet-stream"}}
     given = body if method == "put" else {"headers": headers}
     if method == "patch" or (method, path) in MESSAGES:
@@ -123,9 +137,17 @@ async def _ask(client, method: str, path: str, ids: dict[str, Any], headers: dic
     return comparable(await client.request(method.upper(), path.format(**ids), **given))
 
 
+def _further(enrolment: Any, *, generation: int) -> AddTag:
+    """A further phrase of a vault, made of an enrolment that was not sent."""
+    fields = {name: getattr(enrolment, name) for name in NewTag.__struct_fields__}
+    return AddTag(NewTag(**fields), generation, encode_binary(bytes(112)), encode_binary(bytes(32)))
+
+
 async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation(
-    app_client, ada, eve, database
+    app_client, ada, eve, database, monkeypatch
 ) -> None:
+    further = _further(await prepare(app_client, eve.account), generation=3)
+    monkeypatch.setitem(MESSAGES, ("post", "/v1/vaults/{vault_id}/tags"), _builtins(further))
     document = (await app_client.get("/schema")).json()
     hers = {"vault_id": ada.vault.vault_id, "object_id": ada.object_id, "session_id": ada.account.session_id}
     written = {"title": "hers", "tags": ["private"]}
@@ -133,6 +155,7 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
     hers |= {"journal_id": entry["id"], "tag_id": entry["tags"][0]["id"]}
     # The address of her feed is a secret, which nobody but her has; her id in front of another one is worth nothing.
     hers |= {"reminder_id": ada.reminder_id, "feed": encode_binary(ada.user_id.bytes + bytes(32)) + ".ics"}
+    hers["wrapped_key_id"] = ada.vault.vault.wrapped_key_id
     before, asked = everything(database), 0
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -313,6 +336,57 @@ async def test_a_vault_query_that_mixes_two_users_finds_and_changes_nothing(app_
     assert everything(database) == before
 
 
+async def _phrase_calls(client, ada: Person, eve: Person, key_id: UUID) -> dict[str, list[Any]]:
+    services = client.app.application.application.state["services"]
+    pool, hers = services.pool, ada.vault
+    further = _further(await prepare(client, eve.account), generation=3)
+    tag = accept_tag(further.tag)
+    change = RingChange(hers.vault_id, 3, bytes(112), bytes(32))
+    rotation = Rotation(hers.tag.tag_id, 2, bytes(32), bytes(92), b"")
+    callers = [(ada.vault_caller(eve.user_id), "unauthenticated"), (eve.vault_caller(ada.user_id), "unauthenticated")]
+    callers.append((eve.vault_caller(), "not_found"))
+    results: dict[str, list[Any]] = {name: [] for name in phrase_queries.__all__}
+    for caller, outcome in callers:
+        for name, answer in {
+            "add_tag": await phrase_queries.add_tag(pool, caller, change, tag, key_id=key_id),
+            "rotate_vault": await phrase_queries.rotate_vault(pool, caller, change, rotation, tag, key_id=key_id),
+            "rewrap_key": await phrase_queries.rewrap_key(
+                pool, caller, hers.vault_id, hers.vault.wrapped_key_id, 1, bytes(40)
+            ),
+            "forget_old_keys": await phrase_queries.forget_old_keys(pool, caller, hers.vault_id),
+            "destroy_vault": await phrase_queries.destroy_vault(pool, caller, hers.vault_id, 2),
+        }.items():
+            results[name].append(answer.replace(outcome, ""))
+    # Eve's own vault, and a key of Ada's.
+    own = (pool, eve.vault_caller(), eve.vault.vault_id, hers.vault.wrapped_key_id, 1, bytes(40))
+    results["rewrap_key"].append((await phrase_queries.rewrap_key(*own)).replace("not_found", ""))
+    results["remove_destroyed"].append(await phrase_queries.remove_destroyed(pool, eve.user_id))
+    for user_id in (eve.user_id, None):
+        async with services.transaction(user_id) as connection:
+            names = (connection, ada.user_id, hers.tag.tag_id, hers.vault_id)
+            results["list_old_keys"].append(await phrase_queries.list_old_keys(*names))
+    return results
+
+
+async def test_a_phrase_query_that_mixes_two_users_finds_and_changes_nothing(
+    app_client, ada, eve, database, keys
+) -> None:
+    run_sql(
+        database,
+        "INSERT INTO key_rotations (user_id, vault_id, key_version, proof, old_key) SELECT user_id, id, 2,"
+        " decode(repeat('00', 32), 'hex'), decode(repeat('00', 92), 'hex') FROM vaults",
+    )
+    await prepare(app_client, eve.account)  # what the calls below begin as well
+    before = everything(database)
+    results = await _phrase_calls(app_client, ada, eve, keys.current.id)
+    for name, found in results.items():
+        assert found, name
+        assert not any(found), name
+    after = everything(database)
+    for table in set(TABLES) - {"opaque_sessions", "unlock_budget"}:
+        assert after[table] == before[table]
+
+
 async def test_the_same_queries_find_everything_for_the_right_user(app_client, ada) -> None:
     # Without this, the tests above would also pass with queries that never find anything.
     services = app_client.app.application.application.state["services"]
@@ -349,7 +423,7 @@ async def test_a_call_leaves_no_user_behind_on_its_connection(app_client, ada) -
 
 
 def test_every_query_of_the_vault_names_its_user() -> None:
-    for module in (ceremony_queries, vault_queries):
+    for module in (ceremony_queries, phrase_queries, vault_queries):
         for name in module.__all__:
             names = inspect.signature(getattr(module, name)).parameters
             assert {"caller", "user_id"} & set(names), name

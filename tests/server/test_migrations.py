@@ -33,6 +33,8 @@ TENANT = [
     "vault_segments",
     "vaults",
     "wrapped_keys",
+    "key_rotations",
+    "sealed_keys",
 ]
 WITHOUT_USER = ["backups", "login_attempts", "security_audit_logs", "server_keys"]
 TRAIL = "audit_logs"  # partitioned, and rows of unknown emails have no user
@@ -205,6 +207,8 @@ def test_grants_are_exact(database: Any) -> None:
         "vault_segments": "DELETE INSERT SELECT",
         "vaults": everything,
         "wrapped_keys": everything,
+        "key_rotations": everything,
+        "sealed_keys": "DELETE INSERT SELECT",
     }
     assert [row[0] for row in columns] == [
         "user_sessions.last_activity",
@@ -248,6 +252,10 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         "INSERT INTO vaults (user_id, id, head) VALUES (%(user)s, %(vault)s, decode(repeat('00', 112), 'hex'))",
         "INSERT INTO wrapped_keys (user_id, id, tag_id, vault_id, wrapped_key) VALUES (%(user)s, %(key)s, %(tag)s,"
         " %(vault)s, decode(repeat('00', 40), 'hex'))",
+        "INSERT INTO key_rotations (user_id, vault_id, key_version, proof) VALUES (%(user)s, %(vault)s, 2,"
+        " decode(repeat('00', 32), 'hex'))",
+        "INSERT INTO sealed_keys (user_id, tag_id, vault_id, key_version, sealed_key) VALUES (%(user)s, %(tag)s,"
+        " %(vault)s, 2, decode(repeat('00', 80), 'hex'))",
         "INSERT INTO vault_blobs (user_id, id, vault_id, object_id, wrapped_key_id, iv, ciphertext, auth_tag,"
         " content_size, key_version, revision, row_digest) VALUES (%(user)s, %(blob)s, %(vault)s, %(blob)s, %(key)s,"
         " decode(repeat('00', 12), 'hex'), decode(repeat('00', 42), 'hex'), decode(repeat('00', 16), 'hex'), 10, 1, 1,"
@@ -295,7 +303,7 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
         _as_user(connection, two_users[0])
         if table not in {"users", "user_settings", "unlock_budget", "consents", "journal_words", "reminder_deliveries"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
-        if table not in {"vault_segments", "users", "user_sessions", "consents", "reminder_deliveries"}:
+        if table not in {"vault_segments", "sealed_keys", "users", "user_sessions", "consents", "reminder_deliveries"}:
             done = connection.execute(f"UPDATE {table} SET created_at = now() WHERE user_id = %s", [two_users[1]])
             assert done.rowcount == 0
 

@@ -177,6 +177,13 @@ _ACCOUNTS: Final = _PerUser(
     "SELECT (coalesce(hushtag_erase_account(%(user)s)::text, 'true') IN ('true', ''))::integer",
 )
 
+_DESTROYED: Final = _PerUser(
+    "hushtag_remove_destroyed(uuid)",
+    "SELECT v.user_id, count(*) FROM vaults v WHERE v.user_id > %(after)s AND v.destroyed_at IS NOT NULL"
+    " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
+    "SELECT hushtag_remove_destroyed(%(user)s)",
+)
+
 # --- notes of backups ---------------------------------------------------------------------------------------
 
 
@@ -200,6 +207,7 @@ STEPS: Final = (
     _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
     _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
     _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
+    _per_user("destroyed_vaults", "rows of vaults whose keys were destroyed with their last phrase", _DESTROYED),
     Step(
         "audit_partitions",
         "audit partitions of this month and the next ones",

@@ -9,13 +9,15 @@ from typing import IO, Any, Final, TypeVar
 import anyio
 import msgspec
 
-from hushtag.messages import encode_binary
+from hushtag.messages import OldKey, encode_binary
 from hushtag.transfer_messages import ArchivedKey, ArchivedObject, ArchivedVault
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.transfer import vault_queries as queries
 from hushtag_server.transfer.access import Transfer
 from hushtag_server.transfer.vault_queries import KeyRow, StoredRow, TagRow, VaultRow
 from hushtag_server.transfer.zip_writer import ZipWriter
+from hushtag_server.vault.phrase_queries import list_old_keys
+from hushtag_server.vault.schemas import OldKeyRow
 
 __all__ = ["export_vaults"]
 
@@ -66,7 +68,9 @@ class _VaultExport:
         self._lines.write(msgspec.json.encode(ArchivedObject(**fields)) + b"\n")
         return self._zip.take()
 
-    def add_description(self, tag: TagRow, keys: list[KeyRow], after: VaultRow | None) -> bytes:
+    def add_description(
+        self, tag: TagRow, keys: list[KeyRow], old_keys: list[OldKeyRow], after: VaultRow | None
+    ) -> bytes:
         vault = self._vault
         described = ArchivedVault(
             vault_id=vault.id,
@@ -84,6 +88,8 @@ class _VaultExport:
                 )
                 for key in keys
             ],
+            ring=None if vault.ring is None else encode_binary(vault.ring),
+            old_keys=[OldKey(each.key_version, encode_binary(each.old_key)) for each in old_keys],
         )
         self._lines.seek(0)
         self._zip.add(f"{self._place}/objects.ndjson", iter(partial(self._lines.read, _READ), b""), self._now)
@@ -114,7 +120,8 @@ async def export_vaults(
                 names = (connection, transfer.user_id, transfer.tag_id)
                 tag = await queries.find_tag(*names)
                 keys = await queries.list_keys(*names, vault.id)
+                old_keys = await list_old_keys(*names, vault.id)
                 after = {each.id: each for each in await queries.list_vaults(*names)}.get(vault.id)
             if tag is None:
                 raise UnauthenticatedError("the tag vanished")
-            yield await export.run(partial(export.add_description, tag, keys, after))
+            yield await export.run(partial(export.add_description, tag, keys, old_keys, after))

@@ -30,6 +30,7 @@ class VaultRow(NamedTuple):
     key_version: int
     head: bytes
     object_count: int
+    ring: bytes | None
 
 
 class KeyRow(NamedTuple):
@@ -57,7 +58,7 @@ class StoredRow(NamedTuple):
 
 _TAG: Final = "SELECT suite, salt, sealed_label FROM secret_tags WHERE user_id = %(user_id)s AND id = %(tag_id)s"
 _VAULTS: Final = """
-    SELECT v.id, v.generation, v.key_version, v.head, v.object_count FROM vaults v
+    SELECT v.id, v.generation, v.key_version, v.head, v.object_count, v.ring FROM vaults v
     WHERE v.user_id = %(user_id)s AND EXISTS (
         SELECT FROM wrapped_keys k WHERE k.user_id = v.user_id AND k.tag_id = %(tag_id)s AND k.vault_id = v.id)
     ORDER BY v.id

@@ -27,7 +27,7 @@ _ADVANCE = """
 """
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
-           generation, head
+           generation, head, ring, steps
     FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 _ENROL = """

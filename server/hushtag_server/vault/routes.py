@@ -4,6 +4,14 @@ from litestar import Router
 
 from hushtag_server.vault.routes_enrolment import enrol_tag, start_registration
 from hushtag_server.vault.routes_objects import delete_object, get_object, list_objects, put_object
+from hushtag_server.vault.routes_phrases import (
+    add_tag,
+    destroy_vault,
+    forget_old_keys,
+    list_old_keys,
+    rewrap_key,
+    rotate_vault,
+)
 from hushtag_server.vault.routes_unlock import finish_unlock, locate, start_unlock
 from hushtag_server.vault.routes_vault import list_tags, lock, read_vault
 
@@ -14,7 +22,10 @@ VAULT_ROUTES = [
     Router(path="/v1", route_handlers=[locate, start_unlock, finish_unlock], tags=["unlock"]),
     Router(
         path="/v1",
-        route_handlers=[lock, read_vault, list_tags, list_objects, put_object, get_object, delete_object],
+        route_handlers=[
+            *(lock, read_vault, list_objects, put_object, get_object, delete_object),
+            *(list_tags, add_tag, rotate_vault, rewrap_key, list_old_keys, forget_old_keys, destroy_vault),
+        ],
         tags=["vault"],
     ),
 ]

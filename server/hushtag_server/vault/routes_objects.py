@@ -180,7 +180,13 @@ async def delete_object(
     change = _change(vault_id, object_id, revision, generation, head)
     done = await queries.delete_object(services.pool, vault_caller(request, services), change)
     _refuse(done.outcome)
-    return VaultState(vault_id=vault_id, generation=change.generation, key_version=done.key_version or 1, head=head)
+    return VaultState(
+        vault_id=vault_id,
+        generation=change.generation,
+        key_version=done.key_version or 1,
+        head=head,
+        ring=None if done.ring is None else encode_binary(done.ring),
+    )
 
 
 def _entry(row: ObjectSummary) -> ObjectEntry:

@@ -42,8 +42,13 @@ async def read_vault(vault_id: FromPath[UUID], vault: VaultDep, services: Servic
         found = await queries.find_vault(connection, vault.user_id, vault.tag_id, vault_id)
     if found is None:
         raise NotFoundError("no such vault")
-    head = encode_binary(found.head)
-    return VaultState(vault_id=vault_id, generation=found.generation, key_version=found.key_version, head=head)
+    return VaultState(
+        vault_id=vault_id,
+        generation=found.generation,
+        key_version=found.key_version,
+        head=encode_binary(found.head),
+        ring=None if found.ring is None else encode_binary(found.ring),
+    )
 
 
 @get(

@@ -12,8 +12,11 @@ __all__ = [
     "ObjectChange",
     "ObjectListing",
     "ObjectSummary",
+    "OldKeyRow",
     "OpenedTag",
     "OpenedVault",
+    "RingChange",
+    "Rotation",
     "TagSummary",
     "Taken",
     "VaultCaller",
@@ -58,7 +61,10 @@ class Taken(NamedTuple):
 
 
 class OpenedVault(NamedTuple):
-    """One vault of a tag: its newest wrapped key (40 bytes) and its current head (112 bytes)."""
+    """One vault of a tag: its wrapped key (40 bytes), head (112 bytes) and ring (32 bytes, if it ever had two phrases).
+
+    `steps` is sealed key(80) || proof(32) for each rotation since the wrapped key.
+    """
 
     vault_id: UUID
     wrapped_key_id: UUID
@@ -67,6 +73,8 @@ class OpenedVault(NamedTuple):
     key_version: int
     generation: int
     head: bytes
+    ring: bytes | None
+    steps: bytes | None
 
 
 class OpenedTag(NamedTuple):
@@ -80,11 +88,12 @@ class OpenedTag(NamedTuple):
 
 
 class VaultSummary(NamedTuple):
-    """A vault as those inside see it; head: 112 bytes."""
+    """A vault as those inside see it; head: 112 bytes, ring: 32."""
 
     generation: int
     key_version: int
     head: bytes
+    ring: bytes | None
 
 
 class TagSummary(NamedTuple):
@@ -125,6 +134,35 @@ class ObjectChange(NamedTuple):
     head: bytes
 
 
+class RingChange(NamedTuple):
+    """The vault's next generation, and the head (112 bytes) and ring (32 bytes) it has then."""
+
+    vault_id: UUID
+    generation: int
+    head: bytes
+    ring: bytes
+
+
+class Rotation(NamedTuple):
+    """Who is revoked, and the next data key: its proof (32 bytes) and the old one sealed under it (92 bytes).
+
+    `members` is tag id(16) || sealed key(80) || sealed label(316) of every tag that stays.
+    """
+
+    revoked: UUID
+    key_version: int
+    proof: bytes
+    old_key: bytes
+    members: bytes
+
+
+class OldKeyRow(NamedTuple):
+    """The data key before `key_version`, sealed under the one of that version: 92 bytes."""
+
+    key_version: int
+    old_key: bytes
+
+
 class FoundObject(NamedTuple):
     """An object's row. No tag: not authenticated. No body (iv || ciphertext || auth_tag): no such object."""
 
@@ -135,7 +173,8 @@ class FoundObject(NamedTuple):
 
 
 class DeletedObject(NamedTuple):
-    """What became of a delete, and the vault's key version."""
+    """What became of a delete, and the vault's key version and ring."""
 
     outcome: str
     key_version: int | None
+    ring: bytes | None

@@ -1,8 +1,11 @@
 """The steps of an unlock: locate, start, finish. Answers look the same whether or not a phrase opens something."""
 
+from typing import Final
+
 from hushtag.errors import AuthenticationError, MalformedError
 from hushtag.messages import (
     FinishUnlock,
+    KeyStep,
     Locate,
     Located,
     StartUnlock,
@@ -12,6 +15,7 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
+from hushtag.rotation import PROOF_LENGTH, SEALED_KEY_LENGTH
 from hushtag.suites import suite_by_id
 from hushtag.types import RegistrationRequest
 from hushtag.unlock_server import (
@@ -79,6 +83,14 @@ async def start_unlock(services: Services, token: BearerToken, data: StartUnlock
     return UnlockStarted(session_id=session_id, state=encode_binary(sealed), ke2=ke2)
 
 
+_STEP: Final = SEALED_KEY_LENGTH + PROOF_LENGTH
+
+
+def _steps(steps: bytes) -> list[KeyStep]:
+    parts = [steps[start : start + _STEP] for start in range(0, len(steps), _STEP)]
+    return [KeyStep(encode_binary(part[:SEALED_KEY_LENGTH]), encode_binary(part[SEALED_KEY_LENGTH:])) for part in parts]
+
+
 def _unlocked(tag: OpenedTag) -> Unlocked:
     vaults = [
         VaultKey(
@@ -89,6 +101,8 @@ def _unlocked(tag: OpenedTag) -> Unlocked:
             key_version=vault.key_version,
             generation=vault.generation,
             head=encode_binary(vault.head),
+            ring=None if vault.ring is None else encode_binary(vault.ring),
+            steps=_steps(vault.steps or b""),
         )
         for vault in tag.vaults
     ]

@@ -33,7 +33,7 @@ _PUT = """
                               $14::integer, $15, $16::bigint)
 """
 _DELETE = """
-    SELECT outcome, key_version
+    SELECT outcome, key_version, ring
     FROM hushtag_delete_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::bigint, $9)
 """
 _GET = "SELECT tag_id, revision, key_version, body FROM hushtag_get_object($1, $2, $3, $4, $5, $6)"
@@ -42,7 +42,7 @@ _OPENS = """EXISTS (
     SELECT FROM wrapped_keys k WHERE k.user_id = %(user_id)s AND k.tag_id = %(tag_id)s AND k.vault_id = %(vault_id)s
 )"""
 _VAULT = f"""
-    SELECT generation, key_version, head FROM vaults
+    SELECT generation, key_version, head, ring FROM vaults
     WHERE user_id = %(user_id)s AND id = %(vault_id)s AND {_OPENS}
 """  # noqa: S608  (a constant)
 _TAGS = f"""

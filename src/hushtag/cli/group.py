@@ -49,11 +49,15 @@ _COMMANDS: Final = {
     "ls": _Lazy("hushtag.cli.vault_commands:ls", "List the objects."),
     "rm": _Lazy("hushtag.cli.vault_commands:rm", "Delete objects by name or id."),
     "lock": _Lazy("hushtag.cli.vault_commands:lock", "Lock the open vault."),
+    "phrases": _Lazy(
+        "hushtag.cli.phrases_commands:phrases", "The phrases of a vault: list, add, revoke, change, reseal, destroy."
+    ),
     "journal": _Lazy("hushtag.cli.journal_commands:journal", "Keep a journal: add, ls, show, edit, search, …"),
     "remind": _Lazy("hushtag.cli.remind_commands:remind", "Be reminded: add, ls, done, snooze, watch, …"),
     "account": _Lazy("hushtag.cli.profile_commands:account", "Settings, email, password, sessions, closing, …"),
     "export": _Lazy("hushtag.cli.transfer_commands:export", "Take everything plain along, as a ZIP archive."),
     "import": _Lazy("hushtag.cli.transfer_commands:import_", "Bring in an exported archive."),
+    "recovery": _Lazy("hushtag.cli.recovery_commands:recovery", "Recovery codes on paper: new, replace."),
     "device": _Lazy("hushtag.cli.device_commands:device", "The device secret: show, pair, accept, qr, import-qr."),
     "phrase": _Lazy("hushtag.cli.phrase_commands:phrase", "Draw, check and normalise phrases; needs no server."),
     "vectors": _Lazy("hushtag.cli.vectors_command:vectors", "Run the published test vectors."),

@@ -37,11 +37,11 @@ class SecretInput:
             return self._line(what.lower())
         return _ask(what, confirm=confirm, option="--password-stdin")
 
-    def new_phrase(self) -> str:
+    def new_phrase(self, what: str = "Phrase") -> str:
         """Return a phrase to enrol; on a terminal it is asked for twice."""
         if self.phrase_stdin:
-            return self._line("phrase")
-        return _ask("Phrase", confirm=True)
+            return self._line(what.lower())
+        return _ask(what, confirm=True)
 
     def phrases(self) -> str | list[str]:
         """Return the phrase, or its candidate transcripts."""

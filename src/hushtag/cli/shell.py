@@ -8,6 +8,7 @@ import click
 
 from hushtag.cli import vault_commands
 from hushtag.cli.failures import UsageError, report
+from hushtag.cli.phrases_commands import phrases
 from hushtag.cli.stdin import IdleError
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["run_shell"]
 
 _PROMPT: Final = "hushtag> "
-_COMMANDS: Final = {name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm", "phrases", "lock")}
+_COMMANDS: Final = {
+    **{name: getattr(vault_commands, name) for name in ("ls", "put", "get", "rm")},
+    "phrases": phrases,
+    "lock": vault_commands.lock,
+}
 
 
 @click.group(commands=_COMMANDS, add_help_option=False)

@@ -16,7 +16,7 @@ from hushtag.cli.text import human_size, local_time, safe_file_name, safe_text
 if TYPE_CHECKING:
     from hushtag.client import StoredObject, Vault, VaultEntry
 
-__all__ = ["get", "lock", "ls", "phrases", "put", "rm"]
+__all__ = ["get", "lock", "ls", "put", "rm"]
 
 
 @click.command()
@@ -143,17 +143,6 @@ def rm(here: Here, objects: tuple[str, ...], yes: bool) -> None:
         for object_id in ids:
             vault.delete(object_id)
     here.say("\n".join(f"deleted {object_id}" for object_id in ids), deleted=ids)
-
-
-@click.command()
-@command_options
-@phrase_options
-def phrases(here: Here) -> None:
-    """List the phrases that open the vault, by label."""
-    with here.open_vault() as vault:
-        found = vault.phrases()
-    lines = [f"{each.tag_id}  {safe_text(each.label)}{'  (this one)' * each.current}" for each in found]
-    here.say("\n".join(lines), phrases=[each._asdict() for each in found])
 
 
 @click.command()

@@ -56,6 +56,8 @@ _REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
     ),
     "precondition_required": (ServerError, "the server wants to be told which version is changed"),
     "limit_reached": (LimitReachedError, "a limit of the account or the vault is reached"),
+    "reseal_unfinished": (ConflictError, "objects of the vault are not re-sealed yet"),
+    "phrases_remain": (ConflictError, "other phrases open the vault; revoke them first"),
     "body_too_large": (LimitReachedError, "the server takes no object of this size"),
     "unavailable": (UnavailableError, "the server cannot answer now; try again later"),
     "internal_error": (UnavailableError, "the server failed"),

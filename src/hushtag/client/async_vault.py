@@ -9,7 +9,11 @@ import anyio
 
 from hushtag.client.contents import StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.drivers import AsyncDriver
+from hushtag.client.phrase_steps import Progress
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
+from hushtag.phrase import FLOOR_BITS, DrawnPhrase
+from hushtag.recovery import RecoveryCode
+from hushtag.types import DeviceSecret
 
 __all__ = ["LEAVE_SECONDS", "AsyncVault"]
 
@@ -35,7 +39,7 @@ class AsyncVault:
     @property
     def tag_id(self) -> UUID:
         """As `Vault.tag_id`."""
-        return self._tag.tag_id
+        return self._steps.tag_id
 
     @property
     def vaults(self) -> "tuple[AsyncVault, ...]":
@@ -108,7 +112,50 @@ class AsyncVault:
 
     async def phrases(self) -> tuple[VaultPhrase, ...]:
         """As `Vault.phrases`."""
-        return await self._driver.run(self._steps.phrases())
+        async with self._turn:
+            return await self._driver.run(self._steps.phrases())
+
+    async def add_phrase(
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str = "",
+        device_secret: DeviceSecret | bytes | None = None,
+        floor_bits: float = FLOOR_BITS,
+    ) -> VaultPhrase:
+        """As `Vault.add_phrase`."""
+        async with self._turn:
+            steps = self._steps.add(phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
+            return await self._driver.run(steps)
+
+    async def revoke_phrase(self, tag_id: UUID) -> None:
+        """As `Vault.revoke_phrase`."""
+        async with self._turn:
+            await self._driver.run(self._steps.revoke_phrase(tag_id))
+
+    async def change_phrase(
+        self,
+        tag_id: UUID,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str | None = None,
+        device_secret: DeviceSecret | bytes | None = None,
+        floor_bits: float = FLOOR_BITS,
+    ) -> VaultPhrase:
+        """As `Vault.change_phrase`."""
+        async with self._turn:
+            steps = self._steps.change(tag_id, phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
+            return await self._driver.run(steps)
+
+    async def reseal(self, progress: Progress | None = None) -> int:
+        """As `Vault.reseal`; `progress` is called in the event loop, and must not block."""
+        async with self._turn:
+            return await self._driver.run(self._steps.reseal(progress))
+
+    async def destroy(self, *, confirm: UUID | str) -> None:
+        """As `Vault.destroy`."""
+        async with self._turn:
+            await self._driver.run(self._steps.destroy(confirm))
 
     async def lock(self) -> None:
         """As `Vault.lock`."""

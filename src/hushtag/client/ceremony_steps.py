@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 from hushtag._stretch import opaque_password, stretch_phrase
 from hushtag.client.answers import check_times
@@ -11,15 +11,39 @@ from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import IntegrityError
 from hushtag.client.policy import MAX_LIST_BYTES
 from hushtag.client.session import Session
-from hushtag.enrollment import Enrolled, start_enrollment
+from hushtag.enrollment import AwaitingRegistrationResponse, Enrolled, start_enrollment
 from hushtag.errors import AuthenticationError, LimitError, MalformedError
 from hushtag.messages import Located, RegistrationStarted, TagEnrolled, Unlocked, UnlockStarted, decode_binary
+from hushtag.phrase import DrawnPhrase, canonicalize, check_phrase
+from hushtag.recovery import RECOVERY_MARK, RecoveryCode
 from hushtag.suites import Suite, suite_by_id
 from hushtag.tag_label import MAX_LABEL_BYTES
 from hushtag.types import DeviceSecret, OpaquePassword, forget_all
 from hushtag.unlock import Finishing, UnlockedTag, start_unlock
 
-__all__ = ["check_label", "enrol", "unlock"]
+__all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "register", "unlock"]
+
+T = TypeVar("T")
+
+
+def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float) -> str:
+    """Return the canonical form of a phrase that may be enrolled.
+
+    Raises:
+        PhraseError: it has no canonical form.
+        WeakPhraseError: it is below the floor; the message says what to add.
+        LimitError: the floor is below 50 bits.
+    """
+    if isinstance(phrase, RecoveryCode):
+        return phrase.canonical
+    canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
+    check_phrase(canonical, floor_bits=floor_bits)
+    return canonical
+
+
+def copied_secret(value: DeviceSecret | bytes | None) -> DeviceSecret | None:
+    """Return a copy, which the ceremony forgets; the caller's own stays the caller's."""
+    return None if value is None else DeviceSecret(value.expose() if isinstance(value, DeviceSecret) else value)
 
 
 def check_label(label: str) -> None:
@@ -52,7 +76,9 @@ class _Passwords:
         """Stretch one canonical phrase: a tenth of a second and 64 MiB."""
         stretch = stretch_phrase(canonical, self._salt, self._suite)
         try:
-            self.kept.append(opaque_password(stretch, self._device_secret))
+            # A recovery code is what remains when the devices are lost; its 129 bits need no device secret.
+            secret = None if canonical.startswith(RECOVERY_MARK) else self._device_secret
+            self.kept.append(opaque_password(stretch, secret))
         finally:
             stretch.forget()
 
@@ -74,21 +100,38 @@ def enrol(
         ConflictError: the phrase opens a vault of this account already.
         TransportError: whether the phrase is enrolled now is known once it is unlocked.
     """
-    suite = suite_by_id(session.suite)
     check_label(label)
+    finish = functools.partial(AwaitingRegistrationResponse.finish, label=label)
+    enrolled = yield from register(session, phrase, finish, device_secret=device_secret)
+    answer = yield from post("/v1/tags", enrolled.message, session.token, 201, TagEnrolled)
+    if (answer.tag_id, answer.vault_id) != (enrolled.tag_id, enrolled.vault_id):
+        raise MalformedError("answer names another tag or vault than was enrolled")
+    return enrolled
+
+
+def register(
+    session: Session,
+    phrase: Callable[[], str],
+    finish: Callable[[AwaitingRegistrationResponse, RegistrationStarted], T],
+    *,
+    device_secret: DeviceSecret | None,
+) -> Steps[T]:
+    """Register the canonical phrase that `phrase` returns, and return what `finish` makes of it.
+
+    Raises:
+        UnknownSuiteError, PhraseError: as for `enrol`.
+        BudgetError: no guesses are left.
+    """
+    suite = suite_by_id(session.suite)
     canonical = yield from compute(phrase)
     with _Passwords(session, suite, device_secret) as passwords:
         yield from compute(functools.partial(passwords.add, canonical))
         awaiting = start_enrollment(passwords.kept[0], suite=suite)
         try:
             started = yield from post("/v1/registrations", awaiting.message, session.token, 201, RegistrationStarted)
-            enrolled = yield from compute(functools.partial(awaiting.finish, started, label=label))
+            return (yield from compute(functools.partial(finish, awaiting, started)))
         finally:
             awaiting.abandon()
-    answer = yield from post("/v1/tags", enrolled.message, session.token, 201, TagEnrolled)
-    if (answer.tag_id, answer.vault_id) != (enrolled.tag_id, enrolled.vault_id):
-        raise MalformedError("answer names another tag or vault than was enrolled")
-    return enrolled
 
 
 def unlock(

@@ -7,6 +7,7 @@ from contextlib import suppress
 from hushtag.client import ceremony_steps
 from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.device_secrets import DeviceSecrets, MemoryDeviceSecrets
 from hushtag.client.device_steps import DeviceSteps
@@ -27,7 +28,6 @@ from hushtag.phrase import (
     PhraseKind,
     candidate_form,
     canonicalize,
-    check_phrase,
     filter_candidates,
     looks_drawn,
     passes_self_check,
@@ -35,22 +35,7 @@ from hushtag.phrase import (
 from hushtag.recovery import CODE_WORDS, RecoveryCode, parse_recovery_code
 from hushtag.types import DeviceSecret
 
-__all__ = ["ClientSteps", "accepted_phrase", "candidate_phrases"]
-
-
-def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float) -> str:
-    """Return the canonical form of a phrase that may be enrolled.
-
-    Raises:
-        PhraseError: it has no canonical form.
-        WeakPhraseError: it is below the floor; the message says what to add.
-        LimitError: the floor is below 50 bits.
-    """
-    if isinstance(phrase, RecoveryCode):
-        return phrase.canonical
-    canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
-    check_phrase(canonical, floor_bits=floor_bits)
-    return canonical
+__all__ = ["ClientSteps", "candidate_phrases"]
 
 
 def candidate_phrases(phrases: str | Sequence[str] | RecoveryCode, kind: PhraseKind | None) -> list[str]:
@@ -121,7 +106,7 @@ class ClientSteps(AccountSteps):
     ) -> Steps[EnrolledTag]:
         """Enrol a phrase that is strong enough."""
         accepted = functools.partial(accepted_phrase, phrase, floor_bits)
-        secret = _device_secret(device_secret)
+        secret = copied_secret(device_secret)
         enrolled = yield from ceremony_steps.enrol(self.current(), accepted, label=label, device_secret=secret)
         return EnrolledTag(enrolled.tag_id, enrolled.vault_id)
 
@@ -140,10 +125,12 @@ class ClientSteps(AccountSteps):
             candidates.extend(candidate_phrases(phrases, kind))
             return candidates
 
-        opened = yield from ceremony_steps.unlock(session, prepare, device_secret=_device_secret(device_secret))
+        opened = yield from ceremony_steps.unlock(session, prepare, device_secret=copied_secret(device_secret))
         heard = _index(phrases, candidates[opened.candidate])
-        tag = OpenTag(opened, session.user_id, heard, self.retry)
+        tag = OpenTag(opened, session, heard, self.retry)
         self._open = [other for other in self._open if not other.locked] + [tag]
+        for request in tag.rewraps(opened):
+            yield from send_quietly(request)  # if it is lost, the next unlock does it
         return tag
 
     def log_in(self, message: LogIn, *, accept_new_salt: bool) -> Steps[Session]:
@@ -172,8 +159,3 @@ class ClientSteps(AccountSteps):
         self._open.clear()
         for request in requests:
             yield from send_quietly(request)
-
-
-def _device_secret(value: DeviceSecret | bytes | None) -> DeviceSecret | None:
-    # A copy, which the ceremony forgets; the caller's own stays the caller's.
-    return None if value is None else DeviceSecret(value.expose() if isinstance(value, DeviceSecret) else value)

@@ -1,25 +1,18 @@
-"""Steps that list what an open vault holds: its objects, its phrases."""
+"""Steps that list what an open vault holds."""
 
 import functools
 from typing import Final
 from uuid import UUID
 
 from hushtag.client.answers import check_times
-from hushtag.client.contents import VaultEntry, VaultObject, VaultPhrase, created_at
+from hushtag.client.contents import VaultEntry, VaultObject, created_at
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
 from hushtag.client.row_steps import VAULT_DENIED, Read, RowSteps
 from hushtag.client.witness import Seen
-from hushtag.errors import AuthenticationError, RollbackError
-from hushtag.messages import (
-    ObjectEntry,
-    ObjectList,
-    TagInfo,
-    TagList,
-    decode_binary,
-)
-from hushtag.tag_label import open_label
+from hushtag.errors import RollbackError
+from hushtag.messages import ObjectEntry, ObjectList, decode_binary
 
 __all__ = ["ReadingSteps"]
 
@@ -122,39 +115,9 @@ class ReadingSteps(RowSteps):
             raise AmbiguousNameError(tuple(entry.object_id for entry in found))
         return found[0]
 
-    def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
-        """Return the tags of the vault with their labels opened."""
-        try:
-            pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
-        except NotFoundError:
-            raise RollbackError(VAULT_DENIED) from None
-        tags = [tag for page in pages for tag in page.tags]
-        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id]:
-            raise IntegrityError("list of phrases")
-        return (yield from compute(lambda: tuple(self._phrase(tag) for tag in tags)))
-
-    def _phrase(self, tag: TagInfo) -> VaultPhrase:
-        check_times(tag.created_at)
-        try:
-            label = open_label(
-                self.witness.data_key,
-                decode_binary(tag.sealed_label),
-                vault_id=self.witness.vault_id,
-                tag_id=tag.tag_id,
-                key_version=self.witness.head.key_version,
-                public_key=decode_binary(tag.public_key),
-            )
-        except AuthenticationError:
-            raise IntegrityError("label of a phrase") from None
-        return VaultPhrase(tag.tag_id, label, tag.created_at, tag.current)
-
 
 def _object_ids(page: ObjectList) -> list[UUID]:
     return [entry.object_id for entry in page.objects]
-
-
-def _tag_ids(page: TagList) -> list[UUID]:
-    return [tag.tag_id for tag in page.tags]
 
 
 def _vault_entry(entry: ObjectEntry, read: Read) -> VaultEntry:

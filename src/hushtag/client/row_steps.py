@@ -9,11 +9,14 @@ from hushtag.client.calls import fetch
 from hushtag.client.contents import VaultObject, created_at
 from hushtag.client.effects import Request, Response, Steps, compute
 from hushtag.client.errors import IntegrityError, NotFoundError
-from hushtag.client.policy import RetryPolicy
+from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.witness import Seen, Witness
 from hushtag.errors import AuthenticationError, MalformedError, RollbackError
-from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, VaultState
+from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, OldKeys, VaultState, decode_binary
 from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
+from hushtag.ring import Member
+from hushtag.rotation import open_old_key
+from hushtag.types import DataKey
 
 __all__ = ["VAULT_DENIED", "Read", "RowSteps"]
 
@@ -32,14 +35,19 @@ class Read(NamedTuple):
 class RowSteps:
     """One open vault under one vault token."""
 
-    def __init__(self, witness: Witness, tag_id: UUID, token: str, retry: RetryPolicy) -> None:
+    def __init__(self, witness: Witness, own: Member, token: str, retry: RetryPolicy) -> None:
         self.witness = witness
-        self.tag_id = tag_id  # of the tag that this session unlocked
+        self.own = own  # the tag that this session unlocked
         self._token = token
         self.retry = retry
         self.path = f"/v1/vaults/{witness.vault_id}"
         self.shown: dict[UUID, Seen] = {}  # what the caller has been given, and so bases a change on
         self._metas: dict[bytes, Read] = {}
+
+    @property
+    def tag_id(self) -> UUID:
+        """The id of the tag that this session unlocked."""
+        return self.own.tag_id
 
     @property
     def token(self) -> str:
@@ -106,19 +114,60 @@ class RowSteps:
         response = yield from fetch(request, self.retry)
         if response.status != 200:
             raise problem_of(response)
-        row, opened, read = yield from compute(functools.partial(self._open, object_id, response))
+        if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
+            raise MalformedError("answer is not an object row")
+        key = yield from self._key_of(number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION))
+        row, opened, read = yield from compute(functools.partial(self._open, object_id, response, key))
         self.witness.see_row(object_id, row, floor)
         self._metas[row.digest] = read
         return row, opened
 
-    def _open(self, object_id: UUID, response: Response) -> tuple[Seen, OpenedObject, Read]:
-        if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
-            raise MalformedError("answer is not an object row")
+    def _key_of(self, key_version: int) -> Steps[DataKey]:
+        """Return the data key of a row: the present one, or an old one of a row that is not re-sealed yet.
+
+        Raises:
+            ConflictError: the vault's key was rotated.
+            IntegrityError: the vault has no such key.
+        """
+        if key_version > self.witness.head.key_version:
+            yield from self.refresh()
+        elif self.witness.key_of(key_version) is None:
+            yield from self._fetch_old_keys()
+        key = self.witness.key_of(key_version)
+        if key is None:
+            raise IntegrityError("key version of an object")
+        return key
+
+    def _fetch_old_keys(self) -> Steps[None]:
+        """Open the old data keys, each with the one after it; what does not open is not believed."""
+        request = Request("GET", f"{self.path}/old-keys", self.token, max_answer=MAX_LIST_BYTES)
+        response = yield from fetch(request, self.retry)
+        try:
+            answer = expect(response, (200,), OldKeys)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
+        yield from compute(functools.partial(self._open_old_keys, answer))
+
+    def _open_old_keys(self, answer: OldKeys) -> None:
+        version = self.witness.head.key_version
+        for each in answer.old_keys:
+            newer = self.witness.key_of(version)
+            if newer is None or each.key_version != version:
+                raise IntegrityError("list of old keys")
+            try:
+                sealed = decode_binary(each.old_key)
+                old = open_old_key(newer, sealed, vault_id=self.witness.vault_id, key_version=version)
+            except AuthenticationError:
+                raise IntegrityError("old key of the vault") from None
+            version -= 1
+            self.witness.remember_old_key(version, old)
+
+    def _open(self, object_id: UUID, response: Response, key: DataKey) -> tuple[Seen, OpenedObject, Read]:
         revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
         version = number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION)
         row = ObjectRow.decode(response.body, key_version=version, revision=revision)
         try:
-            opened = open_object(self.witness.data_key, row, vault_id=self.witness.vault_id, object_id=object_id)
+            opened = open_object(key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
             raise IntegrityError("object row") from None
         return Seen(revision, row_digest(row)), opened, Read(opened.meta, version, row.content_size)

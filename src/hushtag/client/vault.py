@@ -8,7 +8,11 @@ from uuid import UUID
 
 from hushtag.client.contents import StoredObject, VaultEntry, VaultObject, VaultPhrase
 from hushtag.client.drivers import SyncDriver
+from hushtag.client.phrase_steps import Progress
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
+from hushtag.phrase import FLOOR_BITS, DrawnPhrase
+from hushtag.recovery import RecoveryCode
+from hushtag.types import DeviceSecret
 
 __all__ = ["Vault"]
 
@@ -39,7 +43,7 @@ class Vault:
     @property
     def tag_id(self) -> UUID:
         """The id of the tag that opened it."""
-        return self._tag.tag_id
+        return self._steps.tag_id
 
     @property
     def vaults(self) -> "tuple[Vault, ...]":
@@ -142,8 +146,91 @@ class Vault:
             self._driver.run(self._steps.delete(object_id))
 
     def phrases(self) -> tuple[VaultPhrase, ...]:
-        """Return the phrases that open this vault, by label."""
-        return self._driver.run(self._steps.phrases())
+        """Return the phrases that open this vault, exactly those its head counts."""
+        with self._turn:
+            return self._driver.run(self._steps.phrases())
+
+    def add_phrase(
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str = "",
+        device_secret: DeviceSecret | bytes | None = None,
+        floor_bits: float = FLOOR_BITS,
+    ) -> VaultPhrase:
+        """Let a further phrase open this vault; costs one guess. Needs the account session that unlocked it.
+
+        Raises:
+            WeakPhraseError, PhraseError: the phrase is refused; nothing was sent.
+            LimitError: the vault has 50 phrases, or the label is over 252 bytes.
+            ConflictError: the phrase opens a vault of this account already, or the vault's key was rotated.
+            BudgetError: no guesses are left.
+            OutcomeUnknownError: the connection broke and stayed broken; list the phrases to find out.
+        """
+        with self._turn:
+            steps = self._steps.add(phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
+            return self._driver.run(steps)
+
+    def revoke_phrase(self, tag_id: UUID) -> None:
+        """Let a phrase open this vault no more; it need not be known. The data key is replaced.
+
+        The phrase's open sessions end at once. What is written from now on is out of its reach, whatever copies of the
+        database somebody has; what is there already must be re-sealed (`reseal`). Revoking the phrase that is open ends
+        this session.
+
+        Raises:
+            NotFoundError: no phrase of the vault has this id.
+            MisuseError: it is the last one; see `destroy`.
+            ConflictError: the vault's key was rotated by somebody else.
+            OutcomeUnknownError: the connection broke and stayed broken; unlock and list the phrases to find out.
+        """
+        with self._turn:
+            self._driver.run(self._steps.revoke_phrase(tag_id))
+
+    def change_phrase(
+        self,
+        tag_id: UUID,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str | None = None,
+        device_secret: DeviceSecret | bytes | None = None,
+        floor_bits: float = FLOOR_BITS,
+    ) -> VaultPhrase:
+        """Put a new phrase in the place of one, which need not be known and is revoked with it, in one step.
+
+        Without a label it takes over the old one's. If it is the phrase that is open, this session goes on with the new
+        one.
+
+        Raises:
+            As `add_phrase` and `revoke_phrase`; nothing was changed.
+        """
+        with self._turn:
+            steps = self._steps.change(tag_id, phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
+            return self._driver.run(steps)
+
+    def reseal(self, progress: Progress | None = None) -> int:
+        """Seal anew, after a phrase was revoked, whatever is still under an old data key; returns how many objects.
+
+        `progress` is told how many are done and how many there are. It may be broken off at any point and called again,
+        by any phrase; at the end the old data keys are forgotten.
+
+        Raises:
+            ConflictError: the vault's key was rotated, or the vault changes too fast.
+            OutcomeUnknownError: the connection broke; call again.
+        """
+        with self._turn:
+            return self._driver.run(self._steps.reseal(progress))
+
+    def destroy(self, *, confirm: UUID | str) -> None:
+        """Destroy this vault with its last phrase, for good: its keys first, then every object. `confirm`: its id.
+
+        Raises:
+            MisuseError: the confirmation is another; nothing was sent.
+            ConflictError: other phrases open it, or somebody has changed it meanwhile.
+            OutcomeUnknownError: the connection broke; if the phrase opens nothing any more, it is done.
+        """
+        with self._turn:
+            self._driver.run(self._steps.destroy(confirm))
 
     def lock(self) -> None:
         """Forget the keys of every vault of the phrase, then end the session on the server.

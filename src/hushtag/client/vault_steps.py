@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from hushtag.client.answers import expect_nothing
+from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import send_quietly
-from hushtag.client.contents import StoredObject
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
+from hushtag.client.contents import StoredObject, VaultPhrase
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import SessionExpiredError
+from hushtag.client.phrase_steps import PhraseSteps
 from hushtag.client.policy import RetryPolicy
+from hushtag.client.session import Session
 from hushtag.client.witness import Witness
-from hushtag.client.writing_steps import WritingSteps
 from hushtag.errors import LimitError, MisuseError
 from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
+from hushtag.phrase import DrawnPhrase
+from hushtag.recovery import RecoveryCode
+from hushtag.ring import Member
+from hushtag.types import DeviceSecret
 from hushtag.unlock import UnlockedTag
 
 __all__ = ["OpenTag", "Source", "VaultSteps"]
@@ -29,8 +35,34 @@ Source = bytes | bytearray | memoryview | os.PathLike[str]
 VAULT_TOKEN: Final = "htv_"  # noqa: S105 - the public prefix of every vault token, no token
 
 
-class VaultSteps(WritingSteps):
+class VaultSteps(PhraseSteps):
     """One open vault."""
+
+    def add(
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str,
+        device_secret: DeviceSecret | bytes | None,
+        floor_bits: float,
+    ) -> Steps[VaultPhrase]:
+        """Let a further phrase open the vault, if it is strong enough."""
+        accepted = functools.partial(accepted_phrase, phrase, floor_bits)
+        return (yield from self.add_phrase(accepted, label=label, device_secret=copied_secret(device_secret)))
+
+    def change(
+        self,
+        tag_id: UUID,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str | None,
+        device_secret: DeviceSecret | bytes | None,
+        floor_bits: float,
+    ) -> Steps[VaultPhrase]:
+        """Put another phrase in the place of one, if it is strong enough."""
+        accepted = functools.partial(accepted_phrase, phrase, floor_bits)
+        secret = copied_secret(device_secret)
+        return (yield from self.change_phrase(tag_id, accepted, label=label, device_secret=secret))
 
     def put_source(
         self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
@@ -69,14 +101,30 @@ def _read_file(path: Path) -> bytes:
 class OpenTag:
     """An unlocked tag: its keys, its vaults and the token that names them to the server."""
 
-    def __init__(self, opened: UnlockedTag, user_id: UUID, candidate: int, retry: RetryPolicy) -> None:
-        self.tag_id = opened.tag_id
+    def __init__(self, opened: UnlockedTag, session: Session, candidate: int, retry: RetryPolicy) -> None:
         self.expires_at = opened.expires_at
         self.candidate = candidate
         self.locked = False
         self._opened = opened
-        self._token = VAULT_TOKEN + encode_binary(user_id.bytes + opened.vault_token.expose())
-        self.vaults = tuple(VaultSteps(Witness(vault), self.tag_id, self._token, retry) for vault in opened.vaults)
+        self._token = VAULT_TOKEN + encode_binary(session.user_id.bytes + opened.vault_token.expose())
+        own = Member(opened.tag_id, opened.tag_public_key)
+        self.vaults = tuple(
+            VaultSteps(Witness(vault), own, self._token, retry, session, self.end) for vault in opened.vaults
+        )
+
+    def rewraps(self, opened: UnlockedTag) -> list[Request]:
+        """Return the requests that tell the server each rotated data key as this phrase wraps it now."""
+        return [
+            Request(
+                "PUT",
+                f"/v1/vaults/{vault.vault_id}/keys/{vault.wrapped_key_id}",
+                self._token,
+                encode(vault.rewrap),
+                "application/json",
+            )
+            for vault in opened.vaults
+            if vault.rewrap is not None
+        ]
 
     def end(self) -> Request | None:
         """Forget every key of the tag, and return the request that tells the server; `None` if it was locked before."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from hushtag.client.errors import ConflictError, IntegrityError, VaultLockedError
-from hushtag.errors import AuthenticationError, MalformedError, RollbackError
-from hushtag.head import VaultHead, open_head, seal_head, set_element, set_key
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError, StateError
+from hushtag.head import VaultHead, open_head, seal_head, set_element, set_hash, set_key
 from hushtag.messages import ObjectEntry, VaultState, decode_binary
-from hushtag.types import DataKey
+from hushtag.types import DataKey, forget_all
 from hushtag.unlock import OpenVault
 
 __all__ = ["Sealed", "Seen", "Witness"]
@@ -47,6 +47,7 @@ class Witness:
         self._changed: dict[UUID, Seen | None] = {}  # by our changes since a head that was not ours
         self._set_key = set_key(opened.data_key, opened.vault_id, opened.head.key_version)
         self._locked = False
+        self._old_keys: dict[int, DataKey] = {}
 
     @property
     def data_key(self) -> DataKey:
@@ -57,6 +58,27 @@ class Witness:
         """
         self.check_open()
         return self._data_key
+
+    def key_of(self, key_version: int) -> DataKey | None:
+        """Return the data key of a version that an object may be sealed under, as far as it is known.
+
+        Raises:
+            VaultLockedError: the keys are forgotten.
+        """
+        self.check_open()
+        return self._data_key if key_version == self.head.key_version else self._old_keys.get(key_version)
+
+    def remember_old_key(self, key_version: int, data_key: DataKey) -> None:
+        """Keep an old data key as long as the vault is open, or until `forget_old_keys`."""
+        if self._locked or key_version in self._old_keys:
+            data_key.forget()
+            return
+        self._old_keys[key_version] = data_key
+
+    def forget_old_keys(self) -> None:
+        """Forget every old data key: nothing is sealed under one any more."""
+        forget_all(self._old_keys.values())
+        self._old_keys.clear()
 
     def check_open(self) -> None:
         """Refuse to go on with a locked vault.
@@ -71,6 +93,7 @@ class Witness:
         """Forget the keys, and everything that was seen."""
         self._locked = True
         self._data_key.forget()
+        self.forget_old_keys()
         self._set_key = b""
         self._seen.clear()
         self._changed.clear()
@@ -118,8 +141,11 @@ class Witness:
     def _open(self, state: VaultState) -> VaultHead:
         sealed = decode_binary(state.head)
         generation, version = state.generation, state.key_version
+        ring = None if state.ring is None else decode_binary(state.ring)
         try:
-            return open_head(self.data_key, self.vault_id, sealed, generation=generation, key_version=version)
+            return open_head(
+                self.data_key, self.vault_id, sealed, generation=generation, key_version=version, ring=ring
+            )
         except AuthenticationError:
             raise IntegrityError("vault head") from None
 
@@ -167,6 +193,30 @@ class Witness:
             self._seen.pop(object_id, None)
         else:
             self._seen[object_id] = after
+
+    def summary_under(self, data_key: DataKey, key_version: int) -> bytes:
+        """Return the set hash of the known rows under another data key.
+
+        Raises:
+            StateError: the rows are not known.
+        """
+        if self.rows is None:
+            raise StateError("the vault was not listed")
+        key = set_key(data_key, self.vault_id, key_version)
+        return set_hash(set_element(key, object_id, *seen) for object_id, seen in self.rows.items())
+
+    def adopt_ring(self, head: VaultHead) -> None:
+        """Take over a change of the ring of ours that is stored; the objects are the same."""
+        if head.generation == self.head.generation + 1:
+            self.head = head
+
+    def adopt_rotation(self, data_key: DataKey, head: VaultHead) -> None:
+        """Take over a rotation of ours that is stored; objects are the same until they are re-sealed."""
+        self.check_open()
+        self.remember_old_key(self.head.key_version, self._data_key)
+        self._data_key = data_key
+        self._set_key = set_key(data_key, self.vault_id, head.key_version)
+        self.head = head
 
     def _element(self, object_id: UUID, seen: Seen) -> bytes:
         self.check_open()

@@ -189,7 +189,11 @@ class WritingSteps(ReadingSteps):
         if change.after is None:
             state = expect(response, (200,), VaultState)
             expected = VaultState(
-                self.witness.vault_id, generation, proposed.head.key_version, encode_binary(proposed.sealed)
+                self.witness.vault_id,
+                generation,
+                proposed.head.key_version,
+                encode_binary(proposed.sealed),
+                None if proposed.head.ring is None else encode_binary(proposed.head.ring),
             )
             if state != expected:
                 raise MalformedError("answer to a delete names another state than it was to make")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hushtag.vectors import _device, _independent, _keys, _opaque, _phrase, _sealed, _unlock
+from hushtag.vectors import _device, _independent, _keys, _opaque, _phrase, _rotation, _sealed, _unlock
 from hushtag.vectors._files import find_directory, list_groups
 from hushtag.vectors._operation import Operation
 
@@ -31,6 +31,7 @@ GROUPS: Final = (
     "suite/login",
     "suite/objects",
     "suite/registration",
+    "suite/rotation",
     "suite/streams",
     "suite/tag_label",
     "suite/unlock",
@@ -40,7 +41,7 @@ GROUPS: Final = (
 
 OPERATIONS: Final = {
     name: Operation(implementation)
-    for module in (_device, _independent, _keys, _opaque, _phrase, _sealed, _unlock)
+    for module in (_device, _independent, _keys, _opaque, _phrase, _rotation, _sealed, _unlock)
     for name, implementation in module.OPERATIONS.items()
 }
 REFERENCE_ONLY: Final = _independent.REFERENCE_ONLY | _opaque.REFERENCE_ONLY

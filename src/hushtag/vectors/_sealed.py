@@ -19,7 +19,7 @@ from hushtag.vectors._operation import Implementation, Octets
 _Result = dict[str, object]
 
 
-def _fixed(value: bytes) -> Callable[[int], bytes]:
+def fixed_entropy(value: bytes) -> Callable[[int], bytes]:
     """The one nonce that a sealing may draw."""
 
     def draw(length: int) -> bytes:
@@ -54,7 +54,7 @@ def _seal_object(
         revision=revision,
         meta=ObjectMeta(name, content_type, created_at, len(body)),
         body=body,
-        _entropy=_fixed(iv),
+        _entropy=fixed_entropy(iv),
     )
     return {"content_size": row.content_size, "row": bytes(row.encoded), "row_digest": row_digest(row)}
 
@@ -121,14 +121,22 @@ def _seal_head(
     key_version: int,
     set_hash: Octets,
     iv: Octets,
+    ring: Octets | None = None,
 ) -> _Result:
-    head = VaultHead(generation, object_count, key_version, set_hash)
-    return {"sealed_head": seal_head(DataKey(data_key), vault_id, head, _entropy=_fixed(iv))}
+    head = VaultHead(generation, object_count, key_version, set_hash, ring)
+    return {"sealed_head": seal_head(DataKey(data_key), vault_id, head, _entropy=fixed_entropy(iv))}
 
 
-def _open_head(data_key: Octets, vault_id: UUID, generation: int, key_version: int, sealed_head: Octets) -> _Result:
+def _open_head(
+    data_key: Octets,
+    vault_id: UUID,
+    generation: int,
+    key_version: int,
+    sealed_head: Octets,
+    ring: Octets | None = None,
+) -> _Result:
     key = DataKey(data_key)
-    return _head(open_head(key, vault_id, sealed_head, generation=generation, key_version=key_version))
+    return _head(open_head(key, vault_id, sealed_head, generation=generation, key_version=key_version, ring=ring))
 
 
 def _seal_label(
@@ -141,7 +149,7 @@ def _seal_label(
         tag_id=tag_id,
         key_version=key_version,
         public_key=public_key,
-        _entropy=_fixed(iv),
+        _entropy=fixed_entropy(iv),
     )
     return {"sealed_label": sealed}
 

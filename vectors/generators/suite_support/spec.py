@@ -1,6 +1,7 @@
 """SPEC.md sections 5 and 7 to 11, written a second time, to be read beside it."""
 
 import struct
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -173,11 +174,43 @@ def head(generation: int, object_count: int, key_version: int, summary: bytes) -
 
 
 def seal_head(
-    key: bytes, iv: bytes, plaintext: bytes, vault: UUID, key_version: int, generation: int, suite: bytes = SUITE
+    key: bytes,
+    iv: bytes,
+    plaintext: bytes,
+    vault: UUID,
+    key_version: int,
+    generation: int,
+    suite: bytes = SUITE,
+    ring: bytes = b"",
 ) -> bytes:
     """Section 10."""
     ids = vault.bytes + u32(key_version) + u64(generation)
-    return seal(key, iv, b"hushtag-v1/head" + ids, plaintext, lp(suite) + ids)
+    return seal(key, iv, b"hushtag-v1/head" + ids, plaintext, lp(suite) + ids + ring)
+
+
+def ring(vault: UUID, members: list[dict[str, Any]]) -> bytes:
+    """Section 22."""
+    ordered = sorted(members, key=lambda member: bytes(member["tag_id"].bytes))
+    entries = b"".join(member["tag_id"].bytes + member["public_key"] for member in ordered)
+    return blake3(b"hushtag-v1/ring" + vault.bytes + u32(len(ordered)) + entries)
+
+
+def sealed_key_info(vault: UUID, tag: UUID, key_version: int) -> bytes:
+    """Section 22: the info of HPKE."""
+    return b"hushtag-v1/data-key" + vault.bytes + tag.bytes + u32(key_version)
+
+
+def succession(old: bytes, new: bytes, vault: UUID, key_version: int) -> bytes:
+    """Section 22."""
+    ids = vault.bytes + u32(key_version)
+    name = hkdf(new, b"", b"hushtag-v1/key-name" + ids, 32)
+    return hkdf(old, b"", b"hushtag-v1/succession" + ids + name, 32)
+
+
+def seal_old_key(new: bytes, iv: bytes, old: bytes, vault: UUID, key_version: int) -> bytes:
+    """Section 22."""
+    ids = vault.bytes + u32(key_version)
+    return seal(new, iv, b"hushtag-v1/old-key" + ids, old, lp(SUITE) + ids)
 
 
 def seal_label(

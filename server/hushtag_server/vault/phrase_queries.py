@@ -1,0 +1,133 @@
+"""SQL of several phrases for one vault: one call per step, each a transaction of its own (migration 0014).
+
+Outcomes are one word each: `unauthenticated`, `not_found`, `generation_conflict` and so on; only the word that names
+the deed itself says that something was written.
+"""
+
+from typing import Final
+from uuid import UUID
+
+from hushtag.enrollment import JoinedTag
+from hushtag.messages import MAX_KEY_STEPS, MAX_MEMBERS
+from hushtag_server.database import Connection, Pool, call
+from hushtag_server.vault.schemas import OldKeyRow, RingChange, Rotation, VaultCaller
+
+__all__ = [
+    "add_tag",
+    "destroy_vault",
+    "forget_old_keys",
+    "list_old_keys",
+    "remove_destroyed",
+    "rewrap_key",
+    "rotate_vault",
+]
+
+_ADD = """
+    SELECT hushtag_add_tag($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::integer, $10::integer, $11, $12::uuid, $13::uuid,
+                           $14, $15, $16, $17, $18, $19, $20, $21, $22::uuid, $23)
+"""
+_ROTATE = """
+    SELECT hushtag_rotate_vault($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::uuid, $10, $11, $12, $13::integer,
+                                $14::integer, $15, $16::uuid, $17::uuid, $18::bytea, $19::bytea, $20::bytea,
+                                $21::bytea, $22, $23, $24::bytea, $25::bytea, $26::uuid, $27::bytea)
+"""
+_REWRAP = "SELECT hushtag_rewrap_key($1, $2, $3, $4, $5, $6, $7::integer, $8)"
+_FORGET = "SELECT hushtag_forget_old_keys($1, $2, $3, $4, $5)"
+_DESTROY = "SELECT hushtag_destroy_vault($1, $2, $3, $4, $5, $6::bigint)"
+_REMOVE = "SELECT hushtag_remove_destroyed($1)"
+_OLD_KEYS = """
+    SELECT r.key_version, r.old_key FROM key_rotations r
+    WHERE r.user_id = %(user_id)s AND r.vault_id = %(vault_id)s AND r.old_key IS NOT NULL AND EXISTS (
+        SELECT FROM wrapped_keys k
+        WHERE k.user_id = %(user_id)s AND k.tag_id = %(tag_id)s AND k.vault_id = %(vault_id)s)
+    ORDER BY r.key_version DESC LIMIT %(most)s
+"""
+
+
+def _tag(tag: JoinedTag, key_id: UUID) -> tuple[object, ...]:
+    message = tag.message
+    return (
+        message.session_id,
+        key_id,
+        message.tag_id,
+        tag.phrase_hash,
+        tag.salt,
+        tag.record[:32],
+        tag.record[32:],
+        message.suite,
+        message.tag_name,
+        tag.sealed_label,
+        tag.public_key,
+        message.wrapped_key.wrapped_key_id,
+        tag.wrapped_key,
+    )
+
+
+_NO_TAG: Final = (None,) * 13
+
+
+async def add_tag(pool: Pool, caller: VaultCaller, change: RingChange, tag: JoinedTag, *, key_id: UUID) -> str:
+    """Authenticate, use the registration up and store the tag with the vault's new head.
+
+    Returns `added`, `unauthenticated`, `not_found`, `generation_conflict` (the registration is still good),
+    `limit_reached`, `ceremony_failed` or `already_exists`.
+    """
+    version = tag.message.wrapped_key.key_version
+    values = (*caller, *change, MAX_MEMBERS, version, *_tag(tag, key_id))
+    outcome: str = (await call(pool, _ADD, values))[0][0]
+    return outcome
+
+
+async def rotate_vault(
+    pool: Pool, caller: VaultCaller, change: RingChange, rotation: Rotation, tag: JoinedTag | None, *, key_id: UUID
+) -> str:
+    """Authenticate, revoke a tag, replace the data key, and store the tag that takes its place, if any.
+
+    Returns `rotated`, `malformed` (not exactly the tags that stay), or one of `add_tag`.
+    """
+    joined = _NO_TAG if tag is None else _tag(tag, key_id)
+    fixed = (rotation.revoked, rotation.proof, rotation.old_key, rotation.members, MAX_KEY_STEPS)
+    values = (*caller, *change, *fixed, rotation.key_version, *joined)
+    outcome: str = (await call(pool, _ROTATE, values))[0][0]
+    return outcome
+
+
+async def rewrap_key(
+    pool: Pool, caller: VaultCaller, vault_id: UUID, wrapped_key_id: UUID, key_version: int, wrapped_key: bytes
+) -> str:
+    """Authenticate and replace the tag's own wrapped key (40 bytes); what was sealed to it is forgotten.
+
+    Returns `rewrapped`, `unauthenticated`, `not_found` or `generation_conflict`.
+    """
+    outcome: str = (await call(pool, _REWRAP, (*caller, vault_id, wrapped_key_id, key_version, wrapped_key)))[0][0]
+    return outcome
+
+
+async def forget_old_keys(pool: Pool, caller: VaultCaller, vault_id: UUID) -> str:
+    """Authenticate and forget every old data key, if no object needs one.
+
+    Returns `forgotten`, `unauthenticated`, `not_found` or `reseal_unfinished`.
+    """
+    outcome: str = (await call(pool, _FORGET, (*caller, vault_id)))[0][0]
+    return outcome
+
+
+async def destroy_vault(pool: Pool, caller: VaultCaller, vault_id: UUID, generation: int) -> str:
+    """Authenticate and destroy the keys of a vault that only this tag opens.
+
+    Returns `destroyed`, `unauthenticated`, `not_found`, `phrases_remain` or `generation_conflict`.
+    """
+    outcome: str = (await call(pool, _DESTROY, (*caller, vault_id, generation)))[0][0]
+    return outcome
+
+
+async def remove_destroyed(pool: Pool, user_id: UUID) -> int:
+    """Remove the rows of a user's vaults whose keys are destroyed; returns how many vaults went."""
+    removed: int = (await call(pool, _REMOVE, (user_id,)))[0][0]
+    return removed
+
+
+async def list_old_keys(connection: Connection, user_id: UUID, tag_id: UUID, vault_id: UUID) -> list[OldKeyRow]:
+    """Return the sealed old data keys of a vault that the tag opens, newest first."""
+    values = {"user_id": user_id, "tag_id": tag_id, "vault_id": vault_id, "most": MAX_KEY_STEPS}
+    return [OldKeyRow(*row) for row in await (await connection.execute(_OLD_KEYS, values)).fetchall()]

@@ -1,0 +1,222 @@
+"""Routes of several phrases for one vault: add one, revoke one and rotate, wrap anew, forget what is old, destroy all.
+
+None of them takes the account token: only those inside learn how many phrases there are.
+"""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from litestar import delete, get, post, put
+from litestar.params import FromPath, HeaderParameter, JSONBody
+
+from hushtag.enrollment import JoinedTag, accept_tag
+from hushtag.messages import (
+    MAX_GENERATION,
+    AddTag,
+    FieldProblem,
+    NewTag,
+    OldKey,
+    OldKeys,
+    RewrapKey,
+    RotateVault,
+    VaultState,
+    decode_binary,
+    encode_binary,
+)
+from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
+from hushtag_server.errors import (
+    AlreadyExistsError,
+    CeremonyFailedError,
+    GenerationConflictError,
+    LimitReachedError,
+    MalformedRequestError,
+    NotFoundError,
+    PhrasesRemainError,
+    RefusedError,
+    ResealUnfinishedError,
+    UnauthenticatedError,
+)
+from hushtag_server.services import ServicesDep
+from hushtag_server.vault import phrase_queries as queries
+from hushtag_server.vault.callers import require_vault_token, vault_caller
+from hushtag_server.vault.schemas import RingChange, Rotation
+from hushtag_server.vault.vault_queries import find_vault
+from hushtag_server.wire import WireRequest
+
+__all__ = ["add_tag", "destroy_vault", "forget_old_keys", "list_old_keys", "rewrap_key", "rotate_vault"]
+
+_REFUSALS: Final[dict[str, type[RefusedError]]] = {
+    "unauthenticated": UnauthenticatedError,
+    "not_found": NotFoundError,
+    "generation_conflict": GenerationConflictError,
+    "limit_reached": LimitReachedError,
+    "ceremony_failed": CeremonyFailedError,
+    "already_exists": AlreadyExistsError,
+    "reseal_unfinished": ResealUnfinishedError,
+    "phrases_remain": PhrasesRemainError,
+}
+_MEMBERS: Final = [FieldProblem(field="$.members", rule="must be exactly the tags that stay, and somebody must stay")]
+_VERSION: Final = [FieldProblem(field="$.tag.wrapped_key.key_version", rule="must be the key version of the vault")]
+
+GenerationHeader = Annotated[str, HeaderParameter(name="Hushtag-Generation", pattern="^[1-9][0-9]{0,18}$")]
+ConfirmHeader = Annotated[
+    str, HeaderParameter(name="Hushtag-Confirm", pattern="^[0-9a-f-]{36}$", description="the vault's id, once more")
+]
+
+
+def _refuse(outcome: str) -> None:
+    if outcome == "malformed":
+        raise MalformedRequestError(_MEMBERS)
+    if outcome in _REFUSALS:
+        raise _REFUSALS[outcome](outcome)
+
+
+def _change(vault_id: UUID, data: AddTag | RotateVault) -> RingChange:
+    return RingChange(vault_id, data.generation, decode_binary(data.head), decode_binary(data.ring))
+
+
+def _joined(tag: NewTag | None, key_version: int) -> JoinedTag | None:
+    if tag is None:
+        return None
+    if tag.wrapped_key.key_version != key_version:
+        raise MalformedRequestError(_VERSION)
+    return accept_tag(tag)
+
+
+@post(
+    "/vaults/{vault_id:uuid}/tags",
+    status_code=201,
+    summary="Add a phrase to the vault, at the end of a registration",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={
+        "problems": [
+            "not_found",
+            "generation_conflict",
+            "limit_reached",
+            "ceremony_failed",
+            "already_exists",
+            "unknown_suite",
+        ]
+    },
+)
+async def add_tag(
+    vault_id: FromPath[UUID], data: JSONBody[AddTag], request: WireRequest, services: ServicesDep
+) -> VaultState:
+    """Store tag, wrapped key, head and ring, or nothing. A generation that is taken leaves the registration good."""
+    tag, change = accept_tag(data.tag), _change(vault_id, data)
+    key_id = services.keys.current.id
+    _refuse(await queries.add_tag(services.pool, vault_caller(request, services), change, tag, key_id=key_id))
+    version = data.tag.wrapped_key.key_version
+    return VaultState(vault_id, data.generation, version, data.head, data.ring)
+
+
+def _members(data: RotateVault) -> bytes:
+    parts = [
+        (each.tag_id.bytes, decode_binary(each.sealed_key), decode_binary(each.sealed_label)) for each in data.members
+    ]
+    return b"".join(part for member in parts for part in member)
+
+
+@post(
+    "/vaults/{vault_id:uuid}/rotations",
+    status_code=201,
+    summary="Revoke a phrase and replace the vault's data key",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={
+        "problems": [
+            "not_found",
+            "generation_conflict",
+            "limit_reached",
+            "ceremony_failed",
+            "already_exists",
+            "unknown_suite",
+        ]
+    },
+)
+async def rotate_vault(
+    vault_id: FromPath[UUID], data: JSONBody[RotateVault], request: WireRequest, services: ServicesDep
+) -> VaultState:
+    """Everything or nothing. The revoked phrase's sessions end with it; objects stay, whoever wrote them."""
+    tag, change = _joined(data.added, data.key_version), _change(vault_id, data)
+    rotation = Rotation(
+        data.revoked, data.key_version, decode_binary(data.proof), decode_binary(data.old_key), _members(data)
+    )
+    caller = vault_caller(request, services)
+    key_id = services.keys.current.id
+    _refuse(await queries.rotate_vault(services.pool, caller, change, rotation, tag, key_id=key_id))
+    return VaultState(vault_id, data.generation, data.key_version, data.head, data.ring)
+
+
+@put(
+    "/vaults/{vault_id:uuid}/keys/{wrapped_key_id:uuid}",
+    status_code=204,
+    summary="Wrap the present data key anew for the open phrase",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found", "generation_conflict"]},
+)
+async def rewrap_key(
+    vault_id: FromPath[UUID],
+    wrapped_key_id: FromPath[UUID],
+    data: JSONBody[RewrapKey],
+    request: WireRequest,
+    services: ServicesDep,
+) -> None:
+    """Replace the tag's own wrapped key. May come twice."""
+    caller, wrapped = vault_caller(request, services), decode_binary(data.wrapped_key)
+    _refuse(await queries.rewrap_key(services.pool, caller, vault_id, wrapped_key_id, data.key_version, wrapped))
+
+
+@get(
+    "/vaults/{vault_id:uuid}/old-keys",
+    summary="Read the old data keys that objects may still need, each sealed under the next",
+    guards=[require_vault],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found"]},
+)
+async def list_old_keys(vault_id: FromPath[UUID], vault: VaultDep, services: ServicesDep) -> OldKeys:
+    """Newest first."""
+    async with services.transaction(vault.user_id) as connection:
+        names = (connection, vault.user_id, vault.tag_id, vault_id)
+        if await find_vault(*names) is None:
+            raise NotFoundError("no such vault")
+        rows = await queries.list_old_keys(*names)
+    return OldKeys([OldKey(row.key_version, encode_binary(row.old_key)) for row in rows])
+
+
+@delete(
+    "/vaults/{vault_id:uuid}/old-keys",
+    status_code=204,
+    summary="Forget every old data key, once all objects are re-sealed",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found", "reseal_unfinished"]},
+)
+async def forget_old_keys(vault_id: FromPath[UUID], request: WireRequest, services: ServicesDep) -> None:
+    """Refused as long as an object is sealed under an old one. May come twice."""
+    _refuse(await queries.forget_old_keys(services.pool, vault_caller(request, services), vault_id))
+
+
+@delete(
+    "/vaults/{vault_id:uuid}",
+    status_code=204,
+    summary="Destroy the vault with its last phrase: keys first, then rows",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found", "generation_conflict", "phrases_remain"]},
+)
+async def destroy_vault(
+    vault_id: FromPath[UUID],
+    generation: GenerationHeader,
+    confirm: ConfirmHeader,
+    request: WireRequest,
+    services: ServicesDep,
+) -> None:
+    """After the first of two transactions nothing opens the vault; the second removes the rest, or maintenance does."""
+    if confirm != str(vault_id) or int(generation) > MAX_GENERATION:
+        raise MalformedRequestError([FieldProblem(field="Hushtag-Confirm", rule="must be the id of the vault")])
+    caller = vault_caller(request, services)
+    _refuse(await queries.destroy_vault(services.pool, caller, vault_id, int(generation)))
+    await queries.remove_destroyed(services.pool, caller.user_id)

@@ -1,0 +1,229 @@
+"""Commands about the phrases of one vault. All need a phrase that opens it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from hushtag.cli.failures import UsageError
+from hushtag.cli.here import Here
+from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.text import safe_text
+
+if TYPE_CHECKING:
+    from hushtag.client import Vault, VaultPhrase
+
+__all__ = ["find_phrase", "phrases"]
+
+
+class _ListByDefault(click.Group):
+    """Without a subcommand: `list`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ListByDefault)
+def phrases() -> None:
+    """List, add, revoke and change the phrases that open a vault.
+
+    Any of them is enough; the others need not be known. With --phrase-stdin the first line is the phrase that opens the
+    vault, the second a new one.
+    """
+
+
+def _new_phrase_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--draw", is_flag=True, help="Draw the new phrase and show it once, instead of asking for one."),
+        click.option("--words", default=6, show_default=True, help="Words to draw, 6 to 24."),
+        click.option("--floor-bits", default=50.0, show_default=True, help="Refuse phrases below this; at least 50."),
+        click.option(
+            "--new-device-secret",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="File (mode 0600) of the device secret that goes with the new phrase.",
+        ),
+        click.option("--new-this-device", is_flag=True, help="The new phrase goes with this device's secret."),
+    ):
+        command = option(command)
+    return command
+
+
+class _New:
+    """The new phrase, as the options say: asked for after the vault is open, and checked before it is sent."""
+
+    def __init__(
+        self,
+        here: Here,
+        draw: bool,
+        words: int,
+        floor_bits: float,
+        new_device_secret: Path | None,
+        new_this_device: bool,
+    ) -> None:
+        from hushtag.phrase import canonicalize, check_phrase, draw_phrase
+
+        self.drawn = draw_phrase(words).text if draw else None
+        self.phrase = here.secrets.new_phrase("New phrase") if self.drawn is None else self.drawn
+        self.bits = check_phrase(canonicalize(self.phrase), floor_bits=floor_bits).bits
+        here.secrets.device_secret_file = new_device_secret
+        here.secrets.this_device = here.this_device_secret if new_this_device else None
+        self.options: dict[str, Any] = {"device_secret": here.secrets.device_secret(), "floor_bits": floor_bits}
+
+    def say(self, here: Here, did: str, phrase: "VaultPhrase") -> None:
+        fields: dict[str, Any] = {"tag_id": phrase.tag_id, "label": phrase.label, "bits": self.bits}
+        lines = [f"{did} “{safe_text(phrase.label)}” ({self.bits:.1f} bits): {phrase.tag_id}"]
+        if self.drawn is not None:
+            fields["phrase"] = self.drawn
+            lines += ["The phrase, shown this once:", "", f"    {self.drawn}", ""]
+        here.say("\n".join(lines), **fields)
+
+
+@phrases.command("list")
+@command_options
+@phrase_options
+def list_phrases(here: Here) -> None:
+    """List the phrases that open the vault, by label."""
+    with here.open_vault() as vault:
+        found = vault.phrases()
+    lines = [f"{each.tag_id}  {safe_text(each.label)}{'  (this one)' * each.current}" for each in found]
+    here.say("\n".join(lines), phrases=[each._asdict() for each in found])
+
+
+@phrases.command()
+@click.option("--label", default="phrase", show_default=True, help="What those inside the vault read of this phrase.")
+@_new_phrase_options
+@command_options
+@phrase_options
+def add(here: Here, label: str, **new: Any) -> None:
+    """Let a further phrase open the vault. Costs one guess of the account's budget.
+
+    \b
+    Examples:
+      hushtag phrases add --draw --label "for Grace"
+    """
+    with here.open_vault() as vault:
+        chosen = _New(here, **new)
+        with here.working("stretching the phrase"):
+            added = vault.add_phrase(chosen.phrase, label=label, **chosen.options)
+    chosen.say(here, "Added", added)
+
+
+def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
+    """Return the phrase of that id or label.
+
+    Raises:
+        UsageError: several have the label.
+        NotFoundError: none has it.
+    """
+    from hushtag.client import NotFoundError
+
+    found = [each for each in vault.phrases() if named in (str(each.tag_id), each.label)]
+    if not found:
+        raise NotFoundError("no phrase of the vault has this id or label", code="not_found")
+    if len(found) > 1:
+        raise UsageError("several phrases have this label; name one by its id")
+    return found[0]
+
+
+@phrases.command()
+@click.argument("named", metavar="LABEL|ID")
+@click.option("--keep-sealed", is_flag=True, help="Do not re-seal now; `hushtag phrases reseal` does it later.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command_options
+@phrase_options
+def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
+    """Let a phrase open the vault no more, replace the vault's key, and re-seal every object.
+
+    Its holder keeps what they could read until now. If re-sealing breaks off, `hushtag phrases reseal` goes on with it.
+
+    \b
+    Examples:
+      hushtag phrases revoke "for Grace"
+    """
+    if not yes and (here.as_json or not sys.stdin.isatty()):
+        raise UsageError("nobody to ask; use --yes")
+    with here.open_vault() as vault:
+        phrase = find_phrase(vault, named)
+        here.confirm(f"Revoke “{safe_text(phrase.label)}” for good?", yes=yes)
+        vault.revoke_phrase(phrase.tag_id)
+        resealed = None
+        if not (keep_sealed or vault.locked):
+            with _counting(here) as tell:
+                resealed = vault.reseal(tell)
+    rest = "" if resealed is None else f"; {resealed} objects re-sealed"
+    here.say(f"Revoked “{safe_text(phrase.label)}”{rest}.", revoked=phrase.tag_id, resealed=resealed)
+
+
+@phrases.command()
+@click.argument("named", metavar="LABEL|ID")
+@click.option("--label", help="Another label; by default the old one's.")
+@_new_phrase_options
+@command_options
+@phrase_options
+def change(here: Here, named: str, label: str | None, **new: Any) -> None:
+    """Put a new phrase in the place of one, which is revoked with it. Costs one guess; re-seal afterwards.
+
+    \b
+    Examples:
+      hushtag phrases change "for the diary" --draw
+      hushtag phrases reseal
+    """
+    with here.open_vault() as vault:
+        old = find_phrase(vault, named)
+        chosen = _New(here, **new)
+        with here.working("stretching the phrase"):
+            changed = vault.change_phrase(old.tag_id, chosen.phrase, label=label, **chosen.options)
+    chosen.say(here, "Changed", changed)
+
+
+@phrases.command()
+@command_options
+@phrase_options
+def reseal(here: Here) -> None:
+    """Seal under the present key whatever a revocation left under an old one. May be broken off and repeated."""
+    with here.open_vault() as vault, _counting(here) as tell:
+        resealed = vault.reseal(tell)
+    here.say(f"{resealed} objects re-sealed; nothing is under an old key.", resealed=resealed)
+
+
+@phrases.command()
+@click.argument("vault_id", metavar="VAULT", type=click.UUID)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command_options
+@phrase_options
+def destroy(here: Here, vault_id: UUID, yes: bool) -> None:
+    """Destroy the vault with its last phrase, for good: keys first, then every object.
+
+    VAULT is its id, as `unlock` shows it.
+
+    \b
+    Examples:
+      hushtag phrases destroy 3f0c2a9e-5d0f-4b7e-9b1c-0d9a6a4f0b11
+    """
+    if not yes and (here.as_json or not sys.stdin.isatty()):
+        raise UsageError("nobody to ask; use --yes")
+    with here.open_vault() as vault:
+        here.confirm(f"Destroy the vault and its {vault.object_count} objects for good?", yes=yes)
+        vault.destroy(confirm=vault_id)
+    here.say(f"Destroyed vault {vault_id}.", destroyed=vault_id)
+
+
+@contextmanager
+def _counting(here: Here) -> Iterator[Callable[[int, int], None]]:
+    """Yield what re-sealing tells its progress; a bar shows it, if somebody is watching."""
+    if here.as_json or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("re-sealing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,97 @@
+"""What a change of a vault's phrases sends: made of the witness alone, without asking anybody."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from hushtag.client.errors import ConflictError
+from hushtag.client.witness import Witness
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.head import VaultHead, open_head, seal_head
+from hushtag.keys import generate_data_key
+from hushtag.messages import AddTag, MemberKey, NewTag, RotateVault, VaultState, decode_binary, encode_binary
+from hushtag.ring import Member, ring_digest
+from hushtag.rotation import prove_succession, seal_old_key, seal_to_tag
+from hushtag.tag_label import seal_label
+from hushtag.types import DataKey
+
+__all__ = ["Replacement", "Rotated", "addition", "open_rotated", "rotation"]
+
+
+class Replacement:
+    """Who is revoked, who comes in that place (if anybody), and the next data key: the same at every attempt."""
+
+    def __init__(self, revoked: UUID) -> None:
+        self.revoked = revoked
+        self.tag: NewTag | None = None
+        self.data_key: DataKey = generate_data_key()
+
+
+class Rotated(NamedTuple):
+    """The head a rotation leads to, and the message that asks for it."""
+
+    head: VaultHead
+    message: RotateVault
+
+
+def _member(tag: NewTag) -> Member:
+    return Member(tag.tag_id, decode_binary(tag.public_key))
+
+
+def addition(witness: Witness, members: Sequence[Member], tag: NewTag) -> tuple[VaultHead, AddTag]:
+    """Return the head that counts a further phrase, and the message that asks for it."""
+    ring = ring_digest(witness.vault_id, [*members, _member(tag)])
+    head = witness.head.with_ring(ring)
+    sealed = seal_head(witness.data_key, witness.vault_id, head)
+    return head, AddTag(tag, head.generation, encode_binary(sealed), encode_binary(ring))
+
+
+def rotation(witness: Witness, change: Replacement, stay: Sequence[tuple[Member, str]]) -> Rotated:
+    """Return the head under the next data key, and the message; `stay` are the members that stay, with their labels.
+
+    The witness must know the rows: the set hash is made anew under the new key.
+    """
+    old, new, vault_id = witness.data_key, change.data_key, witness.vault_id
+    version = witness.head.key_version + 1
+    ring = ring_digest(vault_id, [member for member, _ in stay] + ([] if change.tag is None else [_member(change.tag)]))
+    head = witness.head.rotated(summary=witness.summary_under(new, version), ring=ring)
+    message = RotateVault(
+        revoked=change.revoked,
+        generation=head.generation,
+        key_version=version,
+        head=encode_binary(seal_head(new, vault_id, head)),
+        ring=encode_binary(ring),
+        proof=encode_binary(prove_succession(old, new, vault_id=vault_id, key_version=version)),
+        old_key=encode_binary(seal_old_key(new, old, vault_id=vault_id, key_version=version)),
+        members=[_member_key(new, vault_id, version, member, label) for member, label in stay],
+        added=change.tag,
+    )
+    return Rotated(head, message)
+
+
+def _member_key(new: DataKey, vault_id: UUID, version: int, member: Member, label: str) -> MemberKey:
+    tag_id, public_key = member
+    sealed = seal_to_tag(new, public_key, vault_id=vault_id, tag_id=tag_id, key_version=version)
+    sealed_label = seal_label(new, label, vault_id=vault_id, tag_id=tag_id, key_version=version, public_key=public_key)
+    return MemberKey(tag_id, encode_binary(sealed), encode_binary(sealed_label))
+
+
+def open_rotated(vault_id: UUID, data_key: DataKey, state: VaultState, rotated: Rotated) -> VaultHead:
+    """Return the vault's head, if it is the one the rotation led to, or one that came after it under the same key.
+
+    Raises:
+        MalformedError: the state is another vault's.
+        ConflictError: it is under a key that is not ours: somebody else rotated it.
+        RollbackError: another head of the generation the rotation led to.
+    """
+    if state.vault_id != vault_id:
+        raise MalformedError("answer names another vault")
+    ring = None if state.ring is None else decode_binary(state.ring)
+    sealed, version = decode_binary(state.head), state.key_version
+    try:
+        head = open_head(data_key, vault_id, sealed, generation=state.generation, key_version=version, ring=ring)
+    except AuthenticationError:
+        raise ConflictError("the vault has a new key; unlock it again", code="key_rotated") from None
+    if head.generation <= rotated.head.generation and head != rotated.head:
+        raise RollbackError("server shows another head than the rotation led to")
+    return head

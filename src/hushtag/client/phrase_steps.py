@@ -1,0 +1,427 @@
+"""Steps of several phrases for one vault: list, add, revoke, change; re-seal after a rotation; destroy.
+
+Each change is one exchange for one generation, as a put is: the server takes all of it or nothing, and when the answer
+is lost, the head tells. A change of the ring is stored exactly if the ring that the head vouches for names it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from hushtag.client import phrase_changes
+from hushtag.client.answers import check_times, encode, expect, expect_nothing, problem_of
+from hushtag.client.calls import fetch
+from hushtag.client.ceremony_steps import check_label, register
+from hushtag.client.contents import VaultPhrase
+from hushtag.client.effects import Pause, Request, Steps, compute, exchange
+from hushtag.client.errors import (
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ServerError,
+    SessionExpiredError,
+    TransportError,
+    UnavailableError,
+)
+from hushtag.client.paging import collect
+from hushtag.client.phrase_changes import Replacement, Rotated
+from hushtag.client.policy import RetryPolicy
+from hushtag.client.row_steps import VAULT_DENIED
+from hushtag.client.session import Session
+from hushtag.client.witness import Witness
+from hushtag.client.writing_steps import WritingSteps
+from hushtag.enrollment import AwaitingRegistrationResponse
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError, RollbackError
+from hushtag.head import VaultHead
+from hushtag.messages import (
+    AddTag,
+    NewTag,
+    ObjectEntry,
+    RegistrationStarted,
+    RotateVault,
+    TagInfo,
+    TagList,
+    VaultState,
+    decode_binary,
+)
+from hushtag.ring import MAX_PHRASES, Member, check_ring
+from hushtag.tag_label import open_label
+from hushtag.types import DataKey, DeviceSecret
+
+__all__ = ["Known", "PhraseSteps", "Progress"]
+
+Progress = Callable[[int, int], None]
+"""Told how many objects are done, and how many there are."""
+
+
+class Known(NamedTuple):
+    """A phrase of the ring: its public key (32 bytes) is authentic."""
+
+    member: Member
+    phrase: VaultPhrase
+
+
+class PhraseSteps(WritingSteps):
+    """The phrases of one open vault. `ended` is called when the phrase that is open opens it no more."""
+
+    def __init__(
+        self,
+        witness: Witness,
+        own: Member,
+        token: str,
+        retry: RetryPolicy,
+        session: Session,
+        ended: Callable[[], object],
+    ) -> None:
+        super().__init__(witness, own, token, retry)
+        self._session = session
+        self._ended = ended
+
+    # --- the ring -------------------------------------------------------------------------------------------
+
+    def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
+        """Return the phrases that open the vault, exactly those its newest head counts."""
+        return tuple(known.phrase for known in (yield from self._ring()))
+
+    def _ring(self) -> Steps[list[Known]]:
+        for attempt in range(self.retry.changes):
+            try:
+                pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
+            except NotFoundError:
+                raise RollbackError(VAULT_DENIED) from None
+            tags = [tag for page in pages for tag in page.tags]
+            before = self.witness.head
+            try:
+                return (yield from compute(functools.partial(self._check, tags)))
+            except (AuthenticationError, RollbackError):
+                # The list is of the newest head; ours may be older. If it is not, the list is a lie.
+                yield from self.refresh()
+                if self.witness.head == before:
+                    raise
+            yield Pause(self.retry.pause(attempt))
+        raise ConflictError("the vault changes faster than its phrases can be read; try again", code="busy")
+
+    def _check(self, tags: list[TagInfo]) -> list[Known]:
+        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id] or len(tags) > MAX_PHRASES:
+            raise IntegrityError("list of phrases")
+        members = [Member(tag.tag_id, decode_binary(tag.public_key)) for tag in tags]
+        if self.own not in members:
+            raise IntegrityError("list of phrases")
+        check_ring(self.witness.vault_id, members, self.witness.head.ring, self.own)
+        return [Known(member, self._phrase(tag)) for member, tag in zip(members, tags, strict=True)]
+
+    def _phrase(self, tag: TagInfo) -> VaultPhrase:
+        check_times(tag.created_at)
+        try:
+            label = open_label(
+                self.witness.data_key,
+                decode_binary(tag.sealed_label),
+                vault_id=self.witness.vault_id,
+                tag_id=tag.tag_id,
+                key_version=self.witness.head.key_version,
+                public_key=decode_binary(tag.public_key),
+            )
+        except AuthenticationError:
+            raise IntegrityError("label of a phrase") from None
+        return VaultPhrase(tag.tag_id, label, tag.created_at, tag.current)
+
+    # --- add ------------------------------------------------------------------------------------------------
+
+    def add_phrase(
+        self, accepted: Callable[[], str], *, label: str, device_secret: DeviceSecret | None
+    ) -> Steps[VaultPhrase]:
+        """Let a further phrase open the vault.
+
+        Raises:
+            LimitError: the vault has 50 phrases, or the label is too long; nothing was sent.
+            PhraseError, BudgetError: as for an enrolment.
+            ConflictError: the phrase opens a vault of this account already, or the vault's key was rotated.
+            OutcomeUnknownError: the connection is gone and what became of it is not known.
+        """
+        check_label(label)
+        if len((yield from self._ring())) >= MAX_PHRASES:
+            raise LimitError(f"the vault has {MAX_PHRASES} phrases; revoke one first")
+        version = self.witness.head.key_version
+        tag = yield from self._register(accepted, label, device_secret, self.witness.data_key, version)
+        lost: TransportError | None = None
+        known = yield from self._look_at_ring(lost)
+        for attempt in range(self.retry.changes):
+            if self.witness.head.key_version != version:
+                raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
+            proposed, message = phrase_changes.addition(self.witness, [each.member for each in known], tag)
+            try:
+                stored = yield from self._send("tags", message)
+            except (TransportError, UnavailableError):
+                lost, stored = _unknown(), False
+            if stored:
+                self.witness.adopt_ring(proposed)
+            else:
+                yield Pause(self.retry.pause(attempt))
+                yield from self._look_again(lost)
+            known = yield from self._look_at_ring(lost)
+            found = [each.phrase for each in known if each.phrase.tag_id == tag.tag_id]
+            if found:
+                return found[0]
+        raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
+
+    def _look_again(self, lost: TransportError | None) -> Steps[None]:
+        try:
+            yield from self.refresh()
+        except (TransportError, UnavailableError):
+            raise lost or _unknown() from None
+
+    def _look_at_ring(self, lost: TransportError | None) -> Steps[list[Known]]:
+        try:
+            return (yield from self._ring())
+        except (TransportError, UnavailableError):
+            raise lost or _unknown() from None
+
+    def _register(
+        self, accepted: Callable[[], str], label: str, secret: DeviceSecret | None, key: DataKey, version: int
+    ) -> Steps[NewTag]:
+        vault_id = self.witness.vault_id
+
+        def finish(awaiting: AwaitingRegistrationResponse, started: RegistrationStarted) -> NewTag:
+            return awaiting.join(started, label=label, vault_id=vault_id, data_key=key, key_version=version)
+
+        return (yield from register(self._session, accepted, finish, device_secret=secret))
+
+    def _send(self, place: str, message: AddTag | RotateVault) -> Steps[bool]:
+        """Send a change once; tell whether it is stored, or its generation was taken."""
+        request = Request("POST", f"{self.path}/{place}", self.token, encode(message), "application/json")
+        response = yield from exchange(request)
+        if response.status != 201:
+            error = problem_of(response)
+            if isinstance(error, NotFoundError):
+                raise RollbackError(VAULT_DENIED)
+            if isinstance(error, ServerError) and error.code == "generation_conflict":
+                return False
+            raise error
+        state = expect(response, (201,), VaultState)
+        version = message.key_version if isinstance(message, RotateVault) else self.witness.head.key_version
+        expected = VaultState(self.witness.vault_id, message.generation, version, message.head, message.ring)
+        if state != expected:
+            raise MalformedError("answer names another state of the vault than it was to make")
+        return True
+
+    # --- revoke and change ----------------------------------------------------------------------------------
+
+    def revoke_phrase(self, tag_id: UUID) -> Steps[None]:
+        """Let a phrase open the vault no more, and replace the data key, so that it opens nothing that comes.
+
+        Raises:
+            NotFoundError: no phrase of the vault has this id.
+            MisuseError: it is the last one.
+            ConflictError: the vault's key was rotated by somebody else, or the vault changes too fast.
+            OutcomeUnknownError: the connection is gone and what became of it is not known.
+        """
+        known = yield from self._ring()
+        self._find(known, tag_id)
+        if len(known) == 1:
+            raise MisuseError("this is the last phrase of the vault; to end both, destroy the vault")
+        yield from self._rotate(Replacement(tag_id), known)
+
+    def change_phrase(
+        self, tag_id: UUID, accepted: Callable[[], str], *, label: str | None, device_secret: DeviceSecret | None
+    ) -> Steps[VaultPhrase]:
+        """Put a new phrase in the place of one, in one step; without a label it takes over the old one's.
+
+        Raises:
+            NotFoundError, OutcomeUnknownError: as for `revoke_phrase`.
+            PhraseError, BudgetError, ConflictError: as for `add_phrase`.
+        """
+        known = yield from self._ring()
+        old = self._find(known, tag_id)
+        label = old.label if label is None else label
+        check_label(label)
+        change = Replacement(tag_id)
+        version = self.witness.head.key_version + 1
+        try:
+            change.tag = yield from self._register(accepted, label, device_secret, change.data_key, version)
+        except BaseException:
+            change.data_key.forget()
+            raise
+        yield from self._rotate(change, known)
+        return self._find((yield from self._ring()), change.tag.tag_id)
+
+    @staticmethod
+    def _find(known: list[Known], tag_id: UUID) -> VaultPhrase:
+        found = [each.phrase for each in known if each.phrase.tag_id == tag_id]
+        if not found:
+            raise NotFoundError("no phrase of the vault has this id", code="not_found")
+        return found[0]
+
+    def _rotate(self, change: Replacement, known: list[Known]) -> Steps[None]:
+        try:
+            rotated, head = yield from self._try_rotation(change, known)
+        except BaseException:
+            change.data_key.forget()
+            raise
+        if change.revoked == self.tag_id and change.tag is None:
+            change.data_key.forget()
+            self._ended()
+            return
+        if change.revoked == self.tag_id and change.tag is not None:
+            self.own = Member(change.tag.tag_id, decode_binary(change.tag.public_key))
+        self.witness.adopt_rotation(change.data_key, head)
+        if head != rotated.head:
+            self.witness.rows = None  # somebody has gone on under our key already
+
+    def _try_rotation(self, change: Replacement, known: list[Known]) -> Steps[tuple[Rotated, VaultHead]]:
+        """Try until the rotation is stored; returns what was stored, and the vault's head now."""
+        lost: TransportError | None = None
+        version = self.witness.head.key_version
+        for attempt in range(self.retry.changes):
+            if attempt:
+                known = yield from self._look_at_ring(lost)
+            self._find(known, change.revoked)
+            if self.witness.rows is None:
+                yield from self.listing()
+            if self.witness.head.key_version != version:
+                raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
+            rotated = yield from compute(functools.partial(self._prepare, change, known))
+            try:
+                if (yield from self._send("rotations", rotated.message)):
+                    return rotated, rotated.head
+            except (TransportError, UnavailableError):
+                lost = _unknown()
+            yield Pause(self.retry.pause(attempt))
+            head = yield from self._find_rotation(change, rotated, lost)
+            if head is not None:
+                return rotated, head
+            yield from self._look_again(lost)
+        raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
+
+    def _prepare(self, change: Replacement, known: list[Known]) -> Rotated:
+        stay = [(each.member, each.phrase.label) for each in known if each.member.tag_id != change.revoked]
+        return phrase_changes.rotation(self.witness, change, stay)
+
+    def _find_rotation(
+        self, change: Replacement, rotated: Rotated, lost: TransportError | None
+    ) -> Steps[VaultHead | None]:
+        """Return the vault's head if it is under our new key, `None` if it is under the old one still.
+
+        Nobody else can make a head under our key, unless it was given to them by our rotation.
+        """
+        try:
+            response = yield from fetch(Request("GET", self.path, self.token), self.retry)
+            state = expect(response, (200,), VaultState)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
+        except (TransportError, UnavailableError, SessionExpiredError) as error:
+            # A phrase that revoked itself cannot ask any more whether it did.
+            raise lost or error from None
+        if state.key_version < rotated.head.key_version:
+            return None
+        return phrase_changes.open_rotated(self.witness.vault_id, change.data_key, state, rotated)
+
+    # --- re-seal --------------------------------------------------------------------------------------------
+
+    def reseal(self, progress: Progress | None) -> Steps[int]:
+        """Seal every object under the present data key that is not yet; returns how many were sealed now.
+
+        Each is one change of its own, so it can be broken off anywhere and begun again; only when nothing is left
+        are the old data keys forgotten, here and by the server.
+
+        Raises:
+            ConflictError: the vault's key was rotated, or the vault changes too fast.
+            OutcomeUnknownError: the connection is gone; begin again later.
+        """
+        done = 0
+        for attempt in range(self.retry.changes):
+            entries = yield from self.listing()
+            left = [each for each in entries if each.key_version < self.witness.head.key_version]
+            total = done + len(left)
+            _tell(progress, done, total)
+            for entry in left:
+                done += yield from self._reseal_one(entry)
+                _tell(progress, done, total)
+            if not left and (yield from self._forget_old_keys()):
+                return done
+            if attempt:
+                yield Pause(self.retry.pause(attempt - 1))
+        raise ConflictError("the vault changes faster than it can be re-sealed; try again", code="busy")
+
+    def _reseal_one(self, entry: ObjectEntry) -> Steps[int]:
+        object_id = entry.object_id
+        if self.witness.rows is None:
+            yield from self.listing()
+        before = (self.witness.rows or {}).get(object_id)
+        try:
+            row, opened = yield from self._open_row(object_id)
+            if before is None or row != before:
+                return 0  # changed or deleted meanwhile: the next look tells what is left
+            if self._metas[row.digest].key_version != entry.key_version:
+                raise IntegrityError("listing of an object")
+            shown = self.shown.get(object_id) == before
+            sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
+            yield from self._commit((yield from compute(sealed)))
+        except NotFoundError:
+            return 0
+        except ConflictError as error:
+            if error.code != "revision_conflict":
+                raise
+            return 0
+        if not shown:
+            self.shown.pop(object_id, None)  # nobody was shown what was only sealed anew
+        return 1
+
+    def _forget_old_keys(self) -> Steps[bool]:
+        response = yield from fetch(Request("DELETE", f"{self.path}/old-keys", self.token), self.retry)
+        try:
+            expect_nothing(response)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
+        except ConflictError as error:
+            if error.code != "reseal_unfinished":
+                raise
+            yield from self.refresh()
+            self.witness.rows = None
+            return False
+        self.witness.forget_old_keys()
+        return True
+
+    # --- destroy --------------------------------------------------------------------------------------------
+
+    def destroy(self, confirm: UUID | str) -> Steps[None]:
+        """Destroy the vault with its last phrase: the keys first, then every object.
+
+        Raises:
+            MisuseError: `confirm` is not the vault's id; nothing was sent.
+            ConflictError: other phrases open the vault, or somebody has changed it meanwhile.
+            OutcomeUnknownError: the connection broke; if the phrase opens nothing any more, it is done.
+        """
+        if str(confirm) != str(self.witness.vault_id):
+            raise MisuseError("to destroy a vault, confirm with its id")
+        if len((yield from self._ring())) > 1:
+            raise ConflictError("other phrases open the vault; revoke them first", code="phrases_remain")
+        headers = {
+            "Hushtag-Generation": str(self.witness.head.generation),
+            "Hushtag-Confirm": str(self.witness.vault_id),
+        }
+        try:
+            response = yield from exchange(Request("DELETE", self.path, self.token, headers=headers))
+            if response.status >= 500:
+                raise problem_of(response)
+        except (TransportError, UnavailableError):
+            raise _unknown() from None
+        try:
+            expect_nothing(response)
+        except NotFoundError:
+            raise RollbackError(VAULT_DENIED) from None
+        self._ended()
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    if progress is not None:
+        progress(done, total)
+
+
+def _unknown() -> OutcomeUnknownError:
+    return OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
+
+
+def _tag_ids(page: TagList) -> list[UUID]:
+    return [tag.tag_id for tag in page.tags]

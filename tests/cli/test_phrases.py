@@ -1,0 +1,69 @@
+"""The phrases of a vault from the command line, each command in an unlock of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, as_json, error_of
+from tests.client.fake_server import FakeServer
+from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
+
+
+def test_a_phrase_is_added_changed_revoked_and_the_vault_destroyed(
+    logged_in: Run, server: FakeServer, workplace: Path
+) -> None:
+    def run(*arguments: str, lines: tuple[str, ...] = (PHRASE,)) -> object:
+        return as_json(logged_in(*arguments, "--phrase-stdin", "--json", input="\n".join(lines) + "\n"))
+
+    (workplace / "letter").write_bytes(b"Dear reader")
+    run("put", "letter")
+    added = run("phrases", "add", "--label", "for Grace", lines=(PHRASE, OTHER_PHRASE))
+    assert isinstance(added, dict)
+    assert added["label"] == "for Grace"
+    listed = run("phrases", lines=(OTHER_PHRASE,))
+    assert isinstance(listed, dict)
+    assert {each["label"]: each["current"] for each in listed["phrases"]} == {"for Grace": True, "for the diary": False}
+    changed = run("phrases", "change", "for the diary", "--draw")
+    assert isinstance(changed, dict)
+    drawn = changed["phrase"]
+    assert error_of(logged_in("ls", "--phrase-stdin", "--json", input=PHRASE + "\n"))["exit_code"] == 4
+    revoked = run("phrases", "revoke", "for Grace", "--yes", lines=(drawn,))
+    assert revoked == {"revoked": added["tag_id"], "resealed": 1}
+    assert run("phrases", "reseal", lines=(drawn,)) == {"resealed": 0}
+    vault_id = str(next(iter(server.users[EMAIL].vaults)))
+    refused = logged_in("phrases", "destroy", added["tag_id"], "--yes", "--phrase-stdin", "--json", input=drawn + "\n")
+    assert error_of(refused)["exit_code"] == 2
+    assert run("phrases", "destroy", vault_id, "--yes", lines=(drawn,)) == {"destroyed": vault_id}
+    assert not server.users[EMAIL].vaults
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines", "code"),
+    [
+        (("add",), (PHRASE,), 2),
+        (("add",), (PHRASE, "too short"), 2),
+        (("add",), (PHRASE, PHRASE), 5),
+        (("revoke", "nobody", "--yes"), (PHRASE,), 9),
+        (("revoke", "for the diary", "--yes"), (PHRASE,), 2),
+        (("revoke", "for the diary"), (PHRASE,), 2),
+        (("change", "nobody", "--draw"), (PHRASE,), 9),
+        (("reseal",), (UNKNOWN_PHRASE,), 4),
+        (("destroy", "3f0c2a9e-5d0f-4b7e-9b1c-0d9a6a4f0b11"), (PHRASE,), 2),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    logged_in: Run, server: FakeServer, arguments: tuple[str, ...], lines: tuple[str, ...], code: int
+) -> None:
+    before = {key: held.generation for key, held in server.users[EMAIL].vaults.items()}
+    result = logged_in("phrases", *arguments, "--phrase-stdin", "--json", input="\n".join(lines) + "\n")
+    assert error_of(result)["exit_code"] == code
+    assert {key: held.generation for key, held in server.users[EMAIL].vaults.items()} == before
+    assert len(server.users[EMAIL].tags) == 1
+
+
+def test_what_is_said_to_a_person_names_the_phrase_and_shows_a_drawn_one_once(inside: Run) -> None:
+    said = inside("phrases", "add", "--draw", "--label", "for Grace").stdout
+    assert "Added “for Grace”" in said
+    phrase = next(line.strip() for line in said.splitlines() if line.startswith("    "))
+    assert "(this one)" in inside("phrases", "list", phrase=phrase).stdout
+    assert "Revoked “for Grace”; 0 objects re-sealed." in inside("phrases", "revoke", "for Grace", "--yes").stdout

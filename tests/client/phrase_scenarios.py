@@ -1,0 +1,162 @@
+"""Several phrases for one vault, on any server: scenarios as in `scenarios`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hushtag.client import ConflictError, NotFoundError, SessionExpiredError
+from hushtag.errors import AuthenticationError, MisuseError, WeakPhraseError
+from hushtag.phrase import draw_phrase
+from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
+
+THIRD_PHRASE = draw_phrase().text
+
+
+def _two_phrases(connect: Connect) -> tuple[Any, str, Any]:
+    """A vault with two phrases and two objects, opened by the first."""
+    client, email = new_account(connect)
+    client.enrol(PHRASE, label="mine")
+    vault = client.unlock(PHRASE)
+    for name in ("letter", "photo"):
+        vault.put(f"the first {name}".encode(), name=name)
+    vault.add_phrase(OTHER_PHRASE, label="the friend's")
+    return client, email, vault
+
+
+def _labels(vault: Any) -> list[str]:
+    return sorted(phrase.label for phrase in vault.phrases())
+
+
+def _tag_of(vault: Any, label: str) -> Any:
+    return next(phrase.tag_id for phrase in vault.phrases() if phrase.label == label)
+
+
+def _bodies(vault: Any) -> dict[str, bytes]:
+    return {entry.name: vault.get(entry.object_id).body for entry in vault.list()}
+
+
+FIRST = {"letter": b"the first letter", "photo": b"the first photo"}
+
+
+def a_second_phrase_opens_the_same_vault(connect: Connect, tmp_path: Path) -> None:
+    _client, email, vault = _two_phrases(connect)
+    assert _labels(vault) == ["mine", "the friend's"]
+    with pytest.raises(ConflictError):
+        vault.add_phrase(OTHER_PHRASE)
+    with pytest.raises(WeakPhraseError):
+        vault.add_phrase("too short")
+    other = connect()
+    other.log_in(email, PASSWORD)
+    friends = other.unlock(OTHER_PHRASE)
+    assert friends.vault_id == vault.vault_id
+    assert _bodies(friends) == FIRST
+    friends.put(b"from the friend", name="reply")
+    assert vault.get_by_name("reply").body == b"from the friend"
+    assert [phrase.current for phrase in friends.phrases() if phrase.label == "the friend's"] == [True]
+
+
+def a_revoked_phrase_opens_nothing_and_nothing_is_lost(connect: Connect, tmp_path: Path) -> None:
+    _client, email, vault = _two_phrases(connect)
+    other = connect()
+    other.log_in(email, PASSWORD)
+    friends = other.unlock(OTHER_PHRASE)
+    reply = friends.put(b"from the friend", name="reply")
+    vault.revoke_phrase(_tag_of(vault, "the friend's"))
+    with pytest.raises(SessionExpiredError):
+        friends.get(reply.object_id)
+    with pytest.raises(AuthenticationError, match="opens nothing here"):
+        other.unlock(OTHER_PHRASE)
+    written = FIRST | {"reply": b"from the friend"}
+    assert _bodies(vault) == written
+    assert vault.put(b"dear", name="new").revision == 1
+    told: list[tuple[int, int]] = []
+    # One phrase is enough to go on, in another session, with the key that was sealed to it.
+    again = connect()
+    again.log_in(email, PASSWORD)
+    with again.unlock(PHRASE) as reopened:
+        assert _labels(reopened) == ["mine"]
+        assert reopened.reseal(lambda done, total: told.append((done, total))) == 3
+        assert told == [(0, 3), (1, 3), (2, 3), (3, 3), (3, 3)]
+        assert reopened.reseal() == 0
+        assert _bodies(reopened) == written | {"new": b"dear"}
+    with again.unlock(PHRASE) as wrapped:
+        assert _bodies(wrapped) == written | {"new": b"dear"}
+        with pytest.raises(MisuseError, match="last phrase"):
+            wrapped.revoke_phrase(wrapped.tag_id)
+
+
+def a_phrase_is_changed_by_who_opened_the_vault_with_it_or_with_another(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault = _two_phrases(connect)
+    assert vault.change_phrase(vault.tag_id, THIRD_PHRASE).label == "mine"
+    assert vault.put(b"after", name="after").revision == 1
+    changed = vault.change_phrase(_tag_of(vault, "the friend's"), UNKNOWN_PHRASE, label="a new friend's")
+    assert changed.label == "a new friend's"
+    assert _labels(vault) == ["a new friend's", "mine"]
+    with pytest.raises(NotFoundError):
+        vault.revoke_phrase(client.session.session_id)
+    for old in (PHRASE, OTHER_PHRASE):
+        with pytest.raises(AuthenticationError):
+            client.unlock(old)
+    for new in (THIRD_PHRASE, UNKNOWN_PHRASE):
+        with client.unlock(new) as opened:
+            assert _bodies(opened) == FIRST | {"after": b"after"}
+
+
+def a_phrase_that_sleeps_follows_every_rotation(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault = _two_phrases(connect)
+    for number in range(3):
+        vault.add_phrase(THIRD_PHRASE, label="guest")
+        vault.revoke_phrase(_tag_of(vault, "guest"))
+        vault.put(b"written later", name=f"later {number}")
+    everything = FIRST | {f"later {number}": b"written later" for number in range(3)}
+    for _ in range(2):
+        with client.unlock(OTHER_PHRASE) as opened:
+            assert _bodies(opened) == everything
+    # A session from before a rotation is told to unlock again, and loses nothing.
+    with client.unlock(OTHER_PHRASE) as before:
+        vault.add_phrase(THIRD_PHRASE, label="guest")
+        vault.revoke_phrase(_tag_of(vault, "guest"))
+        with pytest.raises(ConflictError, match="unlock it again"):
+            before.put(b"late", name="late")
+    assert vault.reseal() == 5
+    with client.unlock(OTHER_PHRASE) as opened:
+        assert _bodies(opened) == everything
+
+
+def a_phrase_revokes_itself_and_the_vault_goes_on(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault = _two_phrases(connect)
+    vault.revoke_phrase(vault.tag_id)
+    assert vault.locked
+    with pytest.raises(AuthenticationError):
+        client.unlock(PHRASE)
+    with client.unlock(OTHER_PHRASE) as left:
+        assert _labels(left) == ["the friend's"]
+        assert _bodies(left) == FIRST
+
+
+def a_vault_is_destroyed_with_its_last_phrase_when_that_is_confirmed(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault = _two_phrases(connect)
+    with pytest.raises(MisuseError, match="confirm"):
+        vault.destroy(confirm="yes")
+    with pytest.raises(ConflictError, match="other phrases"):
+        vault.destroy(confirm=vault.vault_id)
+    vault.revoke_phrase(_tag_of(vault, "the friend's"))
+    assert _bodies(vault) == FIRST
+    vault.destroy(confirm=vault.vault_id)
+    assert vault.locked
+    with pytest.raises(AuthenticationError):
+        client.unlock(PHRASE)
+    client.enrol(PHRASE, label="anew")
+    with client.unlock(PHRASE) as new:
+        assert (new.vault_id != vault.vault_id, new.list()) == (True, ())
+
+
+PHRASE_SCENARIOS = [
+    a_second_phrase_opens_the_same_vault,
+    a_revoked_phrase_opens_nothing_and_nothing_is_lost,
+    a_phrase_is_changed_by_who_opened_the_vault_with_it_or_with_another,
+    a_phrase_that_sleeps_follows_every_rotation,
+    a_phrase_revokes_itself_and_the_vault_goes_on,
+    a_vault_is_destroyed_with_its_last_phrase_when_that_is_confirmed,
+]
