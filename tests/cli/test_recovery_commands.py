@@ -72,3 +72,16 @@ def test_an_enrolment_makes_one_if_asked(logged_in: Run, workplace: Path, name: 
     if name == "sheet.txt":
         assert as_json(opened(logged_in, code_on(sheet))) == {"objects": []}
     assert opened(logged_in, made["phrase"]).exit_code == 4  # it was enrolled with the device's secret
+
+
+def test_an_enrolment_shows_its_phrase_though_the_code_fails(
+    logged_in: Run, server: FakeServer, workplace: Path
+) -> None:
+    (workplace / "mine").write_text("mine")
+    assert logged_in("enrol", "--draw", "--recovery-sheet", "mine").exit_code == 2
+    assert "POST /v1/tags" not in server.log
+    server.faults.append(Fault("POST", "/v1/unlock/locate", answer=problem(429, "too_many_guesses", retry_after=9)))
+    made = logged_in("enrol", "--draw", "--recovery-sheet", "sheet.txt", "--json")
+    assert "No recovery code was made" in made.stderr
+    drawn = as_json(made)["phrase"]
+    assert as_json(opened(logged_in, drawn)) == {"objects": []}
