@@ -3,6 +3,7 @@
 Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ __all__ = ["pytest_runtest_makereport"]  # the hook that looks for secrets in wh
 hypothesis_settings.register_profile(
     "mutation", max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+# No test may touch the keyring of whoever runs it, not even in a process of its own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from typing import Final
 from hushtag._labels import SELF_CHECK_PERSON
 from hushtag._words import WORDS
 from hushtag.errors import LimitError
+from hushtag.recovery import recovery_form
 
 __all__ = [
     "DRAWN_WORDS",
@@ -55,7 +56,7 @@ def draw_phrase(words: int = DRAWN_WORDS, *, _rng: Callable[[int], int] = secret
     while True:  # one draw in 256 passes; rejection leaves the others equally likely
         drawn = [WORDS[_rng(len(WORDS))] for _ in range(words)]
         text = " ".join(drawn)
-        if looks_drawn(text) and passes_self_check(text):
+        if looks_drawn(text) and passes_self_check(text) and recovery_form(text) is None:
             return DrawnPhrase(text, drawn_bits(words))
 
 

@@ -33,6 +33,11 @@ AUDIT_IDENTIFIER = b"hushtag-v1/audit-identifier"  # audit key -> key that hashe
 AUDIT_ROW = b"hushtag-v1/audit-row"  # audit key -> key that signs the rows of the security log
 AUDIT_LINK = b"hushtag-v1/audit-link"  # audit key -> key of the chain of the security log
 AUDIT_CHECKPOINT = b"hushtag-v1/audit-checkpoint"  # audit key -> key that signs how far the chain reaches
+PAIRING = b"hushtag-v1/pairing"  # SPAKE2 key -> confirmations and sealing key of one pairing of two devices
+CARRIED_SECRET = b"hushtag-v1/carried-secret"  # sealing key of a pairing -> key and commitment of the device secret
 
 PHRASE_HASH_PERSON = b"hushtag1"  # BLAKE2s person: masking key -> phrase hash
 SELF_CHECK_PERSON = b"hushchk1"  # BLAKE2s person: canonical phrase -> self-check byte
+RECOVERY_PERSON = b"hushrec1"  # BLAKE2s person: words of a recovery code -> its two check words
+DEVICE_NAME_PERSON = b"hushdev1"  # BLAKE2s person: device secret -> the four words that name it
+DEVICE_TEXT_PERSON = b"hushdtx1"  # BLAKE2s person: text form of a device secret -> its check bytes

@@ -15,7 +15,8 @@ from hushtag._common_words import COMMON_WORDS
 from hushtag._drawn import drawn_bits, looks_drawn, passes_self_check
 from hushtag._known_lines import KNOWN_RUNS, RUN
 from hushtag._numbers import NUMBER_WORDS
-from hushtag.errors import LimitError, MisuseError, WeakPhraseError
+from hushtag.errors import LimitError, MisuseError, PhraseError, WeakPhraseError
+from hushtag.recovery import recovery_form
 
 __all__ = ["FLOOR_BITS", "MIN_FREE_WORDS", "Strength", "check_phrase"]
 
@@ -46,13 +47,15 @@ def check_phrase(canonical: str, *, floor_bits: float = FLOOR_BITS) -> Strength:
 
     Raises:
         WeakPhraseError: below the floor; the message says what to add.
-        PhraseError: the text has no canonical form.
+        PhraseError: the text has no canonical form, or is the text of a recovery code.
         MisuseError: the text is not canonical.
         LimitError: `floor_bits` is not a finite number of at least 50.
     """
     _refuse_floor(floor_bits)
     if canonicalize(canonical) != canonical:
         raise MisuseError("the phrase is not canonical: canonicalize it first")
+    if recovery_form(canonical) is not None:
+        raise PhraseError("these are the words of a recovery code; enrol it as one, or take another phrase")
     strength = _drawn_strength(canonical) if looks_drawn(canonical) else _free_strength(canonical.split(" "))
     if strength.bits < floor_bits:
         raise WeakPhraseError(_too_weak(strength, floor_bits))

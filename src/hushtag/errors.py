@@ -8,11 +8,14 @@
 Messages are lower case and may hold lengths, versions and names of fields; never a secret.
 """
 
+from collections.abc import Mapping
+
 __all__ = [
     "AuthenticationError",
     "EpochCodeError",
     "HushtagError",
     "LimitError",
+    "ListedWordError",
     "MalformedError",
     "MisuseError",
     "PhraseError",
@@ -49,6 +52,19 @@ class WeakPhraseError(PhraseError):
 
 class EpochCodeError(MisuseError):
     """What was given is no epoch code: not five words, or a word that no code has."""
+
+
+class ListedWordError(PhraseError):
+    """Words that are not in the list, or do not fit together; nobody was asked.
+
+    `near` maps the place of each such word (the first is 1) to words of the list that may be meant, nearest first. They
+    are as secret as the text itself and stand in no message.
+    """
+
+    def __init__(self, near: Mapping[int, tuple[str, ...]], why: str = "not in the word list") -> None:
+        places = ", ".join(str(place) for place in sorted(near))
+        super().__init__(f"{why}: word {places}" if places else why)
+        self.near = dict(near)
 
 
 class MalformedError(HushtagError):

@@ -20,6 +20,7 @@ from hushtag._drawn import (
 from hushtag._strength import FLOOR_BITS, MIN_FREE_WORDS, Strength, check_phrase
 from hushtag._words import WORDS
 from hushtag.errors import LimitError, MisuseError, PhraseError
+from hushtag.recovery import RECOVERY_MARK, recovery_form
 
 __all__ = [
     "DRAWN_WORDS",
@@ -34,6 +35,7 @@ __all__ = [
     "DrawnPhrase",
     "PhraseKind",
     "Strength",
+    "candidate_form",
     "canonicalize",
     "check_phrase",
     "draw_phrase",
@@ -48,10 +50,21 @@ MAX_CANDIDATES_IN: Final = 100
 PhraseKind = Literal["drawn", "free"]
 
 
+def candidate_form(transcript: str) -> str:
+    """Return what is stretched for a transcript: its canonical phrase, or the form of the recovery code that it is.
+
+    Raises:
+        PhraseError: it has no canonical form.
+    """
+    canonical = canonicalize(transcript)
+    return recovery_form(canonical) or canonical
+
+
 def filter_candidates(transcripts: Iterable[str], *, kind: PhraseKind | None = None) -> list[str]:
     """Return 1 to 5 different canonical phrases that the transcripts, best first, may stand for.
 
-    A transcript without a canonical form is dropped. `kind` tells what is known of the phrase sought:
+    A transcript without a canonical form is dropped; one that is a recovery code stands for itself, whatever `kind`.
+    `kind` tells what is known of the phrase sought:
 
     * `"drawn"`: whatever `draw_phrase` cannot have returned is dropped;
     * `"free"`: nothing more is dropped;
@@ -84,13 +97,13 @@ def _bounded(transcripts: Iterable[str]) -> list[str]:
 
 def _canonical_or_none(transcript: str) -> str | None:
     try:
-        return canonicalize(transcript)
+        return candidate_form(transcript)
     except PhraseError:
         return None
 
 
 def _may_be(candidate: str, kind: PhraseKind | None) -> bool:
-    if kind == "free":
+    if kind == "free" or candidate.startswith(RECOVERY_MARK):
         return True
     if looks_drawn(candidate):
         return passes_self_check(candidate)

@@ -10,6 +10,7 @@ from anyio.from_thread import BlockingPortal
 
 from hushtag.client import (
     AsyncClient,
+    AsyncDevice,
     AsyncJournals,
     AsyncJournalTags,
     AsyncProfile,
@@ -27,7 +28,7 @@ UNKNOWN_PHRASE = draw_phrase().text
 NO_PAUSE = RetryPolicy(first_pause=0.0, longest_pause=0.0)
 
 Connect = Callable[..., Any]
-_GROUPS = (AsyncJournals, AsyncJournalTags, AsyncReminders, AsyncProfile)
+_GROUPS = (AsyncDevice, AsyncJournals, AsyncJournalTags, AsyncReminders, AsyncProfile)
 _END = object()
 
 

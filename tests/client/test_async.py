@@ -16,12 +16,14 @@ import pytest
 from hushtag import _opaque
 from hushtag.client import (
     AsyncClient,
+    AsyncDevice,
     AsyncJournals,
     AsyncJournalTags,
     AsyncProfile,
     AsyncReminders,
     AsyncVault,
     Client,
+    Device,
     IntegrityError,
     Journals,
     JournalTags,
@@ -71,6 +73,7 @@ def parameters(method: Any) -> list[tuple[str, Any, Any]]:
         (JournalTags, AsyncJournalTags),
         (Reminders, AsyncReminders),
         (Profile, AsyncProfile),
+        (Device, AsyncDevice),
     ],
 )
 def test_both_clients_have_the_same_surface(blocking: type, awaited: type) -> None:

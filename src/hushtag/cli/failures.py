@@ -126,6 +126,10 @@ def report(error: BaseException, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"error": described}, default=str), err=True)
         return int(described["exit_code"])
+    near = getattr(error, "near", None)
+    if near and sys.stderr.isatty():  # as secret as what was typed: for eyes, not for a log
+        for place, words in sorted(near.items()):
+            click.echo(f"  word {place}: perhaps {', '.join(words)}" if words else f"  word {place}", err=True)
     context = getattr(error, "ctx", None)
     if context is not None:
         click.echo(context.get_usage(), err=True)

@@ -56,12 +56,17 @@ class Here:
 
     def client(self, server: str, session: "Session | None" = None) -> "Client":
         """Return a client of a server whose pins are kept in the state."""
-        from hushtag.client import Client
+        from hushtag.client import Client, DeviceSecretStore
 
         if session is not None:
             self.vault_pins.renew()  # by every command, so that the time of the last one tells nothing of a vault
         return Client(
-            server, session=session, pins=self.state, vault_pins=self.vault_pins, allow_insecure=self._allow_insecure
+            server,
+            session=session,
+            pins=self.state,
+            vault_pins=self.vault_pins,
+            device_secrets=DeviceSecretStore(self.state.directory, self.note),
+            allow_insecure=self._allow_insecure,
         )
 
     def session(self) -> "Session":
@@ -87,6 +92,11 @@ class Here:
         session = self.session()
         with self.client(session.server, session) as client:
             yield client
+
+    def this_device_secret(self) -> bytes:
+        """Return the 32 bytes of the device secret in use here."""
+        with self.logged_in() as client:
+            return client.device.secret().expose()
 
     @contextmanager
     def ready_for_phrase(self) -> "Iterator[Client]":

@@ -50,16 +50,18 @@ def phrase_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Path(path_type=Path, dir_okay=False),
         help="File (mode 0600) of the device secret: 64 hexadecimal digits.",
     )
+    @click.option("--this-device", is_flag=True, help="The phrase goes with this device's secret (hushtag device).")
     @click.option("--vault", type=click.UUID, help="Which vault, if the phrase opens several; the first by default.")
     @functools.wraps(command)
     def wrapper(here: Here, *args: Any, **kwargs: Any) -> None:
-        names = ("phrase_stdin", "candidate_stdin", "device_secret", "vault")
-        phrase_stdin, candidate_stdin, device_secret, vault = (kwargs.pop(name) for name in names)
-        if here.opened is not None and (phrase_stdin or candidate_stdin or device_secret or vault):
+        names = ("phrase_stdin", "candidate_stdin", "device_secret", "this_device", "vault")
+        phrase_stdin, candidate_stdin, device_secret, this_device, vault = (kwargs.pop(name) for name in names)
+        if here.opened is not None and (phrase_stdin or candidate_stdin or device_secret or this_device or vault):
             raise UsageError("the vault is open already; it takes no phrase")
         here.secrets.phrase_stdin = phrase_stdin
         here.secrets.candidate_stdin = candidate_stdin
         here.secrets.device_secret_file = device_secret
+        here.secrets.this_device = here.this_device_secret if this_device else None
         here.vault_id = vault
         command(here, *args, **kwargs)
 

@@ -17,7 +17,7 @@ from hushtag.cli.text import safe_text
 if TYPE_CHECKING:
     from hushtag.client import Vault, VaultPhrase
 
-__all__ = ["phrases"]
+__all__ = ["find_phrase", "phrases"]
 
 
 class _ListByDefault(click.Group):
@@ -48,6 +48,7 @@ def _new_phrase_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Path(path_type=Path, dir_okay=False),
             help="File (mode 0600) of the device secret that goes with the new phrase.",
         ),
+        click.option("--new-this-device", is_flag=True, help="The new phrase goes with this device's secret."),
     ):
         command = option(command)
     return command
@@ -56,13 +57,22 @@ def _new_phrase_options(command: Callable[..., None]) -> Callable[..., None]:
 class _New:
     """The new phrase, as the options say: asked for after the vault is open, and checked before it is sent."""
 
-    def __init__(self, here: Here, draw: bool, words: int, floor_bits: float, device_secret: Path | None) -> None:
+    def __init__(
+        self,
+        here: Here,
+        draw: bool,
+        words: int,
+        floor_bits: float,
+        new_device_secret: Path | None,
+        new_this_device: bool,
+    ) -> None:
         from hushtag.phrase import canonicalize, check_phrase, draw_phrase
 
         self.drawn = draw_phrase(words).text if draw else None
         self.phrase = here.secrets.new_phrase("New phrase") if self.drawn is None else self.drawn
         self.bits = check_phrase(canonicalize(self.phrase), floor_bits=floor_bits).bits
-        here.secrets.device_secret_file = device_secret
+        here.secrets.device_secret_file = new_device_secret
+        here.secrets.this_device = here.this_device_secret if new_this_device else None
         self.options: dict[str, Any] = {"device_secret": here.secrets.device_secret(), "floor_bits": floor_bits}
 
     def say(self, here: Here, did: str, phrase: "VaultPhrase") -> None:
@@ -98,13 +108,13 @@ def add(here: Here, label: str, **new: Any) -> None:
       hushtag phrases add --draw --label "for Grace"
     """
     with here.open_vault() as vault:
-        chosen = _New(here, new["draw"], new["words"], new["floor_bits"], new["new_device_secret"])
+        chosen = _New(here, **new)
         with here.working("stretching the phrase"):
             added = vault.add_phrase(chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Added", added)
 
 
-def _find(vault: "Vault", named: str) -> "VaultPhrase":
+def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
     """Return the phrase of that id or label.
 
     Raises:
@@ -139,7 +149,7 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     if not yes and (here.as_json or not sys.stdin.isatty()):
         raise UsageError("nobody to ask; use --yes")
     with here.open_vault() as vault:
-        phrase = _find(vault, named)
+        phrase = find_phrase(vault, named)
         here.confirm(f"Revoke “{safe_text(phrase.label)}” for good?", yes=yes)
         vault.revoke_phrase(phrase.tag_id)
         resealed = None
@@ -165,8 +175,8 @@ def change(here: Here, named: str, label: str | None, **new: Any) -> None:
       hushtag phrases reseal
     """
     with here.open_vault() as vault:
-        old = _find(vault, named)
-        chosen = _New(here, new["draw"], new["words"], new["floor_bits"], new["new_device_secret"])
+        old = find_phrase(vault, named)
+        chosen = _New(here, **new)
         with here.working("stretching the phrase"):
             changed = vault.change_phrase(old.tag_id, chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Changed", changed)

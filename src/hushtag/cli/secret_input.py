@@ -6,6 +6,7 @@ import getpass
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ class SecretInput:
         self.candidate_stdin = False
         self.password_stdin = False
         self.device_secret_file: Path | None = None
+        self.this_device: Callable[[], bytes] | None = None  # reads the secret this device keeps, if that is wanted
 
     def password(self, *, confirm: bool = False, what: str = "Password") -> str:
         """Return the account's password, or `what` is asked for."""
@@ -52,9 +54,11 @@ class SecretInput:
         return _ask("Phrase")
 
     def device_secret(self) -> bytes | None:
-        """Return the 32 bytes of the device secret's file, which only its owner may read."""
+        """Return the 32 bytes of this device's secret, or of a file that only its owner may read; or none."""
         if self.device_secret_file is None:
-            return None
+            return None if self.this_device is None else self.this_device()
+        if self.this_device is not None:
+            raise UsageError("--device-secret and --this-device exclude each other")
         from hushtag.client.state import read_private
 
         content = read_private(self.device_secret_file, 1024)
@@ -65,6 +69,10 @@ class SecretInput:
         if len(secret) != 32:
             raise UsageError("a device secret is 64 hexadecimal digits")
         return secret
+
+    def hidden(self, what: str, *, option: str) -> str:
+        """Return what is typed on a terminal without echo; `option` is what else could give it."""
+        return _ask(what, option=option)
 
     def _line(self, what: str) -> str:
         line = self.stdin.line()

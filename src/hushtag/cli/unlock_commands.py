@@ -1,5 +1,7 @@
 """Commands that make and open vaults: enrol, unlock."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +12,7 @@ from hushtag.cli.options import command_options, phrase_options
 from hushtag.cli.text import local_time, safe_text
 
 if TYPE_CHECKING:
-    from hushtag.client import Vault
+    from hushtag.client import Client, Vault
 
 __all__ = ["enrol", "unlock"]
 
@@ -20,9 +22,14 @@ __all__ = ["enrol", "unlock"]
 @click.option("--words", default=6, show_default=True, help="Words to draw, 6 to 24.")
 @click.option("--label", default="phrase", show_default=True, help="What those inside the vault read of this phrase.")
 @click.option("--floor-bits", default=50.0, show_default=True, help="Refuse phrases below this; at least 50.")
+@click.option(
+    "--recovery-sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Make a recovery code too (one guess more), on a sheet: a PDF if the name ends in .pdf, else text.",
+)
 @command_options
 @phrase_options
-def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float) -> None:
+def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, recovery_sheet: Path | None) -> None:
     """Make a new vault that a phrase opens. Costs one guess of the account's budget.
 
     Nobody can restore a forgotten phrase, or a lost device secret.
@@ -31,11 +38,14 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float) -> 
     Examples:
       hushtag enrol --draw                     draw a phrase and show it
       hushtag enrol --label "for the diary"    ask for a phrase of your own
-      openssl rand -hex 32 > device && chmod 600 device
-      hushtag enrol --draw --device-secret device
+      hushtag enrol --draw --recovery-sheet sheet.pdf
+      hushtag enrol --draw --this-device       of no use without this device's secret
     """
+    from hushtag.errors import HushtagError
     from hushtag.phrase import canonicalize, check_phrase, draw_phrase
 
+    if recovery_sheet is not None and recovery_sheet.exists():
+        raise UsageError(f"{safe_text(str(recovery_sheet))} exists; name another file for the sheet")
     with here.ready_for_phrase() as client:
         drawn = draw_phrase(words) if draw else None
         chosen = here.secrets.new_phrase() if drawn is None else drawn.text
@@ -43,12 +53,38 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float) -> 
         device_secret = here.secrets.device_secret()
         with here.working("stretching the phrase"):
             tag = client.enrol(chosen, label=label, device_secret=device_secret, floor_bits=floor_bits)
+        try:
+            recovered = _recovery(here, client, chosen, device_secret, recovery_sheet)
+        except (HushtagError, click.ClickException, click.Abort, OSError) as error:
+            # The vault exists, and a drawn phrase must be shown whatever becomes of the code.
+            recovered = None
+            click.echo(f"No recovery code was made ({error}); hushtag recovery new makes one.", err=True)
     fields: dict[str, Any] = {"tag_id": tag.tag_id, "vault_id": tag.vault_id, "label": label, "bits": strength.bits}
     lines = [f"Enrolled ({strength.bits:.1f} bits). Vault {tag.vault_id}."]
+    if recovered is not None:
+        fields["recovery"] = recovered
     if drawn is not None:
         fields["phrase"] = drawn.text
         lines += ["The phrase, shown this once:", "", f"    {drawn.text}", ""]
     here.say("\n".join(lines), **fields)
+
+
+def _recovery(
+    here: Here, client: "Client", phrase: str, device_secret: bytes | None, path: Path | None
+) -> dict[str, Any] | None:
+    """Make a recovery code if it was asked for, or if whoever sits there wants one when offered."""
+    from hushtag.cli.recovery_commands import RECOVERY_LABEL, Sheet, add_recovery
+
+    if path is None:
+        offered = not here.as_json and not here.secrets.phrase_stdin and sys.stdin.isatty()
+        if not (offered and click.confirm("Make a recovery code to write down? (recommended)", err=True)):
+            return None
+    is_pdf = path is not None and path.suffix.lower() == ".pdf"
+    sheet = Sheet(path if is_pdf else None, None if is_pdf else path, None)
+    with here.working("making the recovery code"), client.unlock(phrase, device_secret=device_secret) as vault:
+        code, added = add_recovery(vault, sheet, RECOVERY_LABEL)
+    here.note(sheet.text(code) if path is None else f"Recovery sheet: {safe_text(str(path))}")
+    return {"tag_id": str(added.tag_id), "sheet": None if path is None else str(path)}
 
 
 @click.command()

@@ -5,6 +5,7 @@ Needs the extra `hushtag[client]`.
 
 from hushtag.client.archive_file import Exported
 from hushtag.client.async_client import AsyncClient
+from hushtag.client.async_device import AsyncDevice
 from hushtag.client.async_journal import AsyncJournals
 from hushtag.client.async_profile import AsyncProfile
 from hushtag.client.async_reminders import AsyncReminders
@@ -22,6 +23,8 @@ from hushtag.client.contents import (
     VaultObject,
     VaultPhrase,
 )
+from hushtag.client.device import Device
+from hushtag.client.device_secrets import DeviceSecrets, DeviceSecretStore, MemoryDeviceSecrets
 from hushtag.client.errors import (
     AmbiguousNameError,
     BudgetError,
@@ -61,6 +64,7 @@ from hushtag.client.vault import Vault
 __all__ = [
     "AmbiguousNameError",
     "AsyncClient",
+    "AsyncDevice",
     "AsyncJournalTags",
     "AsyncJournals",
     "AsyncProfile",
@@ -70,6 +74,9 @@ __all__ = [
     "CeremonyError",
     "Client",
     "ConflictError",
+    "Device",
+    "DeviceSecretStore",
+    "DeviceSecrets",
     "EnrolledTag",
     "EpochError",
     "Exported",
@@ -83,6 +90,7 @@ __all__ = [
     "LimitReachedError",
     "LoginError",
     "LostObject",
+    "MemoryDeviceSecrets",
     "MemoryPinStore",
     "MemoryPins",
     "NotFoundError",

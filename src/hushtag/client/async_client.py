@@ -9,12 +9,14 @@ import anyio
 import httpx
 
 from hushtag.client.archive_file import Exported, Place, Progress
+from hushtag.client.async_device import AsyncDevice
 from hushtag.client.async_journal import AsyncJournals
 from hushtag.client.async_profile import AsyncProfile
 from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
+from hushtag.client.device_secrets import DeviceSecrets
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.pin_file import PinStore
 from hushtag.client.policy import RetryPolicy, Timeouts
@@ -22,6 +24,7 @@ from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.recovery import RecoveryCode
 from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
@@ -47,13 +50,22 @@ class AsyncClient:
         session: Session | None = None,
         pins: Pins | None = None,
         vault_pins: PinStore | None = None,
+        device_secrets: DeviceSecrets | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
         allow_insecure: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure, vault_pins=vault_pins)
+        self._steps = ClientSteps(
+            server,
+            session,
+            pins,
+            device_secrets,
+            retry,
+            allow_insecure=allow_insecure,
+            vault_pins=vault_pins,
+        )
         url = self._steps.url
         http = httpx.AsyncClient(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = AsyncDriver(url, http, timeouts)
@@ -77,6 +89,11 @@ class AsyncClient:
     def profile(self) -> AsyncProfile:
         """As `Client.profile`."""
         return AsyncProfile(self._driver, self._steps.profile)
+
+    @property
+    def device(self) -> AsyncDevice:
+        """As `Client.device`."""
+        return AsyncDevice(self._driver, self._steps.device)
 
     @property
     def server(self) -> str:
@@ -142,7 +159,7 @@ class AsyncClient:
 
     async def enrol(
         self,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str = "",
         device_secret: DeviceSecret | bytes | None = None,
@@ -154,7 +171,7 @@ class AsyncClient:
 
     async def unlock(
         self,
-        phrases: str | Sequence[str],
+        phrases: str | Sequence[str] | RecoveryCode,
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,

@@ -13,6 +13,7 @@ from hushtag.client.phrase_steps import Progress
 from hushtag.client.pinning import PinnedState
 from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
+from hushtag.recovery import RecoveryCode
 from hushtag.types import DeviceSecret
 
 __all__ = ["LEAVE_SECONDS", "AsyncVault"]
@@ -127,7 +128,7 @@ class AsyncVault:
 
     async def add_phrase(
         self,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str = "",
         device_secret: DeviceSecret | bytes | None = None,
@@ -146,7 +147,7 @@ class AsyncVault:
     async def change_phrase(
         self,
         tag_id: UUID,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str | None = None,
         device_secret: DeviceSecret | bytes | None = None,

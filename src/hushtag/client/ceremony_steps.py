@@ -15,6 +15,7 @@ from hushtag.enrollment import AwaitingRegistrationResponse, Enrolled, start_enr
 from hushtag.errors import AuthenticationError, LimitError, MalformedError
 from hushtag.messages import Located, RegistrationStarted, TagEnrolled, Unlocked, UnlockStarted, decode_binary
 from hushtag.phrase import DrawnPhrase, canonicalize, check_phrase
+from hushtag.recovery import RECOVERY_MARK, RecoveryCode
 from hushtag.suites import Suite, suite_by_id
 from hushtag.tag_label import MAX_LABEL_BYTES
 from hushtag.types import DeviceSecret, OpaquePassword, forget_all
@@ -25,7 +26,7 @@ __all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "register
 T = TypeVar("T")
 
 
-def accepted_phrase(phrase: str | DrawnPhrase, floor_bits: float) -> str:
+def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float) -> str:
     """Return the canonical form of a phrase that may be enrolled.
 
     Raises:
@@ -33,6 +34,8 @@ def accepted_phrase(phrase: str | DrawnPhrase, floor_bits: float) -> str:
         WeakPhraseError: it is below the floor; the message says what to add.
         LimitError: the floor is below 50 bits.
     """
+    if isinstance(phrase, RecoveryCode):
+        return phrase.canonical
     canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
     check_phrase(canonical, floor_bits=floor_bits)
     return canonical
@@ -73,7 +76,9 @@ class _Passwords:
         """Stretch one canonical phrase: a tenth of a second and 64 MiB."""
         stretch = stretch_phrase(canonical, self._salt, self._suite)
         try:
-            self.kept.append(opaque_password(stretch, self._device_secret))
+            # A recovery code is what remains when the devices are lost; its 129 bits need no device secret.
+            secret = None if canonical.startswith(RECOVERY_MARK) else self._device_secret
+            self.kept.append(opaque_password(stretch, secret))
         finally:
             stretch.forget()
 

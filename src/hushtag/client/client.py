@@ -10,6 +10,8 @@ import httpx
 from hushtag.client.archive_file import Exported, Place, Progress
 from hushtag.client.client_steps import ClientSteps
 from hushtag.client.contents import EnrolledTag
+from hushtag.client.device import Device
+from hushtag.client.device_secrets import DeviceSecrets
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.journal import Journals
 from hushtag.client.pin_file import PinStore
@@ -21,6 +23,7 @@ from hushtag.client.transport import connection_options
 from hushtag.client.vault import Vault
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
+from hushtag.recovery import RecoveryCode
 from hushtag.transfer_messages import ImportDone
 from hushtag.types import DeviceSecret
 
@@ -48,6 +51,7 @@ class Client:
         pins: where user id and phrase salt of an account are kept; by default only in memory.
         vault_pins: where the newest state seen of each vault is kept across sessions, so that an older one is
             refused (`PinFile`); by default nowhere, and only a session remembers.
+        device_secrets: where device secrets are kept; by default only in memory.
         ssl_context: other trust than the system's; certificates are verified in any case.
         transport: an httpx transport to use in place of the network.
 
@@ -62,13 +66,22 @@ class Client:
         session: Session | None = None,
         pins: Pins | None = None,
         vault_pins: PinStore | None = None,
+        device_secrets: DeviceSecrets | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
         allow_insecure: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._steps = ClientSteps(server, session, pins, retry, allow_insecure=allow_insecure, vault_pins=vault_pins)
+        self._steps = ClientSteps(
+            server,
+            session,
+            pins,
+            device_secrets,
+            retry,
+            allow_insecure=allow_insecure,
+            vault_pins=vault_pins,
+        )
         url = self._steps.url
         http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = SyncDriver(url, http, timeouts)
@@ -92,6 +105,11 @@ class Client:
     def profile(self) -> Profile:
         """Names, settings, consents, audit trail, and closing the account."""
         return Profile(self._driver, self._steps.profile)
+
+    @property
+    def device(self) -> Device:
+        """The device secret, which makes a phrase useless without this device."""
+        return Device(self._driver, self._steps.device)
 
     @property
     def server(self) -> str:
@@ -205,7 +223,7 @@ class Client:
 
     def enrol(
         self,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str = "",
         device_secret: DeviceSecret | bytes | None = None,
@@ -228,7 +246,7 @@ class Client:
 
     def unlock(
         self,
-        phrases: str | Sequence[str],
+        phrases: str | Sequence[str] | RecoveryCode,
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,
@@ -251,6 +269,7 @@ class Client:
             PinStoreError: the pins of this device are damaged or lost; nothing was asked.
             AuthenticationError: no candidate opens anything here.
             PhraseError: no transcript can be a phrase.
+            ListedWordError: a mistyped recovery code; nobody was asked.
             IntegrityError: the phrase is right, and what the server keeps behind it is not authentic.
             UnknownSuiteError, BudgetError: as for `enrol`.
             CeremonyError: a step came too late; try again.

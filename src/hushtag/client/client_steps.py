@@ -9,6 +9,8 @@ from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
 from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
 from hushtag.client.contents import EnrolledTag
+from hushtag.client.device_secrets import DeviceSecrets, MemoryDeviceSecrets
+from hushtag.client.device_steps import DeviceSteps
 from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import InsecureServerError
 from hushtag.client.journal_steps import JournalSteps
@@ -24,29 +26,50 @@ from hushtag.client.vault_steps import OpenTag
 from hushtag.epoch import parse_code
 from hushtag.errors import HushtagError, PhraseError
 from hushtag.messages import LogIn
-from hushtag.phrase import DrawnPhrase, PhraseKind, canonicalize, filter_candidates
+from hushtag.phrase import (
+    DrawnPhrase,
+    PhraseKind,
+    candidate_form,
+    canonicalize,
+    filter_candidates,
+    looks_drawn,
+    passes_self_check,
+)
+from hushtag.recovery import CODE_WORDS, RecoveryCode, parse_recovery_code
 from hushtag.types import DeviceSecret
 
 __all__ = ["ClientSteps", "candidate_phrases"]
 
 
-def candidate_phrases(phrases: str | Sequence[str], kind: PhraseKind | None) -> list[str]:
+def candidate_phrases(phrases: str | Sequence[str] | RecoveryCode, kind: PhraseKind | None) -> list[str]:
     """Return the canonical candidates of one phrase or of several transcripts of it, best first.
 
     Raises:
         PhraseError: there is no candidate.
+        ListedWordError: it is a mistyped recovery code.
     """
+    if isinstance(phrases, RecoveryCode):
+        return [phrases.canonical]
     if isinstance(phrases, str):
-        canonicalize(phrases)  # its error says what is wrong with this one
+        canonical = canonicalize(phrases)  # its error says what is wrong with this one
+        if _fails_as_code(canonical):
+            parse_recovery_code(canonical)  # its error says which word
         return filter_candidates([phrases], kind=kind)
     return filter_candidates(phrases, kind=kind)
 
 
-def _index(phrases: str | Sequence[str], canonical: str) -> int:
-    if not isinstance(phrases, str):
+def _fails_as_code(canonical: str) -> bool:
+    # Nothing that looks drawn and fails the self-check can have been enrolled: there is nothing else it may be.
+    words = len(canonical.split(" "))
+    code = candidate_form(canonical) != canonical
+    return words == CODE_WORDS and not code and looks_drawn(canonical) and not passes_self_check(canonical)
+
+
+def _index(phrases: str | Sequence[str] | RecoveryCode, canonical: str) -> int:
+    if not isinstance(phrases, str | RecoveryCode):
         for index, transcript in enumerate(phrases):
             with suppress(PhraseError):
-                if canonicalize(transcript) == canonical:
+                if candidate_form(transcript) == canonical:
                     return index
     return 0
 
@@ -59,6 +82,7 @@ class ClientSteps(AccountSteps):
         server: str,
         session: Session | None,
         pins: Pins | None,
+        device_secrets: DeviceSecrets | None,
         retry: RetryPolicy,
         *,
         allow_insecure: bool,
@@ -75,9 +99,15 @@ class ClientSteps(AccountSteps):
         self.reminders = ReminderSteps(self)
         self.profile = ProfileSteps(self)
         self.transfer = TransferSteps(self)
+        self.device = DeviceSteps(self, MemoryDeviceSecrets() if device_secrets is None else device_secrets)
 
     def enrol(
-        self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str,
+        device_secret: DeviceSecret | bytes | None,
+        floor_bits: float,
     ) -> Steps[EnrolledTag]:
         """Enrol a phrase that is strong enough."""
         accepted = functools.partial(accepted_phrase, phrase, floor_bits)
@@ -86,15 +116,16 @@ class ClientSteps(AccountSteps):
         return EnrolledTag(enrolled.tag_id, enrolled.vault_id)
 
     def log_in(self, message: LogIn, *, accept_new_salt: bool) -> Steps[Session]:
-        """Open a session. From now on there are pages of pins, whether or not there will ever be a pin."""
+        """Open a session. From now on the device has a device secret and pages of pins, used or not."""
         session = yield from super().log_in(message, accept_new_salt=accept_new_salt)
+        yield from self.device.prepare()
         if self._vault_pins is not None:
             yield from compute(self._vault_pins.renew)
         return session
 
     def unlock(
         self,
-        phrases: str | Sequence[str],
+        phrases: str | Sequence[str] | RecoveryCode,
         *,
         device_secret: DeviceSecret | bytes | None,
         kind: PhraseKind | None,

@@ -27,6 +27,7 @@ from hushtag.messages import TagMoved, decode_binary, encode_binary
 from hushtag.moving import MovedTag, TagMove
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
 from hushtag.phrase import DrawnPhrase
+from hushtag.recovery import RecoveryCode
 from hushtag.ring import Member
 from hushtag.types import DeviceSecret, forget_all
 from hushtag.unlock import UnlockedTag
@@ -43,7 +44,12 @@ class VaultSteps(PhraseSteps):
     """One open vault."""
 
     def add(
-        self, phrase: str | DrawnPhrase, *, label: str, device_secret: DeviceSecret | bytes | None, floor_bits: float
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        label: str,
+        device_secret: DeviceSecret | bytes | None,
+        floor_bits: float,
     ) -> Steps[VaultPhrase]:
         """Let a further phrase open the vault, if it is strong enough."""
         accepted = functools.partial(accepted_phrase, phrase, floor_bits)
@@ -52,7 +58,7 @@ class VaultSteps(PhraseSteps):
     def change(
         self,
         tag_id: UUID,
-        phrase: str | DrawnPhrase,
+        phrase: str | DrawnPhrase | RecoveryCode,
         *,
         label: str | None,
         device_secret: DeviceSecret | bytes | None,

@@ -1,0 +1,149 @@
+"""Commands of recovery codes: new, replace; and the sheet an enrolment may write."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hushtag.cli.failures import UsageError
+from hushtag.cli.files import write_file
+from hushtag.cli.here import Here
+from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.text import safe_text
+
+if TYPE_CHECKING:
+    from hushtag.client import Vault, VaultPhrase
+    from hushtag.recovery import RecoveryCode
+
+__all__ = ["RECOVERY_LABEL", "Sheet", "add_recovery", "recovery"]
+
+RECOVERY_LABEL = "recovery code"
+
+
+@click.group()
+def recovery() -> None:
+    """Recovery codes: 15 words on paper that open the vault when phrase or device is lost.
+
+    A code is typed where a phrase is asked for, and goes without the device secret.
+    """
+
+
+class Sheet:
+    """Where a new code goes: a file of mode 0600 that must not exist yet, or the screen."""
+
+    def __init__(self, pdf: Path | None, text: Path | None, account: str | None) -> None:
+        if pdf is not None and text is not None:
+            raise UsageError("--pdf and --text exclude each other")
+        self.path = pdf or text
+        self._pdf = pdf is not None
+        self._account = account
+
+    def write(self, code: "RecoveryCode") -> None:
+        """Write the file before the code opens anything, so that no code is ever made and not kept."""
+        from hushtag.client.recovery_sheet import sheet_pdf
+
+        if self.path is not None:
+            day = datetime.now(UTC).astimezone().date()
+            body = sheet_pdf(code, day, account=self._account) if self._pdf else self.text(code).encode()
+            write_file(self.path, body, force=False)
+
+    def text(self, code: "RecoveryCode") -> str:
+        """Return the sheet as text."""
+        from hushtag.client.recovery_sheet import sheet_text
+
+        return sheet_text(code, datetime.now(UTC).astimezone().date(), account=self._account)
+
+    def withdraw(self) -> None:
+        """Remove the sheet of a code that came to nothing."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def say(self, here: Here, did: str, code: "RecoveryCode", phrase: "VaultPhrase") -> None:
+        """Tell what was done; the code itself only where no file has it."""
+        fields: dict[str, Any] = {"tag_id": phrase.tag_id, "label": phrase.label, "sheet": self.path}
+        text = f"{did} “{safe_text(phrase.label)}”: {phrase.tag_id}"
+        if self.path is None:
+            fields["code"] = " ".join(code.words)
+            text += f"\nThe code, shown this once:\n\n{self.text(code)}"
+        else:
+            text += f"\nThe sheet: {safe_text(str(self.path))}. Print it, and delete the file."
+        here.say(text, **fields)
+
+
+def add_recovery(vault: "Vault", sheet: Sheet, label: str) -> "tuple[RecoveryCode, VaultPhrase]":
+    """Draw a code, keep it on its sheet, and let it open the vault."""
+    from hushtag.recovery import draw_recovery_code
+
+    code = draw_recovery_code()
+    sheet.write(code)
+    try:
+        return code, vault.add_phrase(code, label=label)
+    except BaseException as error:
+        _withdraw_unless_unknown(sheet, error)
+        raise
+
+
+def _withdraw_unless_unknown(sheet: Sheet, error: BaseException) -> None:
+    from hushtag.client import TransportError
+
+    # After a lost answer the code may open the vault all the same: then its sheet must stay.
+    if not isinstance(error, TransportError) and isinstance(error, Exception):
+        sheet.withdraw()
+
+
+_PDF = click.option("--pdf", type=click.Path(path_type=Path, dir_okay=False), help="Write the sheet as PDF.")
+_TEXT = click.option("--text", type=click.Path(path_type=Path, dir_okay=False), help="Write the sheet as text.")
+_ACCOUNT = click.option("--account", help="A name to print on the sheet; by default it tells nobody's.")
+
+
+@recovery.command()
+@_PDF
+@_TEXT
+@_ACCOUNT
+@click.option("--label", default=RECOVERY_LABEL, show_default=True, help="What those inside the vault read of it.")
+@command_options
+@phrase_options
+def new(here: Here, pdf: Path | None, text: Path | None, account: str | None, label: str) -> None:
+    """Make a recovery code for the vault. Costs one guess of the account's budget.
+
+    \b
+    Examples:
+      hushtag recovery new --pdf sheet.pdf
+    """
+    sheet = Sheet(pdf, text, account)
+    with here.open_vault() as vault, here.working("stretching the code"):
+        code, phrase = add_recovery(vault, sheet, label)
+    sheet.say(here, "Added", code, phrase)
+
+
+@recovery.command()
+@click.argument("named", metavar="[LABEL|ID]", required=False)
+@_PDF
+@_TEXT
+@_ACCOUNT
+@command_options
+@phrase_options
+def replace(here: Here, named: str | None, pdf: Path | None, text: Path | None, account: str | None) -> None:
+    """Put a new code in the place of one that was used, seen or lost; the old one opens nothing any more.
+
+    Without a name: the phrase called "recovery code". Re-seal afterwards: hushtag phrases reseal.
+
+    \b
+    Examples:
+      hushtag recovery replace --pdf sheet.pdf
+    """
+    from hushtag.cli.phrases_commands import find_phrase
+    from hushtag.recovery import draw_recovery_code
+
+    sheet = Sheet(pdf, text, account)
+    code = draw_recovery_code()
+    with here.open_vault() as vault, here.working("stretching the code"):
+        old = find_phrase(vault, RECOVERY_LABEL if named is None else named)
+        sheet.write(code)
+        try:
+            phrase = vault.change_phrase(old.tag_id, code)
+        except BaseException as error:
+            _withdraw_unless_unknown(sheet, error)
+            raise
+    sheet.say(here, "Replaced", code, phrase)

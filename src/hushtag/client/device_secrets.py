@@ -1,0 +1,228 @@
+"""Where a device keeps its device secrets: the operating system's keyring, or else a file that only its owner reads.
+
+Every device has a secret from its first login on, whether or not any phrase uses it, and nothing here says which do:
+whoever holds the unlocked device learns from it only that somebody logged in.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal, Protocol, TypeVar
+
+import msgspec
+
+from hushtag.client.errors import StateFileError
+from hushtag.client.state import read_private
+from hushtag.device_secret import generate_device_secret
+from hushtag.types import DeviceSecret
+
+__all__ = [
+    "MAX_DEVICE_SECRETS",
+    "DeviceSecretStore",
+    "DeviceSecrets",
+    "Held",
+    "Keyring",
+    "MemoryDeviceSecrets",
+    "first_secret",
+    "system_keyring",
+]
+
+MAX_DEVICE_SECRETS: Final = 8
+"""Of one account on one device: its own, and those it was given."""
+_SERVICE: Final = "hushtag"
+_NO_KEYRING: Final = (
+    "this machine has no keyring that works: the device secret lies in a file that everything you run can read"
+)
+
+T = TypeVar("T")
+Held = tuple[DeviceSecret, ...]
+_Hex = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+_Several = Annotated[tuple[_Hex, ...], msgspec.Meta(min_length=1, max_length=MAX_DEVICE_SECRETS)]
+
+
+class DeviceSecrets(Protocol):
+    """Where device secrets are kept; the methods may block and are called in a worker thread by `AsyncClient`."""
+
+    def knows(self, account: str) -> bool:
+        """Tell whether an account has secrets here, without reading them."""
+
+    def held(self, account: str) -> Held:
+        """Return the secrets of an account, the one in use first; none before the first login."""
+
+    def change(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> None:
+        """Keep what `change` makes of them; nobody else changes them meanwhile."""
+
+
+class Keyring(Protocol):
+    """What is used of the library `keyring`."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return a secret text, if there is one."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Keep a secret text."""
+
+
+def system_keyring() -> Keyring | None:
+    """Return the operating system's keyring as the library `keyring` reaches it; `None` if that is not installed."""
+    try:
+        import keyring
+    except ImportError:
+        return None
+    return keyring.get_keyring()
+
+
+def first_secret(held: Held) -> Sequence[DeviceSecret]:
+    """The change that gives a device its own secret and leaves one that has some alone."""
+    return held or (generate_device_secret(),)
+
+
+class MemoryDeviceSecrets:
+    """Device secrets that live as long as this object."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+
+    def knows(self, account: str) -> bool:
+        """Tell whether an account has secrets here."""
+        return account in self._held
+
+    def held(self, account: str) -> Held:
+        """Return the secrets of an account, the one in use first."""
+        return self._held.get(account, ())
+
+    def change(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> None:
+        """Keep what `change` makes of them."""
+        self._held[account] = tuple(change(self.held(account)))
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    place: Literal["keyring", "file"]
+    secrets: _Several | None = None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: Literal[1] = 1
+    accounts: dict[str, _Entry] = msgspec.field(default_factory=dict)
+
+
+class DeviceSecretStore:
+    """Device secrets of one state directory, safe for several processes.
+
+    Its file says for each account, under a hashed name, where the secrets lie; once in a place they stay there, so that
+    a keyring that is locked today is never taken for one that has nothing. `tell` is given a sentence for a person when
+    a file has to do.
+
+    Raises:
+        StateFileError: file or keyring cannot be read or written, or hold no secrets.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        tell: Callable[[str], None],
+        keyring: Callable[[], Keyring | None] = system_keyring,
+    ) -> None:
+        self._directory = directory
+        self._path = directory / "device-secrets.json"
+        self._tell = tell
+        self._keyring = keyring
+
+    def knows(self, account: str) -> bool:
+        """Tell whether an account has secrets here, without asking the keyring."""
+        return account in self._load().accounts
+
+    def held(self, account: str) -> Held:
+        """Return the secrets of an account, the one in use first."""
+        entry = self._load().accounts.get(account)
+        if entry is None:
+            return ()
+        found = entry.secrets if entry.place == "file" else self._from_keyring(account)
+        if not found:
+            raise StateFileError(f"{self._path} names no device secret where there must be one")
+        return tuple(DeviceSecret(bytes.fromhex(each)) for each in found)
+
+    def change(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> None:
+        """Keep what `change` makes of them."""
+        with self._turn():
+            file = self._load()
+            texts = tuple(secret.expose().hex() for secret in change(self.held(account)))
+            before = file.accounts.get(account)
+            if before is None:
+                entry = self._first(account, texts)
+            elif before.place == "keyring":
+                self._into_keyring(account, texts)
+                return
+            else:
+                entry = _Entry("file", texts)
+            self._store(_File(accounts={**file.accounts, account: entry}))
+
+    def _first(self, account: str, texts: tuple[str, ...]) -> _Entry:
+        try:
+            self._into_keyring(account, texts)
+        except StateFileError:
+            self._tell(_NO_KEYRING)
+            return _Entry("file", texts)
+        return _Entry("keyring")
+
+    def _from_keyring(self, account: str) -> tuple[str, ...]:
+        text = self._ask(lambda ring: ring.get_password(_SERVICE, account))
+        try:
+            return msgspec.convert((text or "").split(), _Several)
+        except msgspec.ValidationError:
+            raise StateFileError("the keyring does not hold this device's secret any more") from None
+
+    def _into_keyring(self, account: str, texts: tuple[str, ...]) -> None:
+        kept = " ".join(texts)
+        self._ask(lambda ring: ring.set_password(_SERVICE, account, kept))
+        if self._ask(lambda ring: ring.get_password(_SERVICE, account)) != kept:
+            raise StateFileError("the keyring does not keep what it is given")
+
+    def _ask(self, what: Callable[[Keyring], T]) -> T:
+        try:
+            ring = self._keyring()
+            if ring is not None:
+                return what(ring)
+        except Exception as error:  # backends raise what they like; none of it may hold the secret
+            raise StateFileError(f"the keyring refuses ({type(error).__name__})") from None
+        raise StateFileError("there is no keyring; install hushtag[device]")
+
+    def _load(self) -> _File:
+        try:
+            return msgspec.json.decode(read_private(self._path), type=_File)
+        except FileNotFoundError:
+            return _File()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise StateFileError(f"{self._path} is damaged; restore it from a copy if you can") from None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._directory / "device-secrets.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _store(self, file: _File) -> None:
+        temporary = self._directory / f"device-secrets.{secrets.token_hex(8)}.tmp"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+                opened.flush()
+                os.fsync(opened.fileno())
+            temporary.replace(self._path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # or the rename itself could be lost
+        finally:
+            os.close(directory)

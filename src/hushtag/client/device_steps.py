@@ -1,0 +1,138 @@
+"""Steps of the device secret: reading it, naming it, and giving it to another device."""
+
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from hushtag.client.account_steps import AccountSteps
+from hushtag.client.device_secrets import MAX_DEVICE_SECRETS, DeviceSecrets, Held, first_secret
+from hushtag.client.effects import Steps, compute
+from hushtag.client.errors import NotFoundError
+from hushtag.client.session import Session
+from hushtag.device_secret import device_name, from_text, to_text
+from hushtag.errors import LimitError, MisuseError
+from hushtag.types import DeviceSecret
+
+if TYPE_CHECKING:
+    from hushtag.pairing import AcceptingDevice, OfferingDevice
+
+__all__ = ["DeviceSteps", "device_account"]
+
+
+def device_account(session: Session) -> str:
+    """Return the name under which an account's device secrets are kept: a hash, so that the store names nobody."""
+    named = f"{session.server}\0{session.user_id}".encode()
+    return hashlib.blake2s(named, person=b"hushdvc1").hexdigest()
+
+
+def with_first(secret: DeviceSecret, held: Held) -> Sequence[DeviceSecret]:
+    """Return what is held with this secret in front.
+
+    Raises:
+        LimitError: the device holds 8 others already.
+    """
+    others = [each for each in held if each != secret]
+    if len(others) >= MAX_DEVICE_SECRETS:
+        raise LimitError(f"this device holds {MAX_DEVICE_SECRETS} device secrets already")
+    return [secret, *others]
+
+
+def _named(name: str, held: Held) -> Sequence[DeviceSecret]:
+    found = next((each for each in held if device_name(each) == name), None)
+    if found is None:
+        raise NotFoundError("this device holds no device secret of this name", code="not_found")
+    return with_first(found, held)
+
+
+class DeviceSteps:
+    """The device secrets of one account on this device."""
+
+    def __init__(self, account: AccountSteps, secrets: DeviceSecrets) -> None:
+        self._account = account
+        self._secrets = secrets
+
+    @property
+    def _user_id(self) -> UUID:
+        return self._account.current().user_id
+
+    def _held(self) -> Steps[Held]:
+        """Return what is held; a device that never had one gets its own."""
+        yield from self.prepare()
+        name = device_account(self._account.current())
+        return (yield from compute(functools.partial(self._secrets.held, name)))
+
+    def prepare(self) -> Steps[None]:
+        """Give a device that never had a secret its own, without touching a keyring that has one."""
+        name = device_account(self._account.current())
+        if not (yield from compute(functools.partial(self._secrets.knows, name))):
+            yield from compute(functools.partial(self._secrets.change, name, first_secret))
+
+    def _put_first(self, secret: DeviceSecret) -> Steps[str]:
+        yield from self._held()  # so that the device's own secret stays when another one comes
+        name = device_account(self._account.current())
+        yield from compute(functools.partial(self._secrets.change, name, functools.partial(with_first, secret)))
+        return device_name(secret)
+
+    def secret(self) -> Steps[DeviceSecret]:
+        """Return the secret in use."""
+        return (yield from self._held())[0]
+
+    def names(self) -> Steps[tuple[str, ...]]:
+        """Return the names of all, the one in use first."""
+        return tuple(map(device_name, (yield from self._held())))
+
+    def use(self, name: str) -> Steps[None]:
+        """Put another one in use."""
+        change = functools.partial(_named, " ".join(name.split()).lower())
+        account = device_account(self._account.current())
+        yield from compute(functools.partial(self._secrets.change, account, change))
+
+    def offer(self) -> "Steps[OfferingDevice]":
+        """Begin to give the secret in use to another device."""
+        secret = yield from self.secret()
+        return (yield from compute(functools.partial(_offering, secret, self._user_id)))
+
+    def deliver(self, offering: "OfferingDevice", answer: str) -> Steps[str]:
+        """Return the delivery for who knows the code."""
+        return (yield from compute(lambda: offering.deliver(answer, time.monotonic())))
+
+    def answer(self, code: str, offer: str) -> "Steps[AcceptingDevice]":
+        """Answer the offer of another device."""
+        return (yield from compute(functools.partial(_accepting, self._user_id, code, offer)))
+
+    def accept(self, accepting: "AcceptingDevice", delivery: str) -> Steps[str]:
+        """Keep the delivered secret and put it in use."""
+        secret = yield from compute(functools.partial(accepting.finish, delivery))
+        return (yield from self._put_first(secret))
+
+    def text(self) -> Steps[str]:
+        """Return the secret in use in its text form."""
+        return to_text((yield from self.secret()), self._user_id)
+
+    def accept_text(self, text: str) -> Steps[str]:
+        """Keep a secret in its text form and put it in use."""
+        return (yield from self._put_first(from_text(text, self._user_id)))
+
+
+def _offering(secret: DeviceSecret, user_id: UUID) -> "OfferingDevice":
+    _check_extra()
+    from hushtag.pairing import OfferingDevice
+
+    return OfferingDevice(secret, user_id, time.monotonic())
+
+
+def _accepting(user_id: UUID, code: str, offer: str) -> "AcceptingDevice":
+    _check_extra()
+    from hushtag.pairing import AcceptingDevice
+
+    return AcceptingDevice(user_id, code, offer)
+
+
+def _check_extra() -> None:
+    try:
+        import spake2  # noqa: F401  # only to tell its absence apart from other failures
+    except ModuleNotFoundError:
+        raise MisuseError("pairing needs more than the bare client: pip install 'hushtag[device]'") from None

@@ -1,0 +1,87 @@
+"""hushtag recovery: a code on a sheet opens the vault, without the device, until it is replaced."""
+
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hushtag.recovery import CODE_WORDS, parse_recovery_code
+from tests.cli.conftest import Run, as_json, error_of
+from tests.client.fake_server import FakeServer, Fault, problem
+from tests.client.support import PHRASE
+
+
+def opened(run: Run, code: str, *options: str) -> Any:
+    return run("ls", "--phrase-stdin", "--json", *options, input=code + "\n")
+
+
+def code_on(sheet: Path) -> str:
+    lines = re.findall(r"^ +\d+\. \w+$", sheet.read_text(), re.MULTILINE)
+    assert len(lines) == CODE_WORDS
+    return " ".join(parse_recovery_code("\n".join(lines)).words)
+
+
+def test_a_new_code_opens_the_vault_and_a_replaced_one_does_not(inside: Run, logged_in: Run, workplace: Path) -> None:
+    made = as_json(inside("recovery", "new", "--text", "sheet.txt", "--json"))
+    assert (made["label"], made["sheet"]) == ("recovery code", "sheet.txt")
+    assert "code" not in made
+    sheet = workplace / "sheet.txt"
+    assert stat.S_IMODE(sheet.stat().st_mode) == 0o600
+    code = code_on(sheet)
+    assert as_json(opened(logged_in, code.upper())) == {"objects": []}
+    assert as_json(opened(logged_in, code, "--this-device")) == {"objects": []}  # it goes without the device
+    replaced = as_json(inside("recovery", "replace", "--json", phrase=code))
+    assert opened(logged_in, code).exit_code == 4
+    assert as_json(opened(logged_in, replaced["code"])) == {"objects": []}
+    assert as_json(opened(logged_in, PHRASE)) == {"objects": []}
+
+
+def test_a_sheet_is_never_written_over_a_file(inside: Run, server: FakeServer, workplace: Path) -> None:
+    (workplace / "sheet.pdf").write_text("mine")
+    refused = inside("recovery", "new", "--pdf", "sheet.pdf", "--json")
+    assert error_of(refused)["code"] == "usage"
+    assert (workplace / "sheet.pdf").read_text() == "mine"
+    assert "POST /v1/registrations" not in server.log
+    assert inside("recovery", "new", "--pdf", "a", "--text", "b").exit_code == 2
+
+
+def test_no_sheet_is_left_of_a_code_that_came_to_nothing(inside: Run, server: FakeServer, workplace: Path) -> None:
+    server.faults.append(Fault("POST", "/v1/registrations", answer=problem(429, "too_many_guesses", retry_after=9)))
+    assert inside("recovery", "new", "--text", "sheet.txt").exit_code == 6
+    assert list(workplace.iterdir()) == []
+
+
+def test_a_mistyped_code_is_told_before_the_server_is_asked(inside: Run, logged_in: Run, server: FakeServer) -> None:
+    code = as_json(inside("recovery", "new", "--json"))["code"].split(" ")
+    asked = len(server.log)
+    wrong = [code[-1], *code[1:-1], code[0]]
+    result = opened(logged_in, " ".join(wrong))
+    assert error_of(result)["code"] == "phrase"
+    assert not any(word in result.stderr for word in code)
+    assert not [line for line in server.log[asked:] if "unlock" in line]
+
+
+@pytest.mark.parametrize("name", ["sheet.txt", "sheet.pdf"])
+def test_an_enrolment_makes_one_if_asked(logged_in: Run, workplace: Path, name: str) -> None:
+    made = as_json(logged_in("enrol", "--draw", "--this-device", "--recovery-sheet", name, "--json"))
+    sheet = workplace / name
+    assert made["recovery"]["sheet"] == name
+    assert sheet.read_bytes().startswith(b"%PDF-") == (name == "sheet.pdf")
+    if name == "sheet.txt":
+        assert as_json(opened(logged_in, code_on(sheet))) == {"objects": []}
+    assert opened(logged_in, made["phrase"]).exit_code == 4  # it was enrolled with the device's secret
+
+
+def test_an_enrolment_shows_its_phrase_though_the_code_fails(
+    logged_in: Run, server: FakeServer, workplace: Path
+) -> None:
+    (workplace / "mine").write_text("mine")
+    assert logged_in("enrol", "--draw", "--recovery-sheet", "mine").exit_code == 2
+    assert "POST /v1/tags" not in server.log
+    server.faults.append(Fault("POST", "/v1/unlock/locate", answer=problem(429, "too_many_guesses", retry_after=9)))
+    made = logged_in("enrol", "--draw", "--recovery-sheet", "sheet.txt", "--json")
+    assert "No recovery code was made" in made.stderr
+    drawn = as_json(made)["phrase"]
+    assert as_json(opened(logged_in, drawn)) == {"objects": []}
