@@ -242,3 +242,14 @@ def test_a_sealed_head_holds_what_it_says() -> None:
     head = VaultHead(2**40, 7, 3, os.urandom(32))
     sealed = seal_head(DataKey(bytes(32)), VAULT, head)
     assert open_head(DataKey(bytes(32)), VAULT, sealed, generation=2**40, key_version=3) == head
+
+
+def test_an_open_vault_is_what_the_server_named(world: World) -> None:
+    opened = world.unlock("open sesame")
+    message = next(tag.message for tag in world.tags.values() if tag.message.tag_id == opened.tag_id)
+    vault = opened.vaults[0]
+    assert (vault.vault_id, vault.wrapped_key_id) == (message.vault.vault_id, message.wrapped_key.wrapped_key_id)
+    assert vault.head == VaultHead.first()
+    opened.forget()
+    with pytest.raises(StateError):
+        vault.data_key.expose()
