@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hushtag._opaque import ServerSetup
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
@@ -270,6 +271,9 @@ def test_an_open_vault_is_what_the_server_named(world: World) -> None:
     vault = opened.vaults[0]
     assert (vault.vault_id, vault.wrapped_key_id) == (message.vault.vault_id, message.wrapped_key.wrapped_key_id)
     assert vault.head == VaultHead.first()
+    public = X25519PrivateKey.from_private_bytes(opened.tag_private_key.expose()).public_key().public_bytes_raw()
+    assert encode_binary(public) == message.public_key
+    assert opened.expires_at.tzinfo is not None
     opened.forget()
     with pytest.raises(StateError):
         vault.data_key.expose()
@@ -279,6 +283,13 @@ def test_a_vault_key_for_another_purpose_is_refused_in_words(world: World) -> No
     finishing, _ = world.prove("open sesame")
     answer = unlocked_message(next(iter(world.tags.values())), key_purpose="vault_index")
     _reject("wrapped key has an unknown purpose", MalformedError, lambda: finishing.finish(answer))
+    honest = unlocked_message(next(iter(world.tags.values())))
+    for words, forged in (
+        ("tag was enrolled under another suite", msgspec.structs.replace(honest, suite=LATER.id)),
+        ("answer names one vault twice", msgspec.structs.replace(honest, vaults=honest.vaults * 2)),
+    ):
+        finishing, _ = world.prove("open sesame")
+        _reject(words, MalformedError, lambda finishing=finishing, forged=forged: finishing.finish(forged))
 
 
 def test_a_label_says_why_it_cannot_be_sealed_and_reaches_to_its_limit() -> None:
