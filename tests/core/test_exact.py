@@ -8,19 +8,29 @@ import os
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import uuid4
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hushtag._opaque import ServerSetup
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
 from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, RollbackError, StateError
 from hushtag.head import VaultHead, open_head, seal_head
-from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, RegistrationStarted, decode_binary, encode_binary
+from hushtag.messages import (
+    MAX_GENERATION,
+    MAX_KEY_VERSION,
+    Located,
+    RegistrationStarted,
+    decode_binary,
+    encode_binary,
+)
 from hushtag.objects import (
     MAX_FRAME_BYTES,
     MAX_META_BYTES,
+    MAX_ROW_BYTES,
     ROW_OVERHEAD,
     ObjectMeta,
     ObjectRow,
@@ -29,12 +39,16 @@ from hushtag.objects import (
 )
 from hushtag.streams import derive_stream_key, open_stream, seal_stream, stream_context
 from hushtag.suites import HUSHTAG_V1
-from hushtag.tag_label import open_label
+from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
-from hushtag.unlock_server import LocatedState, ProvingState
-from tests.core.ceremony import SESSION, World
+from hushtag.unlock import UnlockedTag, start_unlock
+from hushtag.unlock_server import LocatedState, ProvingState, evaluate_candidates
+from tests.core.ceremony import SESSION, World, unlocked_message
 
 VAULT, OBJECT = uuid4(), uuid4()
+_META = msgspec.msgpack.encode(ObjectMeta("n", "t", 1, 4))
+_U32_META = len(_META).to_bytes(4) + _META
+LATER = replace(HUSHTAG_V1, id="hushtag-v9")
 
 
 def _meta(size: int, *, encoded: int | None = None) -> ObjectMeta:
@@ -123,6 +137,7 @@ def test_an_object_says_why_it_cannot_be_sealed() -> None:
         ((MAX_META_BYTES + 1).to_bytes(4) + bytes(8192), "object metadata is longer than its frame or the limit"),
         (b"\0\0\0\1\xc1", "object metadata does not parse"),
         (bytes(256), "object metadata does not parse"),
+        (_U32_META + b"body" + bytes(1), "object frame has the wrong length or padding"),
     ],
 )
 def test_a_crafted_frame_is_refused_in_words(frame: bytes, words: str) -> None:
@@ -173,30 +188,36 @@ def test_an_enrolment_passes_on_every_field(world: World) -> None:
     )
 
 
-def test_an_enrolment_seals_under_its_own_suite(world: World) -> None:
-    """A later suite is another id; what is sealed during an enrolment must name that one and no other."""
-    later = HUSHTAG_V1.__class__(**{**{n: getattr(HUSHTAG_V1, n) for n in HUSHTAG_V1.__slots__}, "id": "hushtag-v9"})
+def test_what_is_sealed_names_its_own_suite(world: World) -> None:
+    """A later suite is another id; whatever is sealed and opened under it must name that one and no other."""
     asked: list[bytes] = []
 
     def entropy(size: int) -> bytes:
         asked.append(os.urandom(size))
         return asked[-1]
 
-    awaiting = start_enrollment(world.password("open sesame"), suite=later, _entropy=entropy)
-    assert awaiting.message.suite == "hushtag-v9"
+    awaiting = start_enrollment(world.password("open sesame"), suite=LATER, _entropy=entropy)
     now = msgspec.structs.replace(awaiting.message, suite=HUSHTAG_V1.id)
     response = answer_enrollment(world.setup, world.credential_id, now)
     message = awaiting.finish(
         RegistrationStarted(session_id=SESSION, registration_response=response), label="l"
     ).message
-    key, vault = DataKey(asked[4]), message.vault.vault_id
-    head = open_head(key, vault, decode_binary(message.vault.head), generation=1, key_version=1, suite=later)
-    assert head == VaultHead.first()
-    place = {"vault_id": vault, "tag_id": message.tag_id, "key_version": 1}
-    public = decode_binary(message.public_key)
-    sealed = decode_binary(message.sealed_label)
-    assert open_label(key, sealed, **place, public_key=public, suite=later) == "l"  # type: ignore[arg-type]
-    assert message.suite == "hushtag-v9"
+    assert (awaiting.message.suite, message.suite) == (LATER.id, LATER.id)
+    place = {"vault_id": message.vault.vault_id, "tag_id": message.tag_id, "key_version": 1}
+    sealed, public = decode_binary(message.sealed_label), decode_binary(message.public_key)
+    assert open_label(DataKey(asked[4]), sealed, **place, public_key=public, suite=LATER) == "l"  # type: ignore[arg-type]
+    tag = accept_enrollment(msgspec.structs.replace(message, suite=HUSHTAG_V1.id))._replace(message=message)
+    opened = _unlock_later(World(world.setup, world.credential_id, tags={tag.phrase_hash: tag}))
+    assert opened.vaults[0].head == VaultHead.first()
+
+
+def _unlock_later(world: World) -> UnlockedTag:
+    locating = start_unlock([world.password("open sesame")], suite=LATER)
+    now = msgspec.structs.replace(locating.message, suite=HUSHTAG_V1.id)
+    evaluated = evaluate_candidates(world.setup, world.credential_id, now)
+    proving = locating.finish(Located(session_id=SESSION, responses=evaluated.responses))
+    finishing = proving.finish(world.start(proving, evaluated.state)[0])
+    return finishing.finish(unlocked_message(next(iter(world.tags.values()))))
 
 
 def test_the_server_says_what_is_wrong_with_an_enrolment(world: World) -> None:
@@ -207,11 +228,17 @@ def test_the_server_says_what_is_wrong_with_an_enrolment(world: World) -> None:
     _reject("registration record does not parse", MalformedError, lambda: accept_enrollment(broken))
 
 
-def test_states_between_steps_hold_five_candidates_and_say_how_long_they_are() -> None:
+def test_states_between_steps_hold_five_candidates_under_three_key_sets() -> None:
     elements = tuple(bytes([number]) * 32 for number in range(5))
-    assert LocatedState.decode(LocatedState(elements).encode()) == LocatedState(elements)
-    assert len(ProvingState.decode(bytes(5 * 144)).logins) == 5
-    _reject("ceremony state is 192 bytes", MalformedError, lambda: LocatedState.decode(bytes(192)))
+    sets = tuple(UUID(int=number) for number in range(3))
+    located = LocatedState(sets, elements)
+    assert LocatedState.decode(located.encode()) == located
+    proving = ProvingState.decode(bytes([3]) + bytes(3 * 16) + bytes(15 * 144))
+    assert len(proving.key_ids) == 3
+    assert len(proving.logins) == 15
+    for short in (b"", bytes(192), bytes([1]) + bytes(16), bytes([4]) + bytes(4 * 16 + 32)):
+        with pytest.raises(MalformedError):
+            LocatedState.decode(short)
 
 
 def test_a_setup_says_what_is_wrong_with_it() -> None:
@@ -242,3 +269,45 @@ def test_a_sealed_head_holds_what_it_says() -> None:
     head = VaultHead(2**40, 7, 3, os.urandom(32))
     sealed = seal_head(DataKey(bytes(32)), VAULT, head)
     assert open_head(DataKey(bytes(32)), VAULT, sealed, generation=2**40, key_version=3) == head
+
+
+def test_an_open_vault_is_what_the_server_named(world: World) -> None:
+    opened = world.unlock("open sesame")
+    message = next(tag.message for tag in world.tags.values() if tag.message.tag_id == opened.tag_id)
+    vault = opened.vaults[0]
+    assert (vault.vault_id, vault.wrapped_key_id) == (message.vault.vault_id, message.wrapped_key.wrapped_key_id)
+    assert vault.head == VaultHead.first()
+    public = X25519PrivateKey.from_private_bytes(opened.tag_private_key.expose()).public_key().public_bytes_raw()
+    assert encode_binary(public) == message.public_key
+    assert opened.expires_at.tzinfo is not None
+    opened.forget()
+    with pytest.raises(StateError):
+        vault.data_key.expose()
+
+
+def test_a_vault_key_for_another_purpose_is_refused_in_words(world: World) -> None:
+    finishing, _ = world.prove("open sesame")
+    answer = unlocked_message(next(iter(world.tags.values())), key_purpose="vault_index")
+    _reject("wrapped key has an unknown purpose", MalformedError, lambda: finishing.finish(answer))
+    honest = unlocked_message(next(iter(world.tags.values())))
+    for words, forged in (
+        ("tag was enrolled under another suite", msgspec.structs.replace(honest, suite=LATER.id)),
+        ("answer names one vault twice", msgspec.structs.replace(honest, vaults=honest.vaults * 2)),
+    ):
+        finishing, _ = world.prove("open sesame")
+        _reject(words, MalformedError, lambda finishing=finishing, forged=forged: finishing.finish(forged))
+
+
+def test_a_label_says_why_it_cannot_be_sealed_and_reaches_to_its_limit() -> None:
+    place = {"vault_id": VAULT, "tag_id": OBJECT, "key_version": 1, "public_key": bytes(32)}
+    key = DataKey(bytes(32))
+    words = f"label is {MAX_LABEL_BYTES + 1} bytes, at most {MAX_LABEL_BYTES}"
+    _reject(words, LimitError, lambda: seal_label(key, "x" * (MAX_LABEL_BYTES + 1), **place))  # type: ignore[arg-type]
+    _reject("label is not valid Unicode", LimitError, lambda: seal_label(key, "\ud800", **place))  # type: ignore[arg-type]
+    longest = "x" * MAX_LABEL_BYTES
+    assert open_label(key, seal_label(key, longest, **place), **place) == longest  # type: ignore[arg-type]
+
+
+def test_a_row_says_how_long_it_is() -> None:
+    words = f"object row is 0 bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}"
+    _reject(words, MalformedError, lambda: ObjectRow.decode(b"", key_version=1, revision=1))

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,10 @@ from fuzz import seeds
 from fuzz.all_targets import TARGETS
 from fuzz.target import CORPUS, BrokenInvariantError, corpus_of, hold
 from fuzz.wire_targets import MESSAGES
+from hushtag.client import archive_file
 from hushtag.errors import MalformedError
+from hushtag_server.operation.failures import BackupDamagedError
+from hushtag_server.operation.manifest import read_manifest
 from hushtag_server.transfer.archive import Archive
 from hushtag_server.wire import decode_message
 
@@ -47,3 +51,23 @@ def test_a_broken_promise_is_a_finding() -> None:
     with pytest.raises(BrokenInvariantError, match="one spelling"):
         hold(False, "a value has one spelling")
     assert not issubclass(BrokenInvariantError, MalformedError)
+
+
+@pytest.mark.parametrize("change", [0x01, 0xFF])
+def test_an_archive_with_any_byte_changed_is_refused_with_the_clients_error(change: int, tmp_path: Path) -> None:
+    """`zipfile` lets errors of zlib, struct and the file system through; none of them may get out."""
+    archive, path = seeds._archive(), tmp_path / "export.zip"
+    refused = 0
+    for place in range(len(archive)):
+        path.write_bytes(archive[:place] + bytes([archive[place] ^ change]) + archive[place + 1 :])
+        try:
+            archive_file._verify(path)
+        except MalformedError:
+            refused += 1
+    assert refused > len(archive) // 2  # times and flags of a member are nothing a checksum covers
+
+
+def test_a_manifest_that_is_not_utf8_is_a_damaged_backup() -> None:
+    content = b'{"form\xfbt":1}'
+    with pytest.raises(BackupDamagedError):
+        read_manifest(len(content).to_bytes(4) + content)

@@ -42,6 +42,7 @@ ROWS = {
     "next head": {"suite.next_head"},
     "vault head, sealing": {"suite.seal_head"},
     "vault head, opening": {"suite.open_head"},
+    "epoch code": {"suite.epoch_code", "suite.judge_code"},
     "tag label, sealing": {"suite.seal_label"},
     "tag label, opening": {"suite.open_label"},
     "recovery code": {"phrase.recovery"},
@@ -57,7 +58,7 @@ ROWS = {
     "binary fields": {"wire.decode_binary"},
 }
 # A formula over all numbers refuses none.
-ONLY_POSITIVE = {"suite.padded_length"}
+ONLY_POSITIVE = {"suite.padded_length", "suite.pin_keys"}
 
 
 def by_operation() -> dict[str, set[str]]:
