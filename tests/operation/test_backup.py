@@ -89,6 +89,8 @@ def test_everything_comes_back(
     before, after = content(database.admin_url), content(empty_database.admin_url)
     assert len(before.pop("backups")) == 1  # noted after the snapshot
     assert after.pop("backups") == []
+    assert before.pop("tag_seals") != []  # they go with the copy of the seals
+    assert after.pop("tag_seals") == []
     assert after == before
     assert done.rows == sum(len(rows) for name, rows in before.items() if not name.startswith("audit_logs_"))
     assert schema(postgres, empty_database.admin_url) == schema(postgres, database.admin_url)

@@ -242,6 +242,7 @@ async def _open(pool: Any, caller: Caller, phrase_hash: bytes, key_id: UUID) -> 
             step_id="ab" * 32,
             session_id="ef" * 32,
             phrase_hash=phrase_hash,
+            guesses=1,
             key_id=key_id,
             lifetime=HOUR,
             idle=HOUR,
