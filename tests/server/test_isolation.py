@@ -425,8 +425,10 @@ async def test_a_phrase_query_that_mixes_two_users_finds_and_changes_nothing(
         assert found, name
         assert not any(found), name
     after = everything(database)
-    for table in set(TABLES) - {"opaque_sessions", "unlock_budget"}:
+    for table in set(TABLES) - {"opaque_sessions", "unlock_budget", "user_sessions"}:
         assert after[table] == before[table]
+    hers = [[row for row in rows["user_sessions"] if str(ada.user_id) in row] for rows in (before, after)]
+    assert hers[0] == hers[1] != []  # Eve's has counted Eve's guesses
 
 
 async def test_the_same_queries_find_everything_for_the_right_user(app_client, ada) -> None:
