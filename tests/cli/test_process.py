@@ -68,6 +68,7 @@ def test_nothing_secret_is_echoed(environment: dict[str, str], url: str, server:
     enrol = Terminal(environment, "enrol")
     enrol.answer(b"Phrase: ", UNKNOWN_PHRASE)
     enrol.answer(b"Repeat for confirmation: ", UNKNOWN_PHRASE)
+    enrol.answer(b"[y/N]: ", "n")
     assert enrol.end() == 0
     for word in UNKNOWN_PHRASE.split():
         assert word.encode() not in enrol.screen

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from spake2.ed25519_basic import Base, L
 
 from hushtag._words import WORDS
+from hushtag.client.pairing import CODE_WORDS, PAIRING_SECONDS, AcceptingDevice, OfferingDevice
 from hushtag.device_secret import generate_device_secret
 from hushtag.errors import AuthenticationError, HushtagError, ListedWordError, MalformedError, PhraseError, StateError
 from hushtag.messages import decode_binary, encode_binary
-from hushtag.pairing import CODE_WORDS, PAIRING_SECONDS, AcceptingDevice, OfferingDevice
 from hushtag.types import DeviceSecret
 
 USER = UUID("8f14e45f-ceea-467f-ab12-3c4d5e6f7a8b")

@@ -54,7 +54,10 @@ def test_keys_change_under_a_running_server_and_nobody_notices(data_directory: P
     for directory in (data, copies):
         directory.mkdir(mode=0o755)
     line = PASSPHRASE + "\n"
-    with run_server(data, HUSHTAG_GUESS_CAPACITY="1000") as server, connect_sync(server.url) as client:
+    with (
+        run_server(data, HUSHTAG_GUESS_CAPACITY="1000", HUSHTAG_METRICS_LOOPBACK="yes") as server,
+        connect_sync(server.url) as client,
+    ):
         client.sign_up(EMAIL, PASSWORD)
         token = client.log_in(EMAIL, PASSWORD).token
         client.enrol(PHRASE, label="mine")

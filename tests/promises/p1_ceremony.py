@@ -301,13 +301,14 @@ def _unlock(
     return [locating.message, located, proving.message, started, finishing.message, answer, rewrap], states, opened
 
 
-def _move(password: OpaquePassword, setup: ServerSetup, opened: UnlockedTag) -> list[Struct]:
+def _move(password: OpaquePassword, setup: ServerSetup, opened: UnlockedTag, tag: AcceptedTag) -> list[Struct]:
     state, request = _opaque.start_registration(password)
     response = _opaque.answer_registration(setup, CREDENTIAL_ID, request)
     record, export_key = _opaque.finish_registration(password, state, response)
     numbers = count()
+    members = {vault.vault_id: [Member(opened.tag_id, tag.public_key)] for vault in opened.vaults}
     moved = TagMove(SEALED, opened.tag_id, record, export_key).finish(
-        opened.vaults, "label", {}, _entropy=lambda length: chance(f"moved {next(numbers)}", length)
+        opened.vaults, "label", members, _entropy=lambda length: chance(f"moved {next(numbers)}", length)
     )
     accept_move(moved.message)
     return [moved.message, TagMoved(tag_id=opened.tag_id)]
@@ -360,6 +361,6 @@ def run(transcript: str, price: Price) -> Trace:
         shared = _share(password, setup, tag, data_key)
         rotated = next(message for message in shared if isinstance(message, RotateVault))
         unlock, states, opened = _unlock(password, setup, tag, rotated)
-        move = _move(password, setup, opened)
+        move = _move(password, setup, opened, tag)
     put, columns = _put(opened, tag, rotated)
     return Trace([*enrolment, *shared, *unlock, *move, *put], {**states, **columns}, password, stretch.expose())

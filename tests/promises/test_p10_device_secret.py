@@ -13,9 +13,11 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.rows import dict_row
 
 from hushtag import _opaque
+from hushtag._labels import TAG_SEAL
 from hushtag._opaque import ServerSetup
 from hushtag._stretch import opaque_password, stretch_phrase
 from hushtag.client import AsyncClient
@@ -49,7 +51,9 @@ class Attacker:
     def _opens(self, row: dict[str, Any], phrase: str, device_secret: DeviceSecret | None) -> bool:
         password = opaque_password(stretch_phrase(phrase, row["phrase_salt"], HUSHTAG_V1), device_secret)
         credential = CredentialIdentifier(row["opaque_credential_id"])
-        record = Record(row["verifier_kv"] + row["opaque_envelope"])
+        bound = TAG_SEAL + row["user_id"].bytes + row["phrase_hash"] + row["verifier_kv"]
+        sealed = row["opaque_envelope"]
+        record = Record(row["verifier_kv"] + AESGCM(row["seal"]).decrypt(sealed[:12], sealed[12:], bound))
         state, ke1 = _opaque.start_login(password)
         _, ke2 = _opaque.start_server_login(self.setup, credential, record, ke1)
         try:
@@ -78,8 +82,9 @@ def everything_of_the_server(database: Database, keys: KeyRing) -> Attacker:
     with psycopg.connect(database.admin_url, row_factory=dict_row) as connection:
         rows = connection.execute(
             "SELECT u.phrase_salt, u.opaque_credential_id, t.id AS tag_id, t.salt, t.verifier_kv, t.opaque_envelope,"
-            " k.vault_id, k.wrapped_key, k.key_version FROM users u"
-            " JOIN secret_tags t ON t.user_id = u.id JOIN wrapped_keys k ON (k.user_id, k.tag_id) = (t.user_id, t.id)"
+            " t.user_id, t.phrase_hash, s.seal, k.vault_id, k.wrapped_key, k.key_version FROM users u"
+            " JOIN secret_tags t ON t.user_id = u.id JOIN tag_seals s ON (s.user_id, s.tag_id) = (t.user_id, t.id)"
+            " JOIN wrapped_keys k ON (k.user_id, k.tag_id) = (t.user_id, t.id)"
         ).fetchall()
     return Attacker(rows, ServerSetup(keys.current.opaque_setup))
 

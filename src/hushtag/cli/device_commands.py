@@ -23,6 +23,11 @@ def device() -> None:
 
     Every device has one from its first login, used or not. It lies in the system's keyring, or in a file of the state
     directory where there is none. Nobody can restore it: give it to a second device, and keep a recovery code.
+
+    \b
+    Examples:
+      hushtag device pair     here, and on the other device
+      hushtag device accept
     """
 
 
@@ -59,7 +64,7 @@ def pair(here: Here) -> None:
     Three lines go between the two, over any way that suits you, a chat or a shared folder; who reads them learns
     nothing. The code goes from this screen to that keyboard by your eyes alone. It is good for one try and 5 minutes.
     """
-    from hushtag.pairing import PAIRING_SECONDS
+    from hushtag.client.pairing import PAIRING_SECONDS
 
     with here.logged_in() as client:
         offering = client.device.offer()

@@ -35,6 +35,12 @@ def phrases() -> None:
 
     Any of them is enough; the others need not be known. With --phrase-stdin the first line is the phrase that opens the
     vault, the second a new one.
+
+    \b
+    Examples:
+      hushtag phrases
+      hushtag phrases add --draw --label "for Max"
+      hushtag phrases revoke "for Max"
     """
 
 

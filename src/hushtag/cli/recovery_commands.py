@@ -26,6 +26,11 @@ def recovery() -> None:
     """Recovery codes: 15 words on paper that open the vault when phrase or device is lost.
 
     A code is typed where a phrase is asked for, and goes without the device secret.
+
+    \b
+    Examples:
+      hushtag recovery new --pdf sheet.pdf
+      hushtag recovery replace
     """
 
 

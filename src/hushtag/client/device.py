@@ -7,7 +7,7 @@ from hushtag.client.drivers import SyncDriver
 from hushtag.types import DeviceSecret
 
 if TYPE_CHECKING:
-    from hushtag.pairing import AcceptingDevice, OfferingDevice
+    from hushtag.client.pairing import AcceptingDevice, OfferingDevice
 
 __all__ = ["Device"]
 

@@ -17,7 +17,7 @@ from hushtag.errors import LimitError, MisuseError
 from hushtag.types import DeviceSecret
 
 if TYPE_CHECKING:
-    from hushtag.pairing import AcceptingDevice, OfferingDevice
+    from hushtag.client.pairing import AcceptingDevice, OfferingDevice
 
 __all__ = ["DeviceSteps", "device_account"]
 
@@ -119,14 +119,14 @@ class DeviceSteps:
 
 def _offering(secret: DeviceSecret, user_id: UUID) -> "OfferingDevice":
     _check_extra()
-    from hushtag.pairing import OfferingDevice
+    from hushtag.client.pairing import OfferingDevice
 
     return OfferingDevice(secret, user_id, time.monotonic())
 
 
 def _accepting(user_id: UUID, code: str, offer: str) -> "AcceptingDevice":
     _check_extra()
-    from hushtag.pairing import AcceptingDevice
+    from hushtag.client.pairing import AcceptingDevice
 
     return AcceptingDevice(user_id, code, offer)
 
