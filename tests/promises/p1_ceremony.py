@@ -204,7 +204,8 @@ def _share(password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag, data_
     """Add a phrase to the vault and revoke it again; the first one stays and is sealed the next data key."""
     numbers = count()
     joining = start_enrollment(password, _entropy=lambda length: chance(f"joining {next(numbers)}", length))
-    started = RegistrationStarted(SESSION, answer_enrollment(setup, CREDENTIAL_ID, joining.message))
+    response = answer_enrollment(setup, CREDENTIAL_ID, joining.message)
+    started = RegistrationStarted(SESSION, response, earlier=[response])
     vault_id, own = tag.message.vault.vault_id, Member(tag.message.tag_id, tag.public_key)
     new = joining.join(started, label="another", vault_id=vault_id, data_key=data_key, key_version=1)
     both = ring_digest(vault_id, [own, Member(new.tag_id, decode_binary(new.public_key))])
