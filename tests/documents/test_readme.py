@@ -61,7 +61,7 @@ def run_shell(block: Block, place: Place, url: str = DEFAULT_URL) -> str:
 
 
 class Typist:
-    """Somebody at a terminal who answers each question with the secret it asks for."""
+    """Somebody at a terminal who answers each question with the secret it asks for, and wants nothing more."""
 
     def __init__(self, password: str) -> None:
         self._password = password
@@ -71,10 +71,12 @@ class Typist:
     def answer(self) -> str | None:
         """Return what is typed now, if a question stands open."""
         pending = self.seen[self._answered :]
-        question = re.search(r"(Password|Phrase|Repeat for confirmation): ?\Z", pending)
+        question = re.search(r"(Password|Phrase|Repeat for confirmation|\[y/N\]): ?\Z", pending)
         if question is None:
             return None
         self._answered = len(self.seen)
+        if question[1] == "[y/N]":
+            return "n"
         return self.phrase if question[1] == "Phrase" else self._password
 
     @property
