@@ -69,6 +69,7 @@ class EmbeddedPostgres:
         self._max_connections = max_connections
         self._stack = contextlib.ExitStack()
         self._stopping = threading.Event()
+        self._spawning = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -148,10 +149,15 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         give_up = time.monotonic() + _RETRY_WAIT
         while True:
-            self._process = self._spawn()
+            with self._spawning:  # what the watcher starts after the end, nobody would ever stop
+                if self._stopping.is_set():
+                    return
+                self._process = self._spawn()
             if self._wait_ready(self._process):
                 return
-            if time.monotonic() > give_up or self._stopping.is_set():
+            if self._stopping.is_set():
+                return  # nobody waits for it any more, and its directory may be gone
+            if time.monotonic() > give_up:
                 raise EmbeddedError(f"PostgreSQL did not start; see {self._log_path}: {self._log_tail()}")
             time.sleep(0.3)
 
@@ -198,7 +204,8 @@ class EmbeddedPostgres:
 
     def _stop(self) -> None:
         self._stopping.set()
-        process = self._process
+        with self._spawning:
+            process = self._process
         if process is None or process.poll() is not None:
             return
         for step in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, none
