@@ -59,7 +59,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
     if url is None:
         raise StartError("the application needs HUSHTAG_DATABASE_URL; `hushtag-server serve` sets it itself")
     metrics = Metrics()
-    sealer = Sealer(lambda: keys, settings.audit_checkpoints)
+    sealer = Sealer(keys, settings.audit_checkpoints)
     bell = Bell(url)
 
     @asynccontextmanager

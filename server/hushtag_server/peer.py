@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 
 from hushtag_server.settings import Settings
 
-__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "client_peer", "scope_address", "scope_peer"]
+__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "address_group", "client_peer", "scope_address", "scope_peer"]
 
 MAX_USER_AGENT: Final = 200
 
@@ -30,6 +30,11 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | None:
         return ip_address(address)
     except ValueError:
         return None  # a Unix socket has no address
+
+
+def address_group(address: IPv4Address | IPv6Address) -> str:
+    """Return what stands for a client where addresses are counted: one IPv6 customer has a /64 of them."""
+    return address.exploded[:19] if isinstance(address, IPv6Address) else str(address)
 
 
 def _given(scope: Mapping[str, Any], name: bytes) -> list[str]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from hushtag_server.peer import address_group
 from hushtag_server.settings import Settings
 
 __all__ = ["MAX_WAIT", "REFUSED_TURNS", "REMEMBERED", "SECONDS_AT_ONCE", "Turns", "Visitor"]
@@ -42,7 +43,6 @@ class Visitor:
 
 @lru_cache(maxsize=4096)
 def _group(address: str | None) -> str | None:
-    # One IPv6 customer has a /64 of addresses: they are one visitor, as in the throttling of logins.
     if address is None:
         return None
     parsed = ip_address(address)
@@ -50,7 +50,7 @@ def _group(address: str | None) -> str | None:
         parsed = parsed.ipv4_mapped or parsed
     if parsed.is_loopback:
         return None
-    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else str(parsed)
+    return address_group(parsed)
 
 
 class Turns:

@@ -19,6 +19,7 @@ from hushtag.head import VaultHead, seal_head
 from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, generate_data_key, wrap_key
 from hushtag.messages import (
     EnrolTag,
+    MoveTag,
     NewTag,
     NewVault,
     NewWrappedKey,
@@ -51,6 +52,7 @@ __all__ = [
     "accept_enrollment",
     "accept_tag",
     "answer_enrollment",
+    "checked_record",
     "start_enrollment",
 ]
 
@@ -236,7 +238,13 @@ class JoinedTag(NamedTuple):
     wrapped_key: bytes
 
 
-def _check_record(message: EnrolTag | NewTag) -> tuple[PhraseHash, Record]:
+def checked_record(message: EnrolTag | NewTag | MoveTag) -> tuple[PhraseHash, Record]:
+    """Server: return phrase hash and record of a tag that is to be stored.
+
+    Raises:
+        UnknownSuiteError: the suite is not this version's.
+        MalformedError: a record that cannot log in, or a phrase hash that is not the record's.
+    """
     suite_by_id(message.suite)
     record = Record(decode_binary(message.record))
     _opaque.check_record(record)
@@ -252,7 +260,7 @@ def accept_tag(message: NewTag) -> JoinedTag:
     Raises:
         UnknownSuiteError, MalformedError: as for `accept_enrollment`.
     """
-    stated, record = _check_record(message)
+    stated, record = checked_record(message)
     return JoinedTag(
         message=message,
         phrase_hash=stated,
@@ -271,7 +279,7 @@ def accept_enrollment(message: EnrolTag) -> AcceptedTag:
         UnknownSuiteError: the suite is not this version's.
         MalformedError: a record that cannot log in, or a phrase hash that is not the record's.
     """
-    stated, record = _check_record(message)
+    stated, record = checked_record(message)
     return AcceptedTag(
         message=message,
         phrase_hash=stated,

@@ -11,13 +11,14 @@ from uuid import UUID
 
 from hushtag import _opaque
 from hushtag._ceremony import CeremonyState
+from hushtag.enrollment import checked_record
 from hushtag.errors import MalformedError
 from hushtag.head import VaultHead, seal_head
 from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, wrap_key
-from hushtag.messages import MovedKey, MoveTag, decode_binary, encode_binary
+from hushtag.messages import MovedKey, MoveTag, encode_binary
 from hushtag.pins import derive_tag_pin_key
 from hushtag.ring import Member, ring_digest
-from hushtag.suites import HUSHTAG_V1, Suite, suite_by_id
+from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.tag_label import seal_label
 from hushtag.types import DataKey, ExportKey, PhraseHash, PinKey, Record, Secret, TagPrivateKey, forget_all
 
@@ -171,12 +172,7 @@ def accept_move(message: MoveTag) -> AcceptedMove:
         UnknownSuiteError: the suite is not this version's.
         MalformedError: a record that cannot log in, a phrase hash that is not the record's, or a vault named twice.
     """
-    suite_by_id(message.suite)
-    record = Record(decode_binary(message.record))
-    _opaque.check_record(record)
-    stated = PhraseHash(decode_binary(message.phrase_hash))
-    if stated != _opaque.phrase_hash(record.masking_key):
-        raise MalformedError("phrase hash does not belong to the record")
+    stated, record = checked_record(message)
     if len({key.vault_id for key in message.vaults}) != len(message.vaults):
         raise MalformedError("move names one vault twice")
     return AcceptedMove(message, stated, record)

@@ -129,7 +129,7 @@ def test_the_sealer_of_a_worker_seals_signs_and_notes_it_elsewhere(
             await asyncio.sleep(0.01)
         write(database.app_url, keys, 1)  # what comes last is sealed and signed at the end
 
-    asyncio.run(_run_sealer(settings, keys, Sealer(lambda: keys, path), until))
+    asyncio.run(_run_sealer(settings, keys, Sealer(keys, path), until))
     first, last = read_checkpoints(path)
     assert (first.last_seq, last.last_seq) == (2, 3)
     done = verified(database, keys, first, last)
@@ -142,7 +142,7 @@ def test_a_sealer_says_at_once_that_the_chain_was_cut(
 ) -> None:
     async def tamper() -> None:
         assert settings.database_url is not None
-        watching = Sealer(lambda: keys)
+        watching = Sealer(keys)
         async with make_pool(settings.database_url, settings) as pool:
             await watching.seal(pool)
             assert "changed" not in caplog.text
@@ -158,7 +158,7 @@ def test_a_sealer_goes_on_when_the_database_comes_back(
 ) -> None:
     async def away() -> None:
         assert settings.database_url is not None
-        running = Sealer(lambda: keys)
+        running = Sealer(keys)
         async with make_pool(settings.database_url, settings) as pool:
             admin.execute("ALTER TABLE security_audit_links RENAME TO away")
             write(database.app_url, keys, 1)

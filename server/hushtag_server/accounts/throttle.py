@@ -4,11 +4,12 @@ from which an email has logged in before has a bucket of its own for it."""
 
 import hashlib
 import unicodedata
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final
 
 from hushtag_server.accounts import queries
 from hushtag_server.errors import TooManyAttemptsError
+from hushtag_server.peer import address_group
 from hushtag_server.services import Services
 
 __all__ = ["Charge", "charge_attempt", "know_address", "refund_attempt"]
@@ -17,12 +18,6 @@ Charge = tuple[tuple[str, bytes, int], ...]
 """The buckets one attempt was taken from: scope, keyed hash(32), capacity."""
 
 _HOUR: Final = 3600.0
-
-
-def _address_group(address: str) -> str:
-    # One IPv6 customer has a /64 of addresses: count them as one.
-    parsed: IPv4Address | IPv6Address = ip_address(address)
-    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else str(parsed)
 
 
 def _email(email: str) -> str:
@@ -43,13 +38,13 @@ def _buckets(services: Services, email: str | None, address: str | None) -> list
         key = _bucket(services, "account", _email(email))
         buckets.append(("account", key, settings.login_attempts_per_account))
     if address is not None:
-        key = _bucket(services, "address", _address_group(address))
+        key = _bucket(services, "address", address_group(ip_address(address)))
         buckets.append(("address", key, settings.login_attempts_per_address))
     return buckets
 
 
 def _known_bucket(services: Services, email: str, address: str) -> tuple[str, bytes, int]:
-    pair = f"{_email(email)}\0{_address_group(address)}"
+    pair = f"{_email(email)}\0{address_group(ip_address(address))}"
     return "known", _bucket(services, "known", pair), services.settings.login_attempts_per_account
 
 

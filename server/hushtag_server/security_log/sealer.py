@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ _log = logging.getLogger("hushtag.security")
 class Sealer:
     """Seals, and signs how far the chain has come: into the database, the log and the file of checkpoints."""
 
-    def __init__(self, ring: Callable[[], KeyRing], checkpoints: Path | None = None) -> None:
+    def __init__(self, ring: KeyRing, checkpoints: Path | None = None) -> None:
         self._ring = ring
         self._file = checkpoints
         self._kicked = asyncio.Event()
@@ -70,7 +70,7 @@ class Sealer:
 
     async def seal(self, pool: Pool) -> None:
         """Seal what is queued; whatever goes wrong is tried again in a second."""
-        keys = audit_keys(self._ring().current)
+        keys = audit_keys(self._ring.current)
         try:
             async with pool.connection() as connection:
                 head, _ = await seal_everything(connection, keys)

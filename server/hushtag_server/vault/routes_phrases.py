@@ -71,6 +71,15 @@ ConfirmHeader = Annotated[
     str, HeaderParameter(name="Hushtag-Confirm", pattern="^[0-9a-f-]{36}$", description="the vault's id, once more")
 ]
 
+_NEW_TAG_PROBLEMS: Final = [
+    "not_found",
+    "generation_conflict",
+    "limit_reached",
+    "ceremony_failed",
+    "already_exists",
+    "unknown_suite",
+]
+
 
 def _refuse(outcome: str) -> None:
     if outcome == "malformed":
@@ -97,16 +106,7 @@ def _joined(tag: NewTag | None, key_version: int) -> JoinedTag | None:
     summary="Add a phrase to the vault, at the end of a registration",
     guards=[require_vault_token],
     security=VAULT_SECURITY,
-    opt={
-        "problems": [
-            "not_found",
-            "generation_conflict",
-            "limit_reached",
-            "ceremony_failed",
-            "already_exists",
-            "unknown_suite",
-        ]
-    },
+    opt={"problems": _NEW_TAG_PROBLEMS},
 )
 async def add_tag(
     vault_id: FromPath[UUID], data: JSONBody[AddTag], request: WireRequest, services: ServicesDep
@@ -133,16 +133,7 @@ def _members(data: RotateVault) -> bytes:
     summary="Revoke a phrase and replace the vault's data key",
     guards=[require_vault_token],
     security=VAULT_SECURITY,
-    opt={
-        "problems": [
-            "not_found",
-            "generation_conflict",
-            "limit_reached",
-            "ceremony_failed",
-            "already_exists",
-            "unknown_suite",
-        ]
-    },
+    opt={"problems": _NEW_TAG_PROBLEMS},
 )
 async def rotate_vault(
     vault_id: FromPath[UUID], data: JSONBody[RotateVault], request: WireRequest, services: ServicesDep

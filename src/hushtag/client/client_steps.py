@@ -149,14 +149,7 @@ class ClientSteps(AccountSteps):
         tag = OpenTag(opened, session, heard, self.retry, store)
         try:
             yield from tag.admit(pages, code, review=review_restored)
-        except HushtagError:
-            yield from tag.leave()
-            raise
-        except BaseException:
-            tag.end()
-            raise
-        self._open = [other for other in self._open if not other.locked] + [tag]
-        try:
+            self._open = [other for other in self._open if not other.locked] + [tag]
             yield from tag.rewrap()
             yield from tag.move()
         except HushtagError:

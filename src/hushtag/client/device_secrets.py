@@ -4,9 +4,6 @@ Every device has a secret from its first login on, whether or not any phrase use
 whoever holds the unlocked device learns from it only that somebody logged in.
 """
 
-import fcntl
-import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeVar
 import msgspec
 
 from hushtag.client.errors import StateFileError
+from hushtag.client.private_file import locked, replace_private
 from hushtag.client.state import read_private
 from hushtag.device_secret import generate_device_secret
 from hushtag.types import DeviceSecret
@@ -201,28 +199,9 @@ class DeviceSecretStore:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._directory / "device-secrets.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self._directory / "device-secrets.lock"):
             yield
-        finally:
-            os.close(descriptor)
 
     def _store(self, file: _File) -> None:
-        temporary = self._directory / f"device-secrets.{secrets.token_hex(8)}.tmp"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as opened:
-                opened.write(msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
-                opened.flush()
-                os.fsync(opened.fileno())
-            temporary.replace(self._path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # or the rename itself could be lost
-        finally:
-            os.close(directory)
+        content = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+        replace_private(self._path, content, prefix="device-secrets.")

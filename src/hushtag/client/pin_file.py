@@ -4,10 +4,8 @@ The pages exist, full of random bytes, from the first login on, whether or not t
 length never changes, and each write replaces a whole file.
 """
 
-import fcntl
 import hashlib
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from hushtag.client.errors import PinStoreError, StateFileError
+from hushtag.client.private_file import locked, replace_private
 from hushtag.client.state import check_directory, read_private
 from hushtag.pins import HEADS, OBJECTS, PageShape, fresh_page
 
@@ -161,14 +160,9 @@ class PinFile:
     def _locked(self) -> Iterator[int]:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_directory(self.directory)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.directory / "pins.lock", flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.directory / "pins.lock") as lock:
             self._sweep()
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            yield lock
 
     def _sweep(self) -> None:
         # Left behind by a process that was killed while it wrote; under the lock, nobody is writing now.
@@ -177,29 +171,11 @@ class PinFile:
 
     def _store(self, shape: PageShape, content: bytes) -> None:
         try:
-            self._replace(self._path(shape), content)
+            replace_private(self._path(shape), content, prefix=".pins-")
         except OSError as error:
             raise PinStoreError(
                 f"{self._path(shape)} cannot be written ({error.strerror}); nothing was pinned"
             ) from None
-
-    def _replace(self, path: Path, content: bytes) -> None:
-        temporary = self.directory / f".pins-{secrets.token_hex(8)}.tmp"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # or the rename itself could be lost
-        finally:
-            os.close(directory)
 
 
 def _framed(shape: PageShape, page: bytes) -> bytes:

@@ -4,9 +4,7 @@ It holds the account session and the pins, and never a phrase, a key or anything
 exists: whoever holds the unlocked device learns from it only that somebody logged in.
 """
 
-import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from typing import Final
 import msgspec
 
 from hushtag.client.errors import StateFileError
+from hushtag.client.private_file import locked, replace_private
 from hushtag.client.session import Pin, Session
 
 __all__ = ["State", "StateFile", "check_directory", "decode_state", "read_private"]
@@ -138,27 +137,9 @@ class StateFile:
         """Hold the lock from reading to writing, so that no change of another process is lost between them."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_directory(self.directory)
-        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(self.directory / "lock"):
             yield self.load()
-        finally:
-            os.close(descriptor)
 
     def _store(self, state: State) -> None:
-        temporary = self.directory / f"state.{secrets.token_hex(8)}.tmp"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # or the rename itself could be lost
-        finally:
-            os.close(directory)
+        content = msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n"
+        replace_private(self.path, content, prefix="state.")
