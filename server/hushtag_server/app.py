@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import anyio
@@ -23,7 +24,7 @@ from hushtag_server.audit.routes import AUDIT_ROUTES
 from hushtag_server.auth import provide_account, provide_vault
 from hushtag_server.database import check_role, missing_migrations
 from hushtag_server.direct import DirectRoutes
-from hushtag_server.docs import DOCS_ROUTES
+from hushtag_server.docs import DOCS_ROUTES, Documents, make_documents
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
 from hushtag_server.hash_queue import HashQueue
@@ -48,6 +49,26 @@ from hushtag_server.wire import WireRequest
 __all__ = ["create_app", "from_environment"]
 
 _CRYPTO_THREADS = 4
+_ROUTES: Sequence[ControllerRouterHandler] = (
+    *ACCOUNT_ROUTES,
+    *AUDIT_ROUTES,
+    *JOURNAL_ROUTES,
+    *REMINDER_ROUTES,
+    *TRANSFER_ROUTES,
+    *VAULT_ROUTES,
+    *HEALTH_ROUTES,
+)
+_DEPENDENCIES = {
+    "services": Provide(provide_services),
+    "account": Provide(provide_account),
+    "vault": Provide(provide_vault),
+}
+
+
+@cache
+def _documents() -> Documents:
+    # Of these routes whatever the settings are, and before anybody asks: it takes too long for the event loop.
+    return make_documents(build_document(_ROUTES, _DEPENDENCIES))
 
 
 def create_app(settings: Settings, keys: KeyRing) -> Edge:
@@ -88,23 +109,9 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
             async with sealer.running(pool), bell.listening():
                 yield
 
-    routes: list[ControllerRouterHandler] = [
-        *ACCOUNT_ROUTES,
-        *AUDIT_ROUTES,
-        *JOURNAL_ROUTES,
-        *REMINDER_ROUTES,
-        *TRANSFER_ROUTES,
-        *VAULT_ROUTES,
-        *HEALTH_ROUTES,
-    ]
-    dependencies = {
-        "services": Provide(provide_services),
-        "account": Provide(provide_account),
-        "vault": Provide(provide_vault),
-    }
     application = Litestar(
-        route_handlers=[*routes, *DOCS_ROUTES],
-        dependencies=dependencies,
+        route_handlers=[*_ROUTES, *DOCS_ROUTES],
+        dependencies=_DEPENDENCIES,
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
         state=State(),
@@ -116,7 +123,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
         pdb_on_exception=False,
     )
     application.state["bell"] = bell
-    application.state["openapi"] = build_document(routes, dependencies)
+    application.state["documents"] = _documents()
     return Edge(
         DirectRoutes(application, [*UNLOCK_ROUTES, *ENTRY_ROUTES]),
         metrics,

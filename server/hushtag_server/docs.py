@@ -1,28 +1,43 @@
 """OpenAPI at /schema and a page at /docs made from it; the page loads nothing from anywhere."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from litestar import Request, Response, get
 
 from hushtag_server.docs_page import render_page
 
-__all__ = ["DOCS_ROUTES"]
+__all__ = ["DOCS_ROUTES", "Documents", "make_documents"]
 
 # Nothing on the page runs or loads anything; even a mistake in it could not.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
+class Documents(NamedTuple):
+    """What is served of the OpenAPI document, as it is sent."""
+
+    schema: bytes
+    page: bytes
+
+
+def make_documents(openapi: dict[str, Any]) -> Documents:
+    """Write both; this takes milliseconds, so it is not for the event loop."""
+    return Documents(msgspec.json.encode(openapi), render_page(openapi).encode())
+
+
 @get("/schema", include_in_schema=False)
-async def schema(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+async def schema(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer the OpenAPI document."""
-    return Response(request.app.state["openapi"], media_type="application/json")
+    documents: Documents = request.app.state["documents"]
+    return Response(documents.schema, media_type="application/json")
 
 
 @get("/docs", include_in_schema=False)
-async def docs(request: Request[Any, Any, Any]) -> Response[str]:
+async def docs(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer the docs page."""
-    page = render_page(request.app.state["openapi"])
-    return Response(page, media_type="text/html; charset=utf-8", headers={"content-security-policy": _POLICY})
+    documents: Documents = request.app.state["documents"]
+    headers = {"content-security-policy": _POLICY}
+    return Response(documents.page, media_type="text/html; charset=utf-8", headers=headers)
 
 
 DOCS_ROUTES = [schema, docs]
