@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final, NamedTuple
-
-from litestar.connection import ASGIConnection
+from typing import Any, Final, NamedTuple, Protocol
 
 from hushtag_server.settings import Settings
 
@@ -69,6 +67,12 @@ def scope_peer(scope: Mapping[str, Any], settings: Settings) -> Peer:
     return Peer(scope_address(scope, settings), _agent(scope))
 
 
-def client_peer(connection: ASGIConnection[Any, Any, Any, Any], settings: Settings) -> Peer:
+class _Connection(Protocol):
+    # A request of Litestar, which commands that serve nothing need not load.
+    @property
+    def scope(self) -> Any: ...
+
+
+def client_peer(connection: _Connection, settings: Settings) -> Peer:
     """Return who sent a request."""
     return scope_peer(connection.scope, settings)
