@@ -37,6 +37,7 @@ serve: $(INSTALLED) ## a server with an embedded PostgreSQL in ./hushtag-data
 	@$(BIN)/hushtag-server serve
 
 test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
+	@$(BIN)/python -m compileall -q src server
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 check: $(INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks

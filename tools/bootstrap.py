@@ -45,7 +45,8 @@ def main() -> None:
     quiet = [] if os.environ.get("VERBOSE") else ["--quiet"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_PROJECT_ENVIRONMENT": str(directory)}
     environment.pop("VIRTUAL_ENV", None)
-    sync = ["uv", "sync", *quiet, "--frozen", "--inexact", "--all-extras", *groups]
+    # Compiled once: where Python may not write bytecode, every start of every command would compile all it imports.
+    sync = ["uv", "sync", *quiet, "--frozen", "--inexact", "--all-extras", "--compile-bytecode", *groups]
     steps = [
         [str(python), "-m", "pip", "install", *quiet, UV],
         [str(python), "-m", *sync, "--python", str(python)],
