@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test check format bench vectors fuzz mutation
+.PHONY: help install demo serve test campaign check format bench vectors fuzz mutation
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ serve: $(INSTALLED) ## a server with an embedded PostgreSQL in ./hushtag-data
 test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
 	@$(BIN)/python -m compileall -q src server
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+campaign: $(INSTALLED) ## every attack of the evil server on every operation, of which `make test` runs a share
+	@HUSHTAG_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/evil/test_campaign.py
 
 check: $(INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
 	@$(BIN)/ruff format --check .

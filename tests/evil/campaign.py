@@ -1,10 +1,13 @@
 """The generated campaign: every act on every answer of every operation, and what is held against the client then."""
 
 import json
+import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -17,6 +20,8 @@ from tests.evil.mutations import Values, answer_acts, field_acts, harvest, row_a
 from tests.evil.operations import ANSWERS, OPERATIONS, Operation
 from tests.evil.world import EVE, GUEST_PHRASE, SHARED_PHRASE, Scene, World, at_another_time, canaries
 
+FULL = os.environ.get("HUSHTAG_TEST_CAMPAIGN") == "full"
+SHARES = 6
 SECONDS = 20.0
 """A single attack may last that long at most, on any machine: nothing in memory makes the client wait."""
 
@@ -150,6 +155,28 @@ class Campaign:
                         yield Attack(operation, strike, name, mutation, act, again=False)
                     if repeatable and first:
                         yield Attack(operation, strike, name, mutation, act, again=True)
+
+    @cached_property
+    def chosen(self) -> dict[str, list[Attack]]:
+        """The attacks of a run by operation: a share of all, or all where `HUSHTAG_TEST_CAMPAIGN` is `full`.
+
+        Every way to alter a field is in it, in the first operation that meets the field, and some of every field of
+        every answer of every operation; of the rest each operation has another sixth than its neighbours.
+        """
+        known: set[tuple[str, str]] = set()
+        return {each.name: self._share(each, place, known) for place, each in enumerate(OPERATIONS)}
+
+    def _share(self, operation: Operation, place: int, known: set[tuple[str, str]]) -> list[Attack]:
+        met: Counter[tuple[int, str]] = Counter()
+        share = []
+        for attack in self.attacks(operation):
+            number = met[attack.strike, attack.field]
+            met[attack.strike, attack.field] += 1
+            new = (attack.field, attack.mutation) not in known
+            if FULL or new or number == 0 or (number + place) % SHARES == 0:
+                share.append(attack)
+                known.add((attack.field, attack.mutation))
+        return share
 
     def acts(self, exchange: Exchange) -> dict[str, dict[str, Act]]:
         """Return every act on an answer, by field and name of the mutation."""

@@ -4,12 +4,12 @@ Ada has two phrases, each with a vault of its own; Eve has an account with the s
 phrases (the stretch, OPAQUE) is remembered within a process: the same values as ever, computed once.
 """
 
-import copy
 import functools
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -23,6 +23,8 @@ from hushtag.types import Stretch
 from tests.client.fake_server import URL, FakeServer, User, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 from tests.evil.man import Man
+
+T = TypeVar("T")
 
 EVE = "eve@example.org"
 SHARED_PHRASE, GUEST_PHRASE, REVOKED_PHRASE, FRESH_PHRASE = (draw_phrase().text for _ in range(4))
@@ -88,10 +90,16 @@ class Scene:
     ids: dict[str, UUID]
 
 
+def copied_state(state: T) -> T:
+    """Return another of the same; a hundred thousand are made, and pickle does it in a fifth of deepcopy's time."""
+    copy: T = pickle.loads(pickle.dumps(state, pickle.HIGHEST_PROTOCOL))
+    return copy
+
+
 def clone(server: FakeServer) -> HonestServer:
     """A server in the same state, open vault sessions included."""
     other = HonestServer()
-    other.users, other.tokens, other.vault_tokens = copy.deepcopy((server.users, server.tokens, server.vault_tokens))
+    other.users, other.tokens, other.vault_tokens = copied_state((server.users, server.tokens, server.vault_tokens))
     other.page, other.setups = server.page, server.setups
     return other
 
@@ -100,7 +108,7 @@ def at_another_time(server: FakeServer, users: dict[str, User]) -> HonestServer:
     """The server with everybody's tags and vaults as in `users`, and the sessions it has now."""
     other = HonestServer()
     other.page, other.setups = server.page, server.setups
-    other.users = copy.deepcopy(users)
+    other.users = copied_state(users)
     other.tokens = {token: (other.users[user.email], session) for token, (user, session) in server.tokens.items()}
     for token, (user, tag, session) in server.vault_tokens.items():
         owner = other.users[user.email]
@@ -162,7 +170,7 @@ class World:
             vault.put(b"the second shared photo", name="shared photo", replace=self.ids["shared photo"])
 
     def _remember(self, name: str) -> None:
-        self.older[name] = copy.deepcopy(self.server.users)
+        self.older[name] = copied_state(self.server.users)
 
     def pins(self) -> MemoryPinStore:
         """What a device of Ada's has pinned that has listed her vault as it is at last."""
@@ -176,7 +184,7 @@ class World:
     def reviewed(self, when: str = "before the deletion") -> Scene:
         """Ada's device has seen her vault as it is, and looks at an older state that is served now."""
         server = HonestServer()
-        server.users, server.page = copy.deepcopy(self.older[when]), self.server.page
+        server.users, server.page = copied_state(self.older[when]), self.server.page
         man = Man(server)
         client = connect_sync(URL, man.transport(), vault_pins=self.pins())
         client.log_in(EMAIL, PASSWORD)
