@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from hushtag._opaque import ServerSetup, decoy_record
+from hushtag.duress import Verdict, expand_release
 from hushtag.enrollment import AcceptedTag, accept_enrollment, accept_tag, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
@@ -40,6 +41,7 @@ from hushtag.messages import (
     OldKey,
     OldKeys,
     Problem,
+    PutOrders,
     RegistrationStarted,
     RewrapKey,
     RotateVault,
@@ -63,7 +65,7 @@ from hushtag.messages import (
 )
 from hushtag.moving import accept_move
 from hushtag.objects import ObjectRow, row_digest
-from hushtag.types import CredentialIdentifier, Record, ServerSeed
+from hushtag.types import CredentialIdentifier, Record, Release, ServerSeed
 from hushtag.unlock_server import (
     LiveSetup,
     LocatedState,
@@ -129,6 +131,9 @@ class User:
     suite: str = "hushtag-v1"
     tags: dict[bytes, AcceptedTag] = field(default_factory=dict)
     vaults: dict[UUID, FakeVault] = field(default_factory=dict)
+    orders: dict[tuple[UUID, int], bytes] = field(default_factory=dict)  # what a tag bears in a place
+    locked: dict[bytes, AcceptedTag] = field(default_factory=dict)
+    tickets: dict[UUID, tuple[bytes, ...]] = field(default_factory=dict)  # those of a tag's release, once it was told
     under: dict[bytes, UUID] = field(default_factory=dict)  # which key set a tag is under, if not the first
 
 
@@ -385,14 +390,43 @@ class FakeServer:
         assert message.state == SEALED, "a client hands the state back as it came"
         proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
         tag = user.tags.get(proven.phrase_hash)
-        if tag is None:
+        released = expand_release(Release(decode_binary(message.release)))
+        if tag is None or released.check != decode_binary(tag.message.release_check):
             raise RefusedError(401, "ceremony_failed")
+        self._carry_out(user, tag, released.tickets)
+        user.tickets[tag.message.tag_id] = released.tickets
         self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)
         user.guesses += 1
         unlocked = self._unlocked(user, tag)
         if proven.key_id != proven.newest:
             unlocked = msgspec.structs.replace(unlocked, move=SEALED)
         return answer(200, unlocked)
+
+    def _carry_out(self, user: User, opened: AcceptedTag, tickets: tuple[bytes, ...]) -> None:
+        for (tag_id, _), ticket in list(user.orders.items()):
+            if ticket not in tickets or tag_id == opened.message.tag_id:
+                continue
+            verdict = Verdict(tickets.index(ticket) // 2)
+            named = [tag for tag in user.tags.values() if tag.message.tag_id == tag_id]
+            vaults = {tag.message.vault.vault_id for tag in named} - {opened.message.vault.vault_id}
+            whole = [tag for tag in user.tags.values() if tag.message.vault.vault_id in vaults]
+            for tag in whole if verdict.value % 2 else named:
+                del user.tags[tag.phrase_hash]
+                self._end_tag(tag.message.tag_id)
+                if verdict.value >= 2:
+                    user.locked[tag.phrase_hash] = tag
+
+    def put_orders(self, request: httpx.Request, vault_id: UUID, tag_id: UUID) -> httpx.Response:
+        user, _, _ = self._vault(request, vault_id)
+        message = msgspec.json.decode(request.content, type=PutOrders)
+        if tag_id not in self._members(user, vault_id):
+            raise RefusedError(404, "not_found")
+        put = {(tag_id, each.place): decode_binary(each.ticket) for each in message.orders}
+        others = {ticket for place, ticket in user.orders.items() if place not in put}
+        if set(put.values()) & others:
+            raise RefusedError(409, "already_exists")
+        user.orders.update(put)
+        return httpx.Response(204)
 
     @staticmethod
     def _is_under(user: User, found: bytes, key_id: UUID) -> bool:
@@ -409,12 +443,16 @@ class FakeServer:
         waiting = vault.sealed.get(tag.message.tag_id) or key.key_version != vault.key_version
         if key.generation != vault.generation + 1 or waiting or (key.ring is None) != (vault.ring is None):
             raise RefusedError(409, "generation_conflict")
+        before, after = user.tickets[tag.message.tag_id], expand_release(Release(decode_binary(message.release)))
+        follow = dict(zip(before, after.tickets, strict=True))
+        user.orders = {place: follow.get(ticket, ticket) for place, ticket in user.orders.items()}
         kept = {
             name: getattr(message, name) for name in ("salt", "record", "public_key", "sealed_label", "phrase_hash")
         }
         wrapped = msgspec.structs.replace(
             tag.message.wrapped_key, wrapped_key=key.wrapped_key, key_version=key.key_version
         )
+        kept["release_check"] = encode_binary(after.check)
         vault.wrapped.pop(tag.message.tag_id, None)
         vault.labels.pop(tag.message.tag_id, None)
         moved = tag._replace(
@@ -656,6 +694,7 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("POST", f"/v1/vaults/{_ID}/tags", FakeServer.add_tag),
     ("POST", f"/v1/vaults/{_ID}/rotations", FakeServer.rotate),
     ("PUT", f"/v1/vaults/{_ID}/keys/{_ID}", FakeServer.rewrap),
+    ("PUT", f"/v1/vaults/{_ID}/tags/{_ID}/orders", FakeServer.put_orders),
     ("GET", f"/v1/vaults/{_ID}/old-keys", FakeServer.list_old_keys),
     ("DELETE", f"/v1/vaults/{_ID}/old-keys", FakeServer.forget_old_keys),
     ("GET", f"/v1/vaults/{_ID}/objects", FakeServer.objects),

@@ -235,6 +235,13 @@ _DESTROYED: Final = _PerUser(
     "SELECT hushtag_remove_destroyed(%(user)s)",
 )
 
+_LOCKS: Final = _PerUser(
+    "hushtag_end_locks(uuid)",
+    "SELECT l.user_id, count(*) FROM locked_tags l WHERE l.user_id > %(after)s AND l.locked_until <= now()"
+    " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
+    "SELECT hushtag_end_locks(%(user)s)",
+)
+
 # --- notes of backups ---------------------------------------------------------------------------------------
 
 
@@ -260,6 +267,7 @@ STEPS: Final = (
     _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
     _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
     _per_user("destroyed_vaults", "rows of vaults whose keys were destroyed with their last phrase", _DESTROYED),
+    _per_user("locks", "secret tags that were locked until now", _LOCKS),
     Step(
         "audit_partitions",
         "audit partitions of this month and the next ones",
