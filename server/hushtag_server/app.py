@@ -36,6 +36,7 @@ from hushtag_server.openapi import build_document
 from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.reminders.bell import Bell
+from hushtag_server.pairing.routes import PAIRING_ROUTES
 from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.services import Services, provide_services
@@ -92,6 +93,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
         *ACCOUNT_ROUTES,
         *AUDIT_ROUTES,
         *JOURNAL_ROUTES,
+        *PAIRING_ROUTES,
         *REMINDER_ROUTES,
         *TRANSFER_ROUTES,
         *VAULT_ROUTES,

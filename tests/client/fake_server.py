@@ -65,6 +65,14 @@ from hushtag.messages import (
 )
 from hushtag.moving import accept_move
 from hushtag.objects import ObjectRow, row_digest
+from hushtag.pairing_messages import (
+    MAX_PAIRINGS,
+    OpenPairing,
+    PairingMessage,
+    PairingOffer,
+    PairingOffers,
+    PairingOpened,
+)
 from hushtag.types import CredentialIdentifier, Record, Release, ServerSeed
 from hushtag.unlock_server import (
     LiveSetup,
@@ -129,6 +137,7 @@ class User:
     credential_id: CredentialIdentifier = field(default_factory=lambda: CredentialIdentifier(uuid4().bytes * 2))
     guesses: int = 1000
     suite: str = "hushtag-v1"
+    pairings: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     tags: dict[bytes, AcceptedTag] = field(default_factory=dict)
     vaults: dict[UUID, FakeVault] = field(default_factory=dict)
     orders: dict[tuple[UUID, int], bytes] = field(default_factory=dict)  # what a tag bears in a place
@@ -309,6 +318,12 @@ class FakeServer:
         return httpx.Response(204)
 
     def _end(self, session_id: UUID) -> httpx.Response:
+        for user in self.users.values():
+            user.pairings = {
+                key: kept
+                for key, kept in user.pairings.items()
+                if session_id not in (kept["offering"], kept.get("accepting"))
+            }
         self.tokens = {token: held for token, held in self.tokens.items() if held[1] != session_id}
         self.vault_tokens = {key: held for key, held in self.vault_tokens.items() if held[2] != session_id}
         return httpx.Response(204)
@@ -318,6 +333,63 @@ class FakeServer:
         rest = [key for key in ids if after is None or key > UUID(after)]
         size = min(self.page, int(request.url.params.get("limit", "100")))
         return rest[:size], rest[size - 1] if len(rest) > size else None
+
+    # --- pairings -------------------------------------------------------------------------------------------
+
+    def open_pairing(self, request: httpx.Request) -> httpx.Response:
+        user, session = self._account(request)
+        message = msgspec.json.decode(request.content, type=OpenPairing)
+        if len(user.pairings) >= MAX_PAIRINGS:
+            raise RefusedError(409, "limit_reached")
+        pairing_id = uuid4()
+        user.pairings[pairing_id] = {"offer": message.offer, "offering": session}
+        return answer(201, PairingOpened(pairing_id, START + timedelta(seconds=300)))
+
+    def offers(self, request: httpx.Request) -> httpx.Response:
+        user, session = self._account(request)
+        others = {key: kept for key, kept in user.pairings.items() if kept["offering"] != session and "offer" in kept}
+        return answer(200, PairingOffers([PairingOffer(key, kept["offer"]) for key, kept in others.items()]))
+
+    def put_answer(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if "offer" not in kept or kept["offering"] == session:
+            raise RefusedError(404, "not_found")
+        del kept["offer"]
+        message = msgspec.json.decode(request.content, type=PairingMessage).message
+        kept |= {"answer": message, "accepting": session}
+        return httpx.Response(204)
+
+    def put_delivery(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if "accepting" not in kept or kept["offering"] != session or "delivered" in kept:
+            raise RefusedError(404, "not_found")
+        message = msgspec.json.decode(request.content, type=PairingMessage).message
+        kept |= {"delivery": message, "delivered": True}
+        return httpx.Response(204)
+
+    def take_answer(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        return self._take_pairing(request, pairing_id, "answer", "offering")
+
+    def take_delivery(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        return self._take_pairing(request, pairing_id, "delivery", "accepting")
+
+    def _take_pairing(self, request: httpx.Request, pairing_id: UUID, step: str, side: str) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if kept.get(side) != session or step not in kept:
+            raise RefusedError(404, "not_found")
+        return answer(200, PairingMessage(kept.pop(step)))
+
+    def close_pairing(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if kept.get("offering") != session:
+            raise RefusedError(404, "not_found")
+        for name in ("offer", "answer", "delivery"):
+            kept.pop(name, None)
+        return httpx.Response(204)
 
     # --- ceremonies -----------------------------------------------------------------------------------------
 
@@ -694,6 +766,13 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("POST", f"/v1/vaults/{_ID}/tags", FakeServer.add_tag),
     ("POST", f"/v1/vaults/{_ID}/rotations", FakeServer.rotate),
     ("PUT", f"/v1/vaults/{_ID}/keys/{_ID}", FakeServer.rewrap),
+    ("POST", "/v1/pairings", FakeServer.open_pairing),
+    ("GET", "/v1/pairings", FakeServer.offers),
+    ("PUT", f"/v1/pairings/{_ID}/answer", FakeServer.put_answer),
+    ("GET", f"/v1/pairings/{_ID}/answer", FakeServer.take_answer),
+    ("PUT", f"/v1/pairings/{_ID}/delivery", FakeServer.put_delivery),
+    ("GET", f"/v1/pairings/{_ID}/delivery", FakeServer.take_delivery),
+    ("DELETE", f"/v1/pairings/{_ID}", FakeServer.close_pairing),
     ("PUT", f"/v1/vaults/{_ID}/tags/{_ID}/orders", FakeServer.put_orders),
     ("GET", f"/v1/vaults/{_ID}/old-keys", FakeServer.list_old_keys),
     ("DELETE", f"/v1/vaults/{_ID}/old-keys", FakeServer.forget_old_keys),

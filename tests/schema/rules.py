@@ -63,6 +63,9 @@ UNAUDITED = {
     "wrapped_keys": "vault side",
     "key_rotations": "vault side",
     "sealed_keys": "vault side",
+    "tag_orders": "vault side",
+    "locked_tags": "vault side",
+    "pairings": "messages that nobody here can read, gone after five minutes",
 }
 PUBLIC_FUNCTIONS = {
     "hushtag_current_user": "reads the caller's own setting",
@@ -71,6 +74,7 @@ PUBLIC_FUNCTIONS = {
 # What names a thing for its user must be unique for that user.
 NOT_UNIQUE = {
     "opaque_sessions.phrase_hash": "one tag may be unlocked in several sessions",
+    "locked_tags.phrase_hash": "a phrase may be enrolled anew while it is locked",
     "tags.name": "its folded form is: names are unique whatever their case",
 }
 NAMES = ("name", "tag_name", "email", "token_hash", "phrase_hash")

@@ -48,6 +48,9 @@ TABLES = [
     "wrapped_keys",
     "key_rotations",
     "sealed_keys",
+    "tag_orders",
+    "locked_tags",
+    "pairings",
     "vault_blobs",
     "vault_segments",
     "opaque_sessions",
@@ -67,6 +70,10 @@ MESSAGES: dict[tuple[str, str], Any] = {
     ("patch", "/v1/reminders/{reminder_id}"): {"title": "coffee"},
     ("post", "/v1/reminders/{reminder_id}/snooze"): {"minutes": 5},
     ("post", "/v1/journal-tags/{tag_id}/merge"): {"into": str(UUID(int=1))},
+    ("put", "/v1/pairings/{pairing_id}/{step}"): {"message": "htp1a.AAAA"},
+    ("put", "/v1/vaults/{vault_id}/tags/{tag_id}/orders"): {
+        "orders": [{"place": 1, "ticket": encode_binary(bytes(16))}]
+    },
     ("put", "/v1/vaults/{vault_id}/keys/{wrapped_key_id}"): {"key_version": 1, "wrapped_key": encode_binary(bytes(40))},
     ("post", "/v1/vaults/{vault_id}/rotations"): {
         "revoked": str(UUID(int=1)),
@@ -158,6 +165,8 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
     hers |= {"journal_id": entry["id"], "tag_id": entry["tags"][0]["id"]}
     # The address of her feed is a secret, which nobody but her has; her id in front of another one is worth nothing.
     hers |= {"reminder_id": ada.reminder_id, "feed": encode_binary(ada.user_id.bytes + bytes(32)) + ".ics"}
+    offered = await app_client.post("/v1/pairings", json={"offer": "htp1o.AAAA"}, headers=ada.account.headers)
+    hers |= {"pairing_id": offered.json()["pairing_id"], "step": "answer"}
     hers["wrapped_key_id"] = ada.vault.vault.wrapped_key_id
     before, asked = everything(database), 0
     for path, operations in document["paths"].items():

@@ -80,6 +80,9 @@ _ATTEMPTS: Final = _Ended(
 )
 
 
+_PAIRINGS: Final = _Ended("pairings", "user_id, id", "t.expires_at <= now() - %(age)s", lambda _: timedelta(0))
+
+
 def _count(ended: _Ended) -> Callable[[Work], int]:
     query = sql.SQL("SELECT count(*) FROM {} t WHERE ").format(sql.Identifier(ended.table)) + sql.SQL(ended.condition)
 
@@ -261,6 +264,7 @@ def _drop_notes(work: Work) -> Iterator[int]:
 STEPS: Final = (
     _removal(_CEREMONIES, "vault sessions and ceremonies that expired or idled out"),
     _removal(_SESSIONS, "account sessions that expired or idled out"),
+    _removal(_PAIRINGS, "pairings of devices whose time is over"),
     _removal(_ATTEMPTS, "login attempts whose bucket is full again"),
     Step("tag_seals", "secret tags of earlier versions that get their seal", _unsealed, _seal_tags),
     _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
