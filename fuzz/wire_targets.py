@@ -11,7 +11,6 @@ from hushtag import (
     account_messages,
     journal_messages,
     messages,
-    pairing_messages,
     reminder_messages,
     transfer_messages,
 )

@@ -33,10 +33,10 @@ from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
+from hushtag_server.pairing.routes import PAIRING_ROUTES
 from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.reminders.bell import Bell
-from hushtag_server.pairing.routes import PAIRING_ROUTES
 from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.services import Services, provide_services

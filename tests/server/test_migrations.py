@@ -273,7 +273,8 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         "INSERT INTO consents (user_id, document, version) VALUES (%(user)s, 'terms', '1')",
         "INSERT INTO user_sessions (user_id, id, token_hash, expires_at) VALUES (%(user)s, %(session)s,"
         " decode(repeat('00', 32), 'hex'), now() + interval '1 day')",
-        "INSERT INTO pairings (user_id, place, offering_session_id, expires_at) VALUES (%(user)s, 1, %(session)s, now())",
+        "INSERT INTO pairings (user_id, place, offering_session_id, expires_at) VALUES (%(user)s, 1, %(session)s,"
+        " now())",
         "INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
         " sealed_label, public_key, server_key_id) VALUES (%(user)s, %(tag)s, decode(repeat('00', 16), 'hex'),"
         " decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 160), 'hex'),"

@@ -134,7 +134,8 @@ _CHECK: Final = """
 """
 _SEAL_OF: Final = "SELECT tag_id, seal FROM hushtag_seal_of($1, $2, $3, $4)"
 _MOVE: Final = """
-    SELECT hushtag_follow_orders(hushtag_move_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::uuid[], $16::uuid[],
+    SELECT hushtag_follow_orders(
+           hushtag_move_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::uuid[], $16::uuid[],
                             $17::bytea[], $18::integer[], $19::bigint[], $20::bytea[], $21::bytea[]),
                             $1, $22, $23, $24::bytea[], $25::bytea[]) AS hushtag_move_tag
 """

@@ -62,9 +62,9 @@ def use(here: Here, name: tuple[str, ...]) -> None:
 def offer(here: Here, offline: bool) -> None:
     """Give the secret in use to another device of yours: run `hushtag device accept` there, and type the code.
 
-    The code goes from this screen to that keyboard by your eyes alone. It is good for one try and 5 minutes. The rest goes
-    through the server, which learns nothing of it; with --offline three lines go over any way that suits you, a chat or a
-    shared folder, and who reads them learns nothing either.
+    The code goes from this screen to that keyboard by your eyes alone. It is good for one try and 5 minutes. The rest
+    goes through the server, which learns nothing of it; with --offline three lines go over any way that suits you, a
+    chat or a shared folder, and who reads them learns nothing either.
     """
     from hushtag.pairing_messages import PAIRING_SECONDS
 
@@ -132,7 +132,7 @@ def _line(here: Here, what: str, seconds: float | None = None) -> str:
 def qr(here: Here, png: Path | None) -> None:
     """Show the secret in use as a QR image, for `hushtag device import-qr` on another device.
 
-    The image is the secret itself: show it to nobody, and delete the file afterwards. `device offer` needs no such care.
+    The image is the secret itself: show it to nobody, and delete the file afterwards. `device offer` needs none.
     """
     if png is None and (here.as_json or not sys.stdout.isatty()):
         raise UsageError("the image is for a terminal; use --png FILE")
