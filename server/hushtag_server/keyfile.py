@@ -87,7 +87,7 @@ class KeyRing:
 
     current: ServerKeys
     by_id: dict[UUID, ServerKeys]
-    retired_audit_keys: dict[UUID, bytes] = field(default_factory=dict)
+    retired_audit_keys: dict[UUID, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def in_use(self) -> list[ServerKeys]:

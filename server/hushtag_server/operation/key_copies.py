@@ -67,7 +67,7 @@ def restore_keys(settings: Settings, path: Path, passphrase: str) -> tuple[KeyRi
             if key_id not in ring.by_id
         }
         if here == copied and there.current.id == ring.current.id and there.retired_audit_keys == retired:
-            return ring, False
+            return there, False
         ring = KeyRing(ring.current, ring.by_id, retired)
         content = encode_key_ring(ring)
     # Nothing is here, or nothing but what the copy holds as well: a rotation elsewhere has come since.
