@@ -30,6 +30,7 @@ _MODULES: tuple[ModuleType, ...] = (
     messages,
     account_messages,
     journal_messages,
+    pairing_messages,
     reminder_messages,
     transfer_messages,
 )
