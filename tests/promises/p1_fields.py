@@ -161,6 +161,7 @@ CEREMONY: Final[Table] = {
 """Messages of an enrolment, an unlock and an open vault; a run makes each of them."""
 
 NESTED: Final = {
+    "PutOrders": {"orders"},
     "EnrolTag": {"vault", "wrapped_key"},
     "StartUnlock": {"candidates"},
     "Unlocked": {"vaults"},

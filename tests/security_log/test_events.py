@@ -32,6 +32,7 @@ OF_ROUTE = {
     "add_tag": "phrase_added",
     "rotate_vault": "vault_rotated",
     "rewrap_key": "key_rewrapped",
+    "put_orders": "orders_put",
     "list_old_keys": "old_keys_read",
     "forget_old_keys": "old_keys_forgotten",
     "destroy_vault": "vault_destroyed",
