@@ -30,6 +30,7 @@ KEYS_APART = {
     "opaque_sessions.session_id": "256 random bits in hex, from which tokens are derived",
     "reminder_deliveries.due_at": "a reminder that is put off is delivered again",
     "security_audit_links.seq": "the place in the chain",
+    "tag_orders.place": "one of the four places every tag has",
     "transfers.kind": "one lease of each kind for a user",
 }
 # Times of the wall clock, whose zone stands beside them.
