@@ -118,10 +118,9 @@ async def test_pairings_are_few_and_short_and_maintenance_collects_them(scene: S
     (count,) = run_sql(scene.database, "SELECT count(*) FROM pairings")[0]
     assert count == MAX_PAIRINGS
     # Giving one up gives no place back before its time.
-    mine = run_sql(
-        scene.database, "SELECT id FROM pairings WHERE offering_session_id = %s", scene.sessions[0].session_id
-    )
-    gone = await scene.client.delete(f"/v1/pairings/{mine[0][0]}", headers=scene.sessions[0].headers)
+    one, whose = run_sql(scene.database, "SELECT id, offering_session_id::text FROM pairings LIMIT 1")[0]
+    (session,) = (each for each in scene.sessions if each.session_id == whose)
+    gone = await scene.client.delete(f"/v1/pairings/{one}", headers=session.headers)
     assert gone.status_code == 204
     assert (await scene.open()).status_code == 409
     assert len(await scene.offers(1)) <= MAX_PAIRINGS - 1
