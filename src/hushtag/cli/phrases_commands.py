@@ -146,7 +146,7 @@ def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
 def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     """Let a phrase open the vault no more, replace the vault's key, and re-seal every object.
 
-    Its holder keeps what they could read until now. If re-sealing breaks off, `hushtag phrases reseal` goes on with it.
+    Its holder keeps what they could read until now. What a duress phrase was told to do by way of it ends with it. If re-sealing breaks off, `hushtag phrases reseal` goes on with it.
 
     \b
     Examples:
@@ -174,6 +174,8 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
 @phrase_options
 def change(here: Here, named: str, label: str | None, **new: Any) -> None:
     """Put a new phrase in the place of one, which is revoked with it. Costs one guess; re-seal afterwards.
+
+    What a duress phrase was told to do to the old one (`phrases duress`) ends with it: say it again of the new one.
 
     \b
     Examples:
