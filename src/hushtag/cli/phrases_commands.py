@@ -146,7 +146,8 @@ def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
 def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     """Let a phrase open the vault no more, replace the vault's key, and re-seal every object.
 
-    Its holder keeps what they could read until now. What a duress phrase was told to do by way of it ends with it. If re-sealing breaks off, `hushtag phrases reseal` goes on with it.
+    Its holder keeps what they could read until now. What a duress phrase was told to do by way of it ends with it. If
+    re-sealing breaks off, `hushtag phrases reseal` goes on.
 
     \b
     Examples:
