@@ -11,6 +11,7 @@ from hushtag import (
     account_messages,
     journal_messages,
     messages,
+    pairing_messages,
     reminder_messages,
     transfer_messages,
 )
