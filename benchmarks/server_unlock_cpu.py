@@ -34,6 +34,7 @@ import psutil
 from benchmarks.processes import cpu_us, running_server, worker_of
 from hushtag import _labels
 from hushtag._opaque import finish_login, start_login
+from hushtag.duress import derive_release
 from hushtag.enrollment import start_enrollment
 from hushtag.messages import (
     Candidate,
@@ -168,8 +169,14 @@ class Account:
 
     def prove(self, attempt: Attempt, started: UnlockStarted) -> FinishUnlock:
         """Make the last message; this runs OPAQUE's Argon2id."""
-        ke3, _, _ = finish_login(self.password, attempt.state, KE2(decode_binary(started.ke2[0])))
-        return FinishUnlock(session_id=started.session_id, state=started.state, candidate=0, ke3=encode_binary(ke3))
+        ke3, _, export_key = finish_login(self.password, attempt.state, KE2(decode_binary(started.ke2[0])))
+        return FinishUnlock(
+            session_id=started.session_id,
+            state=started.state,
+            candidate=0,
+            ke3=encode_binary(ke3),
+            release=encode_binary(derive_release(export_key).expose()),
+        )
 
     async def finish(self, message: FinishUnlock) -> None:
         """Send the last message."""

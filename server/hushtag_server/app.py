@@ -34,6 +34,7 @@ from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
+from hushtag_server.pairing.routes import PAIRING_ROUTES
 from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.reminders.bell import Bell
@@ -53,6 +54,7 @@ _ROUTES: Sequence[ControllerRouterHandler] = (
     *ACCOUNT_ROUTES,
     *AUDIT_ROUTES,
     *JOURNAL_ROUTES,
+    *PAIRING_ROUTES,
     *REMINDER_ROUTES,
     *TRANSFER_ROUTES,
     *VAULT_ROUTES,

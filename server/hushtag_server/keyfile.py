@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_bytes
 from typing import Annotated, Final, NoReturn
@@ -42,10 +42,16 @@ class _KeyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoy_seed: B32
 
 
+class _RetiredEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: UUID
+    audit_key: B32
+
+
 class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     current: UUID
     keys: list[_KeyEntry]
+    retired_audit_keys: list[_RetiredEntry] = []
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,10 +80,14 @@ class ServerKeys:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Every set of keys the server knows, and the one new records are made under."""
+    """Every set of keys the server knows, and the one new records are made under.
+
+    Of a set that was retired only the audit key (32 bytes) is left, to verify what it once signed.
+    """
 
     current: ServerKeys
     by_id: dict[UUID, ServerKeys]
+    retired_audit_keys: dict[UUID, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def in_use(self) -> list[ServerKeys]:
@@ -107,7 +117,12 @@ def encode_key_ring(ring: KeyRing) -> bytes:
         )
         for keys in ring.by_id.values()
     ]
-    content = msgspec.to_builtins(_KeyFile(version=_VERSION, current=ring.current.id, keys=entries))
+    retired = [
+        _RetiredEntry(id=key_id, audit_key=encode_binary(key)) for key_id, key in ring.retired_audit_keys.items()
+    ]
+    content = msgspec.to_builtins(
+        _KeyFile(version=_VERSION, current=ring.current.id, keys=entries, retired_audit_keys=retired)
+    )
     return json.dumps(content, indent=2).encode("ascii") + b"\n"
 
 
@@ -130,13 +145,19 @@ def read_key_ring(content: bytes | str, source: str) -> KeyRing:
             )
             for entry in parsed.keys
         }
+        retired = {entry.id: decode_binary(entry.audit_key, 32) for entry in parsed.retired_audit_keys}
     except (msgspec.DecodeError, UnicodeError, MalformedError):
         raise StartError(f"{source} is not a key file; restore it from a backup") from None
-    if parsed.version != _VERSION or parsed.current not in by_id or len(by_id) != len(parsed.keys):
+    if (
+        parsed.version != _VERSION
+        or parsed.current not in by_id
+        or len(by_id) != len(parsed.keys)
+        or set(retired) & set(by_id)
+    ):
         raise StartError(f"{source} is not a key file of version {_VERSION}; restore it from a backup")
     if len(by_id) > MAX_SETUPS:
         raise StartError(f"{source} holds {len(by_id)} key sets, at most {MAX_SETUPS} can be in use; retire one")
-    return KeyRing(by_id[parsed.current], by_id)
+    return KeyRing(by_id[parsed.current], by_id, retired)
 
 
 def load_keys(settings: Settings) -> KeyRing | None:

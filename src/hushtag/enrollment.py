@@ -14,6 +14,7 @@ from msgspec import structs
 from hushtag import _opaque
 from hushtag._ceremony import CeremonyState
 from hushtag._opaque import ServerSetup
+from hushtag.duress import derive_release, expand_release
 from hushtag.errors import MalformedError
 from hushtag.head import VaultHead, seal_head
 from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, generate_data_key, wrap_key
@@ -153,6 +154,7 @@ class AwaitingRegistrationResponse(CeremonyState):
         tag_id, key_id = ids
         vault_id, data_key, version = place
         private_key, public_key = derive_tag_key_pair(export_key, tag_id)
+        release = derive_release(export_key)
         kek = derive_kek(export_key, salt=salt, tag_id=tag_id, vault_id=vault_id, key_version=version)
         try:
             sealed_label = seal_label(
@@ -166,8 +168,9 @@ class AwaitingRegistrationResponse(CeremonyState):
                 _entropy=self._entropy,
             )
             wrapped = encode_binary(wrap_key(kek, data_key))
+            check = expand_release(release).check
         finally:
-            forget_all([private_key, kek])
+            forget_all([private_key, kek, release])
         return NewTag(
             session_id=session_id,
             suite=self._suite.id,
@@ -180,6 +183,7 @@ class AwaitingRegistrationResponse(CeremonyState):
             public_key=encode_binary(public_key),
             sealed_label=encode_binary(sealed_label),
             wrapped_key=NewWrappedKey(wrapped_key_id=key_id, wrapped_key=wrapped, key_version=version),
+            release_check=encode_binary(check),
         )
 
 

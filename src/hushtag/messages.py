@@ -44,6 +44,8 @@ MAX_FAILED_GUESSES: Final = 2**31 - 1
 """A server that counts further says this many."""
 MAX_MEMBERS: Final = 50
 """Phrases that open one vault."""
+MAX_ORDERS: Final = 4
+"""Orders that a tag bears, each in a place of its own."""
 MAX_KEY_STEPS: Final = 1000
 """Rotations of a vault that one of its phrases may sleep through; a further one waits until it is used or revoked."""
 
@@ -230,6 +232,7 @@ class EnrolTag(Message, frozen=True):
     sealed_label: B316
     vault: NewVault
     wrapped_key: NewWrappedKey
+    release_check: B32
     earlier_hashes: Annotated[list[B16], Meta(max_length=MAX_SETUPS - 1)] = []
 
 
@@ -286,12 +289,13 @@ class UnlockStarted(Message, frozen=True):
 
 
 class FinishUnlock(Message, frozen=True):
-    """`POST /v1/unlock/finish`: the KE3 (64 bytes) of the candidate whose envelope opened."""
+    """`POST /v1/unlock/finish`: the KE3 (64 bytes) of the candidate whose envelope opened, and its release."""
 
     session_id: SessionId
     state: SealedState
     candidate: Annotated[int, Meta(ge=0, lt=MAX_ATTEMPTS)]
     ke3: B64
+    release: B32
 
 
 class KeyStep(Message, frozen=True):
@@ -363,6 +367,7 @@ class MoveTag(Message, frozen=True):
     record: B192
     public_key: B32
     sealed_label: B316
+    release: B32
     vaults: Annotated[list[MovedKey], Meta(min_length=1, max_length=MAX_MOVED)]
 
 
@@ -415,6 +420,7 @@ class NewTag(Message, frozen=True):
     public_key: B32
     sealed_label: B316
     wrapped_key: NewWrappedKey
+    release_check: B32
     earlier_hashes: Annotated[list[B16], Meta(max_length=MAX_SETUPS - 1)] = []
 
 
@@ -457,6 +463,19 @@ class RewrapKey(Message, frozen=True):
 
     key_version: KeyVersion
     wrapped_key: B40
+
+
+class TagOrder(Message, frozen=True):
+    """A ticket (16 bytes) in one of the places that every tag has for orders."""
+
+    place: Annotated[int, Meta(ge=1, le=MAX_ORDERS)]
+    ticket: B16
+
+
+class PutOrders(Message, frozen=True):
+    """`PUT /v1/vaults/{vault_id}/tags/{tag_id}/orders`: what stood in these places of the tag is replaced."""
+
+    orders: Annotated[list[TagOrder], Meta(min_length=1, max_length=MAX_ORDERS)]
 
 
 class OldKey(Message, frozen=True):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from hushtag import _opaque
 from hushtag._ceremony import CeremonyState
+from hushtag.duress import derive_release
 from hushtag.enrollment import checked_record
 from hushtag.errors import MalformedError
 from hushtag.head import VaultHead, seal_head
@@ -106,6 +107,7 @@ class TagMove(CeremonyState):
             heads = tuple(_moved_head(vault, members.get(vault.vault_id, ()), own) for vault in vaults)
             keys = [self._wrap(vault, head, salt, _entropy) for vault, head in zip(vaults, heads, strict=True)]
             # Under the phrase's other export key a device would find no pin: it goes on under the one that comes now.
+            release = derive_release(self._export_key)
             pin_keys = tuple(derive_tag_pin_key(self._export_key, self.tag_id, vault.vault_id) for vault in vaults)
         except BaseException:
             private_key.forget()
@@ -120,8 +122,10 @@ class TagMove(CeremonyState):
             record=encode_binary(self._record),
             public_key=encode_binary(public_key),
             sealed_label=encode_binary(sealed_label),
+            release=encode_binary(release.expose()),
             vaults=keys,
         )
+        release.forget()
         return MovedTag(message, private_key, heads, pin_keys)
 
     def _wrap(self, vault: OpenedVault, head: VaultHead, salt: bytes, entropy: _Entropy) -> MovedKey:

@@ -29,6 +29,7 @@ __all__ = [
     "RegistrationRequest",
     "RegistrationResponse",
     "RegistrationState",
+    "Release",
     "Secret",
     "ServerLoginState",
     "ServerSeed",
@@ -162,6 +163,12 @@ class TagPrivateKey(Secret):
 
 class PinKey(Secret):
     """Seals and places what a device has pinned of one vault: 32 bytes."""
+
+    LENGTH = 32
+
+
+class Release(Secret):
+    """What the finish of an unlock sends beside its proof (32 bytes); `hushtag.duress` says for what."""
 
     LENGTH = 32
 

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from hushtag import _opaque
 from hushtag._ceremony import CeremonyState
-from hushtag.errors import AuthenticationError, LimitError, MalformedError
+from hushtag.duress import Released, derive_release, expand_release
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError
 from hushtag.head import VaultHead, open_head
 from hushtag.keys import PURPOSE_VAULT_DATA, derive_kek, derive_tag_key_pair, derive_vault_token, unwrap_key, wrap_key
 from hushtag.messages import (
@@ -31,6 +32,7 @@ from hushtag.messages import (
 )
 from hushtag.moving import TagMove
 from hushtag.pins import derive_tag_pin_key
+from hushtag.ring import Member
 from hushtag.rotation import KeyStep, follow
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import (
@@ -234,13 +236,38 @@ class Finishing(CeremonyState):
         self._place = place
         self._vault_token = derive_vault_token(session_key)
         session_key.forget()
+        release = derive_release(export_key)
         self.message = FinishUnlock(
-            session_id=started.session_id, state=started.state, candidate=place.entry, ke3=encode_binary(ke3)
+            session_id=started.session_id,
+            state=started.state,
+            candidate=place.entry,
+            ke3=encode_binary(ke3),
+            release=encode_binary(release.expose()),
         )
+        release.forget()
 
     def _secrets(self) -> list[Secret]:
         moved = [self._place.registered[1]] if self._place.registered else []
         return [self._export_key, self._vault_token, *moved]
+
+    def give_up(self, members: Sequence[Member]) -> Released:
+        """Return what the phrase's release gives, and end the unlock here: the server has no proof, and opens nothing.
+
+        Raises:
+            StateError: the ceremony is over.
+            MisuseError: the phrase is one of these members of a vault.
+        """
+        self._spend()
+        release = derive_release(self._export_key)
+        try:
+            for member in members:
+                private_key, public_key = derive_tag_key_pair(self._export_key, member.tag_id)
+                private_key.forget()
+                if public_key == member.public_key:
+                    raise MisuseError("that phrase opens this vault itself; it can order nothing of it")
+            return expand_release(release)
+        finally:
+            forget_all([release, *self._secrets()])
 
     def finish(self, answer: Unlocked) -> UnlockedTag:
         """Unwrap every vault's data key and open its head.

@@ -28,6 +28,9 @@ UNTRACED = {
     "wrapped_keys",
     "key_rotations",
     "sealed_keys",
+    "tag_orders",
+    "locked_tags",
+    "pairings",
 }
 AGENT = {"User-Agent": "a browser \u2603".encode()}
 

@@ -1,4 +1,4 @@
-"""hushtag device: show, use, pair, accept, qr, import-qr, and --this-device at every command of a vault."""
+"""hushtag device: show, use, offer, accept, qr, import-qr, and --this-device at every command of a vault."""
 
 import json
 import stat
@@ -91,10 +91,10 @@ def _text_of(state: Path) -> str:
 
 
 def test_two_processes_pair(logged_in: Run, second: Run, second_state: Path, environment: dict[str, str]) -> None:
-    """`pair` and `accept` as people run them: two processes, three lines, one code."""
-    old = _started("pair", environment)
+    """`offer` and `accept` without the server: two processes, three lines, one code."""
+    old = _started("offer", environment, "--offline")
     shown = _read(old, "code")
-    new = _started("accept", {**environment, "HUSHTAG_STATE": str(second_state)}, "--code-stdin")
+    new = _started("accept", {**environment, "HUSHTAG_STATE": str(second_state)}, "--code-stdin", "--offline")
     _write(new, shown["code"].upper(), shown["offer"])
     _write(old, _read(new, "answer")["answer"])
     _write(new, _read(old, "delivery")["delivery"])
@@ -106,10 +106,24 @@ def test_two_processes_pair(logged_in: Run, second: Run, second_state: Path, env
     assert as_json(logged_in("device", "show", "--json"))["names"] == [name]
 
 
+def test_two_processes_pair_by_the_code_alone(
+    logged_in: Run, second: Run, second_state: Path, environment: dict[str, str]
+) -> None:
+    assert error_of(second("device", "accept", "--code-stdin", "--json", input="one two three\n"))["exit_code"] == 9
+    old = _started("offer", environment)
+    code = _read(old, "code")["code"]
+    taken = as_json(second("device", "accept", "--code-stdin", "--json", input=code.upper() + "\n"))
+    assert _read(old, "name") == taken
+    assert old.wait(30) == 0
+    _close(old)
+    assert as_json(second("device", "show", "--json"))["names"][0] == taken["name"]
+    assert as_json(logged_in("device", "show", "--json"))["names"] == [taken["name"]]
+
+
 def test_a_wrong_code_ends_it(logged_in: Run, second: Run, second_state: Path, environment: dict[str, str]) -> None:
-    old = _started("pair", environment)
+    old = _started("offer", environment, "--offline")
     shown = _read(old, "code")
-    new = _started("accept", {**environment, "HUSHTAG_STATE": str(second_state)}, "--code-stdin")
+    new = _started("accept", {**environment, "HUSHTAG_STATE": str(second_state)}, "--code-stdin", "--offline")
     words = shown["code"].split(" ")
     _write(new, " ".join([words[1], words[0], "abruptly" if words[2] != "abruptly" else "acrobat"]), shown["offer"])
     _write(old, _read(new, "answer")["answer"])

@@ -67,3 +67,54 @@ def test_what_is_said_to_a_person_names_the_phrase_and_shows_a_drawn_one_once(in
     phrase = next(line.strip() for line in said.splitlines() if line.startswith("    "))
     assert "(this one)" in inside("phrases", "list", phrase=phrase).stdout
     assert "Revoked “for Grace”; 0 objects re-sealed." in inside("phrases", "revoke", "for Grace", "--yes").stdout
+
+
+def test_a_duress_phrase_shreds_what_it_was_told_to(logged_in: Run, server: FakeServer) -> None:
+    def run(*arguments: str, lines: tuple[str, ...] = (PHRASE,), code: int = 0) -> object:
+        result = logged_in(*arguments, "--phrase-stdin", "--json", input="\n".join(lines) + "\n")
+        return as_json(result) if code == 0 else error_of(result)["exit_code"] == code
+
+    run("enrol", "--label", "harmless", lines=(OTHER_PHRASE,))
+    ordered = run("phrases", "duress", "--yes", lines=(PHRASE, OTHER_PHRASE))
+    assert isinstance(ordered, dict)
+    assert (ordered["phrase_only"], ordered["lock_days"], ordered["place"]) == (False, None, 1)
+    run("phrases", "duress", "--clear")
+    run("ls", lines=(OTHER_PHRASE,))
+    locked = run(
+        "phrases",
+        "duress",
+        "for the diary",
+        "--only",
+        "--lock",
+        "7",
+        "--place",
+        "2",
+        "--yes",
+        lines=(PHRASE, OTHER_PHRASE),
+    )
+    assert isinstance(locked, dict)
+    assert (locked["phrase_only"], locked["lock_days"], locked["place"]) == (True, 7, 2)
+    run("ls")
+    run("ls", lines=(OTHER_PHRASE,))
+    assert run("ls", code=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines", "code"),
+    [
+        ((), (PHRASE, OTHER_PHRASE), 2),
+        (("--yes",), (PHRASE,), 2),
+        (("--yes",), (PHRASE, PHRASE), 2),
+        (("--yes",), (PHRASE, UNKNOWN_PHRASE), 4),
+        (("nobody", "--yes"), (PHRASE, OTHER_PHRASE), 9),
+        (("--clear", "--lock", "7"), (PHRASE,), 2),
+        (("--lock", "8", "--yes"), (PHRASE, OTHER_PHRASE), 2),
+        (("--clear", "--place", "5"), (PHRASE,), 2),
+    ],
+)
+def test_a_duress_order_that_is_refused_is_not_given(
+    logged_in: Run, server: FakeServer, arguments: tuple[str, ...], lines: tuple[str, ...], code: int
+) -> None:
+    result = logged_in("phrases", "duress", *arguments, "--phrase-stdin", "--json", input="\n".join(lines) + "\n")
+    assert error_of(result)["exit_code"] == code
+    assert not server.users[EMAIL].orders

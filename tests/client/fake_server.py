@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from hushtag._opaque import ServerSetup, decoy_record
+from hushtag.duress import Verdict, expand_release
 from hushtag.enrollment import AcceptedTag, accept_enrollment, accept_tag, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
@@ -40,6 +41,7 @@ from hushtag.messages import (
     OldKey,
     OldKeys,
     Problem,
+    PutOrders,
     RegistrationStarted,
     RewrapKey,
     RotateVault,
@@ -63,7 +65,15 @@ from hushtag.messages import (
 )
 from hushtag.moving import accept_move
 from hushtag.objects import ObjectRow, row_digest
-from hushtag.types import CredentialIdentifier, Record, ServerSeed
+from hushtag.pairing_messages import (
+    MAX_PAIRINGS,
+    OpenPairing,
+    PairingMessage,
+    PairingOffer,
+    PairingOffers,
+    PairingOpened,
+)
+from hushtag.types import CredentialIdentifier, Record, Release, ServerSeed
 from hushtag.unlock_server import (
     LiveSetup,
     LocatedState,
@@ -127,8 +137,12 @@ class User:
     credential_id: CredentialIdentifier = field(default_factory=lambda: CredentialIdentifier(uuid4().bytes * 2))
     guesses: int = 1000
     suite: str = "hushtag-v1"
+    pairings: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     tags: dict[bytes, AcceptedTag] = field(default_factory=dict)
     vaults: dict[UUID, FakeVault] = field(default_factory=dict)
+    orders: dict[tuple[UUID, int], bytes] = field(default_factory=dict)  # what a tag bears in a place
+    locked: dict[bytes, AcceptedTag] = field(default_factory=dict)
+    tickets: dict[UUID, tuple[bytes, ...]] = field(default_factory=dict)  # those of a tag's release, once it was told
     under: dict[bytes, UUID] = field(default_factory=dict)  # which key set a tag is under, if not the first
 
 
@@ -304,6 +318,12 @@ class FakeServer:
         return httpx.Response(204)
 
     def _end(self, session_id: UUID) -> httpx.Response:
+        for user in self.users.values():
+            user.pairings = {
+                key: kept
+                for key, kept in user.pairings.items()
+                if session_id not in (kept["offering"], kept.get("accepting"))
+            }
         self.tokens = {token: held for token, held in self.tokens.items() if held[1] != session_id}
         self.vault_tokens = {key: held for key, held in self.vault_tokens.items() if held[2] != session_id}
         return httpx.Response(204)
@@ -313,6 +333,63 @@ class FakeServer:
         rest = [key for key in ids if after is None or key > UUID(after)]
         size = min(self.page, int(request.url.params.get("limit", "100")))
         return rest[:size], rest[size - 1] if len(rest) > size else None
+
+    # --- pairings -------------------------------------------------------------------------------------------
+
+    def open_pairing(self, request: httpx.Request) -> httpx.Response:
+        user, session = self._account(request)
+        message = msgspec.json.decode(request.content, type=OpenPairing)
+        if len(user.pairings) >= MAX_PAIRINGS:
+            raise RefusedError(409, "limit_reached")
+        pairing_id = uuid4()
+        user.pairings[pairing_id] = {"offer": message.offer, "offering": session}
+        return answer(201, PairingOpened(pairing_id, START + timedelta(seconds=300)))
+
+    def offers(self, request: httpx.Request) -> httpx.Response:
+        user, session = self._account(request)
+        others = {key: kept for key, kept in user.pairings.items() if kept["offering"] != session and "offer" in kept}
+        return answer(200, PairingOffers([PairingOffer(key, kept["offer"]) for key, kept in others.items()]))
+
+    def put_answer(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if "offer" not in kept or kept["offering"] == session:
+            raise RefusedError(404, "not_found")
+        del kept["offer"]
+        message = msgspec.json.decode(request.content, type=PairingMessage).message
+        kept |= {"answer": message, "accepting": session}
+        return httpx.Response(204)
+
+    def put_delivery(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if "accepting" not in kept or kept["offering"] != session or "delivered" in kept:
+            raise RefusedError(404, "not_found")
+        message = msgspec.json.decode(request.content, type=PairingMessage).message
+        kept |= {"delivery": message, "delivered": True}
+        return httpx.Response(204)
+
+    def take_answer(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        return self._take_pairing(request, pairing_id, "answer", "offering")
+
+    def take_delivery(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        return self._take_pairing(request, pairing_id, "delivery", "accepting")
+
+    def _take_pairing(self, request: httpx.Request, pairing_id: UUID, step: str, side: str) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if kept.get(side) != session or step not in kept:
+            raise RefusedError(404, "not_found")
+        return answer(200, PairingMessage(kept.pop(step)))
+
+    def close_pairing(self, request: httpx.Request, pairing_id: UUID) -> httpx.Response:
+        user, session = self._account(request)
+        kept = user.pairings.get(pairing_id, {})
+        if kept.get("offering") != session:
+            raise RefusedError(404, "not_found")
+        for name in ("offer", "answer", "delivery"):
+            kept.pop(name, None)
+        return httpx.Response(204)
 
     # --- ceremonies -----------------------------------------------------------------------------------------
 
@@ -385,14 +462,43 @@ class FakeServer:
         assert message.state == SEALED, "a client hands the state back as it came"
         proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
         tag = user.tags.get(proven.phrase_hash)
-        if tag is None:
+        released = expand_release(Release(decode_binary(message.release)))
+        if tag is None or released.check != decode_binary(tag.message.release_check):
             raise RefusedError(401, "ceremony_failed")
+        self._carry_out(user, tag, released.tickets)
+        user.tickets[tag.message.tag_id] = released.tickets
         self.vault_tokens[blake2s(proven.vault_token.expose()).digest()] = (user, tag, session_id)
         user.guesses += 1
         unlocked = self._unlocked(user, tag)
         if proven.key_id != proven.newest:
             unlocked = msgspec.structs.replace(unlocked, move=SEALED)
         return answer(200, unlocked)
+
+    def _carry_out(self, user: User, opened: AcceptedTag, tickets: tuple[bytes, ...]) -> None:
+        for (tag_id, _), ticket in list(user.orders.items()):
+            if ticket not in tickets or tag_id == opened.message.tag_id:
+                continue
+            verdict = Verdict(tickets.index(ticket) // 2)
+            named = [tag for tag in user.tags.values() if tag.message.tag_id == tag_id]
+            vaults = {tag.message.vault.vault_id for tag in named} - {opened.message.vault.vault_id}
+            whole = [tag for tag in user.tags.values() if tag.message.vault.vault_id in vaults]
+            for tag in whole if verdict.value % 2 else named:
+                del user.tags[tag.phrase_hash]
+                self._end_tag(tag.message.tag_id)
+                if verdict.value >= 2:
+                    user.locked[tag.phrase_hash] = tag
+
+    def put_orders(self, request: httpx.Request, vault_id: UUID, tag_id: UUID) -> httpx.Response:
+        user, _, _ = self._vault(request, vault_id)
+        message = msgspec.json.decode(request.content, type=PutOrders)
+        if tag_id not in self._members(user, vault_id):
+            raise RefusedError(404, "not_found")
+        put = {(tag_id, each.place): decode_binary(each.ticket) for each in message.orders}
+        others = {ticket for place, ticket in user.orders.items() if place not in put}
+        if set(put.values()) & others:
+            raise RefusedError(409, "already_exists")
+        user.orders.update(put)
+        return httpx.Response(204)
 
     @staticmethod
     def _is_under(user: User, found: bytes, key_id: UUID) -> bool:
@@ -409,12 +515,16 @@ class FakeServer:
         waiting = vault.sealed.get(tag.message.tag_id) or key.key_version != vault.key_version
         if key.generation != vault.generation + 1 or waiting or (key.ring is None) != (vault.ring is None):
             raise RefusedError(409, "generation_conflict")
+        before, after = user.tickets[tag.message.tag_id], expand_release(Release(decode_binary(message.release)))
+        follow = dict(zip(before, after.tickets, strict=True))
+        user.orders = {place: follow.get(ticket, ticket) for place, ticket in user.orders.items()}
         kept = {
             name: getattr(message, name) for name in ("salt", "record", "public_key", "sealed_label", "phrase_hash")
         }
         wrapped = msgspec.structs.replace(
             tag.message.wrapped_key, wrapped_key=key.wrapped_key, key_version=key.key_version
         )
+        kept["release_check"] = encode_binary(after.check)
         vault.wrapped.pop(tag.message.tag_id, None)
         vault.labels.pop(tag.message.tag_id, None)
         moved = tag._replace(
@@ -656,6 +766,14 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("POST", f"/v1/vaults/{_ID}/tags", FakeServer.add_tag),
     ("POST", f"/v1/vaults/{_ID}/rotations", FakeServer.rotate),
     ("PUT", f"/v1/vaults/{_ID}/keys/{_ID}", FakeServer.rewrap),
+    ("POST", "/v1/pairings", FakeServer.open_pairing),
+    ("GET", "/v1/pairings", FakeServer.offers),
+    ("PUT", f"/v1/pairings/{_ID}/answer", FakeServer.put_answer),
+    ("GET", f"/v1/pairings/{_ID}/answer", FakeServer.take_answer),
+    ("PUT", f"/v1/pairings/{_ID}/delivery", FakeServer.put_delivery),
+    ("GET", f"/v1/pairings/{_ID}/delivery", FakeServer.take_delivery),
+    ("DELETE", f"/v1/pairings/{_ID}", FakeServer.close_pairing),
+    ("PUT", f"/v1/vaults/{_ID}/tags/{_ID}/orders", FakeServer.put_orders),
     ("GET", f"/v1/vaults/{_ID}/old-keys", FakeServer.list_old_keys),
     ("DELETE", f"/v1/vaults/{_ID}/old-keys", FakeServer.forget_old_keys),
     ("GET", f"/v1/vaults/{_ID}/objects", FakeServer.objects),

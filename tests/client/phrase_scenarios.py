@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hushtag.client import ConflictError, NotFoundError, SessionExpiredError
-from hushtag.errors import AuthenticationError, MisuseError, WeakPhraseError
+from hushtag.errors import AuthenticationError, LimitError, MisuseError, WeakPhraseError
 from hushtag.phrase import draw_phrase
 from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
 
@@ -152,6 +152,89 @@ def a_vault_is_destroyed_with_its_last_phrase_when_that_is_confirmed(connect: Co
         assert (new.vault_id != vault.vault_id, new.list()) == (True, ())
 
 
+def _decoy_and_real(connect: Connect) -> tuple[Any, str, Any, Any]:
+    """Two vaults of one account: `PHRASE` and a friend's open the real one, `THIRD_PHRASE` another."""
+    client, email, vault = _two_phrases(connect)
+    client.enrol(THIRD_PHRASE, label="harmless")
+    other = connect()
+    other.log_in(email, PASSWORD)
+    return client, email, vault, other
+
+
+def _opens(client: Any, *phrases: str) -> list[bool]:
+    found = []
+    for phrase in phrases:
+        try:
+            with client.unlock(phrase):
+                found.append(True)
+        except AuthenticationError:
+            found.append(False)
+    return found
+
+
+def a_duress_phrase_shreds_the_vault_it_was_told_to_and_opens_its_own(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault, other = _decoy_and_real(connect)
+    vault.set_duress(THIRD_PHRASE)
+    # To say what it does is not to do it, and the other phrases go on as before.
+    assert _opens(client, PHRASE, OTHER_PHRASE) == [True, True]
+    with other.unlock(THIRD_PHRASE) as harmless:
+        assert _labels(harmless) == ["harmless"]
+        assert harmless.put(b"nothing much", name="note").revision == 1
+    assert _opens(client, PHRASE, OTHER_PHRASE, THIRD_PHRASE) == [False, False, True]
+    with pytest.raises(SessionExpiredError):
+        vault.list()
+    # Nobody can tell it from a phrase that was never enrolled: it can be enrolled.
+    client.enrol(PHRASE, label="anew")
+    assert _opens(client, PHRASE, THIRD_PHRASE) == [True, True]
+
+
+def a_duress_phrase_shreds_one_phrase_and_the_others_open_the_vault_still(connect: Connect, tmp_path: Path) -> None:
+    client, email, vault, other = _decoy_and_real(connect)
+    vault.set_duress(THIRD_PHRASE, tag_id=_tag_of(vault, "the friend's"), phrase_only=True, place=3)
+    friends = connect()
+    friends.log_in(email, PASSWORD)
+    theirs = friends.unlock(OTHER_PHRASE)
+    assert _opens(other, THIRD_PHRASE) == [True]
+    with pytest.raises(SessionExpiredError):
+        theirs.list()
+    assert _opens(client, PHRASE, OTHER_PHRASE) == [True, False]
+
+
+def an_order_is_taken_back_or_written_over_in_its_place(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault, other = _decoy_and_real(connect)
+    vault.set_duress(THIRD_PHRASE, place=2)
+    vault.clear_duress(place=1)
+    vault.clear_duress(place=2)
+    assert _opens(other, THIRD_PHRASE) == [True]
+    vault.set_duress(THIRD_PHRASE, place=4)
+    vault.clear_duress(vault.tag_id)
+    assert _opens(client, THIRD_PHRASE, PHRASE, OTHER_PHRASE) == [True, True, True]
+    assert _bodies(vault) == FIRST
+
+
+def a_duress_order_is_refused_before_it_could_mislead(connect: Connect, tmp_path: Path) -> None:
+    client, _email, vault, _other = _decoy_and_real(connect)
+    with pytest.raises(MisuseError, match="opens this vault itself"):
+        vault.set_duress(OTHER_PHRASE)
+    with pytest.raises(AuthenticationError):
+        vault.set_duress(UNKNOWN_PHRASE)
+    with pytest.raises(MisuseError, match="1, 7, 30 days"):
+        vault.set_duress(THIRD_PHRASE, lock_days=2)
+    with pytest.raises(MisuseError, match="places 1 to 4"):
+        vault.set_duress(THIRD_PHRASE, place=5)
+    with pytest.raises(MisuseError, match="places 1 to 4"):
+        vault.clear_duress(place=0)
+    for refused in (vault.clear_duress, lambda tag_id: vault.set_duress(THIRD_PHRASE, tag_id=tag_id)):
+        with pytest.raises(NotFoundError):
+            refused(client.session.session_id)
+    # The same verdict on two phrases, and on no third.
+    vault.set_duress(THIRD_PHRASE, phrase_only=True)
+    vault.set_duress(THIRD_PHRASE, phrase_only=True, tag_id=_tag_of(vault, "the friend's"))
+    with pytest.raises(LimitError, match="2 others"):
+        vault.set_duress(THIRD_PHRASE, phrase_only=True, place=2)
+    assert _opens(client, PHRASE, OTHER_PHRASE) == [True, True]
+
+
 PHRASE_SCENARIOS = [
     a_second_phrase_opens_the_same_vault,
     a_revoked_phrase_opens_nothing_and_nothing_is_lost,
@@ -159,4 +242,8 @@ PHRASE_SCENARIOS = [
     a_phrase_that_sleeps_follows_every_rotation,
     a_phrase_revokes_itself_and_the_vault_goes_on,
     a_vault_is_destroyed_with_its_last_phrase_when_that_is_confirmed,
+    a_duress_phrase_shreds_the_vault_it_was_told_to_and_opens_its_own,
+    a_duress_phrase_shreds_one_phrase_and_the_others_open_the_vault_still,
+    an_order_is_taken_back_or_written_over_in_its_place,
+    a_duress_order_is_refused_before_it_could_mislead,
 ]

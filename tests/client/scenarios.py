@@ -21,6 +21,7 @@ from hushtag.client import (
 )
 from hushtag.errors import AuthenticationError, EpochCodeError, LimitError, WeakPhraseError
 from hushtag.phrase import draw_phrase
+from tests.client.pairing_scenarios import PAIRING_SCENARIOS
 from tests.client.phrase_scenarios import PHRASE_SCENARIOS
 from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
 
@@ -248,4 +249,5 @@ SCENARIOS = [
     the_account_can_be_read_and_left,
     changing_the_password_ends_the_other_sessions_and_touches_no_vault,
     *PHRASE_SCENARIOS,
+    *PAIRING_SCENARIOS,
 ]

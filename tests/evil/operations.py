@@ -40,6 +40,7 @@ ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "POST /v1/vaults/*/tags": messages.VaultState,
     "POST /v1/vaults/*/rotations": messages.VaultState,
     "PUT /v1/vaults/*/keys/*": None,
+    "PUT /v1/vaults/*/tags/*/orders": None,
     "GET /v1/vaults/*/old-keys": messages.OldKeys,
     "DELETE /v1/vaults/*/old-keys": None,
     "DELETE /v1/vaults/*": None,
@@ -65,6 +66,8 @@ REQUESTS = {
     messages.MemberKey,
     messages.RotateVault,
     messages.RewrapKey,
+    messages.TagOrder,
+    messages.PutOrders,
 }
 """Messages a client sends: the man may read them, not alter what the client makes of its own."""
 
@@ -257,6 +260,15 @@ def _change_phrase(scene: Scene) -> Any:
     return changed.label, changed.current
 
 
+def _set_duress(scene: Scene) -> Any:
+    return scene.vault.set_duress(OTHER_PHRASE, lock_days=7)  # type: ignore[union-attr]
+
+
+def _set_duress_on_a_guest(scene: Scene) -> Any:
+    guest = _tag_of(scene, "a guest's")
+    return scene.vault.set_duress(OTHER_PHRASE, tag_id=guest, phrase_only=True)  # type: ignore[union-attr]
+
+
 def _destroy(scene: Scene) -> Any:
     return scene.vault.destroy(confirm=scene.vault.vault_id)  # type: ignore[union-attr]
 
@@ -316,6 +328,9 @@ OPERATIONS: list[Operation] = [
     *_shared("add_phrase", "add_phrase", _add_phrase),
     *_shared("revoke_phrase", "revoke_phrase", _revoke_phrase, forbidden=(NotFoundError,)),
     *_shared("change_phrase", "change_phrase", _change_phrase, forbidden=(NotFoundError,)),
+    Operation("set_duress", "Vault.set_duress", _set_duress, unlocked=True, composed=True),
+    *_shared("set_duress_on_a_guest", "set_duress", _set_duress_on_a_guest, forbidden=(NotFoundError,)),
+    Operation("clear_duress", "Vault.clear_duress", lambda s: s.vault.clear_duress(), unlocked=True),  # type: ignore[union-attr]
     *_shared("reseal", "reseal", lambda s: s.vault.reseal()),  # type: ignore[union-attr]
     Operation("unlock_after_rotation", "Client.unlock", _unlock_shared, composed=True),
     Operation("destroy", "Vault.destroy", _destroy, unlocked=True),

@@ -6,13 +6,13 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 import pytest
 
-from hushtag_server.keyfile import KeyRing
+from hushtag_server.keyfile import KeyRing, encode_key_ring, load_keys
 from hushtag_server.operation import backup as backing
 from hushtag_server.operation import restore as restoring
 from hushtag_server.operation.backup import take_backup
@@ -25,7 +25,7 @@ from hushtag_server.operation.failures import (
     TargetNotEmptyError,
     WrongPassphraseError,
 )
-from hushtag_server.operation.key_copies import copy_keys, restore_keys, tell_keys_apart
+from hushtag_server.operation.key_copies import check_copy, copy_keys, restore_keys, tell_keys_apart
 from hushtag_server.operation.manifest import Manifest, read_manifest, write_manifest
 from hushtag_server.operation.programs import find_program
 from hushtag_server.operation.reach import Reached, connect
@@ -285,6 +285,20 @@ def test_keys_come_back_from_their_own_copy(settings: Settings, keys: KeyRing, t
     assert ring == keys
     assert elsewhere.key_path.read_bytes() == original
     assert elsewhere.key_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_left_of_retired_keys_stays_when_older_keys_come_back(
+    settings: Settings, keys: KeyRing, tmp_path: Path
+) -> None:
+    copy, gone = tmp_path / "copy", {uuid4(): bytes(range(32))}
+    copy_keys(settings, copy, PASSPHRASE)
+    settings.key_path.write_bytes(encode_key_ring(KeyRing(keys.current, keys.by_id, gone)))
+    with pytest.raises(OperationError, match="lacks 1 key sets"):
+        check_copy(settings, copy, PASSPHRASE)
+    ring, _written = restore_keys(settings, copy, PASSPHRASE)
+    assert load_keys(settings) == ring == KeyRing(keys.current, keys.by_id, gone)
+    copy_keys(settings, tmp_path / "newer", PASSPHRASE)
+    assert check_copy(settings, tmp_path / "newer", PASSPHRASE) == 1
 
 
 def test_other_keys_are_never_replaced(settings: Settings, keys: KeyRing, tmp_path: Path, make_setup: Any) -> None:

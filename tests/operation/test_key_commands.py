@@ -89,6 +89,10 @@ def test_keys_change_under_a_running_server_and_nobody_notices(data_directory: P
         assert "1 seals" in done(
             "backup-seals", str(copies / "backup-seals"), "--passphrase-stdin", data=data, given=line
         )
+        # What the retired set signed still verifies: its audit key is in the store, and in the copy.
+        assert done("audit", "verify", "--json", data=data)["whole"] is True
+        kept = json.loads((data / "keys.json").read_text())["retired_audit_keys"]
+        assert [entry["id"] for entry in kept] == [first["id"]]
         status = json.loads(run("keys", "status", "--json", data=data).stdout)
         assert [row["retired_at"] is None for row in status] == [False, True]
 

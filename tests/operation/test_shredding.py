@@ -8,6 +8,7 @@ import anyio.to_thread
 import psycopg
 import pytest
 
+from hushtag.duress import Verdict
 from hushtag.errors import AuthenticationError
 from hushtag.types import Record
 from hushtag_server.keyfile import KeyRing
@@ -22,7 +23,7 @@ from hushtag_server.settings import Settings
 from hushtag_server.vault.seals import SEALED_ENVELOPE
 from tests.operation.conftest import PASSPHRASE, Silent
 from tests.people import PASSWORD
-from tests.server.vault_support import enrol, new_id, new_password, prove, run_sql, stored_record, unlock
+from tests.server.vault_support import enrol, new_id, new_password, order, prove, run_sql, stored_record, unlock
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +111,29 @@ async def test_a_backup_of_before_opens_nothing_of_what_was_deleted_since_and_al
             await prove(client, (await sign_in(client, gone.email)).headers, its_phrase)
         opened = await unlock(client, await sign_in(client, stays.email), other_phrase)
         assert opened.head.object_count == 1
+
+
+@pytest.mark.parametrize("verdict", [Verdict.SHRED_PHRASE, Verdict.SHRED_VAULT])
+async def test_a_backup_opens_nothing_of_what_a_duress_phrase_has_shredded(
+    scene: Scene, thief: Any, sign_in: Any, database: Any, verdict: Verdict
+) -> None:
+    account, phrase = await scene.add(sign_in, "ada@example.org")
+    harmless = new_password()
+    await enrol(scene.client, account.headers, harmless)
+    opened = await unlock(scene.client, account, phrase)
+    assert (await order(opened, account, harmless, verdict)).status_code == 204
+    scene.back_up()
+    seals = run_sql(database, "SELECT seal FROM tag_seals WHERE tag_id = %s", str(opened.tag.tag_id))
+    await unlock(scene.client, account, harmless)
+    assert scene.copy() == 2
+    assert seals[0][0] not in read_seals(scene.seals, PASSPHRASE, Silent())[1]
+    # Backups and copies tell no more than the database: each tag has a seal, whatever it is.
+    done, server = thief()
+    assert (done.seals.loaded, done.without) == (2, 0)
+    async with server as client:
+        with pytest.raises(AuthenticationError):
+            await prove(client, (await sign_in(client, account.email)).headers, phrase)
+        await unlock(client, await sign_in(client, account.email), harmless)
 
 
 async def test_no_seal_and_no_plain_envelope_is_in_a_backup(

@@ -18,6 +18,7 @@ from msgspec import Struct
 from hushtag import _opaque
 from hushtag._opaque import ServerSetup
 from hushtag._stretch import opaque_password, stretch_phrase
+from hushtag.duress import expand_release
 from hushtag.enrollment import AcceptedTag, accept_enrollment, answer_enrollment, start_enrollment
 from hushtag.head import VaultHead, seal_head, set_element, set_key
 from hushtag.messages import (
@@ -28,11 +29,13 @@ from hushtag.messages import (
     ObjectEntry,
     OldKey,
     OldKeys,
+    PutOrders,
     RegistrationStarted,
     RotateVault,
     TagEnrolled,
     TagInfo,
     TagMoved,
+    TagOrder,
     Unlocked,
     UnlockStarted,
     VaultKey,
@@ -60,6 +63,7 @@ from hushtag.types import (
     RegistrationRequest,
     RegistrationResponse,
     RegistrationState,
+    Release,
     ServerLoginState,
     SessionKey,
 )
@@ -299,7 +303,10 @@ def _unlock(
     }
     rewrap = opened.vaults[0].rewrap
     assert rewrap is not None
-    return [locating.message, located, proving.message, started, finishing.message, answer, rewrap], states, opened
+    tickets = expand_release(Release(decode_binary(finishing.message.release))).tickets
+    orders = PutOrders([TagOrder(1, encode_binary(tickets[0]))])
+    sent = [locating.message, located, proving.message, started, finishing.message, answer, rewrap, orders]
+    return sent, states, opened
 
 
 def _move(password: OpaquePassword, setup: ServerSetup, opened: UnlockedTag, tag: AcceptedTag) -> list[Struct]:

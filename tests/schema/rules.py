@@ -30,6 +30,7 @@ KEYS_APART = {
     "opaque_sessions.session_id": "256 random bits in hex, from which tokens are derived",
     "reminder_deliveries.due_at": "a reminder that is put off is delivered again",
     "security_audit_links.seq": "the place in the chain",
+    "tag_orders.place": "one of the four places every tag has",
     "transfers.kind": "one lease of each kind for a user",
 }
 # Times of the wall clock, whose zone stands beside them.
@@ -63,6 +64,9 @@ UNAUDITED = {
     "wrapped_keys": "vault side",
     "key_rotations": "vault side",
     "sealed_keys": "vault side",
+    "tag_orders": "vault side",
+    "locked_tags": "vault side",
+    "pairings": "messages that nobody here can read, gone after five minutes",
 }
 PUBLIC_FUNCTIONS = {
     "hushtag_current_user": "reads the caller's own setting",
@@ -71,6 +75,7 @@ PUBLIC_FUNCTIONS = {
 # What names a thing for its user must be unique for that user.
 NOT_UNIQUE = {
     "opaque_sessions.phrase_hash": "one tag may be unlocked in several sessions",
+    "locked_tags.phrase_hash": "a phrase may be enrolled anew while it is locked",
     "tags.name": "its folded form is: names are unique whatever their case",
 }
 NAMES = ("name", "tag_name", "email", "token_hash", "phrase_hash")

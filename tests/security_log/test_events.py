@@ -32,6 +32,7 @@ OF_ROUTE = {
     "add_tag": "phrase_added",
     "rotate_vault": "vault_rotated",
     "rewrap_key": "key_rewrapped",
+    "put_orders": "orders_put",
     "list_old_keys": "old_keys_read",
     "forget_old_keys": "old_keys_forgotten",
     "destroy_vault": "vault_destroyed",
@@ -112,6 +113,7 @@ async def test_what_fails_leaves_an_event_that_says_how(app_client, sign_in, dat
         state=started.json()["state"],
         candidate=0,
         ke3=encode_binary(bytes(64)),
+        release=encode_binary(bytes(32)),
     )
     assert (await send(app_client, account.headers, "/v1/unlock/finish", unproven)).status_code == 401
     assert (await send(app_client, account.headers, "/v1/unlock/start", proving.message)).status_code == 401
@@ -154,7 +156,9 @@ async def test_nobody_leaves_nothing(app_client, sign_in, database) -> None:
 
     message = start_unlock([new_password()]).message
     assert (await send(app_client, stranger, "/v1/unlock/locate", message)).status_code == 401
-    unknown = FinishUnlock(session_id="0" * 64, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)))
+    unknown = FinishUnlock(
+        session_id="0" * 64, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)), release=encode_binary(bytes(32))
+    )
     assert (await send(app_client, stranger, "/v1/unlock/finish", unknown)).status_code == 401
     for path in (f"/v1/vaults/{uuid4()}", f"/v1/vaults/{uuid4()}/objects/{uuid4()}"):
         assert (await app_client.get(path, headers=intruder)).status_code == 401

@@ -8,7 +8,9 @@ import msgspec
 import psycopg
 import pytest
 
-from hushtag_server.keyfile import KeyRing, new_keys
+from hushtag.messages import encode_binary
+from hushtag_server.errors import StartError
+from hushtag_server.keyfile import KeyRing, encode_key_ring, new_keys, read_key_ring
 from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.recording import INSERT
 from hushtag_server.security_log.rows import COLUMNS
@@ -46,6 +48,23 @@ def test_an_untouched_log_is_whole(ten: Any, keys: KeyRing) -> None:
     assert done.checkpoints == 2
     write(ten.app_url, keys, 3)
     assert (verified(ten, keys).tampering, verified(ten, keys).waiting) == ([], 3)
+
+
+def test_what_a_retired_key_set_has_signed_still_verifies(ten: Any, keys: KeyRing, make_setup: Any) -> None:
+    sign(ten.app_url, keys)
+    fresh = new_keys(make_setup).current
+    retired = KeyRing(fresh, {fresh.id: fresh}, {key_id: each.audit_key for key_id, each in keys.by_id.items()})
+    kept = read_key_ring(encode_key_ring(retired), "the test")
+    assert kept == retired
+    assert encode_binary(keys.current.audit_key) not in repr(kept)
+    assert repr(keys.current.audit_key) not in repr(kept)
+    assert kinds(ten, kept) == []
+    # Without its key, or with another one in its place, nothing it signed is believed.
+    assert {kind for kind, _ in kinds(ten, KeyRing(fresh, {fresh.id: fresh}))} >= {"unknown_key"}
+    other = KeyRing(fresh, {fresh.id: fresh}, dict.fromkeys(keys.by_id, bytes(32)))
+    assert "edited" in {kind for kind, _ in kinds(ten, other)}
+    with pytest.raises(StartError):  # in use and retired at once
+        read_key_ring(encode_key_ring(replace(retired, retired_audit_keys={fresh.id: bytes(32)})), "the test")
 
 
 def test_every_column_has_an_attack(admin: Any) -> None:

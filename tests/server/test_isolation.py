@@ -12,11 +12,12 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from hushtag.duress import expand_release
 from hushtag.enrollment import accept_enrollment, accept_tag
 from hushtag.messages import AddTag, MovedKey, MoveTag, NewTag, encode_binary
 from hushtag.moving import AcceptedMove
 from hushtag.objects import row_digest
-from hushtag.types import PhraseHash, Record
+from hushtag.types import PhraseHash, Record, Release
 from hushtag_server.auth import Caller
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.tokens import parse_bearer
@@ -48,6 +49,9 @@ TABLES = [
     "wrapped_keys",
     "key_rotations",
     "sealed_keys",
+    "tag_orders",
+    "locked_tags",
+    "pairings",
     "vault_blobs",
     "vault_segments",
     "opaque_sessions",
@@ -67,6 +71,10 @@ MESSAGES: dict[tuple[str, str], Any] = {
     ("patch", "/v1/reminders/{reminder_id}"): {"title": "coffee"},
     ("post", "/v1/reminders/{reminder_id}/snooze"): {"minutes": 5},
     ("post", "/v1/journal-tags/{tag_id}/merge"): {"into": str(UUID(int=1))},
+    ("put", "/v1/pairings/{pairing_id}/{step}"): {"message": "htp1a.AAAA"},
+    ("put", "/v1/vaults/{vault_id}/tags/{tag_id}/orders"): {
+        "orders": [{"place": 1, "ticket": encode_binary(bytes(16))}]
+    },
     ("put", "/v1/vaults/{vault_id}/keys/{wrapped_key_id}"): {"key_version": 1, "wrapped_key": encode_binary(bytes(40))},
     ("post", "/v1/vaults/{vault_id}/rotations"): {
         "revoked": str(UUID(int=1)),
@@ -158,6 +166,8 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
     hers |= {"journal_id": entry["id"], "tag_id": entry["tags"][0]["id"]}
     # The address of her feed is a secret, which nobody but her has; her id in front of another one is worth nothing.
     hers |= {"reminder_id": ada.reminder_id, "feed": encode_binary(ada.user_id.bytes + bytes(32)) + ".ics"}
+    offered = await app_client.post("/v1/pairings", json={"offer": "htp1o.AAAA"}, headers=ada.account.headers)
+    hers |= {"pairing_id": offered.json()["pairing_id"], "step": "answer"}
     hers["wrapped_key_id"] = ada.vault.vault.wrapped_key_id
     before, asked = everything(database), 0
     for path, operations in document["paths"].items():
@@ -243,6 +253,7 @@ async def _open(pool: Any, caller: Caller, phrase_hash: bytes, key_id: UUID) -> 
             session_id="ef" * 32,
             phrase_hash=phrase_hash,
             guesses=1,
+            released=expand_release(Release(bytes(32))),
             key_id=key_id,
             lifetime=HOUR,
             idle=HOUR,
@@ -267,7 +278,7 @@ async def _move(pool: Any, caller: Any, hers: Person, key_id: UUID) -> str:
     """Move a tag with ada's vault and key in the message; empty if it was refused."""
     vault = hers.vault.vault
     key = MovedKey(vault.vault_id, vault.wrapped_key_id, encode_binary(bytes(40)), 1, 3, encode_binary(bytes(112)))
-    forged = {name: encode_binary(bytes(size)) for name, size in {"salt": 16, "public_key": 32}.items()}
+    forged = {name: encode_binary(bytes(size)) for name, size in {"salt": 16, "public_key": 32, "release": 32}.items()}
     message = MoveTag(
         state="A",
         suite="hushtag-v1",
@@ -278,8 +289,8 @@ async def _move(pool: Any, caller: Any, hers: Person, key_id: UUID) -> str:
         **forged,
     )
     accepted = AcceptedMove(message, PhraseHash(bytes(16)), Record(bytes(192)))
-    offer = MoveOffer(key_id, key_id, bytes(16))
-    outcome = await ceremony_queries.move_tag(pool, caller, accepted, offer, bytes(32))
+    offer = MoveOffer(key_id, key_id, bytes(16), Release(bytes(32)))
+    outcome = await ceremony_queries.move_tag(pool, caller, accepted, offer, hers.vault.tag.tag_id, bytes(32))
     return "" if outcome in {"unauthenticated", "generation_conflict"} else outcome
 
 
@@ -395,6 +406,9 @@ async def _phrase_calls(client, ada: Person, eve: Person, key_id: UUID) -> dict[
             "rewrap_key": await phrase_queries.rewrap_key(
                 pool, caller, hers.vault_id, hers.vault.wrapped_key_id, 1, bytes(40)
             ),
+            "put_orders": await phrase_queries.put_orders(
+                pool, caller, hers.vault_id, hers.tag.tag_id, [(1, bytes(16))]
+            ),
             "forget_old_keys": await phrase_queries.forget_old_keys(pool, caller, hers.vault_id),
             "destroy_vault": await phrase_queries.destroy_vault(pool, caller, hers.vault_id, 2),
         }.items():
@@ -402,6 +416,8 @@ async def _phrase_calls(client, ada: Person, eve: Person, key_id: UUID) -> dict[
     # Eve's own vault, and a key of Ada's.
     own = (pool, eve.vault_caller(), eve.vault.vault_id, hers.vault.wrapped_key_id, 1, bytes(40))
     results["rewrap_key"].append((await phrase_queries.rewrap_key(*own)).replace("not_found", ""))
+    own_vault = (pool, eve.vault_caller(), eve.vault.vault_id, hers.tag.tag_id, [(1, bytes(16))])
+    results["put_orders"].append((await phrase_queries.put_orders(*own_vault)).replace("not_found", ""))
     results["remove_destroyed"].append(await phrase_queries.remove_destroyed(pool, eve.user_id))
     for user_id in (eve.user_id, None):
         async with services.transaction(user_id) as connection:

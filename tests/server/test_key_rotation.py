@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
+from hushtag.duress import Verdict
 from hushtag.errors import AuthenticationError
 from hushtag.messages import Located, MoveTag, TagMoved, Unlocked, UnlockStarted, encode_binary
 from hushtag.unlock import start_unlock
@@ -25,6 +26,7 @@ from tests.server.vault_support import (
     enrol,
     new_id,
     new_password,
+    order,
     prove,
     run_sql,
     same_password,
@@ -110,6 +112,33 @@ async def test_a_tag_moves_at_its_next_unlock_and_everything_stays(
     assert moved.head.object_count == 1
     row = await client.get(moved.url(object_id), headers=moved.headers)
     assert row.status_code == 200
+
+
+async def test_what_a_duress_phrase_has_ordered_holds_when_it_moves(
+    server: Rotating, sign_in: Any, database: Any
+) -> None:
+    client = await server.client()
+    account = await sign_in(client)
+    real, duress = new_password(), new_password()
+    for phrase in (real, duress):
+        await enrol(client, account.headers, phrase)
+    target = await unlock(client, account, real)
+    assert (await order(target, account, duress, Verdict.LOCK_PHRASE_DAY)).status_code == 204
+    tickets = "SELECT tag_id, place, ticket, created_at, updated_at FROM tag_orders ORDER BY 1, 2"
+    before = run_sql(database, tickets)
+    client = await server.rotate()
+    _, opened = await finish(client, account, duress)
+    assert run_sql(database, "SELECT count(*) FROM locked_tags") == [(1,)]
+    run_sql(database, "UPDATE secret_tags t SET phrase_hash = l.phrase_hash FROM locked_tags l WHERE l.tag_id = t.id")
+    run_sql(database, "DELETE FROM locked_tags")
+    assert (await move(client, opened)).status_code == 200
+    after = run_sql(database, tickets)
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [(old[:2], old[3:]) for old, _ in changed] == [(new[:2], new[3:]) for _, new in changed]
+    assert [old[0] for old, _ in changed] == [target.tag.tag_id]
+    await finish(client, account, duress)
+    with pytest.raises(AuthenticationError):
+        await prove(client, account.headers, real)
 
 
 async def test_an_offer_is_good_once_for_its_own_session_and_tag(server: Rotating, sign_in: Any, database: Any) -> None:

@@ -36,6 +36,9 @@ TENANT = [
     "wrapped_keys",
     "key_rotations",
     "sealed_keys",
+    "tag_orders",
+    "locked_tags",
+    "pairings",
 ]
 WITHOUT_USER = [
     "backups",
@@ -224,8 +227,12 @@ def test_grants_are_exact(database: Any) -> None:
         "wrapped_keys": everything,
         "key_rotations": everything,
         "sealed_keys": "DELETE INSERT SELECT",
+        "tag_orders": everything,
+        "locked_tags": everything,
+        "pairings": everything,
     }
     assert [row[0] for row in columns] == [
+        "tag_seals.seal",
         "user_sessions.guesses_at",
         "user_sessions.guesses_locked_until",
         "user_sessions.guesses_refused",
@@ -266,11 +273,17 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         "INSERT INTO consents (user_id, document, version) VALUES (%(user)s, 'terms', '1')",
         "INSERT INTO user_sessions (user_id, id, token_hash, expires_at) VALUES (%(user)s, %(session)s,"
         " decode(repeat('00', 32), 'hex'), now() + interval '1 day')",
+        "INSERT INTO pairings (user_id, place, offering_session_id, expires_at) VALUES (%(user)s, 1, %(session)s,"
+        " now())",
         "INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
         " sealed_label, public_key, server_key_id) VALUES (%(user)s, %(tag)s, decode(repeat('00', 16), 'hex'),"
         " decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 160), 'hex'),"
         " 'hushtag-v1', 'name', decode(repeat('00', 316), 'hex'), decode(repeat('00', 32), 'hex'), %(server_key)s)",
         "INSERT INTO tag_seals (user_id, tag_id, seal) VALUES (%(user)s, %(tag)s, decode(repeat('00', 32), 'hex'))",
+        "INSERT INTO tag_orders (user_id, tag_id, place, ticket) VALUES (%(user)s, %(tag)s, 1,"
+        " decode(repeat('00', 16), 'hex'))",
+        "INSERT INTO locked_tags (user_id, tag_id, phrase_hash, locked_until) VALUES (%(user)s, %(tag)s,"
+        " decode(repeat('00', 16), 'hex'), now())",
         "INSERT INTO vaults (user_id, id, head) VALUES (%(user)s, %(vault)s, decode(repeat('00', 112), 'hex'))",
         "INSERT INTO wrapped_keys (user_id, id, tag_id, vault_id, wrapped_key) VALUES (%(user)s, %(key)s, %(tag)s,"
         " %(vault)s, decode(repeat('00', 40), 'hex'))",

@@ -41,7 +41,9 @@ async def account(app_client, sign_in):
 
 async def refused(client: httpx.AsyncClient, headers: dict[str, str], path: str, message: object) -> None:
     """The one answer of every failed ceremony: that of a session id nobody ever made."""
-    unknown = FinishUnlock(session_id="0" * 64, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)))
+    unknown = FinishUnlock(
+        session_id="0" * 64, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)), release=encode_binary(bytes(32))
+    )
     expected = comparable(await send(client, headers, FINISH, unknown))
     assert expected[1]["code"] == "ceremony_failed"
     assert comparable(await send(client, headers, path, message)) == expected
@@ -116,7 +118,13 @@ async def test_the_proof_of_one_candidate_is_none_for_another(app_client, accoun
 
 async def test_steps_out_of_order_are_refused(app_client, account) -> None:
     proving = await locate(app_client, account.headers, account.password)
-    early = FinishUnlock(session_id=proving.message.session_id, state="AAAA", candidate=0, ke3=encode_binary(bytes(64)))
+    early = FinishUnlock(
+        session_id=proving.message.session_id,
+        state="AAAA",
+        candidate=0,
+        ke3=encode_binary(bytes(64)),
+        release=encode_binary(bytes(32)),
+    )
     await refused(app_client, account.headers, FINISH, early)
     answer = await send(app_client, account.headers, START, proving.message)
     started = msgspec.json.decode(answer.content, type=UnlockStarted)
@@ -234,7 +242,7 @@ async def test_an_account_without_any_tag_answers_like_one_with_tags(app_client,
         proving = locating.finish(msgspec.json.decode(located.content, type=Located))
         started = await send(app_client, who.headers, START, proving.message)
         step = {name: started.json()[name] for name in ("session_id", "state")}
-        wrong = FinishUnlock(**step, candidate=0, ke3=encode_binary(bytes(64)))
+        wrong = FinishUnlock(**step, candidate=0, ke3=encode_binary(bytes(64)), release=encode_binary(bytes(32)))
         finished = await send(app_client, who.headers, FINISH, wrong)
         assert finished.status_code == 401
         shapes.append([_shape(located), _shape(started), _shape(finished)])

@@ -9,9 +9,10 @@ import httpx
 import msgspec
 import psycopg
 
+from hushtag.duress import Verdict
 from hushtag.enrollment import Enrolled, start_enrollment
 from hushtag.head import VaultHead, seal_head, set_element, set_key
-from hushtag.messages import Located, RegistrationStarted, Unlocked, UnlockStarted, encode_binary
+from hushtag.messages import Located, PutOrders, RegistrationStarted, TagOrder, Unlocked, UnlockStarted, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, row_digest, seal_object
 from hushtag.types import CredentialIdentifier, OpaquePassword, Record
 from hushtag.unlock import Finishing, OpenVault, Proving, UnlockedTag, start_unlock
@@ -199,3 +200,14 @@ def run_sql(database: Any, statement: str, *values: Any) -> list[Any]:
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
         cursor = connection.execute(statement, values)
         return cursor.fetchall() if cursor.description else []
+
+
+async def order(
+    opened: OpenedVault, account: Any, password: OpaquePassword, verdict: Verdict, *, place: int = 1, which: int = 0
+) -> httpx.Response:
+    """Let the phrase of `password` carry out a verdict on the open tag; it is not unlocked for that."""
+    finishing = await prove(opened.client, account.headers, password)
+    ticket = finishing.give_up([]).of(verdict)[which]
+    message = PutOrders([TagOrder(place, encode_binary(ticket))])
+    path = f"/v1/vaults/{opened.vault_id}/tags/{opened.tag.tag_id}/orders"
+    return await opened.client.put(path, content=msgspec.json.encode(message), headers=opened.headers | JSON)

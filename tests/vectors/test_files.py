@@ -34,6 +34,7 @@ ROWS = {
     "unwrapped key": {"suite.unwrap_key"},
     "tag key pair": {"suite.tag_key_pair"},
     "vault token": {"suite.vault_token"},
+    "release and tickets": {"suite.release"},
     "small object, sealing": {"suite.seal_object"},
     "small object, plaintext frame and opening": {"suite.open_object"},
     "row digest": {"suite.row_digest"},

@@ -208,7 +208,22 @@ def _derived_from_keys() -> list[Vector]:
     ]
 
 
+def _releases() -> list[Vector]:
+    given = {"first": EXPORT_KEY, "other": octets("other export key", 64)}
+    found = []
+    for name, export_key in given.items():
+        release = spec.release(export_key)
+        check, tickets = spec.released(release)
+        expected = {"release": release, "release_check": check, "tickets": tickets}
+        why = "what every finish sends, and what it expands to"
+        found.append(accepted(f"release_{name}", why, "suite.release", {"export_key": export_key}, expected))
+    short = {"export_key": EXPORT_KEY[:63]}
+    found.append(malformed("release_export_key_short", "an export key has 64 bytes", "suite.release", short))
+    return found
+
+
 def generate() -> dict[str, dict[str, Any]]:
     """The path under `vectors/` and the document."""
     vectors = [*_suites(), *_stretches(), *_phrase_keys(), *_keks(), *_wrapped_keys(), *_derived_from_keys()]
-    return document("keys", "SPEC.md sections 2, 5 and 7, implemented apart from the library", vectors)
+    vectors += _releases()
+    return document("keys", "SPEC.md sections 2, 5, 7 and 24, implemented apart from the library", vectors)

@@ -60,8 +60,16 @@ def restore_keys(settings: Settings, path: Path, passphrase: str) -> tuple[KeyRi
                 f"{store.name} holds other keys and is kept; move it away first, and keep it, for the vaults made "
                 "under it open with nothing else"
             )
-        if here == copied and there.current.id == ring.current.id:
-            return ring, False
+        # A copy of before a retirement lacks what is left of that set; it is kept.
+        retired = {
+            key_id: key
+            for key_id, key in (there.retired_audit_keys | ring.retired_audit_keys).items()
+            if key_id not in ring.by_id
+        }
+        if here == copied and there.current.id == ring.current.id and there.retired_audit_keys == retired:
+            return there, False
+        ring = KeyRing(ring.current, ring.by_id, retired)
+        content = encode_key_ring(ring)
     # Nothing is here, or nothing but what the copy holds as well: a rotation elsewhere has come since.
     try:
         store.store(content, first=there is None)
@@ -77,11 +85,13 @@ def check_copy(settings: Settings, path: Path, passphrase: str) -> int:
         OperationError: it lacks one, or there are no keys here. NotABackupError, WrongPassphraseError,
             BackupDamagedError: as they say.
     """
-    copied = fingerprints(read_key_ring(b"".join(open_parts(KEYS, path, passphrase, lambda _: None)), str(path)))
+    held = read_key_ring(b"".join(open_parts(KEYS, path, passphrase, lambda _: None)), str(path))
+    copied = fingerprints(held)
     ring = load_keys(settings)
     if ring is None:
         raise OperationError(f"{key_store(settings).name} holds no keys yet; there is nothing to compare with")
     lacking = [key_id for key_id, mark in fingerprints(ring).items() if copied.get(key_id) != mark]
+    lacking += [key_id for key_id in ring.retired_audit_keys if key_id not in held.by_id | held.retired_audit_keys]
     if lacking:
         raise OperationError(f"{path} lacks {len(lacking)} key sets that are in use here; export the keys again")
     return len(ring.by_id)

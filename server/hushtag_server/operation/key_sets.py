@@ -127,7 +127,7 @@ def rotate_keys(
                 "`hushtag-server keys status`"
             )
         fresh = prepared[-1] if prepared else new_keys(make_setup).current
-        after = KeyRing(ring.current if prepare else fresh, {**ring.by_id, fresh.id: fresh})
+        after = KeyRing(ring.current if prepare else fresh, {**ring.by_id, fresh.id: fresh}, ring.retired_audit_keys)
         key_store(settings).store(encode_key_ring(after), first=False)
         with connection.transaction():
             register_keys(connection, after)
@@ -136,6 +136,8 @@ def rotate_keys(
 
 def retire_keys(settings: Settings, reached: Reached, key_id: UUID, *, force: bool = False) -> Retired:
     """Take a key set out of use and out of the store; `force` also while tags are under it, which then open nothing.
+
+    Its audit key stays in the store, for the security log that it signed.
 
     Raises:
         OperationError: it is the current one, not here, or tags are under it (says how many).
@@ -156,5 +158,6 @@ def retire_keys(settings: Settings, reached: Reached, key_id: UUID, *, force: bo
             )
         connection.execute("UPDATE server_keys SET retired_at = now() WHERE id = %s", [key_id])
         left = {other.id: other for other in ring.by_id.values() if other.id != key_id}
-        key_store(settings).store(encode_key_ring(KeyRing(ring.current, left)), first=False)
+        retired = ring.retired_audit_keys | {key_id: keys.audit_key}
+        key_store(settings).store(encode_key_ring(KeyRing(ring.current, left, retired)), first=False)
     return Retired(keys, lost)

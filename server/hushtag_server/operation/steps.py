@@ -80,6 +80,9 @@ _ATTEMPTS: Final = _Ended(
 )
 
 
+_PAIRINGS: Final = _Ended("pairings", "user_id, id", "t.expires_at <= now() - %(age)s", lambda _: timedelta(0))
+
+
 def _count(ended: _Ended) -> Callable[[Work], int]:
     query = sql.SQL("SELECT count(*) FROM {} t WHERE ").format(sql.Identifier(ended.table)) + sql.SQL(ended.condition)
 
@@ -235,6 +238,13 @@ _DESTROYED: Final = _PerUser(
     "SELECT hushtag_remove_destroyed(%(user)s)",
 )
 
+_LOCKS: Final = _PerUser(
+    "hushtag_end_locks(uuid)",
+    "SELECT l.user_id, count(*) FROM locked_tags l WHERE l.user_id > %(after)s AND l.locked_until <= now()"
+    " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
+    "SELECT hushtag_end_locks(%(user)s)",
+)
+
 # --- notes of backups ---------------------------------------------------------------------------------------
 
 
@@ -254,12 +264,14 @@ def _drop_notes(work: Work) -> Iterator[int]:
 STEPS: Final = (
     _removal(_CEREMONIES, "vault sessions and ceremonies that expired or idled out"),
     _removal(_SESSIONS, "account sessions that expired or idled out"),
+    _removal(_PAIRINGS, "pairings of devices whose time is over"),
     _removal(_ATTEMPTS, "login attempts whose bucket is full again"),
     Step("tag_seals", "secret tags of earlier versions that get their seal", _unsealed, _seal_tags),
     _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
     _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
     _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
     _per_user("destroyed_vaults", "rows of vaults whose keys were destroyed with their last phrase", _DESTROYED),
+    _per_user("locks", "secret tags that were locked until now", _LOCKS),
     Step(
         "audit_partitions",
         "audit partitions of this month and the next ones",

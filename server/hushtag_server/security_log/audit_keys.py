@@ -58,13 +58,19 @@ class AuditKeys:
 @lru_cache(maxsize=16)
 def audit_keys(keys: ServerKeys) -> AuditKeys:
     """Return the keys of a key set, derived once per process."""
+    return _derived(keys.id, keys.audit_key)
+
+
+@lru_cache(maxsize=1024)
+def _derived(key_id: UUID, audit_key: bytes) -> AuditKeys:
     derived = (
-        hkdf_sha512(keys.audit_key, b"", label + keys.id.bytes, 32)
+        hkdf_sha512(audit_key, b"", label + key_id.bytes, 32)
         for label in (AUDIT_IDENTIFIER, AUDIT_ROW, AUDIT_LINK, AUDIT_CHECKPOINT)
     )
-    return AuditKeys(keys.id, str(keys.id), *derived)
+    return AuditKeys(key_id, str(key_id), *derived)
 
 
 def ring_keys(ring: KeyRing) -> dict[UUID, AuditKeys]:
-    """Return the keys of every key set of the ring, by its id."""
-    return {keys.id: audit_keys(keys) for keys in ring.by_id.values()}
+    """Return the keys of every key set of the ring, by its id, those of retired sets too: they still verify."""
+    retired = {key_id: _derived(key_id, key) for key_id, key in ring.retired_audit_keys.items()}
+    return retired | {keys.id: audit_keys(keys) for keys in ring.by_id.values()}

@@ -167,6 +167,17 @@ KEY_REWRAPPED: Final = Event(
     },
     sensitive=True,
 )
+ORDERS_PUT: Final = Event(
+    "orders_put",
+    "vault",
+    "d.hushtag_put_orders",
+    {
+        "put": Outcome("places for orders of a phrase written, with tickets or with nothing"),
+        "already_exists": Outcome("another place bears the ticket", "already_exists"),
+        "not_found": _UNKNOWN,
+    },
+    sensitive=True,
+)
 OLD_KEYS_READ: Final = Event("old_keys_read", "vault", "'done'", _READ, sensitive=True)
 OLD_KEYS_FORGOTTEN: Final = Event(
     "old_keys_forgotten",

@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from hushtag.duress import Released, expand_release
 from hushtag.enrollment import AcceptedTag
 from hushtag.messages import decode_binary
 from hushtag.moving import AcceptedMove
+from hushtag.types import Release
 from hushtag_server.auth import Caller
 from hushtag_server.database import AnyPool, call
 from hushtag_server.errors import UnauthenticatedError
@@ -48,12 +50,13 @@ _ADVANCE = """
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
            generation, head, ring, steps, failed_guesses, last_failed_at
-    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer)
+    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer,
+                         $14, $15::bytea[])
 """
 _ENROL = """
-    SELECT hushtag_keep_seal(
+    SELECT hushtag_keep_orders(hushtag_keep_seal(
         hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                          $21::integer), $1, $7, $22) AS outcome
+                          $21::integer), $1, $7, $22), $1, $7, $23) AS outcome
 """
 
 
@@ -100,20 +103,22 @@ async def open_tag(
     session_id: str,
     phrase_hash: bytes | None,
     guesses: int,
+    released: Released,
     key_id: UUID,
     lifetime: timedelta,
     idle: timedelta,
 ) -> OpenedTag | None:
     """Authenticate, use the step up, begin the vault session, give one guess back and return the tag's vaults.
 
-    `guesses` is how many candidates this unlock was charged for. None: no such step, no proof (`phrase_hash` is None),
-    or the tag is gone.
+    `guesses` is how many candidates this unlock was charged for. What the release orders is carried out. None: no such
+    step, no proof (`phrase_hash` is None), another release than the tag's, or the tag is gone.
 
     Raises:
         UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
     """
     counted = (budget.capacity, budget.rate, guesses)
-    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted)
+    orders = (released.check, list(released.tickets))
+    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted, *orders)
     rows = await call(pool, _OPEN, values)
     if not rows:
         raise UnauthenticatedError("no such session")
@@ -129,8 +134,10 @@ _CHECK: Final = """
 """
 _SEAL_OF: Final = "SELECT tag_id, seal FROM hushtag_seal_of($1, $2, $3, $4)"
 _MOVE: Final = """
-    SELECT hushtag_move_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::uuid[], $16::uuid[],
-                            $17::bytea[], $18::integer[], $19::bigint[], $20::bytea[], $21::bytea[])
+    SELECT hushtag_follow_orders(
+           hushtag_move_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::uuid[], $16::uuid[],
+                            $17::bytea[], $18::integer[], $19::bigint[], $20::bytea[], $21::bytea[]),
+                            $1, $22, $23, $24::bytea[], $25::bytea[]) AS hushtag_move_tag
 """
 
 
@@ -154,12 +161,15 @@ async def seal_of(pool: AnyPool, caller: VaultCaller) -> tuple[UUID, bytes | Non
     return tag_id, seal
 
 
-async def move_tag(pool: AnyPool, caller: VaultCaller, move: AcceptedMove, offer: MoveOffer, seal: bytes) -> str:
-    """Authenticate and store the tag under its new key set, all or nothing.
+async def move_tag(
+    pool: AnyPool, caller: VaultCaller, move: AcceptedMove, offer: MoveOffer, tag_id: UUID, seal: bytes
+) -> str:
+    """Authenticate and store the tag under its new key set, with what it orders, all or nothing.
 
     Returns `moved`, `generation_conflict`, `already_exists`, `ceremony_failed` or `unauthenticated`.
     """
     message = move.message
+    before, after = expand_release(offer.release), expand_release(Release(decode_binary(message.release)))
     values = (
         *caller,
         offer.source,
@@ -179,6 +189,10 @@ async def move_tag(pool: AnyPool, caller: VaultCaller, move: AcceptedMove, offer
         [key.generation for key in message.vaults],
         [decode_binary(key.head) for key in message.vaults],
         [None if key.ring is None else decode_binary(key.ring) for key in message.vaults],
+        tag_id,
+        after.check,
+        list(before.tickets),
+        list(after.tickets),
     )
     outcome: str = (await call(pool, _MOVE, values))[0][0]
     return outcome
@@ -210,6 +224,7 @@ async def enrol_tag(pool: AnyPool, caller: Caller, tag: AcceptedTag, *, key_id: 
         message.wrapped_key.key_purpose,
         message.wrapped_key.key_version,
         seal,
+        decode_binary(message.release_check),
     )
     outcome: str = (await call(pool, _ENROL, values))[0][0]
     return outcome

@@ -19,25 +19,30 @@ __all__ = [
     "destroy_vault",
     "forget_old_keys",
     "list_old_keys",
+    "put_orders",
     "remove_destroyed",
     "rewrap_key",
     "rotate_vault",
 ]
 
 _ADD = """
-    SELECT hushtag_add_tag($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::integer, $10::integer, $11, $12::uuid[],
-                           $13::bytea, $14::uuid, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24::uuid, $25)
+    SELECT hushtag_keep_orders(
+           hushtag_add_tag($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::integer, $10::integer, $11, $12::uuid[],
+                           $13::bytea, $14::uuid, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24::uuid, $25),
+                           $1, $14::uuid, $26) AS hushtag_add_tag
 """
 _ROTATE = """
-    SELECT hushtag_rotate_vault($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::uuid, $10, $11, $12, $13::integer,
+    SELECT hushtag_keep_orders(
+           hushtag_rotate_vault($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::uuid, $10, $11, $12, $13::integer,
                                 $14::integer, $15, $16::uuid[], $17::bytea, $18::uuid, $19::bytea, $20::bytea,
                                 $21::bytea, $22::bytea, $23::bytea, $24, $25, $26::bytea, $27::bytea, $28::uuid,
-                                $29::bytea)
+                                $29::bytea), $1, $18::uuid, $30::bytea) AS hushtag_rotate_vault
 """
 _REWRAP = "SELECT hushtag_rewrap_key($1, $2, $3, $4, $5, $6, $7::integer, $8)"
 _FORGET = "SELECT hushtag_forget_old_keys($1, $2, $3, $4, $5)"
 _DESTROY = "SELECT hushtag_destroy_vault($1, $2, $3, $4, $5, $6::bigint)"
 _REMOVE = "SELECT hushtag_remove_destroyed($1)"
+_PUT_ORDERS = "SELECT hushtag_put_orders($1, $2, $3, $4, $5, $6, $7::integer[], $8::bytea[])"
 _OLD_KEYS = """
     SELECT r.key_version, r.old_key FROM key_rotations r
     WHERE r.user_id = %(user_id)s AND r.vault_id = %(vault_id)s AND r.old_key IS NOT NULL AND EXISTS (
@@ -65,10 +70,11 @@ def _tag(user_id: UUID, tag: JoinedTag, keys: Sequence[UUID]) -> tuple[object, .
         tag.public_key,
         message.wrapped_key.wrapped_key_id,
         tag.wrapped_key,
+        decode_binary(message.release_check),
     )
 
 
-_NO_TAG: Final = (None,) * 15
+_NO_TAG: Final = (None,) * 16
 
 
 async def add_tag(
@@ -122,6 +128,18 @@ async def forget_old_keys(pool: AnyPool, caller: VaultCaller, vault_id: UUID) ->
     Returns `forgotten`, `unauthenticated`, `not_found` or `reseal_unfinished`.
     """
     outcome: str = (await call(pool, _FORGET, (*caller, vault_id)))[0][0]
+    return outcome
+
+
+async def put_orders(
+    pool: AnyPool, caller: VaultCaller, vault_id: UUID, tag_id: UUID, orders: Sequence[tuple[int, bytes]]
+) -> str:
+    """Authenticate and replace the tickets (16 bytes) in these places (1 to 4) of a tag of the vault.
+
+    Returns `put`, `unauthenticated`, `not_found` or `already_exists` (another place of the user bears the ticket).
+    """
+    places, tickets = [place for place, _ in orders], [ticket for _, ticket in orders]
+    outcome: str = (await call(pool, _PUT_ORDERS, (*caller, vault_id, tag_id, places, tickets)))[0][0]
     return outcome
 
 

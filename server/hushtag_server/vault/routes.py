@@ -9,6 +9,7 @@ from hushtag_server.vault.routes_phrases import (
     destroy_vault,
     forget_old_keys,
     list_old_keys,
+    put_orders,
     rewrap_key,
     rotate_vault,
 )
@@ -24,7 +25,7 @@ VAULT_ROUTES = [
         path="/v1",
         route_handlers=[
             *(lock, read_vault, list_objects, put_object, get_object, delete_object),
-            *(list_tags, add_tag, rotate_vault, rewrap_key, list_old_keys, forget_old_keys, destroy_vault),
+            *(list_tags, add_tag, rotate_vault, rewrap_key, put_orders, list_old_keys, forget_old_keys, destroy_vault),
         ],
         tags=["vault"],
     ),

@@ -17,6 +17,7 @@ from hushtag.messages import (
     NewTag,
     OldKey,
     OldKeys,
+    PutOrders,
     RewrapKey,
     RotateVault,
     VaultState,
@@ -40,6 +41,7 @@ from hushtag_server.security_log.events import (
     KEY_REWRAPPED,
     OLD_KEYS_FORGOTTEN,
     OLD_KEYS_READ,
+    ORDERS_PUT,
     PHRASE_ADDED,
     VAULT_DESTROYED,
     VAULT_ROTATED,
@@ -51,7 +53,7 @@ from hushtag_server.vault.schemas import RingChange, Rotation
 from hushtag_server.vault.vault_queries import find_vault
 from hushtag_server.wire import WireRequest
 
-__all__ = ["add_tag", "destroy_vault", "forget_old_keys", "list_old_keys", "rewrap_key", "rotate_vault"]
+__all__ = ["add_tag", "destroy_vault", "forget_old_keys", "list_old_keys", "put_orders", "rewrap_key", "rotate_vault"]
 
 _REFUSALS: Final[dict[str, type[RefusedError]]] = {
     "unauthenticated": UnauthenticatedError,
@@ -67,6 +69,8 @@ _MEMBERS: Final = [FieldProblem(field="$.members", rule="must be exactly the tag
 _VERSION: Final = [FieldProblem(field="$.tag.wrapped_key.key_version", rule="must be the key version of the vault")]
 
 GenerationHeader = Annotated[str, HeaderParameter(name="Hushtag-Generation", pattern="^[1-9][0-9]{0,18}$")]
+_PLACES: Final = [FieldProblem(field="$.orders", rule="must name each place once, and each ticket")]
+
 ConfirmHeader = Annotated[
     str, HeaderParameter(name="Hushtag-Confirm", pattern="^[0-9a-f-]{36}$", description="the vault's id, once more")
 ]
@@ -169,6 +173,29 @@ async def rewrap_key(
     caller, wrapped = vault_caller(request, services), decode_binary(data.wrapped_key)
     pool = recorded_pool(request, services, KEY_REWRAPPED, vault_id, key_version=data.key_version)
     _refuse(await queries.rewrap_key(pool, caller, vault_id, wrapped_key_id, data.key_version, wrapped))
+
+
+@put(
+    "/vaults/{vault_id:uuid}/tags/{tag_id:uuid}/orders",
+    status_code=204,
+    summary="Replace orders that a phrase of the vault bears",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found", "already_exists"]},
+)
+async def put_orders(
+    vault_id: FromPath[UUID],
+    tag_id: FromPath[UUID],
+    data: JSONBody[PutOrders],
+    request: WireRequest,
+    services: ServicesDep,
+) -> None:
+    """Whether a ticket is an order of some phrase or drawn at random, only that phrase's next unlock tells."""
+    orders = [(each.place, decode_binary(each.ticket)) for each in data.orders]
+    if not len(orders) == len(dict(orders)) == len({ticket for _, ticket in orders}):
+        raise MalformedRequestError(_PLACES)
+    pool = recorded_pool(request, services, ORDERS_PUT, vault_id, tag=tag_id)
+    _refuse(await queries.put_orders(pool, vault_caller(request, services), vault_id, tag_id, orders))
 
 
 @get(

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from hushtag.types import Release
+
 __all__ = [
     "Begun",
     "Budget",
@@ -72,20 +74,22 @@ class RegistrationCheck(NamedTuple):
 
 
 class MoveOffer(NamedTuple):
-    """From which key set a tag may move to which, and its phrase hash before: what a client carries, sealed."""
+    """From which key set a tag may move to which, its phrase hash and release before: what a client carries, sealed."""
 
     source: UUID
     target: UUID
     phrase_hash: bytes
+    release: Release
 
     def encode(self) -> bytes:
-        """Return 48 bytes."""
-        return self.source.bytes + self.target.bytes + self.phrase_hash
+        """Return 80 bytes."""
+        return self.source.bytes + self.target.bytes + self.phrase_hash + self.release.expose()
 
     @classmethod
     def decode(cls, encoded: bytes) -> "MoveOffer":
-        """Inverse of `encode`, of 48 bytes."""
-        return cls(UUID(bytes=encoded[:16]), UUID(bytes=encoded[16:32]), encoded[32:48])
+        """Inverse of `encode`, of 80 bytes."""
+        ids = UUID(bytes=encoded[:16]), UUID(bytes=encoded[16:32])
+        return cls(*ids, encoded[32:48], Release(encoded[48:80]))
 
 
 class OpenedVault(NamedTuple):

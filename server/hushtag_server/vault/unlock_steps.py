@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from hushtag.duress import expand_release
 from hushtag.errors import AuthenticationError, MalformedError
 from hushtag.messages import (
     FinishUnlock,
@@ -20,7 +21,7 @@ from hushtag.messages import (
 from hushtag.moving import accept_move
 from hushtag.rotation import PROOF_LENGTH, SEALED_KEY_LENGTH
 from hushtag.suites import suite_by_id
-from hushtag.types import RegistrationRequest
+from hushtag.types import RegistrationRequest, Release
 from hushtag.unlock_server import (
     LiveSetup,
     LocatedState,
@@ -177,7 +178,9 @@ def _unlocked(tag: OpenedTag, move: str | None) -> Unlocked:
     )
 
 
-def _offer(services: Services, token: BearerToken, session_id: str, proven: ProvenCandidate) -> str | None:
+def _offer(
+    services: Services, token: BearerToken, session_id: str, proven: ProvenCandidate, release: Release
+) -> str | None:
     """Return what lets the tag move, if it is not under the newest key set its phrase was evaluated under.
 
     It is good for this tag as it is now and in this vault session alone. The record that comes back cannot be seen to
@@ -185,7 +188,7 @@ def _offer(services: Services, token: BearerToken, session_id: str, proven: Prov
     """
     if proven.key_id == proven.newest:
         return None
-    offer = MoveOffer(proven.key_id, proven.newest, proven.phrase_hash)
+    offer = MoveOffer(proven.key_id, proven.newest, proven.phrase_hash, release)
     return encode_binary(seal_state(services.keys.current, token.user_id, session_id, MOVING, offer.encode()))
 
 
@@ -201,9 +204,13 @@ def _prove(services: Services, token: BearerToken, data: FinishUnlock) -> tuple[
 
 
 async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlock, scope: Source) -> Unlocked:
-    """Verify the proof. A wrong one uses the step up as well; a right one gives its guess back."""
+    """Verify the proof. A wrong one uses the step up as well; a right one gives its guess back.
+
+    The release is expanded and asked for in every finish alike: whether it orders anything, only the database finds.
+    """
     caller = account_caller(token, services)
     proven, guesses = _prove(services, token, data)
+    release = Release(decode_binary(data.release))
     # Without a proof nothing begins; the id is then any that nobody knows.
     session_id = token_hash(proven.vault_token.expose()).hex() if proven else new_session_id()
     events = services.events_of(scope)
@@ -217,6 +224,7 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
         session_id=session_id,
         phrase_hash=proven.phrase_hash if proven else None,
         guesses=guesses,
+        released=expand_release(release),
         key_id=proven.key_id if proven else services.keys.current.id,
         lifetime=services.settings.vault_lifetime,
         idle=services.settings.vault_idle,
@@ -225,7 +233,7 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
         proven.vault_token.forget()
     if tag is None:
         raise CeremonyFailedError("no proof, or the step, the tag or its keys are gone")
-    return _unlocked(tag, _offer(services, token, session_id, proven) if proven else None)
+    return _unlocked(tag, _offer(services, token, session_id, proven, release) if proven else None)
 
 
 def _opened_offer(services: Services, caller: VaultCaller, data: MoveTag) -> MoveOffer:
@@ -256,7 +264,7 @@ async def move_tag(services: Services, caller: VaultCaller, data: MoveTag, scope
         raise
     tag_id, seal = await queries.seal_of(services.pool, caller)
     pool = events.through(services.pool, TAG_MOVED, subject)
-    outcome = await queries.move_tag(pool, caller, accepted, offer, seal or new_seal())
+    outcome = await queries.move_tag(pool, caller, accepted, offer, tag_id, seal or new_seal())
     if outcome != "moved":
         raise _REFUSALS[outcome](outcome)
     return TagMoved(tag_id=tag_id)

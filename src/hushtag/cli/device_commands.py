@@ -26,7 +26,7 @@ def device() -> None:
 
     \b
     Examples:
-      hushtag device pair     here, and on the other device
+      hushtag device offer    here, and on the other device
       hushtag device accept
     """
 
@@ -57,19 +57,27 @@ def use(here: Here, name: tuple[str, ...]) -> None:
 
 
 @device.command()
+@click.option("--offline", is_flag=True, help="Carry the three lines between the devices yourself.")
 @command_options
-def pair(here: Here) -> None:
-    """Give the secret in use to another device of yours: run `hushtag device accept` there.
+def offer(here: Here, offline: bool) -> None:
+    """Give the secret in use to another device of yours: run `hushtag device accept` there, and type the code.
 
-    Three lines go between the two, over any way that suits you, a chat or a shared folder; who reads them learns
-    nothing. The code goes from this screen to that keyboard by your eyes alone. It is good for one try and 5 minutes.
+    The code goes from this screen to that keyboard by your eyes alone. It is good for one try and 5 minutes. The rest
+    goes through the server, which learns nothing of it; with --offline three lines go over any way that suits you, a
+    chat or a shared folder, and who reads them learns nothing either.
     """
-    from hushtag.client.pairing import PAIRING_SECONDS
+    from hushtag.pairing_messages import PAIRING_SECONDS
 
+    if not offline:
+        with here.logged_in() as client:
+            name = client.device.give(lambda code: _show_code(here, code))
+        here.say(f"The other device now has the secret {name}", name=name)
+        return
     with here.logged_in() as client:
         offering = client.device.offer()
         here.note(
-            f"Code: {offering.code}\nOn the other device: hushtag device accept\n\nIts program asks for this line:"
+            f"Code: {offering.code}\nOn the other device: hushtag device accept --offline\n\n"
+            "Its program asks for this line:"
         )
         here.say(offering.offer, code=offering.code, offer=offering.offer)
         here.note("Paste here the line it answers with:")
@@ -80,11 +88,16 @@ def pair(here: Here) -> None:
 
 @device.command()
 @click.option("--code-stdin", is_flag=True, help="Read the code from one line of standard input, before the offer.")
+@click.option("--offline", is_flag=True, help="The other device runs `offer --offline`: carry the lines yourself.")
 @command_options
-def accept(here: Here, code_stdin: bool) -> None:
-    """Take in the secret of another device, which runs `hushtag device pair`, and put it in use here."""
+def accept(here: Here, code_stdin: bool, offline: bool) -> None:
+    """Take in the secret of another device, which runs `hushtag device offer`, and put it in use here."""
     with here.logged_in() as client:
         code = _line(here, "code") if code_stdin else here.secrets.hidden("Code", option="--code-stdin")
+        if not offline:
+            taken = client.device.take(code)
+            here.say(f"This device now uses the secret {taken}", name=taken)
+            return
         here.note("Paste the line of the other device:")
         accepting = client.device.answer(code, _line(here, "offer"))
         here.note("Give it this line:")
@@ -92,6 +105,14 @@ def accept(here: Here, code_stdin: bool) -> None:
         here.note("Paste its last line:")
         name = client.device.accept(accepting, _line(here, "delivery"))
     here.say(f"This device now uses the secret {name}", name=name)
+
+
+def _show_code(here: Here, code: str) -> None:
+    if here.as_json:
+        here.say(code, code=code)
+    else:
+        here.note(f"Code: {code}\nOn the other device: hushtag device accept\n\nWaiting for it, up to 5 minutes.")
+    sys.stdout.flush()
 
 
 def _line(here: Here, what: str, seconds: float | None = None) -> str:
@@ -111,7 +132,7 @@ def _line(here: Here, what: str, seconds: float | None = None) -> str:
 def qr(here: Here, png: Path | None) -> None:
     """Show the secret in use as a QR image, for `hushtag device import-qr` on another device.
 
-    The image is the secret itself: show it to nobody, and delete the file afterwards. `device pair` needs no such care.
+    The image is the secret itself: show it to nobody, and delete the file afterwards. `device offer` needs none.
     """
     if png is None and (here.as_json or not sys.stdout.isatty()):
         raise UsageError("the image is for a terminal; use --png FILE")

@@ -31,7 +31,7 @@ class _ListByDefault(click.Group):
 
 @click.group(cls=_ListByDefault)
 def phrases() -> None:
-    """List, add, revoke and change the phrases that open a vault.
+    """List, add, revoke and change the phrases that open a vault; say what a duress phrase does to it.
 
     Any of them is enough; the others need not be known. With --phrase-stdin the first line is the phrase that opens the
     vault, the second a new one.
@@ -146,7 +146,8 @@ def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
 def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     """Let a phrase open the vault no more, replace the vault's key, and re-seal every object.
 
-    Its holder keeps what they could read until now. If re-sealing breaks off, `hushtag phrases reseal` goes on with it.
+    Its holder keeps what they could read until now. What a duress phrase was told to do by way of it ends with it. If
+    re-sealing breaks off, `hushtag phrases reseal` goes on.
 
     \b
     Examples:
@@ -174,6 +175,8 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
 @phrase_options
 def change(here: Here, named: str, label: str | None, **new: Any) -> None:
     """Put a new phrase in the place of one, which is revoked with it. Costs one guess; re-seal afterwards.
+
+    What a duress phrase was told to do to the old one (`phrases duress`) ends with it: say it again of the new one.
 
     \b
     Examples:
@@ -218,6 +221,71 @@ def destroy(here: Here, vault_id: UUID, yes: bool) -> None:
         here.confirm(f"Destroy the vault and its {vault.object_count} objects for good?", yes=yes)
         vault.destroy(confirm=vault_id)
     here.say(f"Destroyed vault {vault_id}.", destroyed=vault_id)
+
+
+@phrases.command()
+@click.argument("named", metavar="[LABEL|ID]", required=False)
+@click.option("--only", is_flag=True, help="That phrase alone; the others go on opening the vault.")
+@click.option("--lock", "lock_days", type=click.Choice(["1", "7", "30"]), help="Lock for so many days; do not shred.")
+@click.option("--place", type=click.IntRange(1, 4), help="Which of the phrase's places for orders; 1 by default.")
+@click.option("--clear", is_flag=True, help="Take back what stands in that place; without --place, in all four.")
+@click.option(
+    "--duress-device-secret",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File (mode 0600) of the device secret that goes with the duress phrase.",
+)
+@click.option("--duress-this-device", is_flag=True, help="The duress phrase goes with this device's secret.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command_options
+@phrase_options
+def duress(
+    here: Here,
+    named: str | None,
+    only: bool,
+    lock_days: str | None,
+    place: int | None,
+    clear: bool,
+    duress_device_secret: Path | None,
+    duress_this_device: bool,
+    yes: bool,
+) -> None:
+    """Make another phrase of yours a duress phrase: unlocking it opens its own vault, and shreds or locks this one.
+
+    The order is borne by the phrase that is open, or by the one that is named, and ends when that phrase is revoked or
+    changed. Nobody can look orders up, neither you nor the server: remember them. Asks for the duress phrase, which is
+    not unlocked, and costs one guess. With --phrase-stdin the second line is the duress phrase.
+
+    \b
+    Examples:
+      hushtag phrases duress                        # that phrase shreds this vault
+      hushtag phrases duress --lock 30              # … locks it for 30 days
+      hushtag phrases duress "for the diary" --only # … shreds this phrase; the others stay
+      hushtag phrases duress --clear
+    """
+    if clear and (only or lock_days or duress_device_secret or duress_this_device):
+        raise UsageError("--clear takes nothing but --place")
+    if not (clear or yes) and (here.as_json or not sys.stdin.isatty()):
+        raise UsageError("nobody to ask; use --yes")
+    with here.open_vault() as vault:
+        tag_id = vault.tag_id if named is None else find_phrase(vault, named).tag_id
+        if clear:
+            vault.clear_duress(tag_id, place=place)
+            here.say("Took back what stood there.", tag_id=tag_id, place=place, cleared=True)
+            return
+        days = None if lock_days is None else int(lock_days)
+        what = "this phrase" if only else "this vault with all its phrases"
+        does = f"{'shred' if days is None else 'lock'} {what}{'' if days is None else f' for {days} days'}"
+        here.confirm(f"From now on the duress phrase will {does}, without asking. Go on?", yes=yes)
+        phrase = here.secrets.other_phrase("Duress phrase")
+        here.secrets.device_secret_file = duress_device_secret
+        here.secrets.this_device = here.this_device_secret if duress_this_device else None
+        secret = here.secrets.device_secret()
+        with here.working("stretching the phrase"):
+            vault.set_duress(
+                phrase, tag_id=tag_id, phrase_only=only, lock_days=days, place=place or 1, device_secret=secret
+            )
+    fields = {"tag_id": tag_id, "phrase_only": only, "lock_days": days, "place": place or 1}
+    here.say(f"Unlocking the duress phrase will {does}.", **fields)
 
 
 @contextmanager

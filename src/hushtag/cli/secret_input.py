@@ -43,6 +43,12 @@ class SecretInput:
             return self._line(what.lower())
         return _ask(what, confirm=True)
 
+    def other_phrase(self, what: str) -> str:
+        """Return one more phrase that is enrolled already; asked for once."""
+        if self.phrase_stdin:
+            return self._line(what.lower())
+        return _ask(what)
+
     def phrases(self) -> str | list[str]:
         """Return the phrase, or its candidate transcripts."""
         if self.phrase_stdin and self.candidate_stdin:

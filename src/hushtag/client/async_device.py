@@ -1,5 +1,6 @@
 """The device secret of the client for an event loop."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hushtag.client.device_steps import DeviceSteps
@@ -46,6 +47,14 @@ class AsyncDevice:
     async def accept(self, accepting: "AcceptingDevice", delivery: str) -> str:
         """As `Device.accept`."""
         return await self._driver.run(self._steps.accept(accepting, delivery))
+
+    async def give(self, show: Callable[[str], object]) -> str:
+        """As `Device.give`; `show` is called in a worker thread."""
+        return await self._driver.run(self._steps.give(show))
+
+    async def take(self, code: str) -> str:
+        """As `Device.take`."""
+        return await self._driver.run(self._steps.take(code))
 
     async def text(self) -> str:
         """As `Device.text`."""

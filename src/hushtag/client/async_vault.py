@@ -158,6 +158,33 @@ class AsyncVault:
             steps = self._steps.change(tag_id, phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
             return await self._driver.run(steps)
 
+    async def set_duress(
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        tag_id: UUID | None = None,
+        phrase_only: bool = False,
+        lock_days: int | None = None,
+        place: int = 1,
+        device_secret: DeviceSecret | bytes | None = None,
+    ) -> None:
+        """As `Vault.set_duress`."""
+        async with self._turn:
+            steps = self._steps.set_duress(
+                phrase,
+                tag_id=tag_id,
+                phrase_only=phrase_only,
+                lock_days=lock_days,
+                place=place,
+                device_secret=device_secret,
+            )
+            await self._driver.run(steps)
+
+    async def clear_duress(self, tag_id: UUID | None = None, *, place: int | None = None) -> None:
+        """As `Vault.clear_duress`."""
+        async with self._turn:
+            await self._driver.run(self._steps.clear_duress(tag_id, place))
+
     async def reseal(self, progress: Progress | None = None) -> int:
         """As `Vault.reseal`; `progress` is called in the event loop, and must not block."""
         async with self._turn:

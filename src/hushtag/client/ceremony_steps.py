@@ -11,17 +11,19 @@ from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import IntegrityError
 from hushtag.client.policy import MAX_LIST_BYTES
 from hushtag.client.session import Session
+from hushtag.duress import Released
 from hushtag.enrollment import AwaitingRegistrationResponse, Enrolled, start_enrollment
 from hushtag.errors import AuthenticationError, LimitError, MalformedError
 from hushtag.messages import Located, RegistrationStarted, TagEnrolled, Unlocked, UnlockStarted, decode_binary
 from hushtag.phrase import DrawnPhrase, canonicalize, check_phrase
 from hushtag.recovery import RECOVERY_MARK, RecoveryCode
+from hushtag.ring import Member
 from hushtag.suites import Suite, suite_by_id
 from hushtag.tag_label import MAX_LABEL_BYTES
 from hushtag.types import DeviceSecret, OpaquePassword, forget_all
 from hushtag.unlock import Finishing, UnlockedTag, start_unlock
 
-__all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "register", "unlock"]
+__all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "register", "release", "unlock"]
 
 T = TypeVar("T")
 
@@ -161,6 +163,31 @@ def unlock(
     except BaseException:
         finishing.abandon()
         raise
+
+
+def release(
+    session: Session,
+    phrases: Callable[[], Sequence[str]],
+    members: Sequence[Member],
+    *,
+    device_secret: DeviceSecret | None,
+) -> Steps[Released]:
+    """Return what the release of a phrase gives, without unlocking: the proof is not sent, the guess not given back.
+
+    Raises:
+        MisuseError: the phrase is one of `members`.
+        UnknownSuiteError, AuthenticationError, BudgetError, CeremonyError: as for `unlock`.
+    """
+    suite = suite_by_id(session.suite)
+    candidates = yield from compute(phrases)
+    with _Passwords(session, suite, device_secret) as passwords:
+        for canonical in candidates:
+            yield from compute(functools.partial(passwords.add, canonical))
+        finishing = yield from _prove(session, passwords.kept, suite)
+    try:
+        return finishing.give_up(members)
+    finally:
+        finishing.abandon()
 
 
 def _prove(session: Session, passwords: Sequence[OpaquePassword], suite: Suite) -> Steps[Finishing]:

@@ -1,5 +1,6 @@
 """The device secret of the blocking client."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hushtag.client.device_steps import DeviceSteps
@@ -13,7 +14,7 @@ __all__ = ["Device"]
 
 
 class Device:
-    """The device secret of this account on this device: `client.device`. Nothing here talks to the server.
+    """The device secret of this account on this device: `client.device`. Only `give` and `take` talk to the server.
 
     Every call may raise `NotLoggedInError`, and `StateFileError` if file or keyring cannot be read or written.
     """
@@ -77,6 +78,29 @@ class Device:
             LimitError: this device holds 8 secrets already.
         """
         return self._driver.run(self._steps.accept(accepting, delivery))
+
+    def give(self, show: Callable[[str], object]) -> str:
+        """Give the secret in use to another device of the account, and return its name; waits up to 5 minutes for it.
+
+        `show` is told the code, three words, for the eyes of that device's owner alone: it must not block.
+
+        Raises:
+            StateError: nobody answered in time. AuthenticationError: who answered was given another code: begin again.
+            LimitReachedError: four pairings were begun within five minutes.
+            MisuseError: the extra `hushtag[device]` is not installed.
+        """
+        return self._driver.run(self._steps.give(show))
+
+    def take(self, code: str) -> str:
+        """Take in the secret of another device that is giving, put it in use and return its name.
+
+        Raises:
+            PhraseError, ListedWordError: the code was mistyped; nothing was spent.
+            NotFoundError: no other device is giving. ConflictError: several are; the code was not spent.
+            StateError: nothing was delivered in time, as when the code is wrong.
+            AuthenticationError: the delivery does not come from the device that showed the code; nothing was kept.
+        """
+        return self._driver.run(self._steps.take(code))
 
     def text(self) -> str:
         """Return the secret in use as text for a QR image. It is the secret itself: whoever sees it has it."""

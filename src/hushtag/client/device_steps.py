@@ -3,17 +3,27 @@
 import functools
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hushtag.client.account_steps import AccountSteps
+from hushtag.client.answers import encode, expect, expect_nothing
+from hushtag.client.calls import fetch, post, send_quietly
 from hushtag.client.device_secrets import MAX_DEVICE_SECRETS, DeviceSecrets, Held, first_secret
-from hushtag.client.effects import Steps, compute
-from hushtag.client.errors import NotFoundError
+from hushtag.client.effects import Pause, Request, Steps, compute, exchange
+from hushtag.client.errors import ConflictError, NotFoundError
 from hushtag.client.session import Session
 from hushtag.device_secret import device_name, from_text, to_text
-from hushtag.errors import LimitError, MisuseError
+from hushtag.errors import LimitError, MisuseError, StateError
+from hushtag.pairing_messages import (
+    PAIRING_SECONDS,
+    OpenPairing,
+    PairingMessage,
+    PairingOffers,
+    PairingOpened,
+    PairingStep,
+)
 from hushtag.types import DeviceSecret
 
 if TYPE_CHECKING:
@@ -107,6 +117,66 @@ class DeviceSteps:
         """Keep the delivered secret and put it in use."""
         secret = yield from compute(functools.partial(accepting.finish, delivery))
         return (yield from self._put_first(secret))
+
+    # --- by the mailbox of the server ---------------------------------------------------------------------------
+
+    def give(self, show: Callable[[str], object]) -> Steps[str]:
+        """Give the secret in use to whoever types the code that `show` is told; returns the name of the secret."""
+        offering = yield from self.offer()
+        try:
+            token = self._account.current().token
+            opened = yield from post("/v1/pairings", OpenPairing(offering.offer), token, 201, PairingOpened)
+            path = f"/v1/pairings/{opened.pairing_id}"
+            try:
+                yield from compute(functools.partial(show, offering.code))
+                answer = yield from self._wait(path, "answer")
+                delivery = yield from self.deliver(offering, answer)
+                yield from self._send(path, "delivery", delivery)
+            except BaseException:
+                yield from send_quietly(Request("DELETE", path, token))
+                raise
+        finally:
+            offering.abandon()
+        return (yield from self.names())[0]
+
+    def take(self, code: str) -> Steps[str]:
+        """Take in the secret of the one other device that offers, keep it and put it in use; returns its name.
+
+        The code is good for one answer, so it is not tried on several offers.
+        """
+        request = Request("GET", "/v1/pairings", self._account.current().token)
+        offers = expect((yield from fetch(request, self._account.retry)), (200,), PairingOffers).pairings
+        if not offers:
+            raise NotFoundError("no other device of this account is waiting to give its secret", code="not_found")
+        if len(offers) > 1:
+            raise ConflictError("several devices of this account offer a secret; wait 5 minutes", code="several_offers")
+        path = f"/v1/pairings/{offers[0].pairing_id}"
+        accepting = yield from self.answer(code, offers[0].offer)
+        try:
+            yield from self._send(path, "answer", accepting.answer)
+            delivery = yield from self._wait(path, "delivery")
+            return (yield from self.accept(accepting, delivery))
+        finally:
+            accepting.abandon()
+
+    def _send(self, path: str, step: PairingStep, message: str) -> Steps[None]:
+        body = encode(PairingMessage(message))
+        token = self._account.current().token
+        expect_nothing((yield from exchange(Request("PUT", f"{path}/{step}", token, body, "application/json"))))
+
+    def _wait(self, path: str, step: PairingStep) -> Steps[str]:
+        """Ask for a message until it is there, or its time is over."""
+        ends, attempt = time.monotonic() + PAIRING_SECONDS, 0
+        request = Request("GET", f"{path}/{step}", self._account.current().token)
+        while True:
+            try:
+                response = yield from fetch(request, self._account.retry)
+                return expect(response, (200,), PairingMessage).message
+            except NotFoundError:
+                if time.monotonic() >= ends:
+                    raise StateError("the other device did not answer within 5 minutes; begin again") from None
+            yield Pause(self._account.retry.pause(attempt))
+            attempt += 1
 
     def text(self) -> Steps[str]:
         """Return the secret in use in its text form."""

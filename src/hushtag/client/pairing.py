@@ -23,13 +23,12 @@ from hushtag._sealing import IV_LENGTH, OVERHEAD
 from hushtag._words import WORDS
 from hushtag.errors import AuthenticationError, MalformedError, StateError
 from hushtag.messages import decode_binary, encode_binary
+from hushtag.pairing_messages import PAIRING_SECONDS
 from hushtag.types import DeviceSecret, Secret
 
 __all__ = ["CODE_WORDS", "PAIRING_SECONDS", "AcceptingDevice", "OfferingDevice"]
 
 CODE_WORDS: Final = 3
-PAIRING_SECONDS: Final = 300
-"""How long an offer stands, in seconds of the offering device's own clock."""
 _ID: Final = 16
 _ELEMENT: Final = 33
 _CONFIRMATION: Final = 32

@@ -222,6 +222,51 @@ class Vault:
             steps = self._steps.change(tag_id, phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
             return self._driver.run(steps)
 
+    def set_duress(
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        tag_id: UUID | None = None,
+        phrase_only: bool = False,
+        lock_days: int | None = None,
+        place: int = 1,
+        device_secret: DeviceSecret | bytes | None = None,
+    ) -> None:
+        """Make another phrase of this account a duress phrase: its next unlock opens its own vault and shreds this one.
+
+        `phrase_only` shreds one phrase instead (`tag_id`; the one that is open if not given): the others go on opening
+        the vault. `lock_days` (1, 7 or 30) does not shred but lets nothing open for that long. The order is borne by
+        that phrase in one of four places (`place`): it replaces what stood there, and ends when that phrase is revoked
+        or changed. Nobody can look it up, here or on the server. Costs one guess, which is not given back.
+
+        Raises:
+            AuthenticationError: the phrase opens nothing in this account.
+            MisuseError: it opens this vault itself, or a lock or place that is not one of those.
+            NotFoundError: no phrase of the vault has this id.
+            LimitError: the phrase has ordered the same of two others already.
+            BudgetError: no guesses are left.
+        """
+        with self._turn:
+            steps = self._steps.set_duress(
+                phrase,
+                tag_id=tag_id,
+                phrase_only=phrase_only,
+                lock_days=lock_days,
+                place=place,
+                device_secret=device_secret,
+            )
+            self._driver.run(steps)
+
+    def clear_duress(self, tag_id: UUID | None = None, *, place: int | None = None) -> None:
+        """Take the orders back that a phrase of this vault bears, in one place or in all; by default the open one's.
+
+        Raises:
+            NotFoundError: no phrase of the vault has this id.
+            MisuseError: no such place.
+        """
+        with self._turn:
+            self._driver.run(self._steps.clear_duress(tag_id, place))
+
     def reseal(self, progress: Progress | None = None) -> int:
         """Seal anew, after a phrase was revoked, whatever is still under an old data key; returns how many objects.
 

@@ -12,9 +12,9 @@ from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import post, send_quietly
 from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
 from hushtag.client.contents import FailedAttempts, StoredObject, VaultPhrase
+from hushtag.client.duress_steps import DuressSteps, checked_verdict
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import IntegrityError, ServerError, SessionExpiredError, TransportError, UnavailableError
-from hushtag.client.phrase_steps import PhraseSteps
 from hushtag.client.pin_file import PinStore
 from hushtag.client.pinning import Pages, PinnedVault
 from hushtag.client.policy import RetryPolicy
@@ -26,7 +26,7 @@ from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.messages import TagMoved, decode_binary, encode_binary
 from hushtag.moving import MovedTag, TagMove
 from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
-from hushtag.phrase import DrawnPhrase
+from hushtag.phrase import DrawnPhrase, filter_candidates
 from hushtag.recovery import RecoveryCode
 from hushtag.ring import Member
 from hushtag.types import DeviceSecret, forget_all
@@ -40,7 +40,7 @@ Source = bytes | bytearray | memoryview | os.PathLike[str]
 VAULT_TOKEN: Final = "htv_"  # noqa: S105 - the public prefix of every vault token, no token
 
 
-class VaultSteps(PhraseSteps):
+class VaultSteps(DuressSteps):
     """One open vault."""
 
     def add(
@@ -69,6 +69,22 @@ class VaultSteps(PhraseSteps):
         secret = copied_secret(device_secret)
         return (yield from self.change_phrase(tag_id, accepted, label=label, device_secret=secret))
 
+    def set_duress(
+        self,
+        phrase: str | DrawnPhrase | RecoveryCode,
+        *,
+        tag_id: UUID | None,
+        phrase_only: bool,
+        lock_days: int | None,
+        place: int,
+        device_secret: DeviceSecret | bytes | None,
+    ) -> Steps[None]:
+        """Let the unlock of another phrase shred or lock this vault or one of its phrases."""
+        verdict = checked_verdict(phrase_only=phrase_only, lock_days=lock_days, place=place)
+        prepare = functools.partial(_transcript_of, phrase)
+        secret = copied_secret(device_secret)
+        yield from self.order_duress(prepare, verdict, place=place, tag_id=tag_id, device_secret=secret)
+
     def put_source(
         self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
     ) -> Steps[StoredObject]:
@@ -93,6 +109,12 @@ class VaultSteps(PhraseSteps):
         object_id = replace or uuid4()
         revision = yield from self.put(object_id, meta, body, replace=replace is not None)
         return StoredObject(object_id, name, kind, len(body), revision)
+
+
+def _transcript_of(phrase: str | DrawnPhrase | RecoveryCode) -> list[str]:
+    if isinstance(phrase, RecoveryCode):
+        return [phrase.canonical]
+    return filter_candidates([phrase.text if isinstance(phrase, DrawnPhrase) else phrase])
 
 
 def _read_file(path: Path) -> bytes:

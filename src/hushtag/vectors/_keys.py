@@ -4,6 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from hushtag._stretch import opaque_password, stretch_phrase
+from hushtag.duress import derive_release, expand_release
 from hushtag.keys import derive_kek, derive_tag_key_pair, derive_vault_token, unwrap_key, wrap_key
 from hushtag.suites import HUSHTAG_V1, suite_by_id
 from hushtag.types import DataKey, DeviceSecret, ExportKey, KeyEncryptionKey, SessionKey, Stretch, WrappedKey
@@ -57,6 +58,12 @@ def _tag_key_pair(export_key: Octets, tag_id: UUID) -> _Result:
     return {"private_key": private_key.expose(), "public_key": public_key}
 
 
+def _release(export_key: Octets) -> _Result:
+    release = derive_release(ExportKey(export_key))
+    check, tickets = expand_release(release)
+    return {"release": release.expose(), "release_check": check, "tickets": b"".join(tickets)}
+
+
 def _vault_token(session_key: Octets) -> _Result:
     return {"vault_token": derive_vault_token(SessionKey(session_key)).expose()}
 
@@ -69,5 +76,6 @@ OPERATIONS: Final[dict[str, Implementation]] = {
     "suite.wrap_key": _wrap_key,
     "suite.unwrap_key": _unwrap_key,
     "suite.tag_key_pair": _tag_key_pair,
+    "suite.release": _release,
     "suite.vault_token": _vault_token,
 }

@@ -83,6 +83,17 @@ def vault_token(session_key: bytes) -> bytes:
     return hkdf(session_key, b"", b"hushtag-v1/vault-token", 32)
 
 
+def release(export_key: bytes) -> bytes:
+    """Section 24."""
+    return hkdf(export_key, b"", b"hushtag-v1/release", 32)
+
+
+def released(release: bytes) -> tuple[bytes, bytes]:
+    """Section 24: the check value, and the tickets one behind the other."""
+    expanded = hkdf(release, b"", b"hushtag-v1/order", 32 + 16 * 16)
+    return expanded[:32], expanded[32:]
+
+
 def seal(key: bytes, iv: bytes, info: bytes, plaintext: bytes, aad: bytes) -> bytes:
     """Section 8."""
     derived = hkdf(key, iv, info, 64)

@@ -1,0 +1,307 @@
+"""Duress on the real database: what an unlock that carries out an order leaves, and what nobody can see of it."""
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from anyio import to_thread
+
+from hushtag.duress import Verdict, expand_release
+from hushtag.errors import AuthenticationError
+from hushtag.messages import PutOrders, TagOrder, decode_binary, encode_binary
+from hushtag.types import Release
+from hushtag_server import database as database_module
+from hushtag_server.operation.maintain import maintain
+from hushtag_server.operation.reach import Reached
+from tests.server.vault_support import (
+    JSON,
+    OpenedVault,
+    comparable,
+    enrol,
+    new_id,
+    new_password,
+    order,
+    prove,
+    run_sql,
+    send,
+    send_enrolment,
+    unlock,
+)
+
+pytestmark = pytest.mark.anyio
+FINISH = "/v1/unlock/finish"
+
+
+class Scene:
+    """One account: a phrase with a vault and an object, open, and another phrase with a vault of its own."""
+
+    def __init__(self, client: httpx.AsyncClient, account: Any, database: Any) -> None:
+        self.client, self.account, self.database = client, account, database
+        self.real, self.duress = new_password(), new_password()
+        self.opened: OpenedVault
+
+    async def settle(self) -> None:
+        for password in (self.real, self.duress):
+            await enrol(self.client, self.account.headers, password)
+        self.opened = await unlock(self.client, self.account, self.real)
+        assert (await self.opened.put(new_id(), b"a secret")).status_code == 201
+
+    async def order(self, verdict: Verdict, **place: int) -> None:
+        answer = await order(self.opened, self.account, self.duress, verdict, **place)
+        assert answer.status_code == 204, answer.text
+
+    async def opens(self, password: Any) -> bool:
+        try:
+            await unlock(self.client, self.account, password)
+        except AuthenticationError:
+            return False
+        return True
+
+    def rows(self, *tables: str) -> list[Any]:
+        return [sorted(map(str, run_sql(self.database, f"SELECT to_jsonb(t) FROM {table} t"))) for table in tables]
+
+
+@pytest.fixture
+async def scene(app_client: httpx.AsyncClient, sign_in: Any, database: Any) -> Scene:
+    made = Scene(app_client, await sign_in(app_client), database)
+    await made.settle()
+    return made
+
+
+class _Steps:
+    """Who is told of the steps of maintenance, and tells nobody."""
+
+    def step(self, *_: Any) -> None: ...
+    def done(self, _: int) -> None: ...
+
+
+async def maintained(scene: Scene, settings: Any, step: str) -> int:
+    reached = Reached(scene.database.owner_url)
+    return (await to_thread.run_sync(lambda: maintain(settings, reached, _Steps(), wait=True))).steps[step]
+
+
+async def test_an_order_changes_one_ticket_and_nothing_else_that_is_stored(scene: Scene) -> None:
+    tables = ("secret_tags", "tag_seals", "vaults", "wrapped_keys", "vault_blobs", "locked_tags")
+    before = scene.rows(*tables), run_sql(scene.database, "SELECT * FROM tag_orders ORDER BY tag_id, place")
+    await scene.order(Verdict.SHRED_VAULT, place=3)
+    after = scene.rows(*tables), run_sql(scene.database, "SELECT * FROM tag_orders ORDER BY tag_id, place")
+    assert after[0] == before[0]
+    changed = [(old, new) for old, new in zip(before[1], after[1], strict=True) if old != new]
+    assert len(changed) == 1
+    ((old, new),) = changed
+    assert (old[:3], old[4:]) == (new[:3], new[4:])  # whose, which place, and both times: those of the tag
+    assert run_sql(
+        scene.database,
+        "SELECT count(*), count(DISTINCT o.ticket), bool_and(o.created_at = t.created_at AND o.updated_at ="
+        " t.created_at), bool_and(t.release_check IS NOT NULL)"
+        " FROM tag_orders o JOIN secret_tags t ON t.id = o.tag_id",
+    ) == [(8, 8, True, True)]
+
+
+async def test_shredded_is_the_seal_and_the_record_and_the_vault_goes_with_maintenance(
+    scene: Scene, settings: Any
+) -> None:
+    tag = str(scene.opened.tag.tag_id)
+    stored = "SELECT t.phrase_hash, t.opaque_envelope, s.seal FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id"
+    before = run_sql(scene.database, f"{stored} WHERE t.id = %s", tag)[0]
+    await scene.order(Verdict.SHRED_VAULT)
+    await unlock(scene.client, scene.account, scene.duress)
+    after = run_sql(scene.database, f"{stored} WHERE t.id = %s", tag)[0]
+    assert all(old != new and len(old) == len(new) for old, new in zip(before, after, strict=True))
+    assert (await scene.opened.get(scene.opened.url())).status_code == 401
+    assert not await scene.opens(scene.real)
+    # It can be enrolled anew like any phrase that never was.
+    assert (await send_enrolment(scene.client, scene.account.headers, scene.real))[0].status_code == 201
+    assert await maintained(scene, settings, "destroyed_vaults") == 1
+    assert run_sql(scene.database, "SELECT count(*) FROM secret_tags") == [(2,)]
+    assert run_sql(scene.database, "SELECT count(*) FROM vault_blobs") == [(0,)]
+
+
+async def test_one_phrase_is_shredded_and_nothing_shows_that_it_was(scene: Scene) -> None:
+    await scene.order(Verdict.SHRED_PHRASE)
+    await unlock(scene.client, scene.account, scene.duress)
+    # Its row stays, for the ring of the vault, and looks like any other; what it bore is gone.
+    assert run_sql(
+        scene.database,
+        "SELECT count(*), bool_and(octet_length(t.opaque_envelope) = 188), count(s.seal),"
+        " count(DISTINCT t.phrase_hash) FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id",
+    ) == [(2, True, 2, 2)]
+    assert run_sql(scene.database, "SELECT count(*) FROM vaults WHERE destroyed_at IS NULL") == [(2,)]
+    assert not await scene.opens(scene.real)
+    before = scene.rows("secret_tags", "tag_seals", "tag_orders")
+    await unlock(scene.client, scene.account, scene.duress)
+    assert scene.rows("secret_tags", "tag_seals", "tag_orders") == before
+
+
+@pytest.mark.parametrize(
+    ("verdict", "days"),
+    [(Verdict.LOCK_PHRASE_DAY, 1), (Verdict.LOCK_VAULT_WEEK, 7), (Verdict.LOCK_VAULT_MONTH, 30)],
+)
+async def test_what_is_locked_opens_nothing_until_its_time_is_over(
+    scene: Scene, settings: Any, verdict: Verdict, days: int
+) -> None:
+    await scene.order(verdict)
+    for _ in range(2):  # a second time it is locked already, and still found again
+        await unlock(scene.client, scene.account, scene.duress)
+    assert (await scene.opened.get(scene.opened.url())).status_code == 401
+    assert not await scene.opens(scene.real)
+    assert await maintained(scene, settings, "locks") == 0
+    late = f"locked_until - interval '{days} days' BETWEEN now() - interval '1 minute' AND now()"
+    assert run_sql(scene.database, f"SELECT {late} FROM locked_tags") == [(True,)]
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
+    assert await maintained(scene, settings, "locks") == 1
+    opened = await unlock(scene.client, scene.account, scene.real)
+    assert opened.head.object_count == 1
+
+
+async def test_a_locked_phrase_that_is_enrolled_anew_opens_the_old_vault_once_the_new_one_is_gone(
+    scene: Scene, settings: Any
+) -> None:
+    await scene.order(Verdict.LOCK_VAULT_DAY)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert (await send_enrolment(scene.client, scene.account.headers, scene.real))[0].status_code == 201
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
+    assert await maintained(scene, settings, "locks") == 0
+    anew = await unlock(scene.client, scene.account, scene.real)
+    assert (anew.head.object_count, anew.vault_id != scene.opened.vault_id) == (0, True)
+    gone = {"Hushtag-Generation": "1", "Hushtag-Confirm": str(anew.vault_id)}
+    assert (await scene.client.delete(anew.url(), headers=anew.headers | gone)).status_code == 204
+    assert await maintained(scene, settings, "locks") == 1
+    assert (await unlock(scene.client, scene.account, scene.real)).head.object_count == 1
+
+
+async def test_without_its_own_release_a_phrase_opens_nothing_and_carries_out_nothing(scene: Scene) -> None:
+    await scene.order(Verdict.SHRED_VAULT)
+    other = (await prove(scene.client, scene.account.headers, scene.real)).message.release
+    before = scene.rows("secret_tags", "tag_seals", "tag_orders", "vaults")
+    answers = []
+    for release in (encode_binary(bytes(32)), other):
+        finishing = await prove(scene.client, scene.account.headers, scene.duress)
+        message = msgspec.structs.replace(finishing.message, release=release)
+        answers.append(await send(scene.client, scene.account.headers, FINISH, message))
+        # The step is used up, as by a wrong proof: the right release comes too late.
+        answers.append(await send(scene.client, scene.account.headers, FINISH, finishing.message))
+    wrong = await prove(scene.client, scene.account.headers, scene.duress)
+    ke3 = msgspec.structs.replace(wrong.message, ke3=encode_binary(bytes(64)))
+    answers.append(await send(scene.client, scene.account.headers, FINISH, ke3))
+    assert {answer.status_code for answer in answers} == {401}
+    assert all(comparable(answer) == comparable(answers[0]) for answer in answers)
+    assert scene.rows("secret_tags", "tag_seals", "tag_orders", "vaults") == before
+    assert await scene.opens(scene.real)
+
+
+async def _finish(scene: Scene, password: Any) -> tuple[httpx.Response, float]:
+    finishing = await prove(scene.client, scene.account.headers, password)
+    begun = time.perf_counter()
+    answer = await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    return answer, time.perf_counter() - begun
+
+
+def _undo(scene: Scene) -> None:
+    run_sql(
+        scene.database, "UPDATE secret_tags t SET phrase_hash = l.phrase_hash FROM locked_tags l WHERE l.tag_id = t.id"
+    )
+    run_sql(scene.database, "DELETE FROM locked_tags")
+
+
+async def test_an_unlock_that_carries_out_an_order_is_answered_by_the_same_statements_shape_and_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, list[str]]] = []
+    original = database_module._call_once
+
+    async def listened(pool: Any, statement: Any, values: Any) -> Any:
+        told.append((statement, [type(value).__name__ for value in values]))
+        return await original(pool, statement, values)
+
+    monkeypatch.setattr(database_module, "_call_once", listened)
+    await scene.order(Verdict.LOCK_VAULT_MONTH)
+    kinds: dict[bool, list[Any]] = {True: [], False: []}
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for turn in range(16):
+        carried_out = bool(turn % 2)
+        if not carried_out:
+            run_sql(scene.database, "UPDATE tag_orders SET ticket = set_byte(ticket, 0, 255 - get_byte(ticket, 0))")
+        told.clear()
+        answer, took = await _finish(scene, scene.duress)
+        assert run_sql(scene.database, "SELECT count(*) FROM locked_tags") == [(int(carried_out),)]
+        body = answer.json()
+        shape = {name: len(str(value)) for name, value in body.items() if name not in {"expires_at", "last_failed_at"}}
+        headers = {name: len(value) for name, value in answer.headers.items() if name != "date"}
+        kinds[carried_out].append((answer.status_code, list(body), shape, headers, list(told)))
+        times[carried_out].append(took)
+        _undo(scene)
+        if not carried_out:
+            run_sql(scene.database, "UPDATE tag_orders SET ticket = set_byte(ticket, 0, 255 - get_byte(ticket, 0))")
+    assert all(kind == kinds[True][0] for kind in kinds[True] + kinds[False])
+    ordinary, under_duress = (statistics.median(times[carried_out]) for carried_out in (False, True))
+    assert under_duress < 2 * ordinary + 0.002, (ordinary, under_duress)
+
+
+async def test_what_an_unlock_writes_for_every_phrase_is_the_same_whatever_others_bear(scene: Scene) -> None:
+    tables = ("secret_tags", "tag_seals", "tag_orders", "vaults", "wrapped_keys", "locked_tags")
+    await scene.order(Verdict.SHRED_VAULT)
+    before = scene.rows(*tables)
+    await unlock(scene.client, scene.account, scene.real)
+    assert scene.rows(*tables) == before
+
+
+async def test_a_phrase_spares_its_own_vault_whoever_says_otherwise(scene: Scene) -> None:
+    for place, verdict in enumerate((Verdict.SHRED_PHRASE, Verdict.SHRED_VAULT, Verdict.LOCK_VAULT_DAY), 1):
+        assert (await order(scene.opened, scene.account, scene.real, verdict, place=place)).status_code == 204
+    assert await scene.opens(scene.real)
+    assert await scene.opens(scene.real)
+
+
+async def test_an_order_that_waits_while_its_target_is_at_work_is_carried_out_whole(scene: Scene) -> None:
+    await scene.order(Verdict.SHRED_VAULT)
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    puts = [scene.opened.put(new_id(), b"late", generation=3) for _ in range(3)]
+    answers = await asyncio.gather(
+        send(scene.client, scene.account.headers, FINISH, finishing.message), *puts, return_exceptions=False
+    )
+    assert answers[0].status_code == 200
+    assert {answer.status_code for answer in answers[1:]} <= {201, 401, 409}
+    assert not await scene.opens(scene.real)
+
+
+async def test_orders_are_put_inside_the_vault_alone_and_a_ticket_stands_in_one_place(scene: Scene) -> None:
+    await scene.order(Verdict.SHRED_VAULT)
+    assert (await order(scene.opened, scene.account, scene.duress, Verdict.SHRED_VAULT, place=2)).status_code == 409
+    await scene.order(Verdict.SHRED_VAULT)  # once more in the same place
+    path = f"/v1/vaults/{scene.opened.vault_id}/tags/{scene.opened.tag.tag_id}/orders"
+
+    async def put(
+        orders: list[TagOrder], headers: dict[str, str] = scene.opened.headers, path: str = path
+    ) -> tuple[int, str]:
+        answer = await scene.client.put(path, content=msgspec.json.encode(PutOrders(orders)), headers=headers | JSON)
+        return answer.status_code, answer.json()["code"]
+
+    first, second = (encode_binary(bytes([number]) * 16) for number in range(2))
+    assert await put([TagOrder(1, first)], scene.account.headers) == (401, "unauthenticated")
+    for orders in ([], [TagOrder(0, first)], [TagOrder(5, first)], [TagOrder(1, first), TagOrder(1, second)]):
+        assert await put(orders) == (400, "malformed_request")
+    assert await put([TagOrder(1, first), TagOrder(2, first)]) == (400, "malformed_request")
+    theirs = await unlock(scene.client, scene.account, scene.real)
+    other = run_sql(scene.database, "SELECT id FROM secret_tags WHERE id <> %s", str(theirs.tag.tag_id))[0][0]
+    assert await put([TagOrder(1, first)], path=path.replace(str(scene.opened.tag.tag_id), str(other))) == (
+        404,
+        "not_found",
+    )
+    assert await put([TagOrder(1, first)], path=path.replace(str(scene.opened.vault_id), str(new_id()))) == (
+        404,
+        "not_found",
+    )
+
+
+async def test_a_tag_of_an_earlier_version_learns_its_release_at_its_next_unlock(scene: Scene) -> None:
+    run_sql(scene.database, "UPDATE secret_tags SET release_check = NULL")
+    finishing = await prove(scene.client, scene.account.headers, scene.real)
+    assert (await send(scene.client, scene.account.headers, FINISH, finishing.message)).status_code == 200
+    check = expand_release(Release(decode_binary(finishing.message.release))).check
+    found = run_sql(scene.database, "SELECT release_check FROM secret_tags WHERE release_check IS NOT NULL")
+    assert found == [(check,)]
