@@ -254,7 +254,9 @@ async def observe(url: str, attempts: int, seed: int = 1) -> dict[str, list[Atte
             begun_at = time.perf_counter()
             await _observe_round(observer, order, seen, repeated)
             rate = len(order) / (time.perf_counter() - begun_at)
-            print(f"{len(seen['real'])} of each kind, {rate:.0f} a second, made again: {dict(repeated)}", file=sys.stderr)
+            print(
+                f"{len(seen['real'])} of each kind, {rate:.0f} a second, made again: {dict(repeated)}", file=sys.stderr
+            )
     return seen
 
 

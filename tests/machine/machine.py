@@ -32,7 +32,7 @@ from tests.client.dying import DeathError
 from tests.client.support import PASSWORD
 from tests.machine.device import Device, Open, vault_steps
 from tests.machine.model import Content, Node, Served, verdicts
-from tests.machine.past import Look, Row
+from tests.machine.past import Look, Past, Row
 from tests.machine.world import Cut, World
 
 __all__ = ["Machine"]
@@ -69,9 +69,9 @@ class DisagreementError(AssertionError):
 class Machine(RuleBasedStateMachine):
     """Three devices of one account, four phrases, two vaults, one server and one adversary."""
 
-    def __init__(self, world: World, directory: Path) -> None:
+    def __init__(self, world: World, past: Past, directory: Path) -> None:
         super().__init__()
-        self.world, self.past = world, world.past
+        self.world, self.past = world, past
         self.email = f"{uuid4().hex}@example.org"
         client, _, _ = world.client(None)
         client.sign_up(self.email, PASSWORD)

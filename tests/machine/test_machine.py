@@ -34,17 +34,22 @@ def world(database: Any, settings: Settings, keys: KeyRing) -> Iterator[World]:
         login_attempts_per_account=100_000,
         login_attempts_per_address=1_000_000,
     )
-    past = Past(database.admin_url)
     with start_blocking_portal() as portal, remembered_locates():
-        made = World(portal, generous, keys, past)
+        made = World(portal, generous, keys)
         try:
             yield made
         finally:
             made.stop()
-            past.close()
 
 
-def test_model_and_real_system_never_disagree(world: World, data_directory: Path) -> None:
+@pytest.fixture
+def past(database: Any) -> Iterator[Past]:
+    made = Past(database.admin_url)
+    yield made
+    made.close()
+
+
+def test_model_and_real_system_never_disagree(world: World, past: Past, data_directory: Path) -> None:
     profile = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
@@ -54,4 +59,4 @@ def test_model_and_real_system_never_disagree(world: World, data_directory: Path
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    run_state_machine_as_test(lambda: Machine(world, data_directory), settings=profile)
+    run_state_machine_as_test(lambda: Machine(world, past, data_directory), settings=profile)

@@ -23,7 +23,6 @@ from hushtag_server.keyfile import KeyRing
 from hushtag_server.settings import Settings
 from tests.client.dying import DyingDriver
 from tests.evil.world import _stretched
-from tests.machine.past import Past
 
 __all__ = ["Cut", "Wire", "World", "remembered_locates"]
 
@@ -89,8 +88,8 @@ class Wire(httpx.BaseTransport):
 class World:
     """One server for every run of the machine; each run has an account of its own."""
 
-    def __init__(self, portal: BlockingPortal, settings: Settings, keys: KeyRing, past: Past) -> None:
-        self.portal, self.past = portal, past
+    def __init__(self, portal: BlockingPortal, settings: Settings, keys: KeyRing) -> None:
+        self.portal = portal
         self._settings, self._keys = settings, keys
         self._running: AbstractContextManager[Any] | None = None
         self._transport: httpx.ASGITransport | None = None
@@ -110,9 +109,14 @@ class World:
 
     def restart(self) -> None:
         """Start the server anew: what it does not keep in the database is gone."""
+        import time
+
+        a = time.process_time()
+        w = time.time()
         self.restarts += 1
         self.stop()
         self.start()
+        print("RESTART", time.process_time() - a, time.time() - w)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         assert self._transport is not None
