@@ -182,6 +182,8 @@ class Machine(RuleBasedStateMachine):
         """Take what a change has left in the database into the model; tell whether anything has changed."""
         vault_id, before = opened.vault_id, self.served[opened.vault_id]
         look = self.changed(vault_id)
+        if look is None or isinstance(outcome, BaseException):
+            self.may_have_seen(device, opened, before.head)
         if look is None:
             return False
         for object_id, row in look.rows.items():
@@ -190,49 +192,48 @@ class Machine(RuleBasedStateMachine):
         steps = look.generation - before.head.generation
         if steps < 1 or (steps > 1 and not many):
             raise DisagreementError(f"the server took {steps} generations for one change")
-        base = self._base(opened, before)
-        new_tags = look.tags - before.tags
-        known = {**before.phrases, **dict.fromkeys(new_tags, -1 if phrase is None else phrase)}
-        node = base
-        for step in range(steps):
-            gone = before.rows.keys() - look.rows.keys()
-            rows = {key: row for key, row in base.rows.items() if key not in gone}
-            mine = {key: row for key, row in look.rows.items() if before.rows.get(key) != row}
-            rows |= mine
-            last = step == steps - 1
-            tags = None
-            if look.tags != before.tags:
-                tags = (base.tags - (before.tags - look.tags)) | new_tags
-            if not last:
-                rows = self._partly(node, mine, step)
-            node = node.next(rows, tags=tags, rotated=rotated, restorations=self._restorations)
+        known = {**before.phrases, **dict.fromkeys(look.tags - before.tags, -1 if phrase is None else phrase)}
+        nodes = self._led_to(self._base(opened, before), before, look, steps, rotated=rotated)
+        node = nodes[-1]
         data_key = node.data_key if rotated else before.data_key
         ring = before.ring if look.tags == before.tags else node.ring
         self.served[vault_id] = Served(node, look.rows, look.tags, ring, data_key, known)
         self.end_sessions()
-        surely = not isinstance(outcome, BaseException)
-        if rotated and not isinstance(outcome, DeathError) and surely:
-            opened.data_key = node.data_key
-        if surely or isinstance(outcome, _BROKEN):
-            keys = opened.pin_keys if not rotated else [("vault", node.data_key), ("tag", opened.pin_tag)]
-            device.pins.keep(keys, node, surely=surely)
-            if rotated and not surely:
-                device.pins.keep(opened.pin_keys, node, surely=False)
-        if surely:
-            opened.views = [node]
-            device.remember(opened, node)
+        # Who has revoked the own phrase knows no key any more under which to pin.
+        if isinstance(outcome, BaseException) or opened.vault.locked:
+            self._may_have_written(device, opened, nodes, rotated=rotated)
         else:
-            opened.views = [*opened.views, node]
-            opened.tainted = opened.tainted or rotated
+            opened.data_key, opened.views = node.data_key, [node]
+            device.pins.keep(opened.pin_keys, node)
+            device.remember(opened, node)
         self.keep_state()
         return True
 
-    _restorations: int | None = None
+    def _led_to(self, base: Node, before: Served, look: Look, steps: int, *, rotated: bool) -> list[Node]:
+        """The states that a change went through, the last of which is there now."""
+        gone = before.rows.keys() - look.rows.keys()
+        mine = {key: row for key, row in look.rows.items() if before.rows.get(key) != row}
+        tags = None
+        if look.tags != before.tags:
+            tags = (base.tags - (before.tags - look.tags)) | (look.tags - before.tags)
+        nodes, node = [], base
+        for step in range(steps):
+            done = sorted(mine, key=lambda key: key.int)[: step + 1] if step < steps - 1 else list(mine)
+            rows = {key: row for key, row in node.rows.items() if key not in gone}
+            rows |= {key: mine[key] for key in done}
+            node = node.next(rows, tags=tags, rotated=rotated, restorations=self._restorations)
+            nodes.append(node)
+        return nodes
 
-    @staticmethod
-    def _partly(node: Node, mine: dict[UUID, Row], step: int) -> dict[UUID, Row]:
-        done = sorted(mine, key=lambda key: key.int)[: step + 1]
-        return node.rows | {key: mine[key] for key in done}
+    def _may_have_written(self, device: Device, opened: Open, nodes: list[Node], *, rotated: bool) -> None:
+        """A change was stored, and the client that made it may know so, or not."""
+        for node in nodes:
+            keys = {*opened.pin_keys, ("vault", node.data_key)} if rotated else opened.pin_keys
+            device.pins.keep(keys, node, surely=False)
+        opened.views = [*opened.views, nodes[-1]]
+        opened.tainted = opened.tainted or rotated
+
+    _restorations: int | None = None
 
     def _base(self, opened: Open, served: Served) -> Node:
         """On which state a client has based the head of a change that was taken."""
@@ -467,7 +468,7 @@ class Machine(RuleBasedStateMachine):
             if stored or not isinstance(outcome, BaseException):
                 self.disagree("a refusal: this session has seen a later state", outcome)
             if not before.troubled:
-                self.among({RollbackError, NotFoundError, ConflictError}, outcome)
+                self.among({RollbackError, NotFoundError, ConflictError, MisuseError}, outcome)
         if stored and not isinstance(outcome, BaseException) and before.other_key:
             base = self.served[opened.vault_id].head.parent
             if base is before.served.head:
@@ -484,7 +485,6 @@ class Machine(RuleBasedStateMachine):
         if isinstance(outcome, tuple):
             self.check_listing(opened, before, outcome)
             opened.shown = dict(served.rows)
-            opened.views = [served.head]
             self.saw(who, opened, served.head)
         else:
             self.may_have_seen(who, opened, served.head)
@@ -495,7 +495,11 @@ class Machine(RuleBasedStateMachine):
         self.settle(who, outcome)
 
     def saw(self, who: Device, opened: Open, head: Node) -> None:
-        who.pins.keep(opened.pin_keys, head, surely=False)
+        """A listing was believed: its head is the newest seen, unless that is another one of the same rows."""
+        if any(view.generation == head.generation and view.print != head.print for view in opened.views):
+            return
+        opened.views = [head]
+        who.pins.keep(opened.pin_keys, head)
         who.remember(opened, head)
 
     def may_have_seen(self, who: Device, opened: Open, head: Node) -> None:
@@ -606,10 +610,15 @@ class Machine(RuleBasedStateMachine):
         outcome = self.attempt(
             who, going_wrong, lambda: opened.vault.change_phrase(tag, PHRASES[phrase], label=str(phrase))
         )
-        own = tag == opened.tag
+        own, tags = tag == opened.tag, self.served[opened.vault_id].tags
         if own and not isinstance(outcome, BaseException):
-            opened.tag = outcome.tag_id  # the session goes on with the new one
+            opened.tag = outcome.tag_id
         stored = self.wrote(who, opened, outcome, lambda *_: None, rotated=True, phrase=phrase)
+        if (
+            own and stored and isinstance(outcome, BaseException)
+        ):  # the server's session goes on with the new tag, whatever the client knows
+            (opened.tag,) = self.served[opened.vault_id].tags - tags
+            opened.ended = False
         if holder is not None and stored:
             self.disagree("a conflict", outcome)
         if before.exact and not before.troubled:

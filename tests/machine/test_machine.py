@@ -7,6 +7,7 @@ long one (HUSHTAG_MACHINE_EXAMPLES, HUSHTAG_MACHINE_STEPS).
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from tests.machine.machine import Machine
 from tests.machine.past import Past
 from tests.machine.world import World, remembered_locates
 
-EXAMPLES = int(os.environ.get("HUSHTAG_MACHINE_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("HUSHTAG_MACHINE_EXAMPLES", "8"))
 SHRINK = os.environ.get("HUSHTAG_MACHINE_SHRINK", "no") == "yes"
-STEPS = int(os.environ.get("HUSHTAG_MACHINE_STEPS", "30"))
+STEPS = int(os.environ.get("HUSHTAG_MACHINE_STEPS", "25"))
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def world(database: Any, settings: Settings, keys: KeyRing) -> Iterator[World]:
     generous = replace(
         settings,
         guess_capacity=10_000,
+        guess_lockout=timedelta(0),
         login_attempts_per_account=100_000,
         login_attempts_per_address=1_000_000,
     )

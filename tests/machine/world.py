@@ -109,14 +109,9 @@ class World:
 
     def restart(self) -> None:
         """Start the server anew: what it does not keep in the database is gone."""
-        import time
-
-        a = time.process_time()
-        w = time.time()
         self.restarts += 1
         self.stop()
         self.start()
-        print("RESTART", time.process_time() - a, time.time() - w)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         assert self._transport is not None

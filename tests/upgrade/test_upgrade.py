@@ -110,7 +110,7 @@ def test_everything_opens_and_goes_on_after_the_upgrade(
     with connect(upgraded.owner_url) as connection:
         told = [found.says for found in examine(Examined(connection, owner, reached)) if found.check == "seals"]
     assert "3 of 3 secret tags are of an earlier version and have no seal yet" in told
-    maintain(reached, owner, Silent(), dry_run=False)
+    maintain(owner, reached, Silent())
     with psycopg.connect(upgraded.admin_url) as admin:
         assert admin.execute("SELECT count(*), min(octet_length(opaque_envelope)) FROM secret_tags").fetchone() == (
             3,
