@@ -21,7 +21,7 @@ from hushtag.client import Client
 from hushtag.phrase import draw_phrase
 from hushtag_server.embedded.files import load_passwords
 
-TABLES = ("server_keys", "users", "secret_tags", "vaults", "wrapped_keys", "vault_blobs")
+TABLES = ("server_keys", "users", "unlock_budget", "secret_tags", "vaults", "wrapped_keys", "vault_blobs")
 PASSWORD = "correct horse battery"
 OBJECTS = {"letter": b"a letter", "photo": bytes(range(256)) * 40, "empty": b"", "ünïcode": "gr\u00fc\u00dfe".encode()}
 

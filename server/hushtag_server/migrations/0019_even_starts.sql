@@ -24,8 +24,9 @@ BEGIN
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, expires_at)
     VALUES (p_user, p_next_id, account_session_id, 'login_started', now() + p_lifetime);
     SELECT u.opaque_credential_id INTO credential_id FROM users u WHERE u.id = p_user;
-    -- The seal is looked for in any case: under an id that no tag has where there is no tag. A tag without its seal is as
-    -- good as absent.
+    -- One look-up by index for each hash, and one for a seal in any case: under an id that no tag has where there is no tag.
+    -- The limits keep the planner from reading all tags of the user instead, which would tell whether there are any. A tag
+    -- without its seal is as good as absent.
     SELECT string_agg(
         coalesce(CASE WHEN s.seal IS NOT NULL OR octet_length(t.opaque_envelope) = 160
             THEN uuid_send(t.server_key_id) || t.phrase_hash END, substring(v_nothing FOR 32))
@@ -34,6 +35,10 @@ BEGIN
         || coalesce(t.opaque_envelope, v_nothing)
         || substring(v_nothing FOR 188 - octet_length(coalesce(t.opaque_envelope, v_nothing))), ''::bytea) INTO records
     FROM generate_series(0, octet_length(p_hashes) / 16 - 1) i
-    LEFT JOIN secret_tags t ON t.user_id = p_user AND t.phrase_hash = substring(p_hashes FROM 16 * i + 1 FOR 16)
-    LEFT JOIN tag_seals s ON s.user_id = p_user AND s.tag_id = coalesce(t.id, p_user);
+    LEFT JOIN LATERAL (
+        SELECT g.* FROM secret_tags g
+        WHERE g.user_id = p_user AND g.phrase_hash = substring(p_hashes FROM 16 * i + 1 FOR 16) LIMIT 1) t ON true
+    LEFT JOIN LATERAL (
+        SELECT e.seal FROM tag_seals e
+        WHERE e.user_id = p_user AND e.tag_id = coalesce(t.id, p_user) LIMIT 1) s ON true;
 END $$;
