@@ -99,8 +99,8 @@ class Observer:
     async def connect_again(self) -> None:
         """Open a new connection in place of one that broke."""
         self.close()
-        other = await self.connect(self._url)
-        self._reader, self._writer = other._reader, other._writer
+        place = urlsplit(self._url)
+        self._reader, self._writer = await asyncio.open_connection(place.hostname or "", place.port or 80)
 
     async def post(self, path: str, message: object, token: str = "") -> Answer:
         """Post a message and return what came back."""
