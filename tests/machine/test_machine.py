@@ -22,7 +22,7 @@ from tests.machine.machine import Machine
 from tests.machine.past import Past
 from tests.machine.world import World, remembered_locates
 
-EXAMPLES = int(os.environ.get("HUSHTAG_MACHINE_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("HUSHTAG_MACHINE_EXAMPLES", "5"))
 SHRINK = os.environ.get("HUSHTAG_MACHINE_SHRINK", "no") == "yes"
 STEPS = int(os.environ.get("HUSHTAG_MACHINE_STEPS", "25"))
 
