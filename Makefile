@@ -8,9 +8,11 @@ FUZZ_INSTALLED := $(VENV)/.installed-fuzz
 MUTATION_INSTALLED := $(VENV)/.installed-mutation
 FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
+MACHINE_EXAMPLES ?= 300
+MACHINE_STEPS ?= 50
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test campaign check format bench vectors fuzz mutation
+.PHONY: help install demo serve test campaign machine check format bench vectors fuzz mutation
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -68,3 +70,7 @@ fuzz: $(FUZZ_INSTALLED) ## every parser under a coverage-guided fuzzer, FUZZ_SEC
 mutation: $(MUTATION_INSTALLED) ## mutate the core and the ceremonies; MUTANTS='hushtag.head*' for some of them
 	@$(BIN)/mutmut run --max-children $(MUTATION_CHILDREN) $(MUTANTS)
 	@$(BIN)/python tools/mutation_score.py
+
+machine: $(INSTALLED) ## model against the real system, in a long run; MACHINE_EXAMPLES=300, MACHINE_STEPS=50
+	@HUSHTAG_MACHINE_EXAMPLES=$(MACHINE_EXAMPLES) HUSHTAG_MACHINE_STEPS=$(MACHINE_STEPS) HUSHTAG_MACHINE_SHRINK=yes \
+	  $(BIN)/python -m pytest -q --timeout 0 tests/machine

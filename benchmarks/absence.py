@@ -79,20 +79,28 @@ class Attempt(NamedTuple):
 
 
 NUMBERS: Final = ("locate_seconds", "start_seconds", "both_seconds", "ke2_bits")
+_HALTED: Final = frozenset({408, 500, 503, 504})
+"""What a server says whose machine was halted in the middle of a request; such an attempt is made again."""
 _CHANGING: Final = frozenset({"date", "hushtag-request-id"})
 
 
 class Observer:
     """One kept-alive HTTP/1.1 connection that keeps everything it sees."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._url, self._reader, self._writer = url, reader, writer
 
     @classmethod
     async def connect(cls, url: str) -> "Observer":
         """Open the connection."""
         place = urlsplit(url)
-        return cls(*await asyncio.open_connection(place.hostname or "", place.port or 80))
+        return cls(url, *await asyncio.open_connection(place.hostname or "", place.port or 80))
+
+    async def connect_again(self) -> None:
+        """Open a new connection in place of one that broke."""
+        self.close()
+        place = urlsplit(self._url)
+        self._reader, self._writer = await asyncio.open_connection(place.hostname or "", place.port or 80)
 
     async def post(self, path: str, message: object, token: str = "") -> Answer:
         """Post a message and return what came back."""
@@ -108,8 +116,11 @@ class Observer:
         )
         content = await self._reader.readexactly(int(dict(fields)["content-length"]))
         seconds = time.perf_counter() - begun
+        status = int(lines[0].split(" ")[1])
+        if status in _HALTED:
+            raise ConnectionError(f"the server was halted: {status}")
         kept = tuple((name, "" if name in _CHANGING else value) for name, value in fields)
-        return Answer(int(lines[0].split(" ")[1]), kept, content, seconds)
+        return Answer(status, kept, content, seconds)
 
     def close(self) -> None:
         """Close the connection."""
@@ -206,13 +217,27 @@ def distinguish(first: Sequence[Attempt], second: Sequence[Attempt]) -> dict[str
     return found | {"classifier": round(sum(aucs) / 2, 4)}
 
 
-async def _observe_round(observer: Observer, order: Sequence[str], seen: dict[str, list[Attempt]]) -> None:
+async def _unbroken(
+    observer: Observer, person: Person, kind: str, password: OpaquePassword, repeated: Counter[str]
+) -> Attempt:
+    """Make an attempt, again if it broke off: a machine that was halted for a while has let it time out."""
+    while True:
+        try:
+            return await attempt(observer, person, kind, password)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            repeated[kind] += 1
+            await observer.connect_again()
+
+
+async def _observe_round(
+    observer: Observer, order: Sequence[str], seen: dict[str, list[Attempt]], repeated: Counter[str]
+) -> None:
     password = OpaquePassword(os.urandom(32).hex().encode())
     ada = await sign_up(observer, f"{os.urandom(8).hex()}@example.org", password)
     max_ = await sign_up(observer, f"{os.urandom(8).hex()}@example.org", None)
     for number, kind in enumerate([*KINDS * (WARM_UP // len(KINDS)), *order]):
         person = ada if kind in {"real", "other"} else max_
-        found = await attempt(observer, person, kind, password)
+        found = await _unbroken(observer, person, kind, password, repeated)
         if number >= WARM_UP // len(KINDS) * len(KINDS):
             seen[kind].append(found)
 
@@ -220,12 +245,18 @@ async def _observe_round(observer: Observer, order: Sequence[str], seen: dict[st
 async def observe(url: str, attempts: int, seed: int = 1) -> dict[str, list[Attempt]]:
     """Make so many attempts of each kind against a server in random order and return what was seen of each kind."""
     chance = random.Random(seed)
+    repeated: Counter[str] = Counter()
     seen: dict[str, list[Attempt]] = {kind: [] for kind in KINDS}
     with closing(await Observer.connect(url)) as observer:
         for begun in range(0, attempts, ROUND):
             order = [kind for kind in KINDS for _ in range(min(ROUND, attempts - begun))]
             chance.shuffle(order)
-            await _observe_round(observer, order, seen)
+            begun_at = time.perf_counter()
+            await _observe_round(observer, order, seen, repeated)
+            rate = len(order) / (time.perf_counter() - begun_at)
+            print(
+                f"{len(seen['real'])} of each kind, {rate:.0f} a second, made again: {dict(repeated)}", file=sys.stderr
+            )
     return seen
 
 

@@ -69,7 +69,8 @@ def data_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The cluster of this run."""
-    with live_server.temporary_directory() as directory, EmbeddedPostgres(directory) as running:
+    # Room for a hundred writers at once, beside whoever watches them.
+    with live_server.temporary_directory() as directory, EmbeddedPostgres(directory, max_connections=150) as running:
         stop_syncing(running)
         yield running
 

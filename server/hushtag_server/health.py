@@ -1,7 +1,6 @@
 """Liveness, readiness and metrics."""
 
 import hmac
-from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +10,7 @@ from litestar import MediaType, Request, Response, get
 from hushtag_server.database import missing_migrations
 from hushtag_server.errors import NotFoundError, RefusedError
 from hushtag_server.operation.database_metrics import render_database
+from hushtag_server.peer import parsed_address
 from hushtag_server.services import Services, services_of
 from hushtag_server.settings import Settings
 
@@ -69,10 +69,8 @@ def _may_watch(request: Request[Any, Any, Any], settings: Settings) -> bool:
     # What looks like this host may be anybody of whom a proxy on it tells nothing: only if the operator knows better.
     if not settings.metrics_loopback or any(name in request.headers for name in _PASSED_ON):
         return False
-    try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    address = None if request.client is None else parsed_address(request.client.host)
+    return address is not None and address.is_loopback
 
 
 @get(

@@ -7,7 +7,16 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from hushtag_server.settings import Settings
 
-__all__ = ["MAX_USER_AGENT", "NO_PEER", "Peer", "address_group", "client_peer", "scope_address", "scope_peer"]
+__all__ = [
+    "MAX_USER_AGENT",
+    "NO_PEER",
+    "Peer",
+    "address_group",
+    "client_peer",
+    "parsed_address",
+    "scope_address",
+    "scope_peer",
+]
 
 MAX_USER_AGENT: Final = 200
 
@@ -23,16 +32,26 @@ NO_PEER: Final = Peer()
 
 
 @lru_cache(maxsize=4096)
-def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+def parsed_address(address: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, or None if that is none: a Unix socket has no address.
+
+    A listener for both families gives an IPv4 client as `::ffff:192.0.2.1` (RFC 4291, section 2.5.5.2). That client is
+    192.0.2.1 here, or all of IPv4 would be one /64, and no IPv4 network would hold it.
+    """
     try:
-        return ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
-        return None  # a Unix socket has no address
+        return None
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed
 
 
-def address_group(address: IPv4Address | IPv6Address) -> str:
-    """Return what stands for a client where addresses are counted: one IPv6 customer has a /64 of them."""
-    return address.exploded[:19] if isinstance(address, IPv6Address) else str(address)
+def address_group(address: str) -> str:
+    """Return what stands for a client where addresses are counted: one IPv6 customer has a /64 of them.
+
+    What is no address stands for itself.
+    """
+    parsed = parsed_address(address)
+    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else str(parsed or address)
 
 
 def _given(scope: Mapping[str, Any], name: bytes) -> list[str]:
@@ -42,13 +61,13 @@ def _given(scope: Mapping[str, Any], name: bytes) -> list[str]:
 def scope_address(scope: Mapping[str, Any], settings: Settings) -> str | None:
     """Return the connection's address, or the last one that a trusted proxy did not make up."""
     client = scope.get("client")
-    address = _parsed(client[0]) if client else None
+    address = parsed_address(client[0]) if client else None
     if address is None:
         return None
     if settings.trusted_proxies:
         hops = ",".join(_given(scope, b"x-forwarded-for")).split(",")
         while hops and any(address in network for network in settings.trusted_proxies):
-            hop = _parsed(hops.pop().strip())
+            hop = parsed_address(hops.pop().strip())
             if hop is None:
                 break
             address = hop

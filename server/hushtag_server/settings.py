@@ -64,9 +64,16 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
+def _network(text: str) -> Network:
+    # Where IPv4 is mapped into IPv6, a client's address is taken for the IPv4 address it is; so is a proxy's network.
+    network = ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     try:
-        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
         raise ValueError("must be addresses or networks separated by commas, such as 10.0.0.0/8") from None
 

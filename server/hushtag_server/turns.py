@@ -10,10 +10,9 @@ one client, and all its clients would wait for each other.
 import time
 from collections import OrderedDict
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from hushtag_server.peer import address_group
+from hushtag_server.peer import address_group, parsed_address
 from hushtag_server.settings import Settings
 
 __all__ = ["MAX_WAIT", "REFUSED_TURNS", "REMEMBERED", "SECONDS_AT_ONCE", "Turns", "Visitor"]
@@ -45,12 +44,10 @@ class Visitor:
 def _group(address: str | None) -> str | None:
     if address is None:
         return None
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    if parsed.is_loopback:
+    parsed = parsed_address(address)
+    if parsed is not None and parsed.is_loopback:
         return None
-    return address_group(parsed)
+    return address_group(address)
 
 
 class Turns:

@@ -11,6 +11,7 @@ import pytest
 from hushtag.client import (
     ConflictError,
     LimitReachedError,
+    NotFoundError,
     OutcomeUnknownError,
     SessionExpiredError,
     TransportError,
@@ -45,6 +46,21 @@ BREAKS = [
     pytest.param(Fault("", ROW, "after", answer=problem(500, "internal_error")), id="failed_after"),
     pytest.param(Fault("", ROW, "after", answer=httpx.Response(502, content=b"<html>")), id="gateway_failed_after"),
 ]
+
+
+def test_what_another_device_has_stored_since_can_be_replaced_and_deleted(
+    vault: Any, other_vault: Any, server: FakeServer
+) -> None:
+    assert vault.list() == ()
+    kept = other_vault.put(b"theirs", name="a")
+    assert vault.put(b"ours", name="a", replace=kept.object_id).revision == 2
+    more = other_vault.put(b"theirs", name="b")
+    vault.delete(more.object_id)
+    assert [entry.object_id for entry in other_vault.list()] == [kept.object_id]
+    server.log.clear()
+    with pytest.raises(NotFoundError):
+        vault.delete(more.object_id)
+    assert len(server.log) == 1  # one look at the head: nothing has changed
 
 
 @pytest.mark.parametrize("fault", BREAKS)

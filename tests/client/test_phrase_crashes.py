@@ -14,38 +14,15 @@ import httpx
 import pytest
 
 from hushtag.client import Client, ConflictError, OutcomeUnknownError, Vault
-from hushtag.client.drivers import SyncDriver
 from hushtag.errors import AuthenticationError
 from hushtag.phrase import draw_phrase
+from tests.client.dying import DeathError, DyingDriver
 from tests.client.fake_server import URL, FakeServer, Fault
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
 from tests.evil.world import remembered
 
 THIRD_PHRASE = draw_phrase().text
 OBJECTS = {"letter": b"a letter", "photo": b"a photo", "song": b"a song"}
-
-
-class DeathError(BaseException):
-    """The process ends here: nothing after it runs, but what leaves a context."""
-
-
-class DyingDriver(SyncDriver):
-    """Performs effects until `left` are done, and dies before the next one, or just after it."""
-
-    left = 10_000
-    after = False
-    armed = False
-
-    def _perform(self, effect: Any) -> Any:
-        if not self.armed:
-            return super()._perform(effect)
-        self.left -= 1
-        if self.left == -1 and not self.after:
-            raise DeathError
-        result = super()._perform(effect)
-        if self.left == -1:
-            raise DeathError
-        return result
 
 
 def connected(server: FakeServer) -> Client:

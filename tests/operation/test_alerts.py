@@ -42,6 +42,7 @@ async def here(settings: Any, keys: Any, serve_in_process: Any) -> Any:
 async def test_every_metric_of_an_alert_is_exposed(here: httpx.AsyncClient, settings: Any, database: Any) -> None:
     with psycopg.connect(database.admin_url) as connection:
         connection.execute("INSERT INTO backups (version, bytes, row_count, started_at) VALUES ('1', 1, 1, now())")
+        connection.execute("INSERT INTO seal_copies (seals, taken_at) VALUES (1, now())")
     await here.post("/v1/sessions", json={})  # a problem, and a timed request
     exposed = names(await scrape(here, settings))
     # Known only where there is a replica, or pg_stat_statements; the next tests look at those.
@@ -73,6 +74,32 @@ async def test_the_gauges_tell_what_the_database_tells(here: httpx.AsyncClient, 
 
 
 @pytest.mark.anyio
+async def test_the_gauges_tell_how_late_the_seals_and_the_security_log_are(
+    here: httpx.AsyncClient, settings: Any, database: Any
+) -> None:
+    text = await scrape(here, settings)
+    assert "hushtag_seals_copy_age_seconds" not in names(text)  # never one: unknown, not zero
+    assert "hushtag_security_log_lag_seconds 0.0" in text
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("INSERT INTO seal_copies (seals, taken_at) VALUES (1, now() - interval '26 hours')")
+        # Two events that no sealer can take: a lock holds what is queued, as a sealer that hangs does.
+        connection.execute(
+            """
+            WITH l AS (
+                INSERT INTO security_audit_logs (event_type, event_category, severity, event_message, timestamp)
+                SELECT 'x', 'vault', 'info', 'x', now() - i * interval '1 hour' FROM generate_series(1, 2) i
+                RETURNING id)
+            INSERT INTO security_audit_unsealed SELECT id FROM l
+            """
+        )
+        connection.commit()
+        connection.execute("SELECT FROM security_audit_unsealed FOR UPDATE")
+        values = dict(re.findall(r"^(hushtag_\w+) ([\d.e+]+)$", await scrape(here, settings), re.MULTILINE))
+    assert 26 * 3600 <= float(values["hushtag_seals_copy_age_seconds"]) < 26 * 3600 + 120
+    assert 2 * 3600 <= float(values["hushtag_security_log_lag_seconds"]) < 2 * 3600 + 120
+
+
+@pytest.mark.anyio
 async def test_a_database_that_does_not_answer_is_told(
     here: httpx.AsyncClient, settings: Any, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +122,8 @@ def test_the_thresholds_are_those_of_the_reference_documents() -> None:
         "HushtagDiskFull": "> 0.8",
         "HushtagDatabaseLarge": "> 0.8",
         "HushtagBackupOld": "> 25 * 3600",
+        "HushtagSealsCopyOld": "> 25 * 3600",
+        "HushtagSecurityLogLate": "> 60",
         "HushtagReplicaLate": "> 300",
         "HushtagRequestsSlow": "> 0.1",
     }.items():

@@ -12,7 +12,9 @@ from hushtag_server.migrate import known_migrations, rollback
 from hushtag_server.operation import checks
 from hushtag_server.operation.checks import Examined, Finding, examine
 from hushtag_server.operation.reach import Reached, connect
+from hushtag_server.operation.seals import copy_seals
 from hushtag_server.settings import Settings
+from tests.operation.conftest import PASSPHRASE
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def note_backup(admin: Any, age: str) -> None:
 
 def test_every_warning_has_a_next_step(examined: Examined) -> None:
     findings = examine(examined)
-    assert len({finding.check for finding in findings}) == 12
+    assert len({finding.check for finding in findings}) == 13
     assert all(finding.next_step for finding in findings if finding.level == "warning")
 
 
@@ -52,6 +54,60 @@ def test_the_age_of_the_last_backup(examined: Examined, admin: Any, age: str, le
     note_backup(admin, "60 days")
     note_backup(admin, age)
     assert only(examine(examined), "backup").level == level
+
+
+def _make_tag(admin: Any, envelope: int, *, sealed: bool) -> None:
+    """A tag with an envelope of so many bytes, of a new user; `sealed`: its seal is there."""
+    admin.execute(
+        """
+        WITH k AS (SELECT id FROM server_keys LIMIT 1), u AS (
+            INSERT INTO users (id, email, password_hash, phrase_salt, opaque_credential_id)
+            VALUES (gen_random_uuid(), gen_random_uuid() || '@example.org', 'x', decode(repeat('01', 16), 'hex'),
+                decode(repeat('02', 32), 'hex')) RETURNING id),
+        t AS (
+            INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,
+                sealed_label, public_key, server_key_id)
+            SELECT u.id, gen_random_uuid(), decode(repeat('03', 16), 'hex'), decode(repeat('04', 16), 'hex'),
+                decode(repeat('05', 32), 'hex'), decode(repeat('06', %s), 'hex'), 'hushtag-v1', 'a name',
+                decode(repeat('07', 316), 'hex'), decode(repeat('08', 32), 'hex'), k.id
+            FROM u, k RETURNING user_id, id)
+        INSERT INTO tag_seals (user_id, tag_id, seal)
+        SELECT user_id, id, decode(repeat('09', 32), 'hex') FROM t WHERE %s
+        """,
+        [envelope, sealed],
+    )
+
+
+def test_tags_whose_seal_is_gone_or_was_never_made(examined: Examined, admin: Any) -> None:
+    assert only(examine(examined), "seals") == (
+        "seals",
+        "fine",
+        "there is no secret tag yet, and no copy of the seals",
+        None,
+    )
+    for envelope, sealed in ((188, True), (188, True), (188, False), (160, False), (160, False)):
+        _make_tag(admin, envelope, sealed=sealed)
+    gone, unsealed, copy = [found for found in examine(examined) if found.check == "seals"]
+    assert gone.says == "1 of 5 secret tags open nothing: their seal is not in this database"
+    assert "restore-seals" in (gone.next_step or "")
+    assert unsealed.says == "2 of 5 secret tags are of an earlier version and have no seal yet"
+    assert copy.says == "no copy of the seals was ever made: a restored backup opens no tag"
+    assert {found.level for found in (gone, unsealed, copy)} == {"warning"}
+
+
+@pytest.mark.parametrize(("age", "level"), [("24 hours 59 minutes", "fine"), ("25 hours 1 minute", "warning")])
+def test_the_age_of_the_copy_of_the_seals(
+    examined: Examined, reached: Reached, admin: Any, tmp_path: Path, watcher: Any, age: str, level: str
+) -> None:
+    """Noted whenever the copy is replaced, and never by an older one that ends later."""
+    for _ in range(2):
+        _make_tag(admin, 188, sealed=True)
+        copy_seals(reached, tmp_path / "seals", PASSPHRASE, watcher)
+    assert only(examine(examined), "seals").says == "the copy of the seals is 0 min old"
+    assert admin.execute("SELECT count(*), max(seals) FROM seal_copies").fetchone() == (1, 2)
+    admin.execute("UPDATE seal_copies SET taken_at = now() - %s::interval", [age])
+    found = only(examine(examined), "seals")
+    assert (found.level, found.level == "warning") == (level, found.next_step is not None)
 
 
 def test_a_foreign_key_without_an_index(examined: Examined, admin: Any) -> None:
@@ -163,7 +219,7 @@ def test_a_monitor_reads_figures_and_no_row_of_anybody(admin: Any) -> None:
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
         " AND has_any_column_privilege(oid, 'SELECT')"
     ).fetchall()
-    assert readable == [("backups",)]
+    assert readable == [("backups",), ("seal_copies",)]
 
 
 def test_statements_are_counted_where_the_extension_is(admin: Any, examined: Examined, database: Any) -> None:

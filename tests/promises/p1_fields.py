@@ -632,6 +632,7 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
         "signature",
     },
     "login_attempts": {"scope", "key_hash", "tokens", "refilled_at"},
+    "seal_copies": {"id", "seals", "taken_at", "created_at", "updated_at"},
     "backups": {
         "id",
         "version",

@@ -45,37 +45,57 @@ asyncio.run(main())
 """
 
 
+WORKERS, WRITERS, ROWS = 4, 25, 2  # a hundred connections, each of which writes so many events
+
+
 def _process(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
 
 
-def test_a_hundred_writers_of_two_processes_and_a_sealer_killed_in_the_middle(
+def _said(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def _close(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_hundred_writers_at_once_on_four_workers_and_a_sealer_killed_in_the_middle(
     database: Any, keys: KeyRing, settings: Settings, admin: Any
 ) -> None:
     path = str(settings.key_path)
-    writing = [
-        _process("-m", "tests.security_log.writer", database.app_url, path, writers, rows)
-        for writers, rows in (("4", "25"), ("4", "25"))
-    ]
+    arguments = ("-m", "tests.security_log.writer", database.app_url, path, str(WRITERS), str(ROWS))
+    writing = [_process(*arguments) for _ in range(WORKERS)]
     write(database.app_url, keys, 5)
     dying = _process("-c", _DYING, database.app_url, path)
-    assert dying.stdout is not None
-    assert dying.stdout.readline().startswith("sealed")
+    assert _said(dying).startswith("sealed")
     assert seal(database.app_url, keys).head is None  # it holds the lock, and writers do not wait for it
     write(database.app_url, keys, 1)
+    assert [_said(process) for process in writing] == ["ready\n"] * WORKERS
+    open_now = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    assert admin.execute(open_now).fetchone()[0] >= WORKERS * WRITERS
+    for process in writing:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
     dying.send_signal(signal.SIGKILL)
     dying.wait(30)
-    dying.stdout.close()
+    _close(dying)
     while any(process.poll() is None for process in writing):
         seal(database.app_url, keys)
     for process in writing:
         assert process.wait(60) == 0
-        assert process.stdout is not None
-        process.stdout.close()
+        _close(process)
     while admin.execute("SELECT FROM security_audit_unsealed").rowcount:
         seal(database.app_url, keys)  # until PostgreSQL has noticed that the dead one is gone
     done = verified(database, keys)
-    assert (done.tampering, done.rows, done.head) == ([], 206, 206)
+    total = WORKERS * WRITERS * ROWS + 6
+    assert (done.tampering, done.rows, done.head) == ([], total, total)
 
 
 def test_sealers_at_once_make_one_chain(database: Any, keys: KeyRing) -> None:

@@ -206,6 +206,35 @@ async def test_attempts_are_counted_per_address(
     assert "nobody" not in stored
 
 
+async def test_clients_of_ipv4_are_told_apart_on_a_listener_of_both_families(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
+) -> None:
+    """Such a listener shows 192.0.2.1 as ::ffff:192.0.2.1, and all of these lie in one /64."""
+    limited = replace(settings, login_attempts_per_address=2)
+    wrong = {"email": "nobody@example.org", "password": "wrong password"}
+    for address, statuses in {
+        "::ffff:192.0.2.1": [401, 401, 429],
+        "::ffff:c000:202": [401, 401, 429],  # 192.0.2.2
+        "192.0.2.1": [429, 429, 429],  # the first one, on another listener
+    }.items():
+        async with serve_in_process(limited, keys, address) as client:
+            assert [(await client.post("/v1/sessions", json=wrong)).status_code for _ in range(3)] == statuses
+
+
+async def test_a_proxy_is_known_on_a_listener_of_both_families_and_what_it_passes_on_is_plain(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], sign_in: Callable[..., Any], database: Any
+) -> None:
+    from ipaddress import ip_network
+
+    trusting = replace(settings, trusted_proxies=(ip_network("192.0.2.0/24"),))
+    async with serve_in_process(trusting, keys, "::ffff:192.0.2.9") as client:
+        await sign_in(client)
+        await client.post("/v1/sessions", json=ADA, headers={"X-Forwarded-For": "::ffff:203.0.113.7"})
+    with psycopg.connect(database.admin_url) as connection:
+        kept = connection.execute("SELECT DISTINCT host(ip_address) FROM user_sessions").fetchall()
+    assert sorted(kept) == [("192.0.2.9",), ("203.0.113.7",)]
+
+
 async def test_forwarded_addresses_are_believed_from_trusted_proxies_only(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], sign_in: Callable[..., Any]
 ) -> None:

@@ -42,6 +42,13 @@ async def test_other_keys_are_not_ready(app_client: httpx.AsyncClient, database:
     }
 
 
+async def test_metrics_exist_for_this_host_on_a_listener_of_both_families(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
+) -> None:
+    async with serve_in_process(replace(settings, metrics_loopback=True), keys, "::ffff:127.0.0.1") as client:
+        assert (await client.get("/metrics")).status_code == 200
+
+
 async def test_metrics_count_routes_and_problems_not_paths(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], sign_in: Callable[..., Any]
 ) -> None:

@@ -43,6 +43,7 @@ TENANT = [
 WITHOUT_USER = [
     "backups",
     "login_attempts",
+    "seal_copies",
     "security_audit_checkpoints",
     "security_audit_ends",
     "security_audit_links",
@@ -202,6 +203,7 @@ def test_grants_are_exact(database: Any) -> None:
         "journal_words": "INSERT SELECT UPDATE",
         "journals": everything,
         "backups": "SELECT",
+        "seal_copies": "SELECT",
         "login_attempts": everything,
         "opaque_sessions": everything,
         "reminder_deliveries": "INSERT SELECT",

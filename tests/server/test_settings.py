@@ -69,6 +69,12 @@ def test_settings_survive_the_way_to_a_worker() -> None:
     assert load_settings(to_environment(settings)) == settings
 
 
+def test_networks_of_ipv4_that_are_written_as_ipv6_are_those_of_ipv4() -> None:
+    text = "::ffff:10.0.0.0/104, ::ffff:192.0.2.1, ::/0"
+    settings = load_settings({"HUSHTAG_TRUSTED_PROXIES": text})
+    assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "::/0")))
+
+
 def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
     settings = load_settings({"HUSHTAG_DATABASE_URL": "postgresql://u:canary@h/d", "HUSHTAG_KEYS": "canary"})
     assert "canary" not in repr(settings)

@@ -4,7 +4,6 @@ from which an email has logged in before has a bucket of its own for it."""
 
 import hashlib
 import unicodedata
-from ipaddress import ip_address
 from typing import Final
 
 from hushtag_server.accounts import queries
@@ -38,13 +37,13 @@ def _buckets(services: Services, email: str | None, address: str | None) -> list
         key = _bucket(services, "account", _email(email))
         buckets.append(("account", key, settings.login_attempts_per_account))
     if address is not None:
-        key = _bucket(services, "address", address_group(ip_address(address)))
+        key = _bucket(services, "address", address_group(address))
         buckets.append(("address", key, settings.login_attempts_per_address))
     return buckets
 
 
 def _known_bucket(services: Services, email: str, address: str) -> tuple[str, bytes, int]:
-    pair = f"{_email(email)}\0{address_group(ip_address(address))}"
+    pair = f"{_email(email)}\0{address_group(address)}"
     return "known", _bucket(services, "known", pair), services.settings.login_attempts_per_account
 
 

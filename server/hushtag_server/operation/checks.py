@@ -9,10 +9,12 @@ from typing import Final, Literal, NamedTuple
 import psycopg
 
 from hushtag_server.migrate import STATE_TABLE, known_migrations
+from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.key_copies import tell_keys_apart
 from hushtag_server.operation.manifest import KEY_SETS
 from hushtag_server.operation.partitions import AHEAD, missing_months
 from hushtag_server.operation.reach import Connection, Reached
+from hushtag_server.operation.seals import SealCounts, count_seals
 from hushtag_server.settings import Settings
 
 __all__ = ["Examined", "Finding", "examine", "size_text"]
@@ -21,6 +23,7 @@ MAX_CONNECTION_SHARE: Final = 0.8
 MAX_DISK_SHARE: Final = 0.8
 MAX_MEAN_MS: Final = 100.0
 MAX_BACKUP_AGE: Final = timedelta(hours=25)
+MAX_SEALS_AGE: Final = timedelta(hours=25)
 MAX_REPLICA_LAG: Final = timedelta(minutes=5)
 MAX_CLOCK_DIFFERENCE: Final = 2.0  # seconds
 MAX_SEAL_LAG: Final = 60.0  # seconds
@@ -115,6 +118,42 @@ def backup_age(examined: Examined) -> Iterator[Finding]:
         late = age > MAX_BACKUP_AGE.total_seconds()
         says = f"the last one is {_age_text(age)} old"
         yield Finding("backup", "warning", says, step) if late else Finding("backup", "fine", says)
+
+
+_SEALS_AGE: Final = "SELECT extract(epoch FROM clock_timestamp() - max(c.taken_at)) FROM seal_copies c"
+
+
+def seals(examined: Examined) -> Iterator[Finding]:
+    """How old the copy of the seals is, and whether every secret tag has its seal.
+
+    Until the copy is replaced, what was deleted since opens from the backups, and what was made since from none.
+    """
+    try:
+        counts = count_seals(examined.connection)
+    except OperationError as error:
+        yield Finding("seals", "warning", "this role may not look", str(error).partition("; ")[2])
+        return
+    if counts.without:
+        says = f"{counts.without} of {counts.tags} secret tags open nothing: their seal is not in this database"
+        yield Finding("seals", "warning", says, "run `hushtag-server restore-seals FILE` with the newest copy")
+    if counts.unsealed:
+        says = f"{counts.unsealed} of {counts.tags} secret tags are of an earlier version and have no seal yet"
+        yield Finding("seals", "warning", says, "run `hushtag-server maintain`, daily")
+    yield from _copy_of_seals(examined, counts)
+
+
+def _copy_of_seals(examined: Examined, counts: SealCounts) -> Iterator[Finding]:
+    row = examined.connection.execute(_SEALS_AGE).fetchone()
+    age = None if row is None or row[0] is None else float(row[0])
+    step = "run `hushtag-server backup-seals FILE`, as often as deletions should reach the backups"
+    if age is None and not counts.tags:
+        yield Finding("seals", "fine", "there is no secret tag yet, and no copy of the seals")
+    elif age is None:
+        yield Finding("seals", "warning", "no copy of the seals was ever made: a restored backup opens no tag", step)
+    else:
+        late = age > MAX_SEALS_AGE.total_seconds()
+        says = f"the copy of the seals is {_age_text(age)} old"
+        yield Finding("seals", "warning", says, step) if late else Finding("seals", "fine", says)
 
 
 def disk(examined: Examined) -> Iterator[Finding]:
@@ -255,8 +294,8 @@ def dead_rows(examined: Examined) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
-    migrations, keys, backup_age, connections, disk, replication, clock, partitions, security_log, foreign_keys,
-    slow_statements, dead_rows,
+    migrations, keys, backup_age, seals, connections, disk, replication, clock, partitions, security_log,
+    foreign_keys, slow_statements, dead_rows,
 )  # fmt: skip
 
 

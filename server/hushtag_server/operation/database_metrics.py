@@ -27,8 +27,21 @@ DATABASE_GAUGES: Final = {
     "backup_age": ("hushtag_backup_age_seconds", "Time since the last backup was finished; absent if there is none"),
     "replicas": ("hushtag_database_replicas", "Replicas connected"),
     "replication_lag": ("hushtag_database_replication_lag_seconds", "How far the slowest replica is behind"),
+    "seals_age": ("hushtag_seals_copy_age_seconds", "Time since the copy of the seals was replaced; absent if never"),
+    "seal_lag": (
+        "hushtag_security_log_lag_seconds",
+        "How long the oldest event of the security log waits for its seal",
+    ),
     "statement_seconds": ("hushtag_database_statement_seconds", "Mean time of the server's statements"),
 }
+
+
+_FIGURES: Final = """
+    SELECT s.*, (SELECT extract(epoch FROM clock_timestamp() - max(c.taken_at)) FROM seal_copies c) AS seals_age,
+        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(l."timestamp")), 0)
+         FROM security_audit_unsealed u JOIN security_audit_logs l ON l.id = u.id) AS seal_lag
+    FROM hushtag_database_state() s
+"""
 
 
 @dataclass(eq=False)  # the registry keeps collectors by identity
@@ -63,7 +76,7 @@ async def _state(services: Services) -> dict[str, float]:
         try:
             async with services.transaction(None) as connection:
                 await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
-                found = await connection.execute("SELECT * FROM hushtag_database_state()")
+                found = await connection.execute(_FIGURES)
                 names = [column.name for column in found.description or ()]
                 row = await found.fetchone() or ()
                 return {name: float(value) for name, value in zip(names, row, strict=True) if value is not None}

@@ -22,9 +22,11 @@ from hushtag_server.vault.seals import SEALED_ENVELOPE
 __all__ = [
     "DEFAULT_NAME",
     "LoadedSeals",
+    "SealCounts",
     "SealsCopy",
     "beside",
     "copy_seals",
+    "count_seals",
     "count_without",
     "has_seals",
     "load_seals",
@@ -35,6 +37,10 @@ __all__ = [
 DEFAULT_NAME: Final = "backup-seals"
 _SEAL: Final = 64
 _BATCH: Final = 4096
+_NOTE: Final = (
+    "INSERT INTO seal_copies AS c (seals, taken_at) VALUES (%s, %s)"
+    " ON CONFLICT (id) DO UPDATE SET seals = excluded.seals, taken_at = greatest(c.taken_at, excluded.taken_at)"
+)
 _SELECT: Final = "SELECT uuid_send(s.user_id) || uuid_send(s.tag_id) || s.seal FROM tag_seals s"
 
 
@@ -82,6 +88,7 @@ def copy_seals(reached: Reached, path: Path, passphrase: str, watcher: Watcher) 
                 yield msgspec.json.encode(SealsCopy(1, row[0], written[0])) + b"\n" + found
 
             replace_sealed_file(SEALS, path, passphrase, parts(), watcher.bytes)
+        connection.execute(_NOTE, [written[0], row[0]])
     return SealsCopy(1, row[0], written[0])
 
 
@@ -122,15 +129,31 @@ def has_seals(connection: Connection) -> bool:
     return row is not None and bool(row[0])
 
 
+class SealCounts(NamedTuple):
+    """How many tags there are, how many open nothing because their seal is gone, and how many never had one."""
+
+    tags: int
+    without: int
+    unsealed: int
+
+
+_COUNTS: Final = """
+    SELECT count(*), count(*) FILTER (WHERE octet_length(t.opaque_envelope) = %(sealed)s AND s.tag_id IS NULL),
+        count(*) FILTER (WHERE octet_length(t.opaque_envelope) <> %(sealed)s)
+    FROM secret_tags t LEFT JOIN tag_seals s ON s.user_id = t.user_id AND s.tag_id = t.id
+"""
+
+
+def count_seals(connection: Connection) -> SealCounts:
+    """Count the tags of everybody, and those whose seal is not there."""
+    with as_maintainer(connection):
+        row = connection.execute(_COUNTS, {"sealed": SEALED_ENVELOPE}).fetchone()
+    return SealCounts(*(row or (0, 0, 0)))
+
+
 def count_without(connection: Connection) -> int:
     """Return how many tags open nothing because their seal is not there."""
-    with as_maintainer(connection):
-        row = connection.execute(
-            "SELECT count(*) FROM secret_tags t WHERE octet_length(t.opaque_envelope) = %s AND NOT EXISTS"
-            " (SELECT FROM tag_seals s WHERE s.user_id = t.user_id AND s.tag_id = t.id)",
-            [SEALED_ENVELOPE],
-        ).fetchone()
-    return int(row[0]) if row else 0
+    return count_seals(connection).without
 
 
 def restore_seals(reached: Reached, path: Path, passphrase: str, watcher: Watcher) -> LoadedSeals:

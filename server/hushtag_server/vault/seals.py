@@ -81,7 +81,7 @@ def sealed_decoy(user_id: UUID, credential_id: CredentialIdentifier, decoy: Reco
 
 
 class Envelopes:
-    """What the database found for the phrase hashes of one start, still sealed."""
+    """What the database found for the phrase hashes of one start, still sealed: an entry for each, zeros for none."""
 
     def __init__(self, user_id: UUID, found: bytes | None) -> None:
         parts = found or b""

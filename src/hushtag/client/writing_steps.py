@@ -90,6 +90,8 @@ class WritingSteps(ReadingSteps):
         return _Change(object_id, before, Seen(revision, row_digest(row)), row)
 
     def _current(self, object_id: UUID) -> Steps[Seen]:
+        if self.witness.rows is not None and object_id not in self.witness.rows:
+            yield from self.refresh()  # somebody else may have stored it since the vault was listed
         if self.witness.rows is None:
             yield from self.listing()
         found = (self.witness.rows or {}).get(object_id)
