@@ -1,4 +1,4 @@
--- depends: 0014_known_addresses
+-- depends: 0016_pairings
 -- When the one copy of the seals was last replaced: one row, so that doctor and monitors can say how far deletions have
 -- reached the backups.
 CREATE TABLE seal_copies (
