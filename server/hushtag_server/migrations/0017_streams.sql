@@ -86,11 +86,13 @@ BEGIN
     END LOOP;
 END $$;
 
--- Objects of stores that no segment names any more: first they are noted here, in the transaction that lets go of them,
--- then the object is removed, then the note. Random ids: the table knows no user.
+-- Objects of stores that no segment names: noted here in the transaction that lets go of them, and, for a crash in
+-- between, before an upload writes them, due when no upload can still be under way. The object is removed, then the note;
+-- the row of a segment takes the note of its object away. Random ids: the table knows no user.
 CREATE TABLE segment_removals (
     id uuid NOT NULL,
     store_id uuid NOT NULL,
+    due_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT segment_removals_pkey PRIMARY KEY (store_id, id)
@@ -122,6 +124,7 @@ ALTER TABLE vault_blobs ADD CONSTRAINT vault_blobs_stream_fkey
 
 CREATE INDEX vault_streams_state_idx ON vault_streams (user_id, state, last_activity) WHERE state <> 'committed';
 CREATE INDEX vault_segments_store_idx ON vault_segments (store_id, id);
+CREATE INDEX segment_removals_due_at_idx ON segment_removals (due_at);
 
 CREATE TRIGGER segment_stores_touch BEFORE UPDATE ON segment_stores FOR EACH ROW EXECUTE FUNCTION hushtag_touch();
 CREATE TRIGGER vault_streams_touch BEFORE UPDATE ON vault_streams FOR EACH ROW EXECUTE FUNCTION hushtag_touch();
@@ -157,7 +160,8 @@ CREATE TRIGGER vault_segments_removed AFTER DELETE OR UPDATE ON vault_segments
 -- `known` is what is stored under that number.
 CREATE FUNCTION hushtag_begin_segment(
         p_user uuid, p_session_id text, p_idle interval, p_touch interval, p_vault uuid, p_stream uuid, p_seq integer,
-        p_size bigint, p_most_streams integer, p_most_bytes bigint, p_most_stream_bytes bigint,
+        p_size bigint, p_segment uuid, p_store uuid, p_age interval,
+        p_most_streams integer, p_most_bytes bigint, p_most_stream_bytes bigint,
         OUT outcome text, OUT known_size integer, OUT known_digest bytea)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -201,6 +205,9 @@ BEGIN
         WHEN p_most_bytes > 0 AND p_size + (
             SELECT sum(v.stream_bytes) FROM vaults v WHERE v.user_id = p_user) > p_most_bytes THEN 'vault_full'
         ELSE 'begun' END;
+    IF outcome = 'begun' AND p_store IS NOT NULL THEN
+        INSERT INTO segment_removals (id, store_id, due_at) VALUES (p_segment, p_store, now() + p_age);
+    END IF;
     UPDATE vault_streams s SET last_activity = now()
     WHERE s.user_id = p_user AND s.vault_id = p_vault AND s.id = p_stream AND s.last_activity < now() - p_touch;
 END $$;
@@ -216,7 +223,7 @@ BEGIN
     VALUES (p_user, p_vault, p_stream, p_segment, p_part, p_bytes);
 END $$;
 
--- Parts of an upload that came to nothing.
+-- Parts of an upload that came to nothing. Never called once the segment's row may have been written.
 CREATE FUNCTION hushtag_drop_parts(p_user uuid, p_vault uuid, p_stream uuid, p_segment uuid)
     RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -234,6 +241,7 @@ DECLARE
     v_tag uuid := hushtag_vault_session(p_user, p_session_id, p_idle, p_touch);
     v_stream vault_streams%ROWTYPE;
     v_digest bytea;
+    v_bytes bigint;
 BEGIN
     IF v_tag IS NULL THEN
         RETURN 'unauthenticated';
@@ -258,6 +266,16 @@ BEGIN
     IF p_most_bytes > 0
             AND p_size + (SELECT sum(v.stream_bytes) FROM vaults v WHERE v.user_id = p_user) > p_most_bytes THEN
         RETURN 'vault_full';
+    END IF;
+    -- What a row names must be there. The length of bytes that lie outside their row is known without reading them.
+    IF p_store IS NULL THEN
+        SELECT sum(octet_length(p.bytes)) INTO v_bytes FROM segment_parts p WHERE p.user_id = p_user
+          AND p.vault_id = p_vault AND p.stream_id = p_stream AND p.segment_id = p_segment;
+    ELSE
+        DELETE FROM segment_removals r WHERE r.store_id = p_store AND r.id = p_segment RETURNING p_size INTO v_bytes;
+    END IF;
+    IF v_bytes IS DISTINCT FROM p_size THEN
+        RETURN 'lost'; -- to maintenance, which took the upload for one that was given up
     END IF;
     INSERT INTO vault_segments (user_id, vault_id, stream_id, id, seq, byte_count, digest, store_id)
     VALUES (p_user, p_vault, p_stream, p_segment, p_seq, p_size, p_digest, p_store);
@@ -413,7 +431,7 @@ BEGIN
 END $$;
 
 -- As in 0003; with `p_stream` the row is the descriptor of that stream, whose segments must all be there. The stream the
--- object had before, if it is another, ends.
+-- object had before, if it is another, ends, which the outcome `replaced_stream` tells.
 DROP FUNCTION hushtag_put_object;
 CREATE FUNCTION hushtag_put_object(
         p_user uuid, p_session_id text, p_idle interval, p_touch interval, p_vault uuid, p_object uuid,
@@ -484,10 +502,11 @@ BEGIN
     UPDATE vaults v
     SET generation = p_generation, head = p_head, object_count = v.object_count + (v_revision IS NULL)::integer
     WHERE v.user_id = p_user AND v.id = p_vault;
-    RETURN CASE WHEN v_revision IS NULL THEN 'created' ELSE 'replaced' END;
+    RETURN CASE WHEN v_revision IS NULL THEN 'created'
+        WHEN v_before IS DISTINCT FROM p_stream AND v_before IS NOT NULL THEN 'replaced_stream' ELSE 'replaced' END;
 END $$;
 
--- As in 0013; the object's stream ends with it.
+-- As in 0013; the object's stream ends with it, which the outcome `deleted_stream` tells.
 CREATE OR REPLACE FUNCTION hushtag_delete_object(
         p_user uuid, p_session_id text, p_idle interval, p_touch interval, p_vault uuid, p_object uuid,
         p_revision bigint, p_generation bigint, p_head bytea, OUT outcome text, OUT key_version integer,
@@ -518,6 +537,7 @@ BEGIN
     END IF;
     DELETE FROM vault_blobs b WHERE b.user_id = p_user AND b.vault_id = p_vault AND b.object_id = p_object;
     IF v_stream IS NOT NULL THEN
+        outcome := 'deleted_stream';
         UPDATE vault_streams s SET state = 'ended', object_id = NULL
         WHERE s.user_id = p_user AND s.vault_id = p_vault AND s.id = v_stream;
     END IF;
