@@ -5,6 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 __all__ = [
+    "NO_STREAM",
     "Begun",
     "Budget",
     "DeletedObject",
@@ -19,6 +20,7 @@ __all__ = [
     "RegistrationCheck",
     "RingChange",
     "Rotation",
+    "StreamNamed",
     "TagSummary",
     "Taken",
     "VaultCaller",
@@ -145,6 +147,18 @@ class ObjectSummary(NamedTuple):
     digest: bytes
     created_at: datetime
     updated_at: datetime
+    stream_id: UUID | None = None
+
+
+class StreamNamed(NamedTuple):
+    """The stream an object's row is the descriptor of, its segments and their bytes together; or none."""
+
+    stream_id: UUID | None
+    segments: int | None
+    size: int | None
+
+
+NO_STREAM = StreamNamed(None, None, None)
 
 
 class ObjectListing(NamedTuple):
@@ -200,6 +214,7 @@ class FoundObject(NamedTuple):
     revision: int | None
     key_version: int | None
     body: bytes | None
+    stream_id: UUID | None = None
 
 
 class DeletedObject(NamedTuple):
