@@ -2,6 +2,7 @@
 
 import os
 from typing import Self
+from uuid import UUID
 
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.fetching_steps import ContentReader
@@ -22,6 +23,11 @@ class AsyncObjectFile:
     def name(self) -> str:
         """The name of the object."""
         return self._reader.name
+
+    @property
+    def object_id(self) -> UUID:
+        """The id of the object."""
+        return self._reader.object_id
 
     @property
     def size(self) -> int:

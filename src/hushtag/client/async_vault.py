@@ -9,7 +9,15 @@ import anyio
 
 from hushtag.client.archive_file import Place
 from hushtag.client.async_object_file import AsyncObjectFile
-from hushtag.client.contents import FailedAttempts, Restoration, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import (
+    FailedAttempts,
+    FetchedObject,
+    Restoration,
+    StoredObject,
+    VaultEntry,
+    VaultObject,
+    VaultPhrase,
+)
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.phrase_steps import Progress
 from hushtag.client.pinning import PinnedState
@@ -111,7 +119,7 @@ class AsyncVault:
 
     async def get_to(
         self, object_id: UUID, place: Place, *, on_progress: Progress | None = None, force: bool = False
-    ) -> StoredObject:
+    ) -> FetchedObject:
         """As `Vault.get_to`; `on_progress` is called in the event loop, and must not block."""
         target = ContentTarget(place, force=force)
         return await self._driver.run(self._steps.get_to(await self._find(object_id), target, on_progress))

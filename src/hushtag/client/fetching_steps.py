@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hushtag.client.answers import media_type, problem_of
 from hushtag.client.archive_file import Progress
-from hushtag.client.contents import StoredObject, VaultObject, created_at
+from hushtag.client.contents import FetchedObject, VaultObject, created_at
 from hushtag.client.effects import (
     Opened,
     Pause,
@@ -67,7 +67,7 @@ class FetchingSteps(WritingSteps):
         meta = found.meta
         return VaultObject(found.object_id, meta.name, meta.content_type, created_at(meta), found.revision, body)
 
-    def get_to(self, found: FoundObject, target: ContentTarget, on_progress: Progress | None) -> Steps[StoredObject]:
+    def get_to(self, found: FoundObject, target: ContentTarget, on_progress: Progress | None) -> Steps[FetchedObject]:
         """Write the body of an object to a file.
 
         Raises:
@@ -86,7 +86,7 @@ class FetchingSteps(WritingSteps):
             yield from compute(target.finish)
         finally:
             target.close()
-        return StoredObject(found.object_id, meta.name, meta.content_type, meta.size, found.revision)
+        return FetchedObject(found.object_id, meta.name, meta.content_type, created_at(meta), meta.size, found.revision)
 
     def _receive(
         self,
@@ -125,6 +125,7 @@ class ContentReader:
         self._steps = steps
         self._found = found
         self._generation = steps.witness.head.generation
+        self.object_id = found.object_id
         self.size = found.meta.size
         self.name = found.meta.name
         self.info = found.meta.stream

@@ -3,6 +3,7 @@
 import io
 import os
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.fetching_steps import ContentReader
@@ -30,6 +31,11 @@ class ObjectFile(io.RawIOBase):
     def name(self) -> str:
         """The name of the object."""
         return self._reader.name
+
+    @property
+    def object_id(self) -> UUID:
+        """The id of the object."""
+        return self._reader.object_id
 
     @property
     def size(self) -> int:

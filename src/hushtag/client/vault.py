@@ -7,7 +7,15 @@ from typing import Self
 from uuid import UUID
 
 from hushtag.client.archive_file import Place
-from hushtag.client.contents import FailedAttempts, Restoration, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.contents import (
+    FailedAttempts,
+    FetchedObject,
+    Restoration,
+    StoredObject,
+    VaultEntry,
+    VaultObject,
+    VaultPhrase,
+)
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.phrase_steps import Progress
@@ -143,7 +151,7 @@ class Vault:
 
     def get_to(
         self, object_id: UUID, place: Place, *, on_progress: Progress | None = None, force: bool = False
-    ) -> StoredObject:
+    ) -> FetchedObject:
         """Write an object to a path (mode 0600) or into an open binary file, in constant memory.
 
         At a path there is all of it, verified, or nothing; `force` lets it replace what is there. Into an open file it
