@@ -31,6 +31,7 @@ __all__ = [
     "ObjectMeta",
     "ObjectRow",
     "OpenedObject",
+    "encode_meta",
     "open_object",
     "padded_length",
     "row_digest",
@@ -154,13 +155,23 @@ def _aad(suite: Suite, vault_id: UUID, object_id: UUID, row_ids: bytes, content_
     )
 
 
-def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+def encode_meta(meta: ObjectMeta) -> bytes:
+    """Return the metadata as it stands in a frame.
+
+    Raises:
+        LimitError: it is over 4096 bytes, or not valid Unicode.
+    """
     try:
         encoded = msgspec.msgpack.encode(meta)
     except UnicodeEncodeError:
         raise LimitError("object name or type is not valid Unicode") from None
     if len(encoded) > MAX_META_BYTES:
         raise LimitError(f"object metadata is {len(encoded)} bytes, at most {MAX_META_BYTES}; shorten the name")
+    return encoded
+
+
+def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+    encoded = encode_meta(meta)
     length = _U32.size + len(encoded) + len(body)
     padded = padded_length(length)
     if padded > MAX_FRAME_BYTES:

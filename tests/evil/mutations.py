@@ -330,7 +330,7 @@ def row_acts(elsewhere: list[bytes]) -> dict[str, dict[str, Act]]:
 SEGMENT_PARTS = {
     "salt": slice(0, 24),
     "commitment": slice(24, 56),
-    "chunk": slice(56, 56 + 16_400),
+    "chunk": slice(56, 56 + 4_000),
     "last tag": slice(-16, None),
 }
 
@@ -349,7 +349,7 @@ def segment_acts(elsewhere: list[bytes]) -> dict[str, dict[str, Act]]:
     for index, other in enumerate(elsewhere):
         found["Segment"][f"swapped {index}"] = altering(_with_body(lambda _, o=other: o))
         found["Segment"][f"followed by {index}"] = altering(_with_body(lambda sealed, o=other: sealed + o))
-    cuts = {"no chunk": 56, "first chunk": 56 + 16_400, "all but a chunk": -16_400, "no header": 20}
+    cuts = {"no chunk": 56, "first chunk": 56 + 16_400, "half": 8_000, "no header": 20}
     for name, end in cuts.items():
         found["Segment"][name] = altering(_with_body(lambda sealed, e=end: sealed[:e]))
     return found

@@ -42,8 +42,8 @@ from tests.evil.man import Man
 EVE = "eve@example.org"
 SHARED_PHRASE, GUEST_PHRASE, REVOKED_PHRASE, FRESH_PHRASE = (draw_phrase().text for _ in range(4))
 LABEL = "for the diary"
-SEGMENT = 256 * 1024
-FILM = bytes(range(256)) * 1200
+SEGMENT = 16 * 1024
+FILM = bytes(range(256)) * 100
 """Two segments of a large object."""
 
 
@@ -77,6 +77,7 @@ def remembered() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storing_steps, "SEGMENT_SIZE", SEGMENT)
+        patch.setattr(storing_steps, "SMALL_OBJECT_BYTES", SEGMENT)
         patch.setattr(sending_steps, "SEGMENTS_AT_ONCE", 1)
         patch.setattr(fetching_steps, "SEGMENTS_AT_ONCE", 1)
         patch.setattr(_opaque, "binding", _binding)

@@ -18,13 +18,15 @@ from hushtag.client.stream_files import ContentSource, Source
 from hushtag.client.upload_memory import UploadMemory, Wanted
 from hushtag.client.upload_pages import UploadPages
 from hushtag.errors import MisuseError
-from hushtag.objects import CONTENT_TYPE, ObjectMeta
-from hushtag.streams import SEGMENT_SIZE, StreamInfo, new_stream
+from hushtag.objects import CONTENT_TYPE, ObjectMeta, encode_meta
+from hushtag.streams import MAX_STREAM_SIZE, SEGMENT_SIZE, StreamInfo, new_stream
 
 __all__ = ["SMALL_OBJECT_BYTES", "Putting", "StoringSteps"]
 
 SMALL_OBJECT_BYTES: Final = 256 * 1024
 """Content up to this length lies in the object's row, longer content in a stream: a listing reads every row."""
+
+_LONGEST: Final = StreamInfo(bytes(16), bytes(32), 2**31 - 1, SEGMENT_SIZE, bytes(32))
 
 
 @dataclass(slots=True)
@@ -65,9 +67,10 @@ class StoringSteps(PhraseSteps):
         name = content.name if name is None else name
         if not name:
             raise MisuseError("content without a path needs a name")
+        kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
+        encode_meta(ObjectMeta(name, kind, int(time.time()), MAX_STREAM_SIZE, _LONGEST))  # or all would be sent in vain
         if replace is not None:
             yield from self._current(replace)
-        kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
         putting = Putting(content, name, kind, replace is not None, replace or uuid4())
         try:
             yield from compute(lambda: _look(putting))
