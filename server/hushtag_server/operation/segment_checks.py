@@ -1,4 +1,4 @@
-"""What `doctor` asks of large objects, and what it can repair: leftovers go, counts are taken anew, nothing is invented."""
+"""What `doctor` asks of large objects, and what it can repair: leftovers go, counts are taken anew."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
