@@ -10,10 +10,10 @@ FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test check format bench vectors fuzz mutation
+.PHONY: help install demo serve test check format bench kill-streams vectors fuzz mutation
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## the virtual environment, as the lock file names it
 
@@ -54,6 +54,9 @@ format: $(INSTALLED) ## let ruff write the code
 
 bench: $(PEERS_INSTALLED) ## ratios against floors measured in the same run, into benchmarks/results
 	@$(BIN)/python -m benchmarks
+
+kill-streams: $(INSTALLED) ## kill server and database 50 times each in uploads of 256 MiB
+	@HUSHTAG_KILL_ROUNDS=50 HUSHTAG_KILL_MIB=256 $(BIN)/python -m pytest -q -s tests/streams/test_kill.py
 
 vectors: $(INSTALLED) ## regenerate every vector file
 	@$(BIN)/python -m vectors.generate
