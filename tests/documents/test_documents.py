@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from hushtag import _labels, account_messages, journal_messages, messages, reminder_messages, stream_messages, transfer_messages
+from hushtag import (
+    _labels,
+    account_messages,
+    journal_messages,
+    messages,
+    reminder_messages,
+    stream_messages,
+    transfer_messages,
+)
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
 

@@ -94,6 +94,7 @@ OWN_WORD = {
     "Unlocked.last_failed_at": "a time of the server's clock",
     "TagInfo.created_at": "a time of the server's clock",
     "ObjectEntry.updated_at": "a time of the server's clock",
+    "ObjectEntry.stream_id": "the sealed descriptor names the stream; nothing reads the one in a listing",
 }
 """Fields that nobody but the server can know or vouch for, with the reason. Nothing else may change an answer."""
 

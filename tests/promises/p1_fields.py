@@ -151,6 +151,7 @@ CEREMONY: Final[Table] = {
         "digest": "free",
         "created_at": "free",
         "updated_at": "free",
+        "stream_id": "free",
     },
 }
 """Messages of an enrolment, an unlock and an open vault; a run makes each of them."""
@@ -290,6 +291,9 @@ APART: Final[dict[str, set[str]]] = {
     "TagList": {"tags", "next"},
     "ObjectList": {"generation", "objects", "next"},
     "ObjectStored": {"object_id", "revision", "generation"},
+    "SegmentEntry": {"seq", "size", "digest"},
+    "SegmentStored": {"seq", "size", "digest"},
+    "SegmentList": {"committed", "segments", "next"},
     "TagRef": {"id", "name", "color"},
     "NewJournal": {"title", "id", "content", "mood_rating", "is_private", "entry_date", "published_at", "tags"},
     "JournalChange": {"title", "content", "mood_rating", "is_private", "entry_date", "published_at", "tags"},
@@ -406,6 +410,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
     "vault_blobs": {
         "vault_id": "NewVault.vault_id",
         "object_id": "ObjectEntry.object_id",
+        "stream_id": "ObjectEntry.stream_id",
         "wrapped_key_id": "NewWrappedKey.wrapped_key_id",
         "iv": "row.iv",
         "ciphertext": "row.ciphertext",
@@ -547,7 +552,7 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
     "key_rotations": {"user_id", "id", "created_at", "updated_at"},
     "sealed_keys": {"user_id", "id", "created_at", "updated_at"},
     "wrapped_keys": {"user_id", "id", "created_at", "updated_at"},
-    "vault_blobs": {"user_id", "id", "content_type", "stream_id", "created_at", "updated_at"},
+    "vault_blobs": {"user_id", "id", "content_type", "created_at", "updated_at"},
     "vault_streams": {
         "user_id",
         "vault_id",

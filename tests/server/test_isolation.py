@@ -23,7 +23,6 @@ from hushtag_server.tokens import parse_bearer
 from hushtag_server.vault import ceremony_queries, phrase_queries, vault_queries
 from hushtag_server.vault.schemas import Budget, MoveOffer, ObjectChange, RingChange, Rotation, VaultCaller
 from tests.server.test_enrolment import prepare
-from tests.streams.support import Streams
 from tests.server.vault_support import (
     comparable,
     enrol,
@@ -36,6 +35,7 @@ from tests.server.vault_support import (
     send,
     unlock,
 )
+from tests.streams.support import Streams
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,15 @@ from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError, open_store
 from hushtag_server.streams.removing import BATCH, CLAIM_REMOVALS
 
-__all__ = ["USERS_WITH_LEFTOVERS", "due_objects", "remove_objects", "remove_segments", "stores_of", "upload_age"]
+__all__ = [
+    "USERS_WITH_LEFTOVERS",
+    "due_objects",
+    "remove_objects",
+    "remove_segments",
+    "segments_elsewhere",
+    "stores_of",
+    "upload_age",
+]
 
 _OBJECTS: Final = 100  # removed in one transaction
 
@@ -47,6 +55,17 @@ def remove_segments(connection: Connection, settings: Settings, user_id: UUID) -
 def stores_of(connection: Connection) -> dict[UUID, str]:
     """Return the addresses of all object stores that rows may name."""
     return dict(connection.execute("SELECT s.id, s.url FROM segment_stores s ORDER BY 1").fetchall())
+
+
+_ELSEWHERE: Final = """
+    SELECT s.url, count(*), sum(g.byte_count)::bigint FROM vault_segments g JOIN segment_stores s ON s.id = g.store_id
+    GROUP BY 1 ORDER BY 1
+"""
+
+
+def segments_elsewhere(connection: Connection) -> list[tuple[str, int, int]]:
+    """Return address, segments and bytes of each object store, as this maintainer's transaction sees the rows."""
+    return connection.execute(_ELSEWHERE).fetchall()
 
 
 def due_objects(connection: Connection) -> int:
