@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from hushtag import _labels, account_messages, journal_messages, messages, reminder_messages, transfer_messages
+from hushtag import (
+    _labels,
+    account_messages,
+    journal_messages,
+    messages,
+    reminder_messages,
+    stream_messages,
+    transfer_messages,
+)
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
 
@@ -87,7 +95,7 @@ def spellings(value: int) -> set[str]:
 
 LIMITS = {
     name: value
-    for module in (messages, account_messages, journal_messages, reminder_messages, transfer_messages)
+    for module in (messages, account_messages, journal_messages, reminder_messages, transfer_messages, stream_messages)
     for name, value in vars(module).items()
     if re.match(r"(?:MAX|MIN)_", name)
 }

@@ -37,7 +37,6 @@ async def test_a_body_in_pieces_of_any_size_is_the_same_body(streams, database) 
         for size in (1, 70_000, PART_BYTES, 999, 5, PART_BYTES):
             yield bytes(left[:size])
             left = left[size:]
-        assert not left or True
         yield bytes(left)
 
     assert (await streams.put(stream_id, 0, pieces(), Content_Length=str(len(body)))).status_code == 201
@@ -236,21 +235,6 @@ async def test_a_body_that_is_not_of_the_digest_it_names_is_not_stored(streams, 
     assert run_sql(database, "SELECT count(*) FROM segment_parts") == [(0,)]
     assert (await streams.put(stream_id, 0, b"x", Hushtag_Segment_Digest=digest(b"x"))).status_code == 201
     assert (await streams.put(stream_id, 0, b"x", Hushtag_Segment_Digest=digest(b"y"))).status_code == 400
-
-
-async def test_a_client_that_leaves_in_the_middle_leaves_nothing(streams, database) -> None:
-    class GoneError(Exception):
-        pass
-
-    async def pieces():
-        yield random_bytes(2 * MIB)
-        raise GoneError
-
-    with pytest.raises(GoneError):
-        await streams.put(uuid4(), 0, pieces(), Content_Length=str(3 * MIB))
-    assert run_sql(database, "SELECT count(*) FROM vault_segments") == [(0,)]
-    stream_id = await streams.upload(b"x")  # the server is as it was
-    assert (await streams.read(stream_id, 0)).content == b"x"
 
 
 async def test_what_does_not_exist_answers_alike(streams) -> None:

@@ -152,9 +152,10 @@ class BodyResponse(Response[Any]):
         headers: dict[str, str],
         pause: float,
         lane: contextlib.ExitStack,
+        counter: Any,
     ) -> None:
         super().__init__(None, status_code=status_code, headers=headers)
-        self._pieces, self._pause, self._lane = pieces, pause, lane
+        self._pieces, self._pause, self._lane, self._counter = pieces, pause, lane, counter
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
         """Return the ASGI application that sends it."""
@@ -172,6 +173,7 @@ class BodyResponse(Response[Any]):
                             return
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                         prolong_deadline(scope, self._pause)
+                        self._counter.inc(len(piece))
                 await send({"type": "http.response.body", "body": b""})
             except (ObjectStoreError, UnavailableError) as error:
                 # The answer is under way: that its end is missing tells the reader, who asks for the rest again.

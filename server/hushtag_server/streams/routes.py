@@ -176,6 +176,7 @@ async def put_segment(
     if expecting is not None and body.digest != expecting:
         outcome = "digest_differs"
     _refuse(outcome)
+    services.metrics.segment_bytes.labels("in").inc(length)
     stored = SegmentStored(seq=seq, size=length, digest=encode_binary(body.digest))
     return Response(stored, status_code=201 if outcome == "stored" else 200)
 
@@ -269,7 +270,8 @@ def _sending(
     lane = contextlib.ExitStack()
     lane.enter_context(services.lanes.lane(user_id))
     pause = services.settings.request_timeout.total_seconds()
-    return BodyResponse(pieces, status_code=status, headers=headers, pause=pause, lane=lane)
+    counter = services.metrics.segment_bytes.labels("out")
+    return BodyResponse(pieces, status_code=status, headers=headers, pause=pause, lane=lane, counter=counter)
 
 
 @get(
