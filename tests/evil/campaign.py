@@ -102,7 +102,7 @@ class Campaign:
             elif kind == "row":
                 self.rows = bodies
             elif kind == "segment":
-                self.segments = bodies
+                self.segments = list(dict.fromkeys(bodies))[:8]
 
     def _at(self, operation: Operation, users: Any) -> Ending:
         scene = stage(self.world, operation)
@@ -261,6 +261,7 @@ ALWAYS: set[tuple[str, ...]] = {
     ("GET /v1/vaults/*", "authorization"),
     ("GET /v1/vaults/*/objects", "authorization"),
     ("GET /v1/vaults/*/objects/*", "authorization"),
+    ("GET /v1/vaults/*/old-keys", "authorization"),
     ("DELETE /v1/vaults/*/streams/*", "authorization"),
     ("PUT /v1/vaults/*/streams/*/segments/*", "authorization"),
 }

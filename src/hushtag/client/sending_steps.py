@@ -215,6 +215,7 @@ class StreamSender:
             StartAgainError: the stream cannot be gone on with; begin another.
             TransportError, UnavailableError: the connection stayed broken; what was sent is there still.
         """
+        self._failure = None
         workers = [self._worker(info, key, sending) for _ in range(min(SEGMENTS_AT_ONCE, sending.most))]
         try:
             yield from gather(workers, SEGMENTS_AT_ONCE, sending.stop)
