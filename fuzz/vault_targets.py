@@ -25,6 +25,7 @@ from hushtag.types import (
     WrappedKey,
 )
 from hushtag.unlock_server import LocatedState, ProvingState
+from hushtag.uploads import Upload
 
 __all__: list[str] = []
 
@@ -138,6 +139,12 @@ def large_objects(octets: bytes) -> None:
     with suppress(AuthenticationError, MalformedError):
         open_segment(StreamKey(bytes(32)), context, memoryview(octets), bytearray(len(octets)))
         hold(False, "bytes that nobody sealed are no segment")
+
+
+@target
+def upload_headers(octets: bytes) -> None:
+    """A page of uploads that is not in use says nothing, whatever it holds."""
+    hold(Upload.open(_key(), _VAULT, octets) is None, "bytes that nobody sealed remember no upload")
 
 
 @target

@@ -7,7 +7,7 @@ from types import ModuleType
 import msgspec
 
 from fuzz.target import hold, target
-from hushtag import account_messages, journal_messages, messages, reminder_messages, transfer_messages
+from hushtag import account_messages, journal_messages, messages, reminder_messages, stream_messages, transfer_messages
 from hushtag.client.answers import decode, problem_of
 from hushtag.client.effects import Response
 from hushtag.client.event_stream import MAX_EVENT_BYTES, EventParser
@@ -26,6 +26,7 @@ _MODULES: tuple[ModuleType, ...] = (
     journal_messages,
     reminder_messages,
     transfer_messages,
+    stream_messages,
 )
 MESSAGES: tuple[type[Message], ...] = tuple(
     dict.fromkeys(
