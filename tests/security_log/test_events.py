@@ -59,7 +59,8 @@ def events(database: Any, **where: Any) -> list[tuple[Any, ...]]:
 
 
 def test_every_route_of_the_vault_side_has_an_event() -> None:
-    handlers = {handler for router in (*VAULT_ROUTES, *STREAM_ROUTES) for route in router.routes for handler in route.route_handlers}
+    routers = (*VAULT_ROUTES, *STREAM_ROUTES)
+    handlers = {handler for router in routers for route in router.routes for handler in route.route_handlers}
     assert {handler.handler_name for handler in handlers} - {"options_handler"} == set(OF_ROUTE)
     assert set(OF_ROUTE.values()) | ELSEWHERE == set(EVENTS)
 

@@ -54,7 +54,9 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture
 async def client(place: Place) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=place.server.url, timeout=WAIT) as opened:
+    # A connection for each request: one that a refusal closed, its body half read, must not fail the next request.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=place.server.url, timeout=WAIT, limits=limits) as opened:
         yield opened
 
 
