@@ -385,6 +385,8 @@ def test_pages_tell_nothing_and_are_all_alike(tmp_path: Path, connect: Connect, 
     made = {path.name: path.stat().st_size for path in directory.iterdir() if path.name != "uploads.lock"}
     assert made == {f"uploads-{number}": PAGE_BYTES for number in range(UPLOAD_PAGES)}
     begin(connect, server, pages, film, 4)
+    times = {path.stat().st_mtime for path in directory.glob("uploads-*")}
+    assert max(times) - min(times) < 1
     for path in directory.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         content = path.read_bytes()
@@ -436,6 +438,8 @@ def test_what_cannot_be_put_is_refused_before_anything_is_sent(
     for source, name in ((b"bytes", None), (io.BytesIO(b"a"), None), ("a path as text", "a"), (7, "a")):
         with pytest.raises(MisuseError):
             vault.put(source, name=name)
+    with pytest.raises(MisuseError, match="binary"):
+        vault.put(io.StringIO("text"), name="a")
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
         file.truncate(64 * 1024**3 + 1)

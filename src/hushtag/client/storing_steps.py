@@ -195,13 +195,14 @@ class StoringSteps(PhraseSteps):
             yield from compute(putting.memory.done)
         return putting.done
 
-    @staticmethod
-    def release(putting: Putting) -> None:
+    def release(self, putting: Putting) -> None:
         """Let go of file and page; what was sent and remembered stays."""
         putting.source.close()
         if putting.memory is not None:
             putting.memory.close()
             putting.memory = None
+            if self.upload_pages is not None:
+                self.upload_pages.renew()  # so that no page is younger than the others
 
 
 def _look(putting: Putting) -> None:

@@ -81,9 +81,13 @@ class ContentSource:
         room[:filled] = self._ahead[:filled]
         self._ahead = self._ahead[filled:]
         while filled < len(room) and self._file is not None:
-            piece = self._file.read(min(_PIECE, len(room) - filled))
+            piece: object = self._file.read(min(_PIECE, len(room) - filled))
+            if piece is None:
+                raise BlockingIOError("the source has nothing now, and does not wait")
+            if not isinstance(piece, bytes | bytearray | memoryview):
+                raise MisuseError("the source gives text; open it in binary mode")
             if not piece:
-                break  # also of a file that has nothing now and does not wait: what is missing is noticed by its size
+                break
             room[filled : filled + len(piece)] = piece
             filled += len(piece)
         return filled
