@@ -102,7 +102,7 @@ class Campaign:
             elif kind == "row":
                 self.rows = bodies
             elif kind == "segment":
-                self.segments = list(dict.fromkeys(bodies))[:8]
+                self.segments = list(dict.fromkeys(bodies))[:5]
 
     def _at(self, operation: Operation, users: Any) -> Ending:
         scene = stage(self.world, operation)

@@ -369,7 +369,6 @@ OPERATIONS: list[Operation] = [
     Operation("put_film", "Vault.put", _put_film, unlocked=True),
     Operation("put_film_again", "Vault.put", _put_film_again, unlocked=True, resuming=True),
     Operation("put_changed_film", "Vault.put", _put_changed_film, unlocked=True, resuming=True, composed=True),
-    *_shared("get_film", "get", _get("film"), forbidden=(NotFoundError,)),
     *_shared("get_to_path", "get_to", _get_to_path, forbidden=(NotFoundError,)),
     Operation("get_to", "Vault.get_to", _get_to, unlocked=True, shared=True, forbidden=(NotFoundError,)),
     *_shared("open", "open", _open, forbidden=(NotFoundError,)),

@@ -57,7 +57,7 @@ from tests.evil.campaign import Campaign, Ending, attempt, shape, stage
 from tests.evil.man import EndlessError
 from tests.evil.mutations import struct_fields
 from tests.evil.operations import ANSWERS, OPERATIONS, OWN_WORD, REQUESTS, surface
-from tests.evil.world import World
+from tests.evil.world import World, remembered
 
 NAMED = {operation.name: operation for operation in OPERATIONS}
 
@@ -65,7 +65,8 @@ NAMED = {operation.name: operation for operation in OPERATIONS}
 @pytest.fixture(scope="session")
 def campaign(world: World) -> Campaign:
     """The campaign against this process's world."""
-    return Campaign(world)
+    with remembered():
+        return Campaign(world)
 
 
 def fields_of_answers() -> set[str]:
