@@ -4,6 +4,7 @@ The same granian as the server's, the same table, the same rows of 1 MiB. `pytho
 listens on 127.0.0.1; `PUT /USER/VAULT/STREAM/SEGMENT` stores, `GET` of the same path reads.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -35,23 +36,29 @@ async def _opened() -> AsyncConnectionPool[Any]:
 
 
 async def _store(ids: list[str], receive: Receive) -> None:
+    """Write each row while the next one arrives, all in one transaction."""
     async with (await _opened()).connection() as connection:
         await connection.execute(_AS, [ids[0]])
+        writing: asyncio.Task[Any] | None = None
         number, held, size, more = 0, [], 0, True
         while more:
             message = await receive()
             more = message.get("more_body", False)
             held.append(message.get("body", b""))
             size += len(held[-1])
-            if size >= PART or not more:
-                whole = b"".join(held)
-                ready = size - size % PART if more else size
-                for start in range(0, ready, PART):
-                    await connection.execute(
-                        _INSERT, [*ids, number, whole[start : min(start + PART, ready)]], prepare=True
-                    )
-                    number += 1
-                held, size = [whole[ready:]], size - ready
+            if size < PART and more:
+                continue
+            whole = b"".join(held)
+            ready = size - size % PART if more else size
+            for start in range(0, ready, PART):
+                if writing is not None:
+                    await writing
+                row = [*ids, number, whole[start : min(start + PART, ready)]]
+                writing = asyncio.create_task(connection.execute(_INSERT, row, prepare=True))
+                number += 1
+            held, size = [whole[ready:]], size - ready
+        if writing is not None:
+            await writing
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,12 +12,13 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+import psutil
 import psycopg
 
 from benchmarks.plain_stage import database
@@ -198,26 +199,53 @@ def by_psycopg(url: str, ids: list[UUID], segments: int, body: bytes) -> tuple[f
 
 
 @contextmanager
-def stage() -> Iterator[tuple[EmbeddedPostgres, OpenVault, list[UUID], str, str]]:
-    """Yield database, open vault, the place of a stream in it, and the URLs of the server and of the plain endpoint."""
+def stage() -> Iterator[tuple[EmbeddedPostgres, OpenVault, list[UUID], str, str, psutil.Process]]:
+    """Yield database, open vault, place of a stream in it, URLs of server and plain endpoint, and the server."""
     with database() as postgres:
         port = free_port()
         with (
-            running_server(HUSHTAG_DATABASE_URL=postgres.app_url, HUSHTAG_REQUESTS_PER_ADDRESS="0") as (url, _),
+            running_server(HUSHTAG_DATABASE_URL=postgres.app_url, HUSHTAG_REQUESTS_PER_ADDRESS="0") as (url, server),
             running_program("benchmarks.plain_streams", [str(port), postgres.app_url], port),
         ):
             vault = open_vault(postgres.admin_url)
             ids = [vault.user_id, vault.vault_id, uuid4()]
             with psycopg.connect(postgres.admin_url) as connection:
                 connection.execute("INSERT INTO vault_streams (user_id, vault_id, id) VALUES (%s, %s, %s)", ids)
-            yield postgres, vault, ids, url, f"http://127.0.0.1:{port}"
+            yield postgres, vault, ids, url, f"http://127.0.0.1:{port}", server
+
+
+def worker_memory(server: psutil.Process) -> int:
+    """Return the resident bytes of the largest of the server's own processes."""
+    family = [one for one in server.children(recursive=True) if "postgres" not in one.name()]
+    return max(one.memory_info().rss for one in family)
+
+
+def peak_memory(sizes: Sequence[int], lanes: int) -> dict[str, float]:
+    """Return the server's resident MiB before anything, and its peak while so many MiB go up and down."""
+    body, found = os.urandom(SEGMENT), {}
+    with stage() as (_, vault, _, url, _, server):
+        found["before"] = worker_memory(server) / MIB
+        for mib in sizes:
+            peak, done = [0], threading.Event()
+
+            def watch(peak: list[int] = peak, done: threading.Event = done) -> None:
+                while not done.wait(0.05):
+                    peak[0] = max(peak[0], worker_memory(server))
+
+            watching = threading.Thread(target=watch)
+            watching.start()
+            through_server(url, vault, lanes, max(1, mib * MIB // SEGMENT), body)
+            done.set()
+            watching.join()
+            found[f"{mib} MiB"] = peak[0] / MIB
+    return found
 
 
 def measure(mib: int, lanes: int, rounds: int) -> list[dict[str, float]]:
     """Return, for each round, MiB a second of every side up and down."""
     body, segments = os.urandom(SEGMENT), max(1, mib * MIB // SEGMENT)
     results = []
-    with stage() as (postgres, vault, ids, url, plain):
+    with stage() as (postgres, vault, ids, url, plain, _):
         place = "/".join(map(str, ids))
         for _ in range(rounds):
             sides = {
@@ -255,7 +283,11 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="the server's peak at 64 MiB and at --mib instead")
     arguments = parser.parse_args()
+    if arguments.memory:
+        print(json.dumps(peak_memory((64, arguments.mib), arguments.lanes)))
+        return
     found = measure(arguments.mib, arguments.lanes, arguments.rounds)
     if arguments.json:
         print(json.dumps([{**one, **ratios(one)} for one in found]))
