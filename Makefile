@@ -12,10 +12,11 @@ MACHINE_EXAMPLES ?= 300
 MACHINE_STEPS ?= 50
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test campaign machine check format bench vectors fuzz mutation
+.PHONY: help install demo serve test campaign machine check format bench kill-streams kill-uploads vectors fuzz \
+  mutation
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## the virtual environment, as the lock file names it
 
@@ -60,6 +61,12 @@ format: $(INSTALLED) ## let ruff write the code
 
 bench: $(PEERS_INSTALLED) ## ratios against floors measured in the same run, into benchmarks/results
 	@$(BIN)/python -m benchmarks
+
+kill-streams: $(INSTALLED) ## kill server and database 50 times each in uploads of 256 MiB
+	@HUSHTAG_KILL_ROUNDS=50 HUSHTAG_KILL_MIB=256 $(BIN)/python -m pytest -q -s tests/streams/test_kill.py
+
+kill-uploads: $(INSTALLED) ## kill the client and cut the network, 50 times each, in uploads of 256 MiB
+	@$(BIN)/python -m tests.client.killed_uploads --rounds 50 --mib 256
 
 vectors: $(INSTALLED) ## regenerate every vector file
 	@$(BIN)/python -m vectors.generate

@@ -14,9 +14,18 @@ from hushtag.errors import AuthenticationError, HushtagError, MalformedError
 from hushtag.head import HEAD_LENGTH, VaultHead, open_head, seal_head
 from hushtag.keys import unwrap_key, wrap_key
 from hushtag.objects import ObjectRow, open_object, seal_object
-from hushtag.streams import derive_stream_key, open_stream, stream_context
-from hushtag.types import CredentialIdentifier, DataKey, FixedBytes, KeyEncryptionKey, OpaquePassword, WrappedKey
+from hushtag.streams import open_segment, segment_context
+from hushtag.types import (
+    CredentialIdentifier,
+    DataKey,
+    FixedBytes,
+    KeyEncryptionKey,
+    OpaquePassword,
+    StreamKey,
+    WrappedKey,
+)
 from hushtag.unlock_server import LocatedState, ProvingState
+from hushtag.uploads import Upload
 
 __all__: list[str] = []
 
@@ -125,12 +134,17 @@ def wrapped_keys(octets: bytes) -> None:
 
 @target
 def large_objects(octets: bytes) -> None:
-    """No bytes of a server are a stream."""
-    context = stream_context(_VAULT, _THING, 1)
-    with suppress(AuthenticationError):
-        parts = (octets[place : place + 17] for place in range(0, len(octets), 17))
-        list(open_stream(derive_stream_key(_key(), _VAULT, _THING, 1), context, parts))
-        hold(False, "bytes that nobody sealed are no stream")
+    """No bytes of a server are a segment of a stream, wherever it says they belong."""
+    context = segment_context(_VAULT, _THING, 1, len(octets) % 7, last=len(octets) % 2 == 0)
+    with suppress(AuthenticationError, MalformedError):
+        open_segment(StreamKey(bytes(32)), context, memoryview(octets), bytearray(len(octets)))
+        hold(False, "bytes that nobody sealed are no segment")
+
+
+@target
+def upload_headers(octets: bytes) -> None:
+    """A page of uploads that is not in use says nothing, whatever it holds."""
+    hold(Upload.open(_key(), _VAULT, octets) is None, "bytes that nobody sealed remember no upload")
 
 
 @target

@@ -13,6 +13,7 @@ from hushtag import (
     messages,
     pairing_messages,
     reminder_messages,
+    stream_messages,
     transfer_messages,
 )
 from hushtag.client.answers import decode, problem_of
@@ -34,6 +35,7 @@ _MODULES: tuple[ModuleType, ...] = (
     pairing_messages,
     reminder_messages,
     transfer_messages,
+    stream_messages,
 )
 MESSAGES: tuple[type[Message], ...] = tuple(
     dict.fromkeys(

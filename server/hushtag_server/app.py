@@ -42,6 +42,10 @@ from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
+from hushtag_server.streams.bodies import Lanes
+from hushtag_server.streams.removing import Remover
+from hushtag_server.streams.routes import STREAM_ROUTES
+from hushtag_server.streams.stores import SegmentStores
 from hushtag_server.transfer.routes import TRANSFER_ROUTES
 from hushtag_server.vault.routes import VAULT_ROUTES
 from hushtag_server.vault.routes_unlock import DIRECT_ROUTES as UNLOCK_ROUTES
@@ -56,6 +60,7 @@ _ROUTES: Sequence[ControllerRouterHandler] = (
     *JOURNAL_ROUTES,
     *PAIRING_ROUTES,
     *REMINDER_ROUTES,
+    *STREAM_ROUTES,
     *TRANSFER_ROUTES,
     *VAULT_ROUTES,
     *HEALTH_ROUTES,
@@ -84,6 +89,8 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
     metrics = Metrics()
     sealer = Sealer(keys, settings.audit_checkpoints)
     bell = Bell(url)
+    segments = SegmentStores(settings)
+    remover = Remover(settings, segments)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -94,6 +101,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 if missing := await missing_migrations(connection):
                     raise StartError(f"the database lacks {', '.join(missing)}; run `hushtag-server migrate`")
             await prepare_dummy()
+            await segments.start(pool)
             app.state["services"] = Services(
                 settings=settings,
                 keys=keys,
@@ -104,11 +112,14 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                     settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
                 ),
                 sealer=sealer,
+                segments=segments,
+                remover=remover,
+                lanes=Lanes(),
             )
             # What stands now stands until the end: the collector need not walk through it again and again.
             gc.collect()
             gc.freeze()
-            async with sealer.running(pool), bell.listening():
+            async with sealer.running(pool), bell.listening(), remover.running(pool):
                 yield
 
     application = Litestar(

@@ -9,6 +9,7 @@ from hushtag import __version__
 from hushtag_server.command_line import explained, load
 from hushtag_server.operation.commands import OPERATION_COMMANDS
 from hushtag_server.operation.key_commands import keys
+from hushtag_server.operation.segment_commands import segments
 from hushtag_server.security_log.commands import audit
 from hushtag_server.settings import Settings, describe_settings
 
@@ -102,7 +103,7 @@ def version() -> None:
     click.echo(__version__)
 
 
-for _command in (*OPERATION_COMMANDS, keys, audit):
+for _command in (*OPERATION_COMMANDS, keys, audit, segments):
     main.add_command(_command)
 
 

@@ -13,10 +13,14 @@ __all__ = [
     "PhrasesRemainError",
     "PreconditionFailedError",
     "PreconditionRequiredError",
+    "RangeNotSatisfiableError",
     "RefusedError",
     "ResealUnfinishedError",
     "RevisionConflictError",
+    "SegmentExistsError",
     "StartError",
+    "StreamCommittedError",
+    "StreamIncompleteError",
     "TooLargeError",
     "TooManyAttemptsError",
     "TooManyGuessesError",
@@ -25,6 +29,7 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
+    "VaultFullError",
 ]
 
 
@@ -96,6 +101,26 @@ class PreconditionRequiredError(RefusedError):
 
 class LimitReachedError(RefusedError):
     """A named limit is reached; nothing was changed."""
+
+
+class VaultFullError(RefusedError):
+    """The user's large objects have as many bytes as they may have; nothing was stored."""
+
+
+class SegmentExistsError(RefusedError):
+    """Other bytes are stored under that number; they stay."""
+
+
+class StreamCommittedError(RefusedError):
+    """The stream takes no more segments: an object has it, or it ended; or it is another object's."""
+
+
+class StreamIncompleteError(RefusedError):
+    """Not all segments of the stream are there, or not with as many bytes."""
+
+
+class RangeNotSatisfiableError(RefusedError):
+    """The range lies outside of what there is."""
 
 
 class ResealUnfinishedError(RefusedError):

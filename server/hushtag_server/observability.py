@@ -153,6 +153,13 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        self.segment_bytes = Counter(
+            "hushtag_segment_bytes",
+            "Bytes of large objects that were moved, in or out",
+            ["way"],
+            registry=self._registry,
+        )
+
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:

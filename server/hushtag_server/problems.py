@@ -74,15 +74,24 @@ PROBLEMS: Final[dict[str, Kind]] = {
         428, "The change must name a version", "If-Match", "is required: the ETag of the version that is changed, or *"
     ),
     "limit_reached": Kind(409, "A limit is reached", "body", "must stay within the limits of the account"),
+    "segment_exists": Kind(409, "Another segment has that number", "body", "must be the segment that is stored"),
+    "stream_committed": Kind(
+        409, "The stream takes no more", "path", "must name a stream that no object has, or this object's own"
+    ),
+    "stream_incomplete": Kind(
+        409, "Segments are missing", "Hushtag-Stream", "must name a stream whose segments are all stored"
+    ),
     "reseal_unfinished": Kind(
         409, "Objects are not re-sealed yet", "path", "must name a vault whose objects are all under its present key"
     ),
     "phrases_remain": Kind(409, "Other phrases open the vault", "path", "must name a vault that one phrase opens"),
     "body_too_large": Kind(413, "The body is too large", "body", "must not be larger than this operation takes"),
+    "vault_full": Kind(413, "The vaults are full", "body", "must fit into what this server stores for an account"),
     "uri_too_long": Kind(414, "The address is too long", "path", "must have at most 2048 bytes with its query"),
     "unsupported_media_type": Kind(
         415, "Unsupported media type", "Content-Type", "must be the media type this operation takes"
     ),
+    "range_not_satisfiable": Kind(416, "The range is outside", "Range", "must begin within the segment"),
     "unknown_suite": Kind(422, "Unknown suite", "suite", "must be a suite this server knows"),
     "too_many_guesses": Kind(429, "Too many guesses", "Retry-After", "tells after how many seconds to guess again"),
     "too_many_attempts": Kind(429, "Too many attempts", "Retry-After", "tells after how many seconds to try again"),
@@ -113,6 +122,11 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.PreconditionFailedError, "version_conflict"),
     (errors.PreconditionRequiredError, "precondition_required"),
     (errors.LimitReachedError, "limit_reached"),
+    (errors.VaultFullError, "vault_full"),
+    (errors.SegmentExistsError, "segment_exists"),
+    (errors.StreamCommittedError, "stream_committed"),
+    (errors.StreamIncompleteError, "stream_incomplete"),
+    (errors.RangeNotSatisfiableError, "range_not_satisfiable"),
     (errors.ResealUnfinishedError, "reseal_unfinished"),
     (errors.PhrasesRemainError, "phrases_remain"),
     (errors.TooManyGuessesError, "too_many_guesses"),

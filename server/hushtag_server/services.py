@@ -23,13 +23,19 @@ from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.recording import EventSource
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.settings import Settings
+from hushtag_server.streams.bodies import Lanes
+from hushtag_server.streams.removing import Remover
+from hushtag_server.streams.stores import SegmentStores
 
 __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_interval"]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The worker's services. `crypto` limits the threads that hash large rows, `passwords` runs Argon2id."""
+    """The worker's services. `crypto` limits the threads that hash large rows, `passwords` runs Argon2id.
+
+    `segments` are the stores of large objects, `remover` removes what ended of them, `lanes` counts their bodies.
+    """
 
     settings: Settings
     keys: KeyRing
@@ -38,6 +44,9 @@ class Services:
     crypto: anyio.CapacityLimiter
     passwords: HashQueue
     sealer: Sealer
+    segments: SegmentStores
+    remover: Remover
+    lanes: Lanes
 
     def transaction(
         self, user_id: UUID | None, *, login_email: str | None = None, peer: Peer = NO_PEER

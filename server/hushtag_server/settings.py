@@ -22,6 +22,8 @@ MIB: Final = 1024 * 1024
 # Scheme, host and port as a browser sends them (RFC 6454, section 6.2): lower case, no path.
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
+_STORE: Final = re.compile(r"(?:file:///|memory://|(?:s3|s3a|gs|az|azure|abfs|abfss|adl)://[^/\s]+)\S*", re.ASCII)
+
 Network = IPv4Network | IPv6Network
 
 
@@ -107,6 +109,14 @@ def _key_store(text: str) -> str:
     except ValueError:
         pass
     raise ValueError("must be file, command: and a program with its arguments, or credential: and a name")
+
+
+def _segment_store(text: str) -> str:
+    if text == "postgres" or (_STORE.fullmatch(text) and "@" not in text and len(text) <= 500):
+        return text
+    raise ValueError(
+        "must be postgres, or file:///DIRECTORY, s3://BUCKET/PREFIX, gs://… or az://…, without credentials"
+    )
 
 
 class _Rule(NamedTuple):
@@ -203,6 +213,14 @@ class Settings:
     ] = timedelta(days=30)
     max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
     max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
+    segment_store: Annotated[
+        str,
+        _Rule(_segment_store, "where segments of large objects go: postgres, file:///DIRECTORY, s3://BUCKET/PREFIX, …"),
+    ] = "postgres"
+    stream_hours: Annotated[
+        int, _Rule(_whole(1, 8760), "an upload without activity is removed after so many hours")
+    ] = 24
+    vault_bytes: Annotated[int, _Rule(_whole(0, 2**50), "bytes of all large objects of an account; 0 is no limit")] = 0
     journal_purge_after: Annotated[
         timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
     ] = timedelta(days=30)

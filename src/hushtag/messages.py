@@ -491,8 +491,11 @@ class OldKeys(Message, frozen=True):
     old_keys: Annotated[list[OldKey], Meta(max_length=MAX_KEY_STEPS)]
 
 
-class ObjectEntry(Message, frozen=True):
-    """One row of a listing. `digest` is the BLAKE3 row digest (32 bytes) that the vault head covers."""
+class ObjectEntry(Message, frozen=True, omit_defaults=True):
+    """One row of a listing. `digest` is the BLAKE3 row digest (32 bytes) that the vault head covers.
+
+    `stream_id` is there if the row is the descriptor of a large object; the descriptor itself says so too, sealed.
+    """
 
     object_id: UUID
     revision: Revision
@@ -501,6 +504,7 @@ class ObjectEntry(Message, frozen=True):
     digest: B32
     created_at: datetime
     updated_at: datetime
+    stream_id: UUID | None = None
 
 
 class ObjectList(Message, frozen=True):

@@ -14,9 +14,11 @@ from blake3 import blake3
 
 from hushtag import _labels
 from hushtag._kdf import lp
+from hushtag._padding import padded_length
 from hushtag._sealing import IV_LENGTH, OVERHEAD, TAG_LENGTH, open_sealed, seal
 from hushtag.errors import LimitError, MalformedError
 from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION
+from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import DataKey
 
@@ -29,10 +31,12 @@ __all__ = [
     "ObjectMeta",
     "ObjectRow",
     "OpenedObject",
+    "encode_meta",
     "open_object",
     "padded_length",
     "row_digest",
     "seal_object",
+    "shape_of",
 ]
 
 CONTENT_TYPE: Final = "application/octet-stream"
@@ -42,20 +46,38 @@ MAX_META_BYTES: Final = 4096
 """Encoded metadata of one object, at most."""
 ROW_OVERHEAD: Final = OVERHEAD
 MAX_ROW_BYTES: Final = MAX_FRAME_BYTES + ROW_OVERHEAD
-MIN_FRAME_BYTES: Final = 256
-"""Shorter frames are padded to this: the shortest notes all look alike."""
 
 _U32 = struct.Struct(">I")
 _ROW_IDS = struct.Struct(">IQ")
 
 
-class ObjectMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person calls the object. `size` is the true length of the body in bytes, `created_at` Unix seconds."""
+class ObjectMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a person calls the object. `size` is the true length of the body in bytes, `created_at` Unix seconds.
+
+    With `stream` the row is the descriptor of a large object: its body lies in a stream, and none in the row.
+    """
 
     name: str
     content_type: str
     created_at: int
     size: int
+    stream: StreamInfo | None = None
+
+    @property
+    def inline(self) -> int:
+        """Bytes of the body that lie in the row itself."""
+        return self.size if self.stream is None else 0
+
+
+def shape_of(meta: ObjectMeta) -> StreamShape:
+    """Return how the content of a large object lies in its stream.
+
+    Raises:
+        MalformedError: the object has no stream.
+    """
+    if meta.stream is None:
+        raise MalformedError("object has no stream")
+    return StreamShape(meta.size, meta.stream.segment_size)
 
 
 class ObjectRow(NamedTuple):
@@ -120,15 +142,6 @@ def _check_row_length(encoded: bytes | bytearray) -> None:
         raise MalformedError(f"object row is {len(encoded)} bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}")
 
 
-def padded_length(length: int) -> int:
-    """Return the Padmé length (Nikitin et al., PETS 2019): at most 12 % more, leaks O(log log n) bits."""
-    if length <= MIN_FRAME_BYTES:
-        return MIN_FRAME_BYTES
-    exponent = length.bit_length() - 1
-    mask = (1 << (exponent - exponent.bit_length())) - 1
-    return (length + mask) & ~mask
-
-
 def _aad(suite: Suite, vault_id: UUID, object_id: UUID, row_ids: bytes, content_size: int) -> bytes:
     return b"".join(
         (
@@ -142,13 +155,23 @@ def _aad(suite: Suite, vault_id: UUID, object_id: UUID, row_ids: bytes, content_
     )
 
 
-def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+def encode_meta(meta: ObjectMeta) -> bytes:
+    """Return the metadata as it stands in a frame.
+
+    Raises:
+        LimitError: it is over 4096 bytes, or not valid Unicode.
+    """
     try:
         encoded = msgspec.msgpack.encode(meta)
     except UnicodeEncodeError:
         raise LimitError("object name or type is not valid Unicode") from None
     if len(encoded) > MAX_META_BYTES:
         raise LimitError(f"object metadata is {len(encoded)} bytes, at most {MAX_META_BYTES}; shorten the name")
+    return encoded
+
+
+def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+    encoded = encode_meta(meta)
     length = _U32.size + len(encoded) + len(body)
     padded = padded_length(length)
     if padded > MAX_FRAME_BYTES:
@@ -166,9 +189,9 @@ def _unframe(frame: bytes) -> OpenedObject:
         meta = msgspec.msgpack.decode(frame[_U32.size : meta_end], type=ObjectMeta)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise MalformedError("object metadata does not parse") from None
-    body_end = meta_end + meta.size
+    body_end = meta_end + meta.inline
     if (
-        meta.size < 0
+        not 0 <= meta.size <= MAX_STREAM_SIZE
         or body_end > len(frame)
         or padded_length(body_end) != len(frame)
         or frame.count(0, body_end) != len(frame) - body_end
@@ -189,12 +212,14 @@ def seal_object(
     suite: Suite = HUSHTAG_V1,
     _entropy: Callable[[int], bytes] = os.urandom,
 ) -> ObjectRow:
-    """Seal one revision of an object; `meta.size` must be `len(body)`.
+    """Seal one revision of an object; `meta.size` must be `len(body)`, and a descriptor has no body.
 
     Raises:
         LimitError: body or metadata is over its limit.
     """
-    if meta.size != len(body):
+    if not 0 <= meta.size <= MAX_STREAM_SIZE:
+        raise LimitError(f"metadata says {meta.size} bytes, at most {MAX_STREAM_SIZE}")
+    if meta.inline != len(body):
         raise LimitError(f"metadata says {meta.size} bytes, the body has {len(body)}")
     if not (1 <= key_version <= MAX_KEY_VERSION and 1 <= revision <= MAX_GENERATION):
         raise LimitError("key version or revision is out of range")

@@ -1,52 +1,168 @@
-"""Large objects: C2SP chunked encryption, Cobblestone-256, under a key of their own (SPEC.md, "Large objects").
+"""Large objects: segments of C2SP chunked encryption, Cobblestone-256 (SPEC.md, "Large objects").
 
-16 KiB chunks of AES-256-GCM, key-committing, seekable. Key and context name the same stream, so a segment moved to
-another stream, vault or key version opens nowhere.
+A large object is a stream, its padded content cut into segments of one size. Each segment is one Cobblestone-256
+message of its own (16 KiB chunks of AES-256-GCM, key-committing) under the stream's random key, in a context that
+names the stream, the segment's place and whether it is the last. So segments can be sent and read in any order, and one
+that was moved, left out, cut off or added opens nowhere or is missed. The stream's key lies in the object's row, sealed
+under the vault's data key (`StreamInfo`).
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
 from uuid import UUID
 
+import msgspec
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
 
 from hushtag import _labels
-from hushtag._kdf import hkdf_sha512, u32
-from hushtag.errors import AuthenticationError
-from hushtag.types import DataKey, StreamKey
+from hushtag._kdf import lp, u32
+from hushtag._padding import padded_length
+from hushtag.errors import AuthenticationError, LimitError, MalformedError
+from hushtag.messages import KeyVersion
+from hushtag.suites import HUSHTAG_V1, Suite
+from hushtag.types import StreamKey
 
-__all__ = ["derive_stream_key", "open_stream", "seal_stream", "stream_context"]
+__all__ = [
+    "MAX_SEGMENT_SIZE",
+    "MAX_STREAM_SIZE",
+    "SEGMENT_OVERHEAD",
+    "SEGMENT_SIZE",
+    "StreamInfo",
+    "StreamShape",
+    "new_stream",
+    "open_segment",
+    "seal_segment",
+    "sealed_length",
+    "segment_context",
+]
+
+CHUNK_BYTES: Final = 16 * 1024
+TAG_BYTES: Final = 16
+SEGMENT_OVERHEAD: Final = 24 + 32
+"""Salt and commitment before the chunks of a segment."""
+SEGMENT_SIZE: Final = 4 * 1024 * 1024
+"""Plaintext bytes of a segment as this library writes them; the last one of a stream may be shorter."""
+MAX_SEGMENT_SIZE: Final = 16 * 1024 * 1024
+MAX_STREAM_SIZE: Final = 64 * 1024 * 1024 * 1024
+"""Content of one large object, at most; Padmé maps this limit to itself."""
 
 
-def stream_context(vault_id: UUID, stream_id: UUID, key_version: int) -> bytes:
-    """Return the context both key and chunks are bound to: label || vault_id || stream_id || u32(key_version)."""
-    return _labels.STREAM + vault_id.bytes + stream_id.bytes + u32(key_version)
+class StreamInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What opens a stream; part of the sealed metadata of its object. Prints without the key.
+
+    `key_version` is that of the data key when the stream was begun, and stays; `segment_size` counts plaintext bytes;
+    `digest` is BLAKE3-256 of the content without its padding.
+    """
+
+    stream_id: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    key_version: KeyVersion
+    segment_size: Annotated[int, msgspec.Meta(ge=CHUNK_BYTES, le=MAX_SEGMENT_SIZE, multiple_of=CHUNK_BYTES)]
+    digest: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+    def __repr__(self) -> str:
+        return f"StreamInfo(stream_id={self.id}, key=<redacted>)"
+
+    @property
+    def id(self) -> UUID:
+        """The stream's id."""
+        return UUID(bytes=self.stream_id)
+
+    def context(self, vault_id: UUID, seq: int, *, last: bool) -> bytes:
+        """Return the context of one of its segments."""
+        return segment_context(vault_id, self.id, self.key_version, seq, last=last)
 
 
-def derive_stream_key(data_key: DataKey, vault_id: UUID, stream_id: UUID, key_version: int) -> StreamKey:
-    """Return the 32-byte input key of one stream."""
-    context = stream_context(vault_id, stream_id, key_version)
-    return StreamKey(hkdf_sha512(data_key.expose(), b"", context, StreamKey.LENGTH))
-
-
-def seal_stream(key: StreamKey, context: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the ciphertext of `parts` as it becomes ready, in constant memory."""
-    encryptor = Cobblestone256Encryptor(key.expose(), context)
-    for part in parts:
-        yield encryptor.update(part)
-    yield encryptor.finalize()
-
-
-def open_stream(key: StreamKey, context: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield authenticated plaintext, chunk by chunk; the end is authentic only when the iterator ends normally.
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """How a content of `size` bytes lies in segments of `segment_size`: padded with zeros, the last one the rest.
 
     Raises:
-        AuthenticationError: a chunk is not authentic, or the stream was cut short.
+        LimitError: more than 64 GiB, or less than nothing.
     """
+
+    size: int
+    segment_size: int = SEGMENT_SIZE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.size <= MAX_STREAM_SIZE:
+            raise LimitError(f"content is {self.size} bytes, at most {MAX_STREAM_SIZE}")
+
+    @property
+    def padded(self) -> int:
+        """Bytes with the padding: the Padmé length, at least 256."""
+        return padded_length(self.size)
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are, at least 1."""
+        return -(-self.padded // self.segment_size)
+
+    def length(self, seq: int) -> int:
+        """Return the plaintext bytes of a segment, padding included."""
+        return min(self.segment_size, self.padded - seq * self.segment_size)
+
+    def is_last(self, seq: int) -> bool:
+        """Tell whether a segment is the last."""
+        return seq == self.segments - 1
+
+    @property
+    def sealed_size(self) -> int:
+        """Bytes of all sealed segments together."""
+        full = self.segments - 1
+        return full * sealed_length(self.segment_size) + sealed_length(self.length(full))
+
+
+def sealed_length(length: int) -> int:
+    """Return the bytes of a sealed segment: salt, commitment, and a tag for each chunk, of which the last is short."""
+    return SEGMENT_OVERHEAD + length + TAG_BYTES * (length // CHUNK_BYTES + 1)
+
+
+def segment_context(
+    vault_id: UUID, stream_id: UUID, key_version: int, seq: int, *, last: bool, suite: Suite = HUSHTAG_V1
+) -> bytes:
+    """Return label || lp(suite) || vault_id || stream_id || u32(key_version) || u32(seq) || u8(last)."""
+    ids = vault_id.bytes + stream_id.bytes
+    return _labels.STREAM + lp(suite.id.encode("ascii")) + ids + u32(key_version) + u32(seq) + bytes([last])
+
+
+def new_stream(*, _entropy: Callable[[int], bytes] = os.urandom) -> tuple[UUID, StreamKey]:
+    """Return id and key of a new stream, both random."""
+    return UUID(bytes=_entropy(16), version=4), StreamKey(_entropy(StreamKey.LENGTH))
+
+
+def seal_segment(key: StreamKey, context: bytes, plain: memoryview, room: bytearray) -> int:
+    """Seal one segment into `room`, of `sealed_length` bytes or more, and return how many bytes it takes.
+
+    Cobblestone draws a salt for each message, so the same segment sealed twice are two ciphertexts.
+    """
+    encryptor = Cobblestone256Encryptor(key.expose(), context)
+    length = encryptor.update_into(plain, room)
+    rest = encryptor.finalize()
+    end = length + len(rest)
+    room[length:end] = rest
+    return end
+
+
+def open_segment(key: StreamKey, context: bytes, sealed: memoryview, room: bytearray) -> int:
+    """Open one segment into `room`, at least as long as `sealed`, and return how many bytes it holds.
+
+    Raises:
+        MalformedError: too short to be a segment.
+        AuthenticationError: altered, cut, extended, or another segment than the context names. What `room` holds then
+            must not be used.
+    """
+    if len(sealed) < SEGMENT_OVERHEAD + TAG_BYTES:
+        raise MalformedError(f"segment is {len(sealed)} bytes, expected at least {SEGMENT_OVERHEAD + TAG_BYTES}")
     try:
         decryptor = Cobblestone256Decryptor(key.expose(), context)
-        for part in parts:
-            yield decryptor.update(part)
-        yield decryptor.finalize()
+        length = decryptor.update_into(sealed, room)
+        rest = decryptor.finalize()
     except (InvalidTag, ValueError):
         raise AuthenticationError from None
+    end = length + len(rest)
+    room[length:end] = rest
+    return end

@@ -24,6 +24,8 @@ UNTRACED = {
     "user_sessions",
     "vault_blobs",
     "vault_segments",
+    "vault_streams",
+    "segment_parts",
     "vaults",
     "wrapped_keys",
     "key_rotations",

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import msgspec
+from blake3 import blake3
 
 from hushtag._opaque import ServerSetup, decoy_record
 from hushtag.duress import Verdict, expand_release
@@ -73,6 +74,15 @@ from hushtag.pairing_messages import (
     PairingOffers,
     PairingOpened,
 )
+from hushtag.stream_messages import (
+    MAX_SEGMENT_BYTES,
+    STREAM_HEADER,
+    STREAM_SEGMENTS_HEADER,
+    STREAM_SIZE_HEADER,
+    SegmentEntry,
+    SegmentList,
+    SegmentStored,
+)
 from hushtag.types import CredentialIdentifier, Record, Release, ServerSeed
 from hushtag.unlock_server import (
     LiveSetup,
@@ -109,6 +119,14 @@ class Stored:
 
 
 @dataclass
+class FakeStream:
+    """Segments by number; `owner` is the object that has it."""
+
+    segments: dict[int, bytes] = field(default_factory=dict)
+    owner: UUID | None = None
+
+
+@dataclass
 class FakeVault:
     generation: int
     head: str
@@ -120,6 +138,10 @@ class FakeVault:
     sealed: dict[UUID, dict[int, str]] = field(default_factory=dict)
     proofs: dict[int, str] = field(default_factory=dict)
     old_keys: dict[int, str] = field(default_factory=dict)
+    streams: dict[UUID, FakeStream] = field(default_factory=dict)
+
+    def stream_of(self, object_id: UUID) -> UUID | None:
+        return next((key for key, stream in self.streams.items() if stream.owner == object_id), None)
 
     def state(self, vault_id: UUID) -> VaultState:
         return VaultState(vault_id, self.generation, self.key_version, self.head, self.ring)
@@ -226,7 +248,9 @@ class FakeServer:
             for method, pattern, route in ROUTES:
                 found = re.fullmatch(pattern, request.url.path)
                 if method == request.method and found:
-                    return route(self, request, *(UUID(part) for part in found.groups()))
+                    return route(
+                        self, request, *(int(part) if part.isdigit() else UUID(part) for part in found.groups())
+                    )
             return problem(404, "not_found")
         except RefusedError as refused:
             return problem(refused.status, refused.code, retry_after=refused.retry_after)
@@ -689,6 +713,7 @@ class FakeServer:
                 encode_binary(row_digest(vault.objects[key].row)),
                 vault.objects[key].created_at,
                 vault.objects[key].updated_at,
+                vault.stream_of(key),
             )
             for key in page
         ]
@@ -698,7 +723,7 @@ class FakeServer:
         vault = self._vault(request, vault_id)[2]
         if object_id not in vault.objects:
             raise RefusedError(404, "not_found")
-        return octets(vault.objects[object_id].row)
+        return octets(vault.objects[object_id].row, vault.stream_of(object_id))
 
     def put(self, request: httpx.Request, vault_id: UUID, object_id: UUID) -> httpx.Response:
         vault = self._vault(request, vault_id)[2]
@@ -710,7 +735,13 @@ class FakeServer:
             raise RefusedError(409, "revision_conflict")
         if version != vault.key_version:
             raise RefusedError(409, "generation_conflict")
+        stream = self._stream_of_put(request, vault, object_id)
         self._advance(request, vault)
+        before = vault.stream_of(object_id)
+        if stream is not None:
+            vault.streams[stream].owner = object_id
+        if before not in (None, stream):
+            del vault.streams[before]  # type: ignore[arg-type]
         vault.objects[object_id] = Stored(row, START if held is None else held.created_at, START)
         stored = ObjectStored(object_id, revision, vault.generation)
         return answer(201 if held is None else 200, stored)
@@ -724,7 +755,64 @@ class FakeServer:
             raise RefusedError(409, "revision_conflict")
         self._advance(request, vault)
         del vault.objects[object_id]
+        vault.streams.pop(vault.stream_of(object_id), None)  # type: ignore[arg-type]
         return answer(200, vault.state(vault_id))
+
+    @staticmethod
+    def _stream_of_put(request: httpx.Request, vault: FakeVault, object_id: UUID) -> UUID | None:
+        if STREAM_HEADER not in request.headers:
+            return None
+        stream_id = UUID(request.headers[STREAM_HEADER])
+        stream = vault.streams.get(stream_id, FakeStream())
+        count, size = (int(request.headers[name]) for name in (STREAM_SEGMENTS_HEADER, STREAM_SIZE_HEADER))
+        if set(stream.segments) != set(range(count)) or sum(map(len, stream.segments.values())) != size:
+            raise RefusedError(409, "stream_incomplete")
+        if stream.owner not in (None, object_id):
+            raise RefusedError(409, "stream_committed")
+        return stream_id
+
+    def put_segment(self, request: httpx.Request, vault_id: UUID, stream_id: UUID, seq: int) -> httpx.Response:
+        stream = self._vault(request, vault_id)[2].streams.setdefault(stream_id, FakeStream())
+        if stream.owner is not None:
+            raise RefusedError(409, "stream_committed")
+        body, held = request.content, stream.segments.get(seq)
+        if not 0 < len(body) <= MAX_SEGMENT_BYTES or request.headers.get("content-length") != str(len(body)):
+            raise RefusedError(413, "body_too_large")
+        if held not in (None, body):
+            raise RefusedError(409, "segment_exists")
+        stream.segments[seq] = body
+        stored = SegmentStored(seq, len(body), encode_binary(blake3(body).digest()))
+        return answer(201 if held is None else 200, stored)
+
+    def _stream(self, request: httpx.Request, vault_id: UUID, stream_id: UUID) -> FakeStream:
+        found = self._vault(request, vault_id)[2].streams.get(stream_id)
+        if found is None:
+            raise RefusedError(404, "not_found")
+        return found
+
+    def list_segments(self, request: httpx.Request, vault_id: UUID, stream_id: UUID) -> httpx.Response:
+        stream = self._stream(request, vault_id, stream_id)
+        after = int(request.url.params.get("after", "-1"))
+        rest = [seq for seq in sorted(stream.segments) if seq > after]
+        page = rest[: self.page]
+        entries = [
+            SegmentEntry(seq, len(stream.segments[seq]), encode_binary(blake3(stream.segments[seq]).digest()))
+            for seq in page
+        ]
+        following = page[-1] if len(rest) > len(page) else None
+        return answer(200, SegmentList(stream.owner is not None, entries, following))
+
+    def get_segment(self, request: httpx.Request, vault_id: UUID, stream_id: UUID, seq: int) -> httpx.Response:
+        found = self._stream(request, vault_id, stream_id).segments.get(seq)
+        if found is None:
+            raise RefusedError(404, "not_found")
+        return httpx.Response(200, content=found, headers={"Content-Type": "application/octet-stream"})
+
+    def drop_stream(self, request: httpx.Request, vault_id: UUID, stream_id: UUID) -> httpx.Response:
+        if self._stream(request, vault_id, stream_id).owner is not None:
+            raise RefusedError(409, "stream_committed")
+        del self._vault(request, vault_id)[2].streams[stream_id]
+        return httpx.Response(204)
 
     @staticmethod
     def _advance(request: httpx.Request, vault: FakeVault) -> None:
@@ -735,8 +823,9 @@ class FakeServer:
         vault.head = request.headers["hushtag-head"]
 
 
-def octets(row: ObjectRow) -> httpx.Response:
-    headers = {
+def octets(row: ObjectRow, stream_id: UUID | None = None) -> httpx.Response:
+    headers = {} if stream_id is None else {STREAM_HEADER: str(stream_id)}
+    headers |= {
         "Content-Type": "application/octet-stream",
         "Hushtag-Revision": str(row.revision),
         "Hushtag-Key-Version": str(row.key_version),
@@ -780,4 +869,8 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.get),
     ("PUT", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.put),
     ("DELETE", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.delete),
+    ("GET", f"/v1/vaults/{_ID}/streams/{_ID}/segments", FakeServer.list_segments),
+    ("PUT", f"/v1/vaults/{_ID}/streams/{_ID}/segments/([0-9]+)", FakeServer.put_segment),
+    ("GET", f"/v1/vaults/{_ID}/streams/{_ID}/segments/([0-9]+)", FakeServer.get_segment),
+    ("DELETE", f"/v1/vaults/{_ID}/streams/{_ID}", FakeServer.drop_stream),
 ]

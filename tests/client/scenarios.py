@@ -3,6 +3,7 @@
 A scenario takes `connect`, which gives a new client each time, and makes its own account.
 """
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,38 @@ def every_byte_comes_back_to_another_client(connect: Connect, tmp_path: Path) ->
         assert entries["page.html"].content_type == "text/html"
         assert [entries[name].size for name in BODIES] == [len(body) for body in BODIES.values()]
         assert vault.object_count == len(BODIES) + 1
+
+
+def large_objects_come_back_whole_and_in_parts(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    body = os.urandom(9_000_001)  # three segments
+    film, out = tmp_path / "film.mp4", tmp_path / "out"
+    film.write_bytes(body)
+    with client.unlock(PHRASE) as vault:
+        stored = vault.put(film)
+        assert (stored.size, stored.content_type) == (len(body), "video/mp4")
+        guest = vault.add_phrase(OTHER_PHRASE).tag_id
+        vault.revoke_phrase(guest)
+        assert vault.reseal() == 1
+    other = connect()
+    other.log_in(email, PASSWORD)
+    with other.unlock(PHRASE) as vault:
+        (entry,) = vault.list()
+        assert (entry.size, entry.revision) == (len(body), 2)
+        assert entry.stored_size > len(body)
+        assert vault.get_to(entry.object_id, out).size == len(body)
+        assert out.read_bytes() == body
+        file = vault.open(entry.object_id)
+        file.seek(4 * 1024 * 1024 - 5)
+        assert file.read(10) == body[4 * 1024 * 1024 - 5 :][:10]
+        vault.put(io.BytesIO(body[::-1]), name="film.mp4", replace=entry.object_id)
+        file.seek(-1, os.SEEK_END)
+        with pytest.raises(ConflictError):
+            file.read(1)
+        assert vault.get(entry.object_id).body == body[::-1]
+        vault.delete(entry.object_id)
+        assert vault.list() == ()
 
 
 def a_wrong_phrase_opens_nothing(connect: Connect, tmp_path: Path) -> None:
@@ -238,6 +271,7 @@ def two_devices_compare_epoch_codes_and_pin_what_they_see(connect: Connect, tmp_
 SCENARIOS = [
     two_devices_compare_epoch_codes_and_pin_what_they_see,
     every_byte_comes_back_to_another_client,
+    large_objects_come_back_whole_and_in_parts,
     a_wrong_phrase_opens_nothing,
     the_right_one_of_several_candidates_opens,
     a_device_secret_is_needed_as_well,

@@ -13,6 +13,7 @@ from hushtag.client import (
     AsyncDevice,
     AsyncJournals,
     AsyncJournalTags,
+    AsyncObjectFile,
     AsyncProfile,
     AsyncReminders,
     Client,
@@ -45,6 +46,8 @@ class Blocking:
             return tuple(Blocking(vault, self._portal) for vault in value)
         if isinstance(value, _GROUPS):
             return Blocking(value, self._portal)
+        if callable(value) and not inspect.iscoroutinefunction(value) and type(self._wrapped) is AsyncObjectFile:
+            return value
         return self._call(value) if callable(value) else value
 
     def _call(self, method: Any) -> Any:
@@ -56,7 +59,8 @@ class Blocking:
                 return await method(*args, **kwargs)
 
             result = self._portal.call(run)
-            return Blocking(result, self._portal) if type(result).__name__ == "AsyncVault" else result
+            wrapped = type(result).__name__ in ("AsyncVault", "AsyncObjectFile")
+            return Blocking(result, self._portal) if wrapped else result
 
         return call
 

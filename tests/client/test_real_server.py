@@ -31,6 +31,7 @@ def real_url() -> Iterator[str]:
 # Both clients run the same steps; on the real server the asynchronous one shows that its wire is the same.
 AWAITED = [
     scenarios.every_byte_comes_back_to_another_client,
+    scenarios.large_objects_come_back_whole_and_in_parts,
     scenarios.two_devices_write_without_losing_anything,
     scenarios.locking_ends_the_vault_session,
 ]

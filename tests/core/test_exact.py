@@ -37,7 +37,6 @@ from hushtag.objects import (
     open_object,
     seal_object,
 )
-from hushtag.streams import derive_stream_key, open_stream, seal_stream, stream_context
 from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
@@ -247,15 +246,6 @@ def test_a_setup_says_what_is_wrong_with_it() -> None:
     setup = ServerSetup.generate()
     assert repr(setup) == "ServerSetup(<redacted>)"
     _reject("ServerSetup must not be pickled or copied", MisuseError, lambda: pickle.dumps(setup))
-
-
-def test_a_stream_survives_sealing_in_any_parts() -> None:
-    key = derive_stream_key(DataKey(bytes(32)), VAULT, OBJECT, 1)
-    context = stream_context(VAULT, OBJECT, 1)
-    body = os.urandom(40_000)
-    sealed = b"".join(seal_stream(key, context, [body[:7], body[7:20_000], body[20_000:]]))
-    assert b"".join(open_stream(key, context, [sealed])) == body
-    assert context.endswith(VAULT.bytes + OBJECT.bytes + b"\0\0\0\1")
 
 
 def test_a_secret_says_which_it_is() -> None:

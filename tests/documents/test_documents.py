@@ -12,6 +12,7 @@ from hushtag import (
     messages,
     pairing_messages,
     reminder_messages,
+    stream_messages,
     transfer_messages,
 )
 from hushtag_server.problems import PROBLEMS
@@ -95,7 +96,10 @@ def spellings(value: int) -> set[str]:
 
 LIMITS = {
     name: value
-    for module in (messages, account_messages, journal_messages, reminder_messages, transfer_messages, pairing_messages)
+    for module in (
+        messages, account_messages, journal_messages, reminder_messages, transfer_messages, pairing_messages,
+        stream_messages,
+    )  # fmt: skip
     for name, value in vars(module).items()
     if re.match(r"(?:MAX|MIN)_", name)
 }

@@ -27,6 +27,7 @@ LANGUAGES = {
     "path": "sh",
     "terminal": "sh",
     "script": "sh",
+    "files": "sh",
     "diary": "sh",
     "python": "python",
     "curl": "sh",
@@ -218,17 +219,25 @@ def test_the_commands_the_readme_names_exist(place: Place) -> None:
 @pytest.mark.parametrize(
     ("number", "shown"),
     [
-        (0, ["diary.txt 17 2", "b'Dear diary, again'", "heard as number 1", "that opens nothing"]),
-        (1, ["b'Dear diary'"]),
-        (2, ["A long walk 8", "now: Tea"]),
+        (0, ["True", "Dear Ada"]),
+        (1, ["diary.txt 17 2", "b'Dear diary, again'", "heard as number 1", "that opens nothing"]),
+        (2, ["b'Dear diary'"]),
+        (3, ["A long walk 8", "now: Tea"]),
     ],
 )
 def test_python_blocks(readme_server: RunningServer, place: Place, number: int, shown: list[str]) -> None:
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 4
     block = blocks("python")[number]
     done = run([sys.executable, "-W", "error", "-c", block.text.replace(DEFAULT_URL, readme_server.url)], place)
     assert done.returncode == 0, f"README.md, line {block.line}: {done.stderr}"
     assert done.stdout.splitlines() == shown
+
+
+def test_files_block(readme_server: RunningServer, place: Place) -> None:
+    (block,) = blocks("files")
+    shown = run_shell(block, place, readme_server.url)
+    assert shown.endswith("the same\n")
+    assert re.search(r"└── photos/\n    ├── 2026/\n    │   └── sea.raw  2.9 MiB\n    └── index.txt", shown)
 
 
 def test_curl_block(readme_server: RunningServer, place: Place) -> None:

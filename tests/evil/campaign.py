@@ -16,7 +16,7 @@ import msgspec
 from hushtag.errors import HushtagError
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE
 from tests.evil.man import Act, Exchange, respond, route
-from tests.evil.mutations import Values, answer_acts, field_acts, harvest, row_acts
+from tests.evil.mutations import Values, answer_acts, field_acts, harvest, row_acts, segment_acts
 from tests.evil.operations import ANSWERS, OPERATIONS, Operation
 from tests.evil.world import EVE, GUEST_PHRASE, SHARED_PHRASE, Scene, World, at_another_time, canaries
 
@@ -65,7 +65,13 @@ def stage(world: World, operation: Operation) -> Scene:
     if operation.reviewed:
         return world.reviewed()
     phrase = SHARED_PHRASE if operation.shared else PHRASE
-    return world.scene(unlocked=operation.unlocked, warm=operation.warm, pinned=operation.pinned, phrase=phrase)
+    return world.scene(
+        unlocked=operation.unlocked,
+        warm=operation.warm,
+        pinned=operation.pinned,
+        phrase=phrase,
+        resuming=operation.resuming,
+    )
 
 
 @dataclass
@@ -76,6 +82,7 @@ class Campaign:
     honest: dict[str, Ending] = field(default_factory=dict)
     elsewhere: dict[str, Values] = field(default_factory=dict)
     rows: list[bytes] = field(default_factory=list)
+    segments: list[bytes] = field(default_factory=list)
     others: dict[str, Exchange] = field(default_factory=dict)
     older: dict[str, list[Any]] = field(default_factory=dict)
     most: int = 0
@@ -99,6 +106,8 @@ class Campaign:
                 self.elsewhere[name] = harvest(kind, bodies)
             elif kind == "row":
                 self.rows = bodies
+            elif kind == "segment":
+                self.segments = list(dict.fromkeys(bodies))[:5]
 
     def _at(self, operation: Operation, users: Any) -> Ending:
         scene = stage(self.world, operation)
@@ -189,6 +198,8 @@ class Campaign:
             found = field_acts(kind, exchange.response, self.elsewhere[exchange.route])
         elif kind == "row":
             found = row_acts(self.rows)
+        elif kind == "segment":
+            found = segment_acts(self.segments)
         elif kind is None:
             found["no content"] = {
                 "content": lambda man, request: respond(man.forward(request).status_code, b"{}", {"Content-Type": "a"})
@@ -277,8 +288,11 @@ ALWAYS: set[tuple[str, ...]] = {
     ("GET /v1/vaults/*", "authorization"),
     ("GET /v1/vaults/*/objects", "authorization"),
     ("GET /v1/vaults/*/objects/*", "authorization"),
+    ("GET /v1/vaults/*/old-keys", "authorization"),
+    ("DELETE /v1/vaults/*/streams/*", "authorization"),
+    ("PUT /v1/vaults/*/streams/*/segments/*", "authorization"),
 }
-"""Requests without content that a client may make of itself: to look again, or to end what it will not use."""
+"""Requests that a client may make of itself: to look again, to end what it will not use, or to send it once more."""
 
 REPEATABLE = ("GET ", "PUT ", "DELETE /v1/vaults/", "POST /v1/vaults/")
 """Routes that a client may ask again: there the man also repeats himself."""

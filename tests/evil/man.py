@@ -15,6 +15,7 @@ import httpx
 MAX_REQUESTS = 60
 """What one operation of the client may send at most, whatever it is answered. An honest run needs at most 9."""
 
+_NUMBER = re.compile(r"/[0-9]+$")
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -23,8 +24,8 @@ class EndlessError(AssertionError):
 
 
 def route(request: httpx.Request) -> str:
-    """Return method and path of a request, with `*` for each id."""
-    return f"{request.method} {_ID.sub('*', request.url.path)}"
+    """Return method and path of a request, with `*` for each id and number."""
+    return f"{request.method} {_NUMBER.sub('/*', _ID.sub('*', request.url.path))}"
 
 
 @dataclass(frozen=True)

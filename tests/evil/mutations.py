@@ -316,10 +316,48 @@ def row_acts(elsewhere: list[bytes]) -> dict[str, dict[str, Act]]:
             acts[f"spliced {index}"] = altering(_with_body(lambda row, p=place, o=other: _part(row, p, o[p])))
     for index, other in enumerate(elsewhere):
         found["ObjectRow"][f"swapped {index}"] = altering(_with_body(lambda _, o=other: o))
+    found["Hushtag-Stream"] = {
+        "missing": _header("Hushtag-Stream", None),
+        "another": _header("Hushtag-Stream", str(UUID(int=2**127))),
+        "upper case": altering(lambda _, got: _with_upper(got)),
+    }
     for header in ("Hushtag-Revision", "Hushtag-Key-Version"):
         found[header] = {"missing": _header(header, None), "twice": _header(header, "1, 1")}
         found[header] |= {f"is {value!r}": _header(header, value) for value in NUMBERS}
     return found
+
+
+SEGMENT_PARTS = {
+    "salt": slice(0, 24),
+    "commitment": slice(24, 56),
+    "chunk": slice(56, 56 + 4_000),
+    "last tag": slice(-16, None),
+}
+
+
+def segment_acts(elsewhere: list[bytes]) -> dict[str, dict[str, Act]]:
+    """Return the acts on each part of a segment; `elsewhere`: segments of other places, streams, users and times."""
+    found: dict[str, dict[str, Act]] = {"Segment": {}}
+    for name, place in SEGMENT_PARTS.items():
+        acts = found[f"Segment.{name}"] = {}
+        for label in _bytes(b"any bytes"):
+            acts[label] = altering(_with_body(lambda sealed, p=place, k=label: _part(sealed, p, _bytes(sealed[p])[k])))
+        acts["omitted"] = altering(_with_body(lambda sealed, p=place: _part(sealed, p, b"")))
+        acts["doubled"] = altering(_with_body(lambda sealed, p=place: _part(sealed, p, sealed[p] * 2)))
+        for index, other in enumerate(elsewhere):
+            acts[f"spliced {index}"] = altering(_with_body(lambda s, p=place, o=other: _part(s, p, o[p])))
+    for index, other in enumerate(elsewhere):
+        found["Segment"][f"swapped {index}"] = altering(_with_body(lambda _, o=other: o))
+        found["Segment"][f"followed by {index}"] = altering(_with_body(lambda sealed, o=other: sealed + o))
+    cuts = {"no chunk": 56, "first chunk": 56 + 16_400, "half": 8_000, "no header": 20}
+    for name, end in cuts.items():
+        found["Segment"][name] = altering(_with_body(lambda sealed, e=end: sealed[:e]))
+    return found
+
+
+def _with_upper(got: httpx.Response) -> httpx.Response:
+    raw = [(key, value.upper() if key.lower() == b"hushtag-stream" else value) for key, value in got.headers.raw]
+    return respond(got.status_code, got.content, raw)
 
 
 def _part(row: bytes, place: slice, new: bytes) -> bytes:

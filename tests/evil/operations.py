@@ -1,5 +1,7 @@
 """Every operation of the client: how it is called, in which scene, and what of its answer is the server's own word."""
 
+import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,14 +9,14 @@ from typing import Any
 import httpx
 import msgspec
 
-from hushtag import messages
+from hushtag import messages, stream_messages
 from hushtag.client import NotFoundError
 from hushtag.client.restoring_steps import _confirmation
 from hushtag.epoch import epoch_code
 from tests.client.fake_server import URL
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
 from tests.evil.man import streamed
-from tests.evil.world import FRESH_PHRASE, GUEST_PHRASE, Scene
+from tests.evil.world import FILM, FRESH_PHRASE, GUEST_PHRASE, Scene
 
 ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "POST /v1/accounts": messages.SignUpAccepted,
@@ -44,8 +46,12 @@ ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "GET /v1/vaults/*/old-keys": messages.OldKeys,
     "DELETE /v1/vaults/*/old-keys": None,
     "DELETE /v1/vaults/*": None,
+    "PUT /v1/vaults/*/streams/*/segments/*": stream_messages.SegmentStored,
+    "GET /v1/vaults/*/streams/*/segments/*": "segment",
+    "GET /v1/vaults/*/streams/*/segments": stream_messages.SegmentList,
+    "DELETE /v1/vaults/*/streams/*": None,
 }
-"""What each route answers: a message, an object row, or nothing."""
+"""What each route answers: a message, an object row, a segment, or nothing."""
 
 REQUESTS = {
     messages.SignUp,
@@ -97,6 +103,8 @@ OWN_WORD = {
     "Unlocked.last_failed_at": "a time of the server's clock",
     "TagInfo.created_at": "a time of the server's clock",
     "ObjectEntry.updated_at": "a time of the server's clock",
+    "SegmentStored.digest": "the server's own sum; what it stored is checked when it is read",
+    "SegmentEntry.digest": "the server's own sum; what it stored is checked when it is read",
 }
 """Fields that nobody but the server can know or vouch for, with the reason. Nothing else may change an answer."""
 
@@ -109,6 +117,7 @@ class Operation:
     `forbidden`: errors that would deny what is there. `composed`: of steps that other operations make as well; only
     fields are altered, each time. `pinned`: the device has seen the vault as it is, in an earlier session. `reviewed`:
     it has, and an older state is served, which it looks at.
+    `resuming`: it has begun a large upload, of which it remembers how far it came.
     """
 
     name: str
@@ -122,6 +131,7 @@ class Operation:
     forbidden: tuple[type[Exception], ...] = ()
     pinned: bool = False
     reviewed: bool = False
+    resuming: bool = False
 
 
 def _vault(name: str, method: str, run: Callable[[Scene], Any], *, lists: bool = False, **more: Any) -> list[Operation]:
@@ -204,6 +214,45 @@ def _put_late(scene: Scene) -> Any:
         other.log_in(EMAIL, PASSWORD)
         other.unlock(PHRASE).put(b"from another device", name="theirs")
         return _put(scene)
+
+
+def _stored(stored: Any) -> Any:
+    return stored.name, stored.content_type, stored.size, stored.revision
+
+
+def _put_film(scene: Scene) -> Any:
+    return _stored(scene.vault.put(FILM, name="a film"))  # type: ignore[union-attr]
+
+
+def _put_film_again(scene: Scene) -> Any:
+    return _stored(scene.vault.put(scene.film))  # type: ignore[union-attr]
+
+
+def _put_changed_film(scene: Scene) -> Any:
+    os.utime(scene.film, (1, 1))
+    return _put_film_again(scene)
+
+
+def _get_to(scene: Scene) -> Any:
+    target = io.BytesIO()
+    return scene.vault.get_to(scene.ids["film"], target), target.getvalue()  # type: ignore[union-attr]
+
+
+def _get_to_path(scene: Scene) -> Any:
+    target = scene.film.with_name("fetched")
+    try:
+        found = scene.vault.get_to(scene.ids["film"], target, force=True)  # type: ignore[union-attr]
+        return found, target.read_bytes()
+    finally:
+        left = [path.name for path in scene.film.parent.iterdir()]
+        target.unlink(missing_ok=True)
+        assert set(left) <= {scene.film.name, "fetched"}
+
+
+def _open(scene: Scene) -> Any:
+    with scene.vault.open(scene.ids["film"]) as file:  # type: ignore[union-attr]
+        file.seek(-20, 2)
+        return file.size, file.name, file.read(10), file.seek(5), file.read(100)
 
 
 def _entry(entry: Any) -> Any:
@@ -332,6 +381,12 @@ OPERATIONS: list[Operation] = [
     *_shared("set_duress_on_a_guest", "set_duress", _set_duress_on_a_guest, forbidden=(NotFoundError,)),
     Operation("clear_duress", "Vault.clear_duress", lambda s: s.vault.clear_duress(), unlocked=True),  # type: ignore[union-attr]
     *_shared("reseal", "reseal", lambda s: s.vault.reseal()),  # type: ignore[union-attr]
+    Operation("put_film", "Vault.put", _put_film, unlocked=True),
+    Operation("put_film_again", "Vault.put", _put_film_again, unlocked=True, resuming=True),
+    Operation("put_changed_film", "Vault.put", _put_changed_film, unlocked=True, resuming=True, composed=True),
+    *_shared("get_to_path", "get_to", _get_to_path, forbidden=(NotFoundError,)),
+    Operation("get_to", "Vault.get_to", _get_to, unlocked=True, shared=True, forbidden=(NotFoundError,)),
+    *_shared("open", "open", _open, forbidden=(NotFoundError,)),
     Operation("unlock_after_rotation", "Client.unlock", _unlock_shared, composed=True),
     Operation("destroy", "Vault.destroy", _destroy, unlocked=True),
     Operation("lock", "Vault.lock", lambda s: s.vault.lock(), unlocked=True),  # type: ignore[union-attr]

@@ -61,7 +61,7 @@ def scene(between: Proxy, world: World) -> Iterator[Scene]:
         ids = {name: vault.put(name.encode(), name=name).object_id for name in ("letter", "photo", "gone")}
         vault.put(b"the second letter", name="letter", replace=ids["letter"])
         vault.delete(ids["gone"])
-        yield Scene(None, between.man, client, vault, ids)  # type: ignore[arg-type]
+        yield Scene(None, between.man, client, vault, ids, world.film)  # type: ignore[arg-type]
         between.man.arm(None)
 
 

@@ -13,6 +13,8 @@ Covered, each by the generated campaign and by a story of its own (`test_stories
 * omission from listings: objects, pages, the tag in use, the vault itself;
 * truncation and extension of messages, rows, parts of rows, listings and HTTP itself;
 * reordering: entries, pages, candidates' answers;
+* segments of large objects: swapped, left out, repeated, cut, extended, of other places, streams, vaults, users and
+  times, and of the stream that was there before;
 * splicing between vaults, tags and users, also of a user with the same phrase;
 * key-commitment collisions: one AES-GCM ciphertext that opens under two keys;
 * reflected messages: requests, and blinded elements, sent back;
@@ -48,14 +50,14 @@ from typing import Any
 import httpx
 import pytest
 
-from hushtag import messages
+from hushtag import messages, stream_messages
 from hushtag.client import AsyncClient, AsyncVault, Client, Vault
 from hushtag.errors import HushtagError
 from tests.evil.campaign import Campaign, Ending, attempt, shape, stage
 from tests.evil.man import EndlessError
 from tests.evil.mutations import struct_fields
 from tests.evil.operations import ANSWERS, OPERATIONS, OWN_WORD, REQUESTS, surface
-from tests.evil.world import World
+from tests.evil.world import World, remembered
 
 NAMED = {operation.name: operation for operation in OPERATIONS}
 
@@ -63,7 +65,8 @@ NAMED = {operation.name: operation for operation in OPERATIONS}
 @pytest.fixture(scope="session")
 def campaign(world: World) -> Campaign:
     """The campaign against this process's world."""
-    return Campaign(world)
+    with remembered():
+        return Campaign(world)
 
 
 def fields_of_answers() -> set[str]:
@@ -106,18 +109,20 @@ def test_every_message_is_an_answer_or_a_request() -> None:
     """A new one must find its place in `ANSWERS` or `REQUESTS`."""
     every = {
         each
-        for _, each in inspect.getmembers(messages, inspect.isclass)
+        for module in (messages, stream_messages)
+        for _, each in inspect.getmembers(module, inspect.isclass)
         if issubclass(each, messages.Message) and each is not messages.Message
     }
     names = {field.partition(".")[0] for field in fields_of_answers()}
-    answered: set[Any] = {getattr(messages, name) for name in names} | {messages.FieldProblem}
+    answered = {each for each in every if each.__name__ in names} | {messages.FieldProblem}
     assert answered | REQUESTS == every
     assert not answered & REQUESTS
 
 
 def test_every_field_of_every_answer_is_altered(campaign: Campaign) -> None:
     rows = {"ObjectRow.iv", "ObjectRow.commitment", "ObjectRow.ciphertext", "ObjectRow.tag"}
-    wanted = fields_of_answers() | rows | {"Hushtag-Revision", "Hushtag-Key-Version"}
+    segments = {"Segment", "Segment.salt", "Segment.commitment", "Segment.chunk", "Segment.last tag"}
+    wanted = fields_of_answers() | rows | segments | {"Hushtag-Revision", "Hushtag-Key-Version"}
     altered: dict[str, int] = {}
     routes: set[str] = set()
     for ending in campaign.honest.values():

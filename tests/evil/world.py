@@ -4,11 +4,16 @@ Ada has two phrases, each with a vault of its own; Eve has an account with the s
 phrases (the stretch, OPAQUE) is remembered within a process: the same values as ever, computed once.
 """
 
+import atexit
 import functools
+import os
 import pickle
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,7 +22,17 @@ import pytest
 
 from hushtag import _opaque
 from hushtag._stretch import opaque_password, stretch_phrase
-from hushtag.client import Client, MemoryPins, MemoryPinStore, Vault, ceremony_steps
+from hushtag.client import (
+    Client,
+    MemoryPins,
+    MemoryPinStore,
+    MemoryUploadPages,
+    Vault,
+    ceremony_steps,
+    fetching_steps,
+    sending_steps,
+    storing_steps,
+)
 from hushtag.phrase import canonicalize, draw_phrase
 from hushtag.types import Stretch
 from tests.client.fake_server import URL, FakeServer, User, problem
@@ -29,6 +44,9 @@ T = TypeVar("T")
 EVE = "eve@example.org"
 SHARED_PHRASE, GUEST_PHRASE, REVOKED_PHRASE, FRESH_PHRASE = (draw_phrase().text for _ in range(4))
 LABEL = "for the diary"
+SEGMENT = 16 * 1024
+FILM = bytes(range(256)) * 100
+"""Two segments of a large object."""
 
 
 class Remembering:
@@ -55,8 +73,15 @@ def _stretched(canonical: str, salt: bytes, suite: Any) -> bytes:
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """Compute each stretch and each step of OPAQUE once in this process; what a man alters is computed for real."""
+    """Compute each stretch and each step of OPAQUE once in this process; what a man alters is computed for real.
+
+    Segments are small and go one after the other, so that every run sends the same requests in the same order.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storing_steps, "SEGMENT_SIZE", SEGMENT)
+        patch.setattr(storing_steps, "SMALL_OBJECT_BYTES", SEGMENT)
+        patch.setattr(sending_steps, "SEGMENTS_AT_ONCE", 1)
+        patch.setattr(fetching_steps, "SEGMENTS_AT_ONCE", 1)
         patch.setattr(_opaque, "binding", _binding)
         patch.setattr(ceremony_steps, "stretch_phrase", lambda *known: Stretch(_stretched(*known)))
         yield
@@ -88,6 +113,11 @@ class Scene:
     client: Client
     vault: Vault | None
     ids: dict[str, UUID]
+    film: Path
+
+
+class KilledError(Exception):
+    """The client is gone, from one request to the next."""
 
 
 def copied_state(state: T) -> T:
@@ -138,6 +168,7 @@ class World:
             with client.unlock(PHRASE) as vault:
                 self._fill(vault)
             self._share(client)
+            self._break_off()
         self.server.tokens.clear()
         self.server.vault_tokens.clear()
 
@@ -147,6 +178,7 @@ class World:
         client.enrol(phrase, label=LABEL)
         if email == EVE:
             with client.unlock(phrase) as vault:
+                vault.put(FILM[::-1], name="her film")
                 self.ids["hers"] = vault.put(b"what Eve wrote", name="letter").object_id
 
     def _fill(self, vault: Vault) -> None:
@@ -165,9 +197,31 @@ class World:
             revoked = vault.add_phrase(REVOKED_PHRASE, label="revoked").tag_id
             for name in ("shared letter", "shared photo"):
                 self.ids[name] = vault.put(f"the {name}".encode(), name=name).object_id
+            self.ids["film"] = vault.put(FILM[1:], name="film").object_id
             self._remember("before the revocation")
             vault.revoke_phrase(revoked)
             vault.put(b"the second shared photo", name="shared photo", replace=self.ids["shared photo"])
+            vault.put(FILM, name="film", replace=self.ids["film"])
+
+    def _break_off(self) -> None:
+        """A device of Ada's was killed when it had sent the first of two segments."""
+        self.film = Path(tempfile.mkdtemp(prefix="hushtag-test-")) / "film"
+        atexit.register(shutil.rmtree, self.film.parent, ignore_errors=True)
+        self.film.write_bytes(FILM)
+        self._made = self.film.stat().st_mtime_ns
+        self.pages = MemoryUploadPages()
+
+        def kill(request: httpx.Request) -> None:
+            if request.method == "PUT" and request.url.path.endswith("/segments/1"):
+                raise KilledError
+
+        with connect_sync(URL, self.server.transport(), upload_pages=self.pages) as client:
+            client.log_in(EMAIL, PASSWORD)
+            vault = client.unlock(PHRASE)
+            self.server.on_request = kill
+            with suppress(KilledError):
+                vault.put(self.film)
+            self.server.on_request = None
 
     def _remember(self, name: str) -> None:
         self.older[name] = copied_state(self.server.users)
@@ -190,7 +244,7 @@ class World:
         client.log_in(EMAIL, PASSWORD)
         vault = client.unlock(PHRASE, review_restored=True)
         man.arm(None)
-        return Scene(server, man, client, vault, self.ids)
+        return Scene(server, man, client, vault, self.ids, self.film)
 
     def scene(
         self,
@@ -200,18 +254,21 @@ class World:
         pinned: bool = False,
         email: str = EMAIL,
         phrase: str = PHRASE,
+        resuming: bool = False,
     ) -> Scene:
         """Ada logs in; if `unlocked`, opens her vault; if `warm`, reads all of it. Nobody interferes yet."""
         server = clone(self.server)
         man = Man(server)
         store = self.pins() if pinned else None
-        client = connect_sync(URL, man.transport(), pins=MemoryPins(), vault_pins=store)
+        os.utime(self.film, ns=(self._made, self._made))
+        pages = copied_state(self.pages) if resuming else None
+        client = connect_sync(URL, man.transport(), pins=MemoryPins(), vault_pins=store, upload_pages=pages)
         client.log_in(email, PASSWORD)
         vault = client.unlock(phrase) if unlocked else None
         if vault is not None and warm:
             vault.list()
         man.arm(None)
-        return Scene(server, man, client, vault, self.ids)
+        return Scene(server, man, client, vault, self.ids, self.film)
 
 
 def canaries(phrase: str, salt: bytes) -> dict[str, bytes]:

@@ -77,6 +77,7 @@ SESSION = "5" * 64
 SEALED = "c2VhbGVk"  # what a client carries for the server and cannot read
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OBJECT = UUID("0b3ec700-0000-4000-8000-000000000001")
+STREAM = UUID("0b3ec700-0000-4000-8000-000000000002")
 
 
 def chance(name: str, length: int = 32) -> bytes:
@@ -345,6 +346,7 @@ def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[l
         digest=encode_binary(digest),
         created_at=NOW,
         updated_at=NOW,
+        stream_id=STREAM,
     )
     state = VaultState(vault.vault_id, rotated.generation, 2, rotated.head, rotated.ring)
     info = TagInfo(

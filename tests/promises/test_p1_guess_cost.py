@@ -25,6 +25,7 @@ from hushtag import (
     messages,
     pairing_messages,
     reminder_messages,
+    stream_messages,
     transfer_messages,
 )
 from hushtag.phrase import canonicalize
@@ -57,7 +58,10 @@ def other() -> Trace:
 
 def message_types() -> dict[str, type[msgspec.Struct]]:
     """Every message of the wire."""
-    modules = (messages, account_messages, journal_messages, reminder_messages, transfer_messages, pairing_messages)
+    modules = (
+        messages, account_messages, journal_messages, reminder_messages, transfer_messages, pairing_messages,
+        stream_messages,
+    )  # fmt: skip
     found = {name: value for module in modules for name, value in vars(module).items() if isinstance(value, type)}
     structs_only = {name: value for name, value in found.items() if issubclass(value, msgspec.Struct)}
     return {name: value for name, value in structs_only.items() if value not in {msgspec.Struct, messages.Message}}
@@ -70,6 +74,8 @@ def columns() -> dict[str, set[str]]:
         if path.name.endswith(".rollback.sql"):
             continue
         text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
+        for table in re.findall(r"^DROP TABLE (\w+);", text, re.MULTILINE):
+            del tables[table]  # before whatever the same migration makes in its place
         for table, body in re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+) \(\n(.*?)\n\)", text, re.DOTALL):
             names = re.findall(r'^ {4}"?(\w+)"? ', body, re.MULTILINE)
             tables.setdefault(table, set()).update(name for name in names if name != "CONSTRAINT")

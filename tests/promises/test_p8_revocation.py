@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
+import msgspec
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -24,8 +25,9 @@ from hushtag.keys import derive_kek, derive_tag_key_pair, unwrap_key
 from hushtag.objects import ObjectRow, open_object
 from hushtag.phrase import draw_phrase
 from hushtag.rotation import open_old_key, open_to_tag
+from hushtag.streams import StreamInfo, open_segment, segment_context
 from hushtag.tag_label import open_label
-from hushtag.types import DataKey, ExportKey, WrappedKey
+from hushtag.types import DataKey, ExportKey, StreamKey, WrappedKey
 from tests.client.support import NO_PAUSE
 from tests.people import PASSWORD
 
@@ -202,3 +204,66 @@ async def test_p8_the_open_sessions_of_a_revoked_phrase_end_at_once(app_client: 
         with pytest.raises(ConflictError, match="unlock it again"):
             await mine.list()
         assert (await vault.get(kept.object_id)).body == b"a letter"
+
+
+def stream_keys(keys: list[DataKey], rows: Dump) -> dict[str, StreamInfo]:
+    """What opens the stream of every large object whose descriptor one of the keys opens, by its name."""
+    found = {}
+    for key, row in itertools.product(keys, rows["vault_blobs"]):
+        parts = (row["iv"], row["ciphertext"], row["auth_tag"])
+        whole = ObjectRow.from_columns(*parts, key_version=row["key_version"], revision=row["revision"])
+        with contextlib.suppress(HushtagError):
+            opened = open_object(key, whole, vault_id=row["vault_id"], object_id=row["object_id"])
+            if opened.meta.stream is not None:
+                found[opened.meta.name] = opened.meta.stream
+    return found
+
+
+def opens(info: StreamInfo, vault_id: UUID, stream_id: UUID, sealed: bytes) -> bool:
+    """Tell whether the only segment of a stream opens with another stream's key, wherever it is said to belong."""
+    for stream, version in itertools.product((stream_id, info.id), range(1, 4)):
+        context = segment_context(vault_id, stream, version, 0, last=True)
+        with contextlib.suppress(AuthenticationError):
+            open_segment(StreamKey(info.key), context, memoryview(sealed), bytearray(len(sealed)))
+            return True
+    return False
+
+
+async def test_p8_holds_for_large_objects(
+    app_client: httpx.AsyncClient, database: Any, export_keys: list[bytes]
+) -> None:
+    """Old phrase and new rows open no stream, not even one of before; who kept its descriptor opens that one alone."""
+    async with connect(app_client) as client:
+        await client.sign_up("ada@example.org", PASSWORD)
+        await client.log_in("ada@example.org", PASSWORD)
+        await client.enrol(MINE, label="mine")
+        vault = await client.unlock(MINE)
+        theirs = await vault.add_phrase(FRIENDS, label="the friend's")
+        before_body, after_body = bytes(300_000), b"\1" * 300_000
+        old = await vault.put(before_body, name="old")
+        friends = await client.unlock(FRIENDS)
+        known = DataKey(friends._steps.witness.data_key.expose())
+        friend = Friend(theirs.tag_id, ExportKey(export_keys[-1]), [known])
+        before = dump(database)
+        await vault.revoke_phrase(theirs.tag_id)
+        new = await vault.put(after_body, name="new")
+        assert await vault.reseal() == 1
+        after = dump(database)
+        assert (await vault.get(old.object_id)).body == before_body
+        assert (await vault.get(new.object_id)).body == after_body
+
+        keys = every_key(friend, {table: before[table] + after[table] for table in TABLES})
+        assert stream_keys(keys, after) == {}
+        kept = stream_keys(keys, before)
+        assert set(kept) == {"old"}
+        streams = {row["object_id"]: row["stream_id"] for row in after["vault_blobs"]}
+        segments = {}
+        for object_id, stream_id in streams.items():
+            path = f"/v1/vaults/{vault.vault_id}/streams/{stream_id}/segments/0"
+            answer = await app_client.get(path, headers={"Authorization": f"Bearer {vault.token}"})
+            segments[object_id] = answer.content
+        assert opens(kept["old"], vault.vault_id, streams[old.object_id], segments[old.object_id])
+        assert not opens(kept["old"], vault.vault_id, streams[new.object_id], segments[new.object_id])
+        for key in keys:
+            guess = msgspec.structs.replace(kept["old"], key=key.expose())
+            assert not any(opens(guess, vault.vault_id, streams[each], segments[each]) for each in streams)

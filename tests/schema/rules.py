@@ -31,6 +31,7 @@ KEYS_APART = {
     "reminder_deliveries.due_at": "a reminder that is put off is delivered again",
     "security_audit_links.seq": "the place in the chain",
     "tag_orders.place": "one of the four places every tag has",
+    "segment_parts.part": "the place in its segment",
     "transfers.kind": "one lease of each kind for a user",
 }
 # Times of the wall clock, whose zone stands beside them.
@@ -60,6 +61,8 @@ UNAUDITED = {
     "user_sessions": "the application writes LOGIN and LOGOUT",
     "vault_blobs": "vault side",
     "vault_segments": "vault side",
+    "vault_streams": "vault side",
+    "segment_parts": "vault side",
     "vaults": "vault side",
     "wrapped_keys": "vault side",
     "key_rotations": "vault side",
@@ -115,7 +118,7 @@ def foreign_keys_are_indexed(connection: Connection) -> list[str]:
 
 def foreign_keys_say_what_deletion_does_and_stay_within_a_user(connection: Connection) -> list[str]:
     # 'r' and 'c' aside, NO ACTION must be meant: only towards what outlives users, or where a comment argues it.
-    meant = {"secret_tags_server_key_fkey", "vault_blobs_wrapped_key_fkey"}
+    meant = {"secret_tags_server_key_fkey", "vault_blobs_wrapped_key_fkey", "vault_blobs_stream_fkey"}
     silent = _names(
         connection,
         "SELECT conname::text FROM pg_constraint WHERE contype = 'f' AND confdeltype = 'a' AND conparentid = 0",

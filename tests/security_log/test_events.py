@@ -15,6 +15,7 @@ from hushtag.unlock import start_unlock
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.events import EVENTS
+from hushtag_server.streams.routes import STREAM_ROUTES
 from hushtag_server.vault.routes import VAULT_ROUTES
 from tests.security_log.support import kinds, seal
 from tests.server.vault_support import enrol, locate, new_id, new_password, open_vault, run_sql, send, unlock
@@ -43,6 +44,11 @@ OF_ROUTE = {
     "put_object": "object_put",
     "get_object": "object_read",
     "delete_object": "object_deleted",
+    "put_segment": "segment_put",
+    "list_segments": "segments_listed",
+    "get_segment": "segments_read",
+    "get_stream": "segments_read",
+    "end_stream": "stream_ended",
 }
 ELSEWHERE = {"vaults_exported", "vault_session_ended"}
 
@@ -54,7 +60,8 @@ def events(database: Any, **where: Any) -> list[tuple[Any, ...]]:
 
 
 def test_every_route_of_the_vault_side_has_an_event() -> None:
-    handlers = {handler for router in VAULT_ROUTES for route in router.routes for handler in route.route_handlers}
+    routers = (*VAULT_ROUTES, *STREAM_ROUTES)
+    handlers = {handler for router in routers for route in router.routes for handler in route.route_handlers}
     assert {handler.handler_name for handler in handlers} - {"options_handler"} == set(OF_ROUTE)
     assert set(OF_ROUTE.values()) | ELSEWHERE == set(EVENTS)
 

@@ -36,6 +36,7 @@ from tests.server.vault_support import (
     send,
     unlock,
 )
+from tests.streams.support import Streams
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,8 @@ TABLES = [
     "pairings",
     "vault_blobs",
     "vault_segments",
+    "vault_streams",
+    "segment_parts",
     "opaque_sessions",
     "unlock_budget",
     "user_settings",
@@ -139,6 +142,15 @@ def everything(database) -> dict[str, list[str]]:
     return {table: sorted(map(repr, run_sql(database, f"SELECT * FROM {table}"))) for table in TABLES}
 
 
+async def _large_object(person: Person) -> UUID:
+    """A stream of one segment, committed with an object of the person's vault."""
+    streams, stream_id = Streams(person.vault), new_id()
+    assert (await streams.put(stream_id, 0, b"a segment")).status_code == 201
+    answer = await streams.commit(stream_id, 1, 9)
+    assert answer.status_code == 201, answer.text
+    return stream_id
+
+
 async def _ask(client, method: str, path: str, ids: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
     headers = headers | {"Hushtag-Confirm": str(ids["vault_id"])}
     body = {"content": bytes(100), "headers": headers | {"Content-Type": "application/octet-stream"}}
@@ -169,6 +181,7 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
     offered = await app_client.post("/v1/pairings", json={"offer": "htp1o.AAAA"}, headers=ada.account.headers)
     hers |= {"pairing_id": offered.json()["pairing_id"], "step": "answer"}
     hers["wrapped_key_id"] = ada.vault.vault.wrapped_key_id
+    hers |= {"stream_id": await _large_object(ada), "seq": 0}
     before, asked = everything(database), 0
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -180,7 +193,7 @@ async def test_anothers_ids_answer_like_ids_that_do_not_exist_in_every_operation
             tokens = {"vaultToken": eve.vault.headers, "accountToken": eve.account.headers}
             headers = tokens.get(str(scheme), {}) | HEADERS
             foreign = await _ask(app_client, method, path, hers, headers)
-            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers}, headers)
+            unknown = await _ask(app_client, method, path, {name: new_id() for name in hers} | {"seq": 0}, headers)
             assert foreign == unknown, (method, path)
             assert foreign[0] == 404, (method, path)
             # Her object's id in eve's own vault is unknown as well; a put there would make eve's own.

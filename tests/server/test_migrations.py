@@ -39,6 +39,8 @@ TENANT = [
     "tag_orders",
     "locked_tags",
     "pairings",
+    "segment_parts",
+    "vault_streams",
 ]
 WITHOUT_USER = [
     "backups",
@@ -49,6 +51,8 @@ WITHOUT_USER = [
     "security_audit_links",
     "security_audit_logs",
     "security_audit_unsealed",
+    "segment_removals",
+    "segment_stores",
     "server_keys",
 ]
 TRAIL = "audit_logs"  # partitioned, and rows of unknown emails have no user
@@ -225,6 +229,10 @@ def test_grants_are_exact(database: Any) -> None:
         "users": "INSERT SELECT",
         "vault_blobs": everything,
         "vault_segments": "DELETE INSERT SELECT",
+        "segment_parts": "DELETE INSERT SELECT",
+        "segment_removals": "DELETE INSERT SELECT",
+        "segment_stores": "INSERT SELECT",
+        "vault_streams": everything,
         "vaults": everything,
         "wrapped_keys": everything,
         "key_rotations": everything,
@@ -297,8 +305,11 @@ def _fill(connection: psycopg.Connection[Any], user: UUID, email: str) -> dict[s
         " content_size, key_version, revision, row_digest) VALUES (%(user)s, %(blob)s, %(vault)s, %(blob)s, %(key)s,"
         " decode(repeat('00', 12), 'hex'), decode(repeat('00', 42), 'hex'), decode(repeat('00', 16), 'hex'), 10, 1, 1,"
         " decode(repeat('00', 32), 'hex'))",
-        "INSERT INTO vault_segments (user_id, vault_id, stream_id, seq, bytes) VALUES (%(user)s, %(vault)s, %(blob)s,"
-        " 0, 'x')",
+        "INSERT INTO vault_streams (user_id, vault_id, id) VALUES (%(user)s, %(vault)s, %(blob)s)",
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes) VALUES (%(user)s, %(vault)s,"
+        " %(blob)s, %(key)s, 0, 'x')",
+        "INSERT INTO vault_segments (user_id, vault_id, stream_id, id, seq, byte_count, digest) VALUES (%(user)s,"
+        " %(vault)s, %(blob)s, %(key)s, 0, 1, decode(repeat('00', 32), 'hex'))",
         "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at) VALUES"
         " (%(user)s, repeat('0', 64), %(session)s, %(tag)s, 'unlocked', now() + interval '1 day')",
         "INSERT INTO journals (user_id, id, title, entry_date) VALUES (%(user)s, %(blob)s, 'title', now())",
@@ -342,6 +353,7 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
         if table not in {
             "vault_segments",
+            "segment_parts",
             "sealed_keys",
             "users",
             "user_sessions",
@@ -476,6 +488,12 @@ def test_a_row_cannot_refer_to_another_users_row(database: Any, two_users: tuple
         ("vault_blobs", "content_size = 11", "vault_blobs_content_size_exact"),
         ("vault_blobs", "content_type = 'image/png'", "vault_blobs_content_type_opaque"),
         ("vault_blobs", "revision = 0", "vault_blobs_revision_range"),
+        ("vault_streams", "state = 'open'", "vault_streams_state_known"),
+        ("vault_streams", "state = 'committed'", "vault_streams_object_named"),
+        ("vault_segments", "seq = 65536", "vault_segments_seq_range"),
+        ("vault_segments", "byte_count = 0", "vault_segments_byte_count_range"),
+        ("vault_segments", "digest = '\\x00'", "vault_segments_digest_length"),
+        ("segment_parts", "bytes = ''", "segment_parts_bytes_length"),
         ("opaque_sessions", "session_state = 'open'", "opaque_sessions_state_known"),
         ("opaque_sessions", "tag_id = NULL", "opaque_sessions_unlocked_names_tag"),
         ("opaque_sessions", "session_id = 'x'", "opaque_sessions_session_id_hex"),

@@ -26,7 +26,7 @@ MINE, FRIENDS, NEW = (draw_phrase().text for _ in range(3))
 FEW = RetryPolicy(reads=2, changes=3, first_pause=0.0, longest_pause=0.0)
 TABLES = (
     *("secret_tags", "vaults", "wrapped_keys", "sealed_keys", "key_rotations", "vault_blobs", "opaque_sessions"),
-    "vault_segments",
+    *("vault_segments", "vault_streams", "segment_parts"),
 )
 
 

@@ -53,13 +53,16 @@ ROWS = {
     "data key sealed to a tag": {"suite.open_sealed_key"},
     "old data key": {"suite.seal_old_key", "suite.open_old_key"},
     "succession": {"suite.prove_succession", "suite.follow"},
-    "stream key": {"suite.stream_key"},
-    "large object": {"suite.open_stream"},
+    "shape of a stream": {"suite.stream_shape"},
+    "context of a segment": {"suite.segment_context"},
+    "segment": {"suite.open_segment"},
+    "large object's row, sealing": {"suite.seal_descriptor"},
+    "large object's row, opening": {"suite.open_descriptor"},
     "unlock": {"suite.unlock"},
     "binary fields": {"wire.decode_binary"},
 }
 # A formula over all numbers refuses none.
-ONLY_POSITIVE = {"suite.padded_length", "suite.pin_keys"}
+ONLY_POSITIVE = {"suite.padded_length", "suite.pin_keys", "suite.segment_context"}
 
 
 def by_operation() -> dict[str, set[str]]:

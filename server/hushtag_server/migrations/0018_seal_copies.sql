@@ -1,4 +1,4 @@
--- depends: 0016_pairings
+-- depends: 0017_streams
 -- When the one copy of the seals was last replaced: one row, so that doctor and monitors can say how far deletions have
 -- reached the backups.
 CREATE TABLE seal_copies (

@@ -16,6 +16,7 @@ from hushtag_server.operation.failures import OperationError, TargetNotEmptyErro
 from hushtag_server.operation.manifest import LEFT_OUT, Manifest, take_manifest, write_manifest
 from hushtag_server.operation.programs import find_program, last_words, service
 from hushtag_server.operation.reach import MAINTAINER, Connection, Reached, as_maintainer, check_migrated, connect
+from hushtag_server.operation.segments import segments_elsewhere
 from hushtag_server.settings import Settings
 
 __all__ = ["Backup", "Watcher", "take_backup"]
@@ -34,10 +35,11 @@ class Watcher(Protocol):
 
 
 class Backup(NamedTuple):
-    """What was written."""
+    """What was written; `elsewhere` are address, segments and bytes of object stores, which no backup holds."""
 
     bytes: int
     manifest: Manifest
+    elsewhere: list[tuple[str, int, int]]
 
 
 # Extensions that only a superuser can make (pg_stat_statements) belong to the cluster: their absence loses no row, and
@@ -129,6 +131,7 @@ def take_backup(settings: Settings, reached: Reached, path: Path, passphrase: st
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             assert row is not None  # noqa: S101  (one row always; for the type checker)
             manifest = take_manifest(connection, __version__, lambda name: watcher.stage(f"reading {name}"))
+            elsewhere = segments_elsewhere(connection)
             watcher.stage("writing the dump")
 
             def parts() -> Iterator[bytes]:
@@ -138,4 +141,4 @@ def take_backup(settings: Settings, reached: Reached, path: Path, passphrase: st
             written = sealed_file(BACKUP, path, passphrase, parts(), watcher.bytes)
         connection.read_only = False
         _note(connection, started, written, manifest)
-    return Backup(written, manifest)
+    return Backup(written, manifest, elsewhere)

@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 import psycopg
 
+from hushtag_server.errors import StartError
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.key_copies import tell_keys_apart
@@ -15,7 +16,10 @@ from hushtag_server.operation.manifest import KEY_SETS
 from hushtag_server.operation.partitions import AHEAD, missing_months
 from hushtag_server.operation.reach import Connection, Reached
 from hushtag_server.operation.seals import SealCounts, count_seals
+from hushtag_server.operation.segment_checks import compare_store, count_leftovers
+from hushtag_server.operation.segments import stores_of
 from hushtag_server.settings import Settings
+from hushtag_server.streams.object_store import ObjectStoreError
 
 __all__ = ["Examined", "Finding", "examine", "size_text"]
 
@@ -293,9 +297,44 @@ def dead_rows(examined: Examined) -> Iterator[Finding]:
         yield Finding("dead rows", "fine", "autovacuum keeps up")
 
 
+def segments(examined: Examined) -> Iterator[Finding]:
+    """Whether anything is left of uploads and large objects that ended, and whether all bytes are there."""
+    found = count_leftovers(examined.connection, examined.settings)
+    if found.rows or found.objects:
+        says = f"{found.rows} rows and {found.objects} objects are left of what ended"
+        yield Finding("large objects", "warning", says, "run `hushtag-server maintain`, daily, or `doctor --repair`")
+    if found.miscounted:
+        says = f"{found.miscounted} counts of segments or bytes are wrong"
+        yield Finding("large objects", "warning", says, "run `hushtag-server doctor --repair`")
+    if found.hollow:
+        says = f"{found.hollow} segments lack bytes: their objects cannot be read"
+        yield Finding("large objects", "warning", says, "restore a backup; see OPERATING.md, Large objects")
+    if not any(found):
+        yield Finding("large objects", "fine", "nothing is left over")
+
+
+def segment_stores(examined: Examined) -> Iterator[Finding]:
+    """Whether each object store holds what the rows name, and nothing else of ours."""
+    for store_id, url in stores_of(examined.connection).items():
+        try:
+            found = compare_store(examined.connection, examined.settings, store_id, url)
+        except (ObjectStoreError, StartError) as error:
+            step = "see the store's address and credentials"
+            yield Finding("segment store", "warning", f"{url} cannot be listed ({error})", step)
+            continue
+        if found.missing:
+            says = f"{url} lacks {found.missing} segments: their objects cannot be read"
+            yield Finding("segment store", "warning", says, "restore the store from its own backup")
+        if found.nobodys:
+            says = f"{url} has {len(found.nobodys)} objects that nothing names"
+            yield Finding("segment store", "warning", says, "run `hushtag-server doctor --repair`")
+        if not found.missing and not found.nobodys:
+            yield Finding("segment store", "fine", f"{url} has all {found.objects} objects")
+
+
 _CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     migrations, keys, backup_age, seals, connections, disk, replication, clock, partitions, security_log,
-    foreign_keys, slow_statements, dead_rows,
+    foreign_keys, slow_statements, dead_rows, segments, segment_stores,
 )  # fmt: skip
 
 

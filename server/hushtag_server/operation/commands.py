@@ -231,24 +231,30 @@ def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: boo
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="First remove what is left of large objects, and count anew.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: all findings.")
 @explained
 @stoppable
-def doctor(as_json: bool) -> None:
+def doctor(repair: bool, as_json: bool) -> None:
     """Examine database, keys, backups and clock; say what to do about each finding.
 
     \b
     Exit code 0: all is fine.  1: there are findings, or the database cannot be reached.  2: settings are wrong.
     Warns of: more than 80 % of the connections or the disk in use, a backup older than 25 h, a replica more than 5 min
     behind, clocks more than 2 s apart, statements above 100 ms in the mean, foreign keys without an index, missing
-    migrations or audit partitions, many dead rows, and a key file that does not fit the database.
+    migrations or audit partitions, many dead rows, a key file that does not fit the database, and large objects: what
+    ended and is still there, counts that are wrong, bytes that are missing, objects of a store that nothing names.
     """
     from hushtag_server.operation import terminal
     from hushtag_server.operation.checks import Examined, examine
-    from hushtag_server.operation.reach import connect, reach_owner
+    from hushtag_server.operation.reach import check_migrated, connect, reach_owner
+    from hushtag_server.operation.segment_checks import repair_segments
 
     settings = load()
     with reach_owner(settings) as reached, connect(reached.owner_url) as connection:
+        if repair:
+            check_migrated(connection)
+            repair_segments(connection, settings)
         findings = examine(Examined(connection, settings, reached))
     terminal.show_findings(findings, as_json)
     if any(finding.level == "warning" for finding in findings):

@@ -20,6 +20,7 @@ from hushtag_server.operation.manifest import Manifest, TableSum, read_manifest,
 from hushtag_server.operation.programs import find_program, last_words, service
 from hushtag_server.operation.reach import Connection, Reached, as_maintainer, connect
 from hushtag_server.operation.seals import LoadedSeals, count_without, has_seals, load_seals
+from hushtag_server.operation.segments import segments_elsewhere
 from hushtag_server.settings import Settings
 
 __all__ = ["Restored", "check_backup", "restore_backup"]
@@ -45,12 +46,16 @@ _DROP: Final = {
 
 
 class Restored(NamedTuple):
-    """What was restored and compared; of the seals, None if no copy of them was at hand."""
+    """What was restored and compared; of the seals, None if no copy of them was at hand.
+
+    `elsewhere` are address, segments and bytes of object stores that the rows name: they are not in the backup.
+    """
 
     manifest: Manifest
     rows: int
     seals: LoadedSeals | None
     without: int
+    elsewhere: list[tuple[str, int, int]]
 
 
 def check_backup(path: Path, passphrase: str, watcher: Watcher) -> Manifest:
@@ -202,6 +207,10 @@ def restore_backup(
         except BaseException:
             _empty_again(connection)
             raise
+        elsewhere = []
+        if "vault_streams" in manifest.tables:
+            with as_maintainer(connection):
+                elsewhere = segments_elsewhere(connection)
         watcher.stage("gathering statistics")
         connection.execute("ANALYZE")
-    return Restored(manifest, sum(table.rows for table in manifest.tables.values()), loaded, without)
+    return Restored(manifest, sum(table.rows for table in manifest.tables.values()), loaded, without, elsewhere)

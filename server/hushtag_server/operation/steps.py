@@ -12,10 +12,11 @@ from uuid import UUID
 from psycopg import sql
 
 from hushtag.types import Record
-from hushtag_server.operation import partitions, security_log
+from hushtag_server.operation import partitions, security_log, segments
 from hushtag_server.operation.key_sets import count_tags, note_tags
 from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.settings import Settings
+from hushtag_server.streams.removing import BATCH
 from hushtag_server.vault.seals import PLAIN_ENVELOPE, new_seal, seal_envelope
 
 __all__ = ["STEPS", "Step", "Work"]
@@ -134,6 +135,7 @@ class _PerUser(NamedTuple):
 def _found(work: Work, kind: _PerUser, after: UUID) -> list[tuple[UUID, int]]:
     with as_maintainer(work.connection):
         values = {"after": after, "most": _USERS, "age": work.settings.journal_purge_after}
+        values["upload"] = segments.upload_age(work.settings)
         return work.connection.execute(kind.users, values).fetchall()
 
 
@@ -150,6 +152,7 @@ def _call(work: Work, kind: _PerUser, user: UUID) -> int:
     with work.connection.transaction():
         work.connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
         values = {"user": user, "most": _BATCH, "age": work.settings.journal_purge_after}
+        values |= {"upload": segments.upload_age(work.settings), "segments": BATCH}
         row = work.connection.execute(kind.call, values).fetchone()
     return int(row[0]) if row and row[0] else 0
 
@@ -245,6 +248,12 @@ _LOCKS: Final = _PerUser(
     "SELECT hushtag_end_locks(%(user)s)",
 )
 
+_STREAMS: Final = _PerUser(
+    "hushtag_remove_segments(uuid, interval, integer)",
+    segments.USERS_WITH_LEFTOVERS,
+    "SELECT hushtag_remove_segments(%(user)s, %(upload)s, %(segments)s)",
+)
+
 # --- notes of backups ---------------------------------------------------------------------------------------
 
 
@@ -270,6 +279,14 @@ STEPS: Final = (
     _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
     _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
     _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
+    _per_user("streams", "segments of uploads given up, of objects deleted and of vaults destroyed", _STREAMS),
+    Step(
+        "segment_objects",
+        "objects of segment stores that no segment names any more",
+        lambda work: segments.due_objects(work.connection),
+        lambda work: segments.remove_objects(work.connection),
+        always=True,
+    ),
     _per_user("destroyed_vaults", "rows of vaults whose keys were destroyed with their last phrase", _DESTROYED),
     _per_user("locks", "secret tags that were locked until now", _LOCKS),
     Step(

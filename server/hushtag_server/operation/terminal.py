@@ -125,16 +125,23 @@ def show_steps(done: dict[str, int], dry_run: bool) -> None:
         click.echo(f"  {count:>{width}}  {about[name]}")
 
 
+def _tell_elsewhere(elsewhere: list[tuple[str, int, int]], what: str) -> None:
+    for url, count, size in elsewhere:
+        click.echo(f"{count} segments of large objects, {size_text(size)}, lie in {url} and are not in it: {what}")
+
+
 def show_backup(file: Path, done: Backup, copy: SealsCopy, as_json: bool) -> None:
     """Print what was backed up, and what was not."""
     rows = sum(table.rows for table in done.manifest.tables.values())
     tables = len(done.manifest.tables)
     if as_json:
         content = {"file": str(file), "bytes": done.bytes, "tables": tables, "rows": rows, "keys_included": False}
+        content["elsewhere"] = [{"store": url, "segments": count, "bytes": size} for url, count, size in done.elsewhere]
         click.echo(json.dumps({**content, "seals": copy.seals, "taken_at": done.manifest.taken_at.isoformat()}))
         return
     click.echo(f"wrote {file}: {tables} tables, {rows} rows, {size_text(done.bytes)}")
     click.echo(f"wrote the {copy.seals} seals of now apart from it, in place of those that were there; keep no others")
+    _tell_elsewhere(done.elsewhere, "back that store up as well, after this")
     click.echo("the key file is not in it: keep that elsewhere with `hushtag-server backup-keys FILE`")
 
 
@@ -150,6 +157,7 @@ def show_restored(file: Path, done: Restored, warning: str | None, as_json: bool
         f"restored {file} of {manifest.taken_at:%Y-%m-%d %H:%M} UTC: {len(manifest.tables)} tables, {done.rows} rows; "
         "row counts and checksums of every table are those of the backup"
     )
+    _tell_elsewhere(done.elsewhere, "`hushtag-server doctor` says what the store lacks")
     if done.seals is not None:
         click.echo(f"{done.seals.loaded} secret tags have their seal again")
     if done.without:

@@ -122,12 +122,46 @@ OBJECT_READ: Final = Event(
 OBJECT_PUT: Final = Event(
     "object_put",
     "vault",
-    "d.hushtag_put_object",
+    "replace(d.hushtag_put_object, '_stream', '')",
     {
         "created": Outcome("an object's first revision stored"),
         "replaced": Outcome("an object's next revision stored"),
         "limit_reached": Outcome("the vault is full", "limit_reached"),
+        "stream_committed": Outcome("the stream is another object's", "stream_committed"),
+        "stream_incomplete": Outcome("segments of the stream are missing", "stream_incomplete"),
         **_CONFLICTS,
+    },
+    sensitive=True,
+)
+SEGMENT_PUT: Final = Event(
+    "segment_put",
+    "vault",
+    "d.hushtag_finish_segment",
+    {
+        "stored": Outcome("a segment of a large object stored"),
+        "segment_exists": Outcome("other bytes are stored under that number", "segment_exists"),
+        "stream_committed": Outcome("the stream takes no more segments", "stream_committed"),
+        "limit_reached": Outcome("as many streams or bytes as there may be", "limit_reached"),
+        "vault_full": Outcome("as many bytes as the account may have", "vault_full"),
+        "not_found": _UNKNOWN,
+    },
+    sensitive=True,
+)
+# The same event, where it ends before the body is read.
+SEGMENT_REFUSED: Final = SEGMENT_PUT._replace(choice="CASE WHEN d.outcome NOT IN ('begun', 'known') THEN d.outcome END")
+_STREAM_READ: Final[LiteralString] = (
+    "CASE WHEN d.tag_id IS NULL THEN NULL WHEN d.state IS NULL THEN 'not_found' ELSE 'done' END"
+)
+SEGMENTS_LISTED: Final = Event("segments_listed", "vault", _STREAM_READ, _READ, sensitive=True)
+SEGMENTS_READ: Final = Event("segments_read", "vault", _STREAM_READ, _READ, sensitive=True)
+STREAM_ENDED: Final = Event(
+    "stream_ended",
+    "vault",
+    "d.hushtag_end_stream",
+    {
+        "ended": Outcome("an upload given up"),
+        "stream_committed": Outcome("an object has the stream", "stream_committed"),
+        "not_found": _UNKNOWN,
     },
     sensitive=True,
 )
@@ -203,7 +237,11 @@ VAULT_DESTROYED: Final = Event(
     sensitive=True,
 )
 OBJECT_DELETED: Final = Event(
-    "object_deleted", "vault", "d.outcome", {"deleted": Outcome("an object deleted"), **_CONFLICTS}, sensitive=True
+    "object_deleted",
+    "vault",
+    "replace(d.outcome, '_stream', '')",
+    {"deleted": Outcome("an object deleted"), **_CONFLICTS},
+    sensitive=True,
 )
 
 EVENTS: Final = {event.name: event for event in list(vars().values()) if isinstance(event, Event)}

@@ -21,6 +21,13 @@ from hushtag.messages import (
     encode_binary,
 )
 from hushtag.objects import MAX_ROW_BYTES, ROW_OVERHEAD, ObjectRow, row_digest
+from hushtag.stream_messages import (
+    MAX_SEGMENTS,
+    MAX_STREAM_BYTES,
+    STREAM_HEADER,
+    STREAM_SEGMENTS_HEADER,
+    STREAM_SIZE_HEADER,
+)
 from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
 from hushtag_server.errors import (
     GenerationConflictError,
@@ -28,6 +35,8 @@ from hushtag_server.errors import (
     NotFoundError,
     RefusedError,
     RevisionConflictError,
+    StreamCommittedError,
+    StreamIncompleteError,
     TooLargeError,
     UnauthenticatedError,
 )
@@ -35,7 +44,7 @@ from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJEC
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.vault import vault_queries as queries
 from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller, vault_subject
-from hushtag_server.vault.schemas import ObjectChange, ObjectSummary
+from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectSummary, StreamNamed
 from hushtag_server.wire import OCTETS, After, Limit, WireRequest, read_octets
 
 __all__ = ["delete_object", "get_object", "list_objects", "put_object"]
@@ -53,6 +62,20 @@ HeadHeader = Annotated[
         name="Hushtag-Head", pattern="^[A-Za-z0-9_-]{149}[AQgw]$", description="sealed head, 112 bytes in base64url"
     ),
 ]
+StreamHeader = Annotated[
+    UUID | None,
+    HeaderParameter(name=STREAM_HEADER, description="the stream whose descriptor the row is; with the two below"),
+]
+StreamSegmentsHeader = Annotated[
+    str | None,
+    HeaderParameter(name=STREAM_SEGMENTS_HEADER, pattern="^[1-9][0-9]{0,4}$", description="segments of the stream"),
+]
+StreamSizeHeader = Annotated[
+    str | None,
+    HeaderParameter(
+        name=STREAM_SIZE_HEADER, pattern="^[1-9][0-9]{0,10}$", description="bytes of the stream's segments"
+    ),
+]
 
 _REFUSALS: Final[dict[str, type[RefusedError]]] = {
     "unauthenticated": UnauthenticatedError,
@@ -60,6 +83,8 @@ _REFUSALS: Final[dict[str, type[RefusedError]]] = {
     "revision_conflict": RevisionConflictError,
     "generation_conflict": GenerationConflictError,
     "limit_reached": LimitReachedError,
+    "stream_committed": StreamCommittedError,
+    "stream_incomplete": StreamIncompleteError,
 }
 
 
@@ -90,6 +115,14 @@ def _change(vault_id: UUID, object_id: UUID, revision: str, generation: str, hea
     return ObjectChange(vault_id, object_id, _number(revision), _number(generation), sealed)
 
 
+def _stream(stream_id: UUID | None, segments: str | None, size: str | None) -> StreamNamed:
+    if stream_id is None and segments is None and size is None:
+        return NO_STREAM
+    if stream_id is None or segments is None or size is None:
+        raise MalformedError("a stream is named by all three headers")
+    return StreamNamed(stream_id, _number(segments, MAX_SEGMENTS), _number(size, MAX_STREAM_BYTES))
+
+
 def _refuse(outcome: str) -> None:
     if outcome in _REFUSALS:
         raise _REFUSALS[outcome](outcome)
@@ -109,8 +142,11 @@ async def _digest(services: Services, row: ObjectRow) -> bytes:
     request_max_body_size=MAX_ROW_BYTES,
     operation_class=_PutOperation,
     responses={201: ResponseSpec(ObjectStored, description="Revision 1 was stored", generate_examples=False)},
-    opt={"problems": ["not_found", "revision_conflict", "generation_conflict", "limit_reached"]},
-)
+    opt={
+        "problems": ["not_found", "revision_conflict", "generation_conflict", "limit_reached", "stream_committed",
+                     "stream_incomplete"]
+    },
+)  # fmt: skip
 async def put_object(
     vault_id: FromPath[UUID],
     object_id: FromPath[UUID],
@@ -120,8 +156,16 @@ async def put_object(
     head: HeadHeader,
     request: WireRequest,
     services: ServicesDep,
+    stream_id: StreamHeader = None,
+    stream_segments: StreamSegmentsHeader = None,
+    stream_size: StreamSizeHeader = None,
 ) -> Response[ObjectStored]:
-    """Compare and swap revision and generation, then store row and head, in one transaction."""
+    """Compare and swap revision and generation, then store row and head, in one transaction.
+
+    With the headers of a stream the same transaction commits it: the row is its descriptor. The stream that the object
+    had before goes, if it is another.
+    """
+    stream = _stream(stream_id, stream_segments, stream_size)
     change = _change(vault_id, object_id, revision, generation, head)
     row = ObjectRow.decode(await read_octets(request), key_version=int(key_version), revision=change.revision)
     if row.content_size > services.settings.max_object_bytes:
@@ -133,8 +177,11 @@ async def put_object(
         row,
         digest=await _digest(services, row),
         most=services.settings.max_objects,
+        stream=stream,
     )
     _refuse(outcome)
+    if outcome == "replaced_stream":
+        services.remover.kick(vault_caller(request, services).user_id)
     stored = ObjectStored(object_id=object_id, revision=change.revision, generation=change.generation)
     return Response(stored, status_code=201 if outcome == "created" else 200)
 
@@ -158,6 +205,8 @@ async def get_object(
     if found.body is None:
         raise NotFoundError("no such object")
     headers = {"Hushtag-Revision": str(found.revision), "Hushtag-Key-Version": str(found.key_version)}
+    if found.stream_id is not None:
+        headers[STREAM_HEADER] = str(found.stream_id)
     return Response(found.body, media_type=OCTETS, headers=headers)
 
 
@@ -183,6 +232,8 @@ async def delete_object(
     pool = recorded_pool(request, services, OBJECT_DELETED, vault_id, object=object_id, revision=change.revision)
     done = await queries.delete_object(pool, vault_caller(request, services), change)
     _refuse(done.outcome)
+    if done.outcome == "deleted_stream":
+        services.remover.kick(vault_caller(request, services).user_id)
     return VaultState(
         vault_id=vault_id,
         generation=change.generation,
@@ -201,6 +252,7 @@ def _entry(row: ObjectSummary) -> ObjectEntry:
         digest=encode_binary(row.digest),
         created_at=row.created_at,
         updated_at=row.updated_at,
+        stream_id=row.stream_id,
     )
 
 

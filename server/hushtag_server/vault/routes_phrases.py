@@ -257,3 +257,4 @@ async def destroy_vault(
     pool = recorded_pool(request, services, VAULT_DESTROYED, vault_id)
     _refuse(await queries.destroy_vault(pool, caller, vault_id, int(generation)))
     await queries.remove_destroyed(services.pool, caller.user_id)
+    services.remover.kick(caller.user_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from hushtag.types import Release
 
 __all__ = [
+    "NO_STREAM",
     "Begun",
     "Budget",
     "DeletedObject",
@@ -21,6 +22,7 @@ __all__ = [
     "RegistrationCheck",
     "RingChange",
     "Rotation",
+    "StreamNamed",
     "TagSummary",
     "Taken",
     "VaultCaller",
@@ -149,6 +151,18 @@ class ObjectSummary(NamedTuple):
     digest: bytes
     created_at: datetime
     updated_at: datetime
+    stream_id: UUID | None = None
+
+
+class StreamNamed(NamedTuple):
+    """The stream an object's row is the descriptor of, its segments and their bytes together; or none."""
+
+    stream_id: UUID | None
+    segments: int | None
+    size: int | None
+
+
+NO_STREAM = StreamNamed(None, None, None)
 
 
 class ObjectListing(NamedTuple):
@@ -204,6 +218,7 @@ class FoundObject(NamedTuple):
     revision: int | None
     key_version: int | None
     body: bytes | None
+    stream_id: UUID | None = None
 
 
 class DeletedObject(NamedTuple):

@@ -8,11 +8,13 @@ from uuid import UUID
 from hushtag.objects import ObjectRow
 from hushtag_server.database import AnyPool, Connection, call
 from hushtag_server.vault.schemas import (
+    NO_STREAM,
     DeletedObject,
     FoundObject,
     ObjectChange,
     ObjectListing,
     ObjectSummary,
+    StreamNamed,
     TagSummary,
     VaultCaller,
     VaultSummary,
@@ -30,13 +32,13 @@ __all__ = [
 
 _PUT = """
     SELECT hushtag_put_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::integer, $9::bigint, $10, $11, $12, $13,
-                              $14::integer, $15, $16::bigint)
+                              $14::integer, $15, $16::bigint, $17::uuid, $18::integer, $19::bigint)
 """
 _DELETE = """
     SELECT outcome, key_version, ring
     FROM hushtag_delete_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::bigint, $9)
 """
-_GET = "SELECT tag_id, revision, key_version, body FROM hushtag_get_object($1, $2, $3, $4, $5, $6)"
+_GET = "SELECT tag_id, revision, key_version, body, stream_id FROM hushtag_get_object($1, $2, $3, $4, $5, $6)"
 
 _OPENS = """EXISTS (
     SELECT FROM wrapped_keys k WHERE k.user_id = %(user_id)s AND k.tag_id = %(tag_id)s AND k.vault_id = %(vault_id)s
@@ -55,7 +57,7 @@ _TAGS = f"""
 # One statement, so one snapshot: the page is of exactly the generation it names.
 _OBJECTS = f"""
     SELECT v.generation, b.object_id, b.revision, b.key_version, b.content_size, b.row_digest,
-           b.created_at, b.updated_at
+           b.created_at, b.updated_at, b.stream_id
     FROM vaults v LEFT JOIN LATERAL (
         SELECT * FROM vault_blobs o
         WHERE o.user_id = v.user_id AND o.vault_id = v.id AND (%(after)s::uuid IS NULL OR o.object_id > %(after)s)
@@ -67,21 +69,32 @@ _OBJECTS = f"""
 
 
 async def put_object(
-    pool: AnyPool, caller: VaultCaller, change: ObjectChange, row: ObjectRow, *, digest: bytes, most: int
+    pool: AnyPool,
+    caller: VaultCaller,
+    change: ObjectChange,
+    row: ObjectRow,
+    *,
+    digest: bytes,
+    most: int,
+    stream: StreamNamed = NO_STREAM,
 ) -> str:
     """Authenticate and store one revision of an object with the vault's new head; `most` objects fit in a vault.
 
-    Returns `created`, `replaced`, `revision_conflict`, `generation_conflict`, `limit_reached`, `not_found` or
-    `unauthenticated`; only the first two wrote anything.
+    Returns `created`, `replaced`, `replaced_stream` (the object had another stream, which ended),
+    `revision_conflict`, `generation_conflict`, `limit_reached`, `stream_committed`,
+    `stream_incomplete`, `not_found` or `unauthenticated`; only the first three wrote anything.
     """
     parts = (row.iv, row.ciphertext, row.auth_tag)
     place = (change.vault_id, change.object_id, row.revision, row.key_version, change.generation, change.head)
-    outcome: str = (await call(pool, _PUT, (*caller, *place, *parts, row.content_size, digest, most)))[0][0]
+    outcome: str = (await call(pool, _PUT, (*caller, *place, *parts, row.content_size, digest, most, *stream)))[0][0]
     return outcome
 
 
 async def delete_object(pool: AnyPool, caller: VaultCaller, change: ObjectChange) -> DeletedObject:
-    """Authenticate and delete that revision of an object; the outcomes are those of `put_object`, or `deleted`."""
+    """Authenticate and delete that revision of an object; the outcomes are those of `put_object`, or `deleted`.
+
+    `deleted_stream`: the object had a stream, which ended with it.
+    """
     return DeletedObject(*(await call(pool, _DELETE, (*caller, *change)))[0])
 
 

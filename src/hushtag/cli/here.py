@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hushtag.client import Client, Session, Vault
     from hushtag.client.pin_file import PinFile
     from hushtag.client.state import StateFile
+    from hushtag.client.upload_pages import UploadPageFiles
 
 __all__ = ["Here"]
 
@@ -54,17 +55,26 @@ class Here:
 
         return PinFile(self.state.directory)
 
+    @functools.cached_property
+    def upload_pages(self) -> "UploadPageFiles":
+        """What this device remembers of unfinished uploads."""
+        from hushtag.client.upload_pages import UploadPageFiles
+
+        return UploadPageFiles(self.state.directory)
+
     def client(self, server: str, session: "Session | None" = None) -> "Client":
         """Return a client of a server whose pins are kept in the state."""
         from hushtag.client import Client, DeviceSecretStore
 
         if session is not None:
             self.vault_pins.renew()  # by every command, so that the time of the last one tells nothing of a vault
+            self.upload_pages.renew()
         return Client(
             server,
             session=session,
             pins=self.state,
             vault_pins=self.vault_pins,
+            upload_pages=self.upload_pages,
             device_secrets=DeviceSecretStore(self.state.directory, self.note),
             allow_insecure=self._allow_insecure,
         )
@@ -143,9 +153,22 @@ class Here:
             yield lambda _done: None
             return
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
         bar = Progress(*columns, console=Console(stderr=True), transient=True)
         task = bar.add_task(what, total=total)
         started = time.monotonic()

@@ -4,7 +4,7 @@ import unicodedata
 from datetime import datetime
 from typing import Final
 
-__all__ = ["human_size", "local_time", "safe_file_name", "safe_text"]
+__all__ = ["clean_name", "human_size", "local_time", "safe_file_name", "safe_text"]
 
 MAX_NAME_BYTES: Final = 200
 """File systems take 255; this leaves room for the name of a temporary file."""
@@ -25,12 +25,15 @@ def safe_text(text: str) -> str:
 
 def safe_file_name(name: str) -> str:
     """Return a name for a file in the present directory: one path component, not hidden, at most 200 bytes."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    cleaned = "".join("_" if _is_unsafe(char) or char == ":" else char for char in last).strip()
+    cleaned = clean_name(name.replace("\\", "/").rsplit("/", 1)[-1])
+    return "_" + cleaned[1:] if cleaned[0] == "." else cleaned
+
+
+def clean_name(part: str) -> str:
+    """Return one component of a path that leads nowhere else: it may be hidden, and is at most 200 bytes."""
+    cleaned = "".join("_" if _is_unsafe(char) or char in ":/\\" else char for char in part).strip()
     if not cleaned.strip("."):
         return "object"
-    if cleaned[0] == ".":
-        cleaned = "_" + cleaned[1:]
     stem, dot, suffix = cleaned.rpartition(".")
     tail = dot + suffix if stem and len(suffix) <= 16 else ""
     room = MAX_NAME_BYTES - len(tail.encode("utf-8"))

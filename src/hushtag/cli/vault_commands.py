@@ -1,6 +1,8 @@
 """Commands inside a vault: put, get, ls, rm, lock. Each unlocks for itself, or works on the open vault of a shell."""
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -8,76 +10,153 @@ from uuid import UUID
 import click
 
 from hushtag.cli.failures import UsageError
-from hushtag.cli.files import write_file
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options, phrase_options
 from hushtag.cli.text import human_size, local_time, safe_file_name, safe_text
+from hushtag.cli.trees import DIRECTORY_TYPE, is_below, make_directories, plan_get, plan_put, tree_lines
 
 if TYPE_CHECKING:
+    from hushtag.cli.trees import PutItem
     from hushtag.client import StoredObject, Vault, VaultEntry
 
 __all__ = ["get", "lock", "ls", "put", "rm"]
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-r", "--recursive", is_flag=True, help="Store directories with everything in them.")
 @click.option("--name", help="Name in the vault, for a single file; by default the file's own.")
 @click.option("--content-type", metavar="TYPE", help="Media type; guessed from the name by default.")
-@click.option("--replace", is_flag=True, help="Replace the object of the same name, if there is one.")
+@click.option("--replace", is_flag=True, help="Replace objects of the same name, if there are any.")
+@click.option("--skip", is_flag=True, help="Leave out what has an object of the same name and size already.")
 @command_options
 @phrase_options
-def put(here: Here, files: tuple[Path, ...], name: str | None, content_type: str | None, replace: bool) -> None:
-    """Store FILES, at most 16 MiB each. Names, types and sizes are sealed with the content.
+def put(
+    here: Here,
+    files: tuple[Path, ...],
+    recursive: bool,
+    name: str | None,
+    content_type: str | None,
+    replace: bool,
+    skip: bool,
+) -> None:
+    """Store FILES, up to 64 GiB each. Names, types and sizes are sealed with the content.
+
+    A put that was broken off goes on where it was when the same file is put again. With -r an object is named by its
+    path, as DIR/sub/file; links and special files are left out, and what is there already is not stored twice.
 
     \b
     Examples:
       hushtag put letter.pdf photo.png
       hushtag put --replace --name diary.txt notes-of-today.txt
+      hushtag put -r --skip Photos
     """
-    if name is not None and len(files) > 1:
+    if name is not None and (len(files) > 1 or recursive):
         raise UsageError("--name is for a single file")
-    total = sum(path.stat().st_size for path in files)
+    if replace and skip:
+        raise UsageError("--replace and --skip exclude each other")
+    found = plan_put(files, recursive=recursive)
+    if name is not None:
+        found.items = [item._replace(name=name) for item in found.items]
+    for path, why in found.left_out:
+        here.note(f"left out: {safe_text(str(path))} ({why})")
     stored: list[StoredObject] = []
-    with here.open_vault() as vault, here.progress("storing", total) as advance:
-        known = {entry.name: entry.object_id for entry in vault.list()} if replace else {}
-        for path in files:
-            kept_as = path.name if name is None else name
-            stored.append(vault.put(path, name=kept_as, content_type=content_type, replace=known.get(kept_as)))
-            advance(stored[-1].size)
+    with here.open_vault() as vault:
+        known = _known(vault, found.items) if replace or skip or recursive else {}
+        items = [item for item in found.items if not (skip and item.size in known.get(item.name, {}).values())]
+        if recursive and not replace and (taken := [item.name for item in items if item.name in known]):
+            raise UsageError(f"{safe_text(taken[0])} is there already ({len(taken)} in all); use --replace or --skip")
+        with here.progress("storing", sum(item.size for item in items)) as advance:
+            for item in items:
+                before = next(iter(known.get(item.name, {})), None) if replace else None
+                kind = DIRECTORY_TYPE if item.is_directory else content_type
+                content = b"" if item.is_directory else item.path
+                stored.append(
+                    vault.put(content, name=item.name, content_type=kind, replace=before, on_progress=_counter(advance))
+                )
     lines = [f"{each.object_id}  {human_size(each.size):>10}  {safe_text(each.name)}" for each in stored]
-    here.say("\n".join(lines), stored=[each._asdict() for each in stored])
+    here.say(
+        "\n".join(lines),
+        stored=[each._asdict() for each in stored],
+        **({"left_out": [str(path) for path, _ in found.left_out]} if recursive else {}),
+    )
+
+
+def _known(vault: "Vault", items: "list[PutItem]") -> dict[str, dict[UUID, int]]:
+    """Return ids and sizes of the objects that have the names of what is to be put."""
+    names = {item.name for item in items}
+    known: dict[str, dict[UUID, int]] = {}
+    for entry in vault.list():
+        if entry.name in names:
+            known.setdefault(entry.name, {})[entry.object_id] = entry.size
+    return known
+
+
+def _counter(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Return what counts on from where one transfer is."""
+    before = 0
+
+    def count(done: int, _total: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return count
 
 
 @click.command()
 @click.argument("object_", metavar="NAME|ID")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Everything whose name begins with NAME/; of all objects for `.`."
+)
 @click.option("-o", "--output", metavar="FILE", help="Where to; - for standard output. By default the object's name.")
-@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 @command_options
 @phrase_options
-def get(here: Here, object_: str, output: str | None, force: bool) -> None:
+def get(here: Here, object_: str, recursive: bool, output: str | None, force: bool) -> None:
     """Fetch an object by its name or id.
 
     Without -o it is written into the present directory under its own name, made harmless: the last part of a path,
-    without control characters, not hidden.
+    without control characters, not hidden. With -r whole directories are written into the present one, or into the one
+    that -o names, and never outside of it; nothing is fetched if anything is there already.
 
     \b
     Examples:
       hushtag get letter.pdf
       hushtag get diary.txt -o - | less
+      hushtag get -r Photos -o /media/backup
     """
-    if output == "-" and here.as_json:
-        raise UsageError("-o - and --json exclude each other")
+    if output == "-" and (here.as_json or recursive):
+        raise UsageError(f"-o - and {'-r' if recursive else '--json'} exclude each other")
     with here.open_vault() as vault:
-        found = vault.get(_object_id(vault, object_))
-    if output == "-":
-        sys.stdout.buffer.write(found.body)
-        sys.stdout.buffer.flush()
-        return
-    path = Path(safe_file_name(found.name) if output is None else output)
-    write_file(path, found.body, force=force)
-    fields = {**found._asdict(), "size": len(found.body), "path": path}
-    del fields["body"]
-    here.say(f"{safe_text(str(path))}  {human_size(len(found.body))}", **fields)
+        if recursive:
+            _get_all(here, vault, object_, Path(output or "."), force=force)
+            return
+        if output == "-":
+            vault.get_to(_object_id(vault, object_), sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        opened = vault.open(_object_id(vault, object_))
+        path = Path(safe_file_name(opened.name) if output is None else output)
+        if os.path.lexists(path) and not force:
+            raise UsageError(f"{path} exists; use --force to replace it")
+        with here.progress("fetching", opened.size) as advance:
+            found = vault.get_to(opened.object_id, path, on_progress=_counter(advance), force=force)
+    here.say(f"{safe_text(str(path))}  {human_size(found.size)}", **found._asdict(), path=path)
+
+
+def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bool) -> None:
+    with here.working("reading the vault"):
+        items = plan_get(vault.list(), prefix, target, force=force)
+    if not items:
+        raise UsageError(f"nothing is called {safe_text(prefix)}/…")
+    with here.progress("fetching", sum(item.entry.size for item in items)) as advance:
+        for item in items:
+            make_directories(target, item.path if item.is_directory else item.path.parent)
+            if not item.is_directory:
+                vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=force)
+    lines = [f"{safe_text(str(item.path))}  {human_size(item.entry.size)}" for item in items]
+    here.say("\n".join(lines), fetched=[{**item.entry._asdict(), "path": item.path} for item in items])
 
 
 def _object_id(vault: "Vault", name_or_id: str) -> UUID:
@@ -88,36 +167,59 @@ def _object_id(vault: "Vault", name_or_id: str) -> UUID:
 
 
 @click.command()
+@click.argument("prefix", required=False, metavar="[DIR]")
+@click.option("-l", "--long", "long_", is_flag=True, help="Also type, revision, last change and size on the server.")
+@click.option("--tree", is_flag=True, help="As a tree of directories.")
 @command_options
 @phrase_options
-def ls(here: Here) -> None:
-    """List the objects: id, size, date, name.
+def ls(here: Here, prefix: str | None, long_: bool, tree: bool) -> None:
+    """List the objects, or those in DIR: id, size, date, name.
 
-    Names are sealed inside the objects, so every object that was not read before is fetched.
+    Names are sealed inside the objects, so every object that was not read before is fetched; large ones are not, only
+    what describes them.
+
+    \b
+    Examples:
+      hushtag ls
+      hushtag ls --tree Photos
     """
+    if tree and (long_ or here.as_json):
+        raise UsageError("--tree is for people, and excludes -l and --json")
     with here.open_vault() as vault, here.working("reading the vault"):
         entries = sorted(vault.list(), key=lambda entry: (entry.name, entry.object_id))
-    if not here.as_json and sys.stdout.isatty():
-        _print_table(entries)
+    if prefix is not None:
+        entries = [entry for entry in entries if is_below(entry.name, prefix)]
+    if tree:
+        here.say("\n".join(tree_lines(entries)))
         return
-    lines = [
-        f"{entry.object_id}\t{entry.size}\t{entry.created_at.isoformat()}\t{safe_text(entry.name)}" for entry in entries
-    ]
+    if not here.as_json and sys.stdout.isatty():
+        _print_table(entries, long_=long_)
+        return
+    lines = ["\t".join(_columns(entry, long_=long_)) for entry in entries]
     if lines or here.as_json:
         here.say("\n".join(lines), objects=[entry._asdict() for entry in entries])
 
 
-def _print_table(entries: "list[VaultEntry]") -> None:
+def _columns(entry: "VaultEntry", *, long_: bool) -> list[str]:
+    more = [entry.content_type, str(entry.revision), entry.updated_at.isoformat(), str(entry.stored_size)]
+    plain = [str(entry.object_id), str(entry.size), entry.created_at.isoformat()]
+    return [*plain, *(map(safe_text, more) if long_ else ()), safe_text(entry.name)]
+
+
+def _print_table(entries: "list[VaultEntry]", *, long_: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "size", "created", "id"):
-        table.add_column(heading, justify="right" if heading == "size" else "left", overflow="fold")
+    more = ("type", "revision", "changed", "stored") if long_ else ()
+    for heading in ("name", "size", "created", *more, "id"):
+        right = heading in ("size", "revision", "stored")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for entry in entries:
-        cells = (safe_text(entry.name), human_size(entry.size), local_time(entry.created_at), str(entry.object_id))
-        table.add_row(*(Text(cell) for cell in cells))
+        changed = (entry.content_type, str(entry.revision), local_time(entry.updated_at), human_size(entry.stored_size))
+        cells = (entry.name, human_size(entry.size), local_time(entry.created_at), *(changed if long_ else ()))
+        table.add_row(*(Text(safe_text(cell)) for cell in (*cells, str(entry.object_id))))
     Console().print(table)
 
 

@@ -7,6 +7,7 @@ from hushtag.client.archive_file import Exported
 from hushtag.client.async_client import AsyncClient
 from hushtag.client.async_device import AsyncDevice
 from hushtag.client.async_journal import AsyncJournals
+from hushtag.client.async_object_file import AsyncObjectFile
 from hushtag.client.async_profile import AsyncProfile
 from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_tags import AsyncJournalTags
@@ -16,6 +17,7 @@ from hushtag.client.contents import (
     EnrolledTag,
     FailedAttempts,
     FeedAddress,
+    FetchedObject,
     LostObject,
     Restoration,
     StoredObject,
@@ -52,13 +54,16 @@ from hushtag.client.errors import (
 )
 from hushtag.client.journal import Journals
 from hushtag.client.journal_steps import JournalFilter
+from hushtag.client.object_file import ObjectFile
 from hushtag.client.pin_file import MemoryPinStore, PinFile, PinStore
 from hushtag.client.pinning import PinnedState
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
 from hushtag.client.session import MemoryPins, Pin, Pins, Session
+from hushtag.client.stream_files import SourceChangedError
 from hushtag.client.tags import JournalTags
+from hushtag.client.upload_pages import MemoryUploadPages, UploadPageFiles, UploadPages
 from hushtag.client.vault import Vault
 
 __all__ = [
@@ -67,6 +72,7 @@ __all__ = [
     "AsyncDevice",
     "AsyncJournalTags",
     "AsyncJournals",
+    "AsyncObjectFile",
     "AsyncProfile",
     "AsyncReminders",
     "AsyncVault",
@@ -82,6 +88,7 @@ __all__ = [
     "Exported",
     "FailedAttempts",
     "FeedAddress",
+    "FetchedObject",
     "InsecureServerError",
     "IntegrityError",
     "JournalFilter",
@@ -93,8 +100,10 @@ __all__ = [
     "MemoryDeviceSecrets",
     "MemoryPinStore",
     "MemoryPins",
+    "MemoryUploadPages",
     "NotFoundError",
     "NotLoggedInError",
+    "ObjectFile",
     "OutcomeUnknownError",
     "Pin",
     "PinChangedError",
@@ -110,12 +119,15 @@ __all__ = [
     "ServerError",
     "Session",
     "SessionExpiredError",
+    "SourceChangedError",
     "StateFileError",
     "StoredObject",
     "TimedOutError",
     "Timeouts",
     "TransportError",
     "UnavailableError",
+    "UploadPageFiles",
+    "UploadPages",
     "Vault",
     "VaultEntry",
     "VaultLockedError",

@@ -22,6 +22,7 @@ from hushtag.client.pin_file import PinStore
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
+from hushtag.client.upload_pages import UploadPages
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
 from hushtag.recovery import RecoveryCode
@@ -50,6 +51,7 @@ class AsyncClient:
         session: Session | None = None,
         pins: Pins | None = None,
         vault_pins: PinStore | None = None,
+        upload_pages: UploadPages | None = None,
         device_secrets: DeviceSecrets | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
@@ -65,6 +67,7 @@ class AsyncClient:
             retry,
             allow_insecure=allow_insecure,
             vault_pins=vault_pins,
+            upload_pages=upload_pages,
         )
         url = self._steps.url
         http = httpx.AsyncClient(transport=transport, **connection_options(url, timeouts, ssl_context))

@@ -7,11 +7,23 @@ from uuid import UUID
 
 import anyio
 
-from hushtag.client.contents import FailedAttempts, Restoration, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.archive_file import Place
+from hushtag.client.async_object_file import AsyncObjectFile
+from hushtag.client.contents import (
+    FailedAttempts,
+    FetchedObject,
+    Restoration,
+    StoredObject,
+    VaultEntry,
+    VaultObject,
+    VaultPhrase,
+)
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.phrase_steps import Progress
 from hushtag.client.pinning import PinnedState
-from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
+from hushtag.client.row_steps import FoundObject
+from hushtag.client.stream_files import ContentTarget, Source
+from hushtag.client.vault_steps import OpenTag, VaultSteps
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
 from hushtag.recovery import RecoveryCode
 from hushtag.types import DeviceSecret
@@ -89,13 +101,34 @@ class AsyncVault:
         name: str | None = None,
         content_type: str | None = None,
         replace: UUID | None = None,
+        on_progress: Progress | None = None,
     ) -> StoredObject:
-        """As `Vault.put`."""
+        """As `Vault.put`; `on_progress` is called in the event loop, and must not block."""
         async with self._turn:
-            return await self._driver.run(self._steps.put_source(source, name, content_type, replace))
+            putting = await self._driver.run(self._steps.begin_put(source, name, content_type, replace))
+        try:
+            await self._driver.run(self._steps.send_put(putting, on_progress))
+            async with self._turn:
+                return await self._driver.run(self._steps.finish_put(putting))
+        finally:
+            self._steps.release(putting)
 
     async def get(self, object_id: UUID) -> VaultObject:
         """As `Vault.get`."""
+        return await self._driver.run(self._steps.whole(await self._find(object_id)))
+
+    async def get_to(
+        self, object_id: UUID, place: Place, *, on_progress: Progress | None = None, force: bool = False
+    ) -> FetchedObject:
+        """As `Vault.get_to`; `on_progress` is called in the event loop, and must not block."""
+        target = ContentTarget(place, force=force)
+        return await self._driver.run(self._steps.get_to(await self._find(object_id), target, on_progress))
+
+    async def open(self, object_id: UUID) -> AsyncObjectFile:
+        """As `Vault.open`."""
+        return AsyncObjectFile(self._driver, self._steps.reader(await self._find(object_id)))
+
+    async def _find(self, object_id: UUID) -> FoundObject:
         found = await self._driver.run(self._steps.get_known(object_id))
         if found is None:
             async with self._turn:

@@ -20,6 +20,7 @@ from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
 from hushtag.client.session import Pins, Session
 from hushtag.client.transport import connection_options
+from hushtag.client.upload_pages import UploadPages
 from hushtag.client.vault import Vault
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
@@ -51,6 +52,8 @@ class Client:
         pins: where user id and phrase salt of an account are kept; by default only in memory.
         vault_pins: where the newest state seen of each vault is kept across sessions, so that an older one is
             refused (`PinFile`); by default nowhere, and only a session remembers.
+        upload_pages: where unfinished uploads of large files are remembered, so that they are gone on with after the
+            end of the program (`UploadPageFiles`); by default nowhere.
         device_secrets: where device secrets are kept; by default only in memory.
         ssl_context: other trust than the system's; certificates are verified in any case.
         transport: an httpx transport to use in place of the network.
@@ -66,6 +69,7 @@ class Client:
         session: Session | None = None,
         pins: Pins | None = None,
         vault_pins: PinStore | None = None,
+        upload_pages: UploadPages | None = None,
         device_secrets: DeviceSecrets | None = None,
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
@@ -81,6 +85,7 @@ class Client:
             retry,
             allow_insecure=allow_insecure,
             vault_pins=vault_pins,
+            upload_pages=upload_pages,
         )
         url = self._steps.url
         http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))

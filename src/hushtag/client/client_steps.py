@@ -22,6 +22,7 @@ from hushtag.client.reminder_steps import ReminderSteps
 from hushtag.client.session import MemoryPins, Pins, Session
 from hushtag.client.tag_steps import TagSteps
 from hushtag.client.transfer_steps import TransferSteps
+from hushtag.client.upload_pages import UploadPages
 from hushtag.client.vault_steps import OpenTag
 from hushtag.epoch import parse_code
 from hushtag.errors import HushtagError, PhraseError
@@ -87,6 +88,7 @@ class ClientSteps(AccountSteps):
         *,
         allow_insecure: bool,
         vault_pins: PinStore | None = None,
+        upload_pages: UploadPages | None = None,
     ) -> None:
         self.url = server_url(server, allow_insecure=allow_insecure)
         if session is not None and session.server != str(self.url):
@@ -94,6 +96,7 @@ class ClientSteps(AccountSteps):
         super().__init__(str(self.url), session, MemoryPins() if pins is None else pins, retry)
         self._open: list[OpenTag] = []
         self._vault_pins = vault_pins
+        self._upload_pages = upload_pages
         self.journal = JournalSteps(self)
         self.tags = TagSteps(self)
         self.reminders = ReminderSteps(self)
@@ -121,6 +124,8 @@ class ClientSteps(AccountSteps):
         yield from self.device.prepare()
         if self._vault_pins is not None:
             yield from compute(self._vault_pins.renew)
+        if self._upload_pages is not None:
+            yield from compute(self._upload_pages.renew)
         return session
 
     def unlock(
@@ -146,7 +151,7 @@ class ClientSteps(AccountSteps):
 
         opened = yield from ceremony_steps.unlock(session, prepare, device_secret=copied_secret(device_secret))
         heard = _index(phrases, candidates[opened.candidate])
-        tag = OpenTag(opened, session, heard, self.retry, store)
+        tag = OpenTag(opened, session, heard, self.retry, store, self._upload_pages)
         try:
             yield from tag.admit(pages, code, review=review_restored)
             self._open = [other for other in self._open if not other.locked] + [tag]

@@ -12,6 +12,7 @@ __all__ = [
     "EnrolledTag",
     "FailedAttempts",
     "FeedAddress",
+    "FetchedObject",
     "LostObject",
     "Restoration",
     "StoredObject",
@@ -78,6 +79,17 @@ class StoredObject(NamedTuple):
     object_id: UUID
     name: str
     content_type: str
+    size: int
+    revision: int
+
+
+class FetchedObject(NamedTuple):
+    """What a get wrote somewhere. `size` is the length in bytes."""
+
+    object_id: UUID
+    name: str
+    content_type: str
+    created_at: datetime
     size: int
     revision: int
 

@@ -1,7 +1,7 @@
 """The two drivers: they perform the effects of the client's logic, one by blocking and one by awaiting."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, Final, TypeVar, assert_never
 
 import anyio
@@ -21,6 +21,7 @@ from hushtag.client.effects import (
     Request,
     Response,
     Steps,
+    Turn,
     Upload,
 )
 from hushtag.client.errors import TimedOutError
@@ -84,6 +85,8 @@ class SyncDriver:
                 return time.sleep(effect.seconds)
             case Gather():
                 return self._gather(effect)
+            case Turn():
+                return effect.order.wait(effect.number)
             case _:
                 assert_never(effect)
 
@@ -92,8 +95,15 @@ class SyncDriver:
             return [self.run(steps) for steps in effect.steps]
         with ThreadPoolExecutor(min(effect.limit, len(effect.steps))) as pool:
             try:
-                return list(pool.map(self.run, effect.steps))
+                running = [pool.submit(self.run, steps) for steps in effect.steps]
+                done, _ = wait(running, return_when=FIRST_EXCEPTION)
+                failed = next((each for each in running if each in done and each.exception() is not None), None)
+                if failed is not None:
+                    failed.result()
+                return [each.result() for each in running]
             except BaseException:
+                if effect.stop is not None:
+                    effect.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -175,6 +185,8 @@ class AsyncDriver:
                 return await anyio.sleep(effect.seconds)
             case Gather():
                 return await self._gather(effect)
+            case Turn():
+                return await effect.order.wait_async(effect.number)
             case _:
                 assert_never(effect)
 
@@ -222,6 +234,7 @@ class _Gathering:
 
     def __init__(self, driver: AsyncDriver, effect: Gather) -> None:
         self._driver = driver
+        self._effect = effect
         self._steps = effect.steps
         self._places = anyio.CapacityLimiter(effect.limit)
         self._results: list[Any] = [None] * len(effect.steps)
@@ -234,6 +247,8 @@ class _Gathering:
                 self._results[index] = await self._driver.run(self._steps[index])
         except Exception as error:  # kept, and raised by `outcome` without an exception group around it
             self._failure = self._failure or error
+            if self._effect.stop is not None:
+                self._effect.stop()
             scope.cancel()
 
     def outcome(self) -> list[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from hushtag.client.order import Order
 from hushtag.messages import MAX_JSON_BYTES
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Request",
     "Response",
     "Steps",
+    "Turn",
     "Upload",
     "close_answer",
     "compute",
@@ -104,10 +106,23 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Run several steps, at most `limit` at a time; the result is the list of their results."""
+    """Run several steps, at most `limit` at a time; the result is the list of their results.
+
+    `stop` is called as soon as one of them has failed, or the whole is broken off, so that the others need not be
+    waited for to their end.
+    """
 
     steps: "Sequence[Steps[Any]]"
     limit: int
+    stop: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Wait until it is the turn of `number`."""
+
+    order: Order
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,7 @@ class Upload:
     patience: float
 
 
-Effect = Request | Open | Read | Close | Upload | Compute | Pause | Gather
+Effect = Request | Open | Read | Close | Upload | Compute | Pause | Gather | Turn
 Steps = Generator[Effect, Any, T]
 
 
@@ -145,9 +160,9 @@ def compute(work: Callable[[], T]) -> Steps[T]:
     return result
 
 
-def gather(steps: "Sequence[Steps[T]]", limit: int) -> Steps[list[T]]:
+def gather(steps: "Sequence[Steps[T]]", limit: int, stop: Callable[[], None] | None = None) -> Steps[list[T]]:
     """Return the results of all steps in order; the first failure ends the others."""
-    results: list[T] = yield Gather(steps, limit)
+    results: list[T] = yield Gather(steps, limit, stop)
     return results
 
 

@@ -5,14 +5,15 @@ from typing import Final
 from uuid import UUID
 
 from hushtag.client.answers import check_times
-from hushtag.client.contents import VaultEntry, VaultObject, created_at
+from hushtag.client.contents import VaultEntry, created_at
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
-from hushtag.client.row_steps import VAULT_DENIED, Read, RowSteps
+from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowSteps
 from hushtag.client.witness import Seen
 from hushtag.errors import RollbackError
 from hushtag.messages import ObjectEntry, ObjectList, decode_binary
+from hushtag.objects import shape_of
 
 __all__ = ["ReadingSteps"]
 
@@ -92,7 +93,7 @@ class ReadingSteps(RowSteps):
             return False
         return row == Seen(entry.revision, decode_binary(entry.digest))
 
-    def get(self, object_id: UUID) -> Steps[VaultObject]:
+    def get(self, object_id: UUID) -> Steps[FoundObject]:
         """Return an object as the vault's newest head has it.
 
         A row proves by itself only that somebody inside sealed it once. The head tells whether it is in the vault now:
@@ -129,15 +130,16 @@ def _object_ids(page: ObjectList) -> list[UUID]:
 
 def _vault_entry(entry: ObjectEntry, read: Read) -> VaultEntry:
     # The head sums up revision and digest alone; the rest of an entry is held against the row itself.
-    if (entry.key_version, entry.content_size) != (read.key_version, read.content_size):
-        raise IntegrityError("listing of an object")
     meta = read.meta
+    stream_id = None if meta.stream is None else meta.stream.id
+    if (entry.key_version, entry.content_size, entry.stream_id) != (read.key_version, read.content_size, stream_id):
+        raise IntegrityError("listing of an object")
     return VaultEntry(
         object_id=entry.object_id,
         name=meta.name,
         content_type=meta.content_type,
         size=meta.size,
-        stored_size=entry.content_size,
+        stored_size=entry.content_size if meta.stream is None else shape_of(meta).sealed_size,
         revision=entry.revision,
         created_at=created_at(meta),
         updated_at=entry.updated_at,

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from hushtag.client.contents import LostObject, Restoration
 from hushtag.client.effects import Steps, compute, gather
 from hushtag.client.errors import EpochError, VaultRolledBackError
+from hushtag.client.fetching_steps import FetchingSteps
 from hushtag.client.pinning import Pages, PinnedState, shown
 from hushtag.client.reading_steps import ROWS_AT_ONCE
-from hushtag.client.writing_steps import WritingSteps
 from hushtag.epoch import EpochCode, Verdict, changes_since, epoch_code, judge_code, parse_code
 from hushtag.errors import MisuseError
 from hushtag.messages import ObjectEntry, decode_binary
@@ -48,7 +48,7 @@ class _Doubt(NamedTuple):
         return 0 if self.rows is None else self.rows.rows[object_id][0]
 
 
-class RestoringSteps(WritingSteps):
+class RestoringSteps(FetchingSteps):
     """One open vault and its past."""
 
     before: PinnedState | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from hushtag.client.answers import expect, number_header, problem_of
 from hushtag.client.calls import fetch
-from hushtag.client.contents import VaultObject, created_at
+from hushtag.client.contents import created_at
 from hushtag.client.effects import Request, Response, Steps, compute
 from hushtag.client.errors import IntegrityError, NotFoundError
 from hushtag.client.pinning import PinnedVault
@@ -19,12 +19,22 @@ from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, 
 from hushtag.pins import HeadPin
 from hushtag.ring import Member
 from hushtag.rotation import open_old_key
+from hushtag.stream_messages import STREAM_HEADER
 from hushtag.types import DataKey
 
-__all__ = ["VAULT_DENIED", "Read", "RowSteps"]
+__all__ = ["VAULT_DENIED", "FoundObject", "Read", "RowSteps"]
 
 VAULT_DENIED: Final = "server denies a vault that it has just opened"
 """A token of a deleted tag or vault is refused as such; so "no such vault" under a living token is never honest."""
+
+
+class FoundObject(NamedTuple):
+    """An object as its row tells of it; the body of a large one lies in the stream that `meta` names."""
+
+    object_id: UUID
+    meta: ObjectMeta
+    revision: int
+    body: bytes
 
 
 class Read(NamedTuple):
@@ -117,7 +127,7 @@ class RowSteps:
         if self.witness.head.generation == before:
             raise RollbackError(f"server {what}, and the vault did not change")
 
-    def get_known(self, object_id: UUID) -> Steps[VaultObject | None]:
+    def get_known(self, object_id: UUID) -> Steps[FoundObject | None]:
         """Return an object that is as the newest head has it; `None` if that cannot be told without another look.
 
         Raises:
@@ -137,10 +147,10 @@ class RowSteps:
             return None
         return self._show(object_id, row, opened)
 
-    def _show(self, object_id: UUID, row: Seen, opened: OpenedObject) -> VaultObject:
+    def _show(self, object_id: UUID, row: Seen, opened: OpenedObject) -> FoundObject:
         self.shown[object_id] = row
-        meta = opened.meta
-        return VaultObject(object_id, meta.name, meta.content_type, created_at(meta), row.revision, opened.body)
+        created_at(opened.meta)
+        return FoundObject(object_id, opened.meta, row.revision, opened.body)
 
     def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject]]:
         floor = self.witness.floor(object_id)
@@ -204,4 +214,6 @@ class RowSteps:
             opened = open_object(key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
             raise IntegrityError("object row") from None
+        if response.headers.get(STREAM_HEADER.lower()) != (opened.meta.stream and str(opened.meta.stream.id)):
+            raise IntegrityError("stream of an object")
         return Seen(revision, row_digest(row)), opened, Read(opened.meta, version, row.content_size)

@@ -6,11 +6,23 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from hushtag.client.contents import FailedAttempts, Restoration, StoredObject, VaultEntry, VaultObject, VaultPhrase
+from hushtag.client.archive_file import Place
+from hushtag.client.contents import (
+    FailedAttempts,
+    FetchedObject,
+    Restoration,
+    StoredObject,
+    VaultEntry,
+    VaultObject,
+    VaultPhrase,
+)
 from hushtag.client.drivers import SyncDriver
+from hushtag.client.object_file import ObjectFile
 from hushtag.client.phrase_steps import Progress
 from hushtag.client.pinning import PinnedState
-from hushtag.client.vault_steps import OpenTag, Source, VaultSteps
+from hushtag.client.row_steps import FoundObject
+from hushtag.client.stream_files import ContentTarget, Source
+from hushtag.client.vault_steps import OpenTag, VaultSteps
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
 from hushtag.recovery import RecoveryCode
 from hushtag.types import DeviceSecret
@@ -100,27 +112,70 @@ class Vault:
         name: str | None = None,
         content_type: str | None = None,
         replace: UUID | None = None,
+        on_progress: Progress | None = None,
     ) -> StoredObject:
-        """Store bytes or a file (`pathlib.Path`), at most 16 MiB with padding, as a new object or as the next revision
-        of `replace`. Names need not be unique.
+        """Store bytes, a file (`pathlib.Path`) or what an open binary file gives, up to 64 GiB, as a new object or as
+        the next revision of `replace`. Names need not be unique.
+
+        Up to 256 KiB lie in the object's own row. More goes in segments, several at a time, in constant memory; it
+        becomes visible when all of it is stored. A connection that breaks is waited for; a file whose put broke off,
+        also by the end of the program if the client has `upload_pages`, is gone on with by putting it again.
+        `on_progress(done, total)` counts bytes; `total` is 0 as long as it is not known.
 
         Raises:
-            LimitError: body or name is too long; nothing was sent.
-            MisuseError: bytes without a name, or neither bytes nor a path.
+            LimitError: content or name is too long; nothing was stored.
+            MisuseError: content without a name, or of no such kind; `SourceChangedError`: a file changed meanwhile.
             NotFoundError: there is nothing to replace.
             ConflictError: somebody else changed the object since this session saw it; list, then decide.
             LimitReachedError: the vault is full.
             OutcomeUnknownError: the connection broke and stayed broken; the object may or may not be stored.
         """
         with self._turn:
-            return self._driver.run(self._steps.put_source(source, name, content_type, replace))
+            putting = self._driver.run(self._steps.begin_put(source, name, content_type, replace))
+        try:
+            self._driver.run(self._steps.send_put(putting, on_progress))
+            with self._turn:
+                return self._driver.run(self._steps.finish_put(putting))
+        finally:
+            self._steps.release(putting)
 
     def get(self, object_id: UUID) -> VaultObject:
         """Return an object as the vault's newest head has it; if that is not known yet, the vault is listed first.
 
         Raises:
             NotFoundError: the vault has no such object.
+            LimitError: it is over 64 MiB; see `get_to` and `open`.
+            ConflictError: a large object was replaced or deleted while it was read.
         """
+        return self._driver.run(self._steps.whole(self._find(object_id)))
+
+    def get_to(
+        self, object_id: UUID, place: Place, *, on_progress: Progress | None = None, force: bool = False
+    ) -> FetchedObject:
+        """Write an object to a path (mode 0600) or into an open binary file, in constant memory.
+
+        At a path there is all of it, verified, or nothing; `force` lets it replace what is there. Into an open file it
+        is written as it comes, each part authentic and in its place; only the return of this call says that nothing is
+        missing. `on_progress(done, total)` counts bytes.
+
+        Raises:
+            MisuseError: something is at the path already; nothing was asked for.
+            NotFoundError: the vault has no such object.
+            ConflictError: it was replaced or deleted while it was read; nothing is left at the path.
+        """
+        target = ContentTarget(place, force=force)
+        return self._driver.run(self._steps.get_to(self._find(object_id), target, on_progress))
+
+    def open(self, object_id: UUID) -> ObjectFile:
+        """Return an object as a file that can be read and searched through; of a large one only segments that are read
+        are fetched. It reads the revision that the vault has now.
+
+        Raises:
+            NotFoundError: the vault has no such object.
+        """
+        return ObjectFile(self._driver, self._steps.reader(self._find(object_id)))
+
+    def _find(self, object_id: UUID) -> FoundObject:
         found = self._driver.run(self._steps.get_known(object_id))
         if found is None:
             with self._turn:

@@ -1,18 +1,14 @@
 """Steps of an open vault as both clients offer them, and the tag that opened it."""
 
 import functools
-import mimetypes
-import os
-import time
-from pathlib import Path
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import post, send_quietly
 from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
-from hushtag.client.contents import FailedAttempts, StoredObject, VaultPhrase
-from hushtag.client.duress_steps import DuressSteps, checked_verdict
+from hushtag.client.contents import FailedAttempts, VaultPhrase
+from hushtag.client.duress_steps import checked_verdict
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import IntegrityError, ServerError, SessionExpiredError, TransportError, UnavailableError
 from hushtag.client.pin_file import PinStore
@@ -20,27 +16,25 @@ from hushtag.client.pinning import Pages, PinnedVault
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.restoring_steps import check_codes
 from hushtag.client.session import Session
+from hushtag.client.storing_steps import StoringSteps
+from hushtag.client.upload_pages import UploadPages
 from hushtag.client.witness import Witness
 from hushtag.epoch import EpochCode
-from hushtag.errors import LimitError, MalformedError, MisuseError
+from hushtag.errors import MalformedError
 from hushtag.messages import TagMoved, decode_binary, encode_binary
 from hushtag.moving import MovedTag, TagMove
-from hushtag.objects import CONTENT_TYPE, MAX_FRAME_BYTES, ObjectMeta
 from hushtag.phrase import DrawnPhrase, filter_candidates
 from hushtag.recovery import RecoveryCode
 from hushtag.ring import Member
 from hushtag.types import DeviceSecret, forget_all
 from hushtag.unlock import UnlockedTag
 
-__all__ = ["OpenTag", "Source", "VaultSteps"]
-
-Source = bytes | bytearray | memoryview | os.PathLike[str]
-"""What can be put: bytes, or the path of a file."""
+__all__ = ["OpenTag", "VaultSteps"]
 
 VAULT_TOKEN: Final = "htv_"  # noqa: S105 - the public prefix of every vault token, no token
 
 
-class VaultSteps(DuressSteps):
+class VaultSteps(StoringSteps):
     """One open vault."""
 
     def add(
@@ -85,44 +79,11 @@ class VaultSteps(DuressSteps):
         secret = copied_secret(device_secret)
         yield from self.order_duress(prepare, verdict, place=place, tag_id=tag_id, device_secret=secret)
 
-    def put_source(
-        self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
-    ) -> Steps[StoredObject]:
-        """Store bytes or a file; the name of a file is its own unless another is given.
-
-        Raises:
-            MisuseError: bytes without a name, or neither bytes nor a path.
-            LimitError: over 16 MiB with padding.
-            OSError: the file cannot be read.
-        """
-        if isinstance(source, os.PathLike):
-            name = Path(source).name if name is None else name
-            body = yield from compute(functools.partial(_read_file, Path(source)))
-        elif isinstance(source, bytes | bytearray | memoryview):
-            body = bytes(source)
-        else:
-            raise MisuseError("put takes bytes or a path; wrap a file name in pathlib.Path")
-        if not name:
-            raise MisuseError("bytes need a name")
-        kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
-        meta = ObjectMeta(name=name, content_type=kind, created_at=int(time.time()), size=len(body))
-        object_id = replace or uuid4()
-        revision = yield from self.put(object_id, meta, body, replace=replace is not None)
-        return StoredObject(object_id, name, kind, len(body), revision)
-
 
 def _transcript_of(phrase: str | DrawnPhrase | RecoveryCode) -> list[str]:
     if isinstance(phrase, RecoveryCode):
         return [phrase.canonical]
     return filter_candidates([phrase.text if isinstance(phrase, DrawnPhrase) else phrase])
-
-
-def _read_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        body = file.read(MAX_FRAME_BYTES + 1)
-    if len(body) > MAX_FRAME_BYTES:
-        raise LimitError(f"file is longer than {MAX_FRAME_BYTES} bytes")
-    return body
 
 
 class OpenTag:
@@ -135,6 +96,7 @@ class OpenTag:
         candidate: int,
         retry: RetryPolicy,
         store: PinStore | None = None,
+        upload_pages: UploadPages | None = None,
     ) -> None:
         self.expires_at = opened.expires_at
         self.failed_attempts = FailedAttempts(opened.failed_guesses, opened.last_failed_at)
@@ -146,6 +108,8 @@ class OpenTag:
         self.vaults = tuple(
             VaultSteps(Witness(vault), own, self._token, retry, session, self.end) for vault in opened.vaults
         )
+        for steps in self.vaults:
+            steps.upload_pages = upload_pages
         if store is not None:
             for steps, vault in zip(self.vaults, opened.vaults, strict=True):
                 steps.pinned = PinnedVault(store, vault)

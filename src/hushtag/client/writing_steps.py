@@ -26,7 +26,8 @@ from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.witness import Sealed, Seen
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import ObjectStored, VaultState, encode_binary
-from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object
+from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object, shape_of
+from hushtag.stream_messages import STREAM_HEADER, STREAM_SEGMENTS_HEADER, STREAM_SIZE_HEADER
 
 __all__ = ["WritingSteps"]
 
@@ -47,6 +48,7 @@ class _Change(NamedTuple):
     before: Seen | None
     after: Seen | None
     row: ObjectRow | None
+    meta: ObjectMeta | None = None
 
 
 class WritingSteps(ReadingSteps):
@@ -87,7 +89,7 @@ class WritingSteps(ReadingSteps):
             meta=meta,
             body=body,
         )
-        return _Change(object_id, before, Seen(revision, row_digest(row)), row)
+        return _Change(object_id, before, Seen(revision, row_digest(row)), row, meta)
 
     def _current(self, object_id: UUID) -> Steps[Seen]:
         if self.witness.rows is not None and object_id not in self.witness.rows:
@@ -186,6 +188,11 @@ class WritingSteps(ReadingSteps):
         if change.row is None:
             return Request("DELETE", path, self.token, headers=headers)
         headers["Hushtag-Key-Version"] = str(change.row.key_version)
+        if change.meta is not None and change.meta.stream is not None:
+            shape = shape_of(change.meta)
+            headers[STREAM_HEADER] = str(change.meta.stream.id)
+            headers[STREAM_SEGMENTS_HEADER] = str(shape.segments)
+            headers[STREAM_SIZE_HEADER] = str(shape.sealed_size)
         return Request("PUT", path, self.token, change.row.encoded, CONTENT_TYPE, headers)
 
     def _check_answer(self, change: _Change, proposed: Sealed, response: Response) -> None:

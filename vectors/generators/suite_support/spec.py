@@ -121,6 +121,18 @@ def metadata(name: str, content_type: str, created_at: int, size: int) -> bytes:
     return b"\x84" + b"".join(pack(key) + pack(value) for key, value in members.items())
 
 
+def descriptor(name: str, content_type: str, created_at: int, size: int, stream: dict[str, bytes | int]) -> bytes:
+    """Section 12: the metadata of a large object, the map of its stream last."""
+    plain = metadata(name, content_type, created_at, size)
+    members = b"".join(pack(key) + (pack_binary(v) if isinstance(v, bytes) else pack(v)) for key, v in stream.items())
+    return b"\x85" + plain[1:] + pack("stream") + bytes([0x80 | len(stream)]) + members
+
+
+def pack_binary(value: bytes) -> bytes:
+    """The MessagePack of up to 255 bytes."""
+    return b"\xc4" + bytes([len(value)]) + value
+
+
 def pack(value: str | int) -> bytes:
     """The MessagePack of a short text or a number that is not negative."""
     if isinstance(value, str):

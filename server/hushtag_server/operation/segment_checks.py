@@ -1,0 +1,176 @@
+"""What `doctor` asks of large objects, and what it can repair: leftovers go, counts are taken anew."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from hushtag_server.errors import StartError
+from hushtag_server.operation.failures import OperationError
+from hushtag_server.operation.reach import Connection, as_maintainer
+from hushtag_server.operation.segments import (
+    USERS_WITH_LEFTOVERS,
+    due_objects,
+    remove_objects,
+    remove_segments,
+    stores_of,
+    upload_age,
+)
+from hushtag_server.settings import Settings
+from hushtag_server.streams.object_store import ObjectStoreError, open_store
+
+__all__ = ["Leftovers", "StoreState", "compare_store", "count_leftovers", "repair_segments"]
+
+_PAGE: Final = 10_000
+_USERS: Final = 1000
+
+# Counts that are not those of the rows.
+_MISCOUNTED: Final = """
+    SELECT s.user_id, s.vault_id, s.id, c.segments, c.bytes FROM vault_streams s
+    CROSS JOIN LATERAL (SELECT count(*)::integer AS segments, coalesce(sum(g.byte_count), 0)::bigint AS bytes
+        FROM vault_segments g WHERE g.user_id = s.user_id AND g.vault_id = s.vault_id AND g.stream_id = s.id) c
+    WHERE (s.segment_count, s.byte_count) <> (c.segments, c.bytes)
+"""
+_VAULTS_MISCOUNTED: Final = """
+    SELECT v.user_id, v.id, c.bytes FROM vaults v
+    CROSS JOIN LATERAL (SELECT coalesce(sum(s.byte_count), 0)::bigint AS bytes FROM vault_streams s
+        WHERE s.user_id = v.user_id AND s.vault_id = v.id) c
+    WHERE v.stream_bytes <> c.bytes
+"""
+# Segments in the database whose bytes are not all there.
+_HOLLOW: Final = """
+    SELECT count(*) FROM vault_segments g WHERE g.store_id IS NULL AND g.byte_count <> (
+        SELECT coalesce(sum(octet_length(p.bytes)), 0) FROM segment_parts p WHERE p.user_id = g.user_id
+          AND p.vault_id = g.vault_id AND p.stream_id = g.stream_id AND p.segment_id = g.id)
+"""
+_LISTED: Final = "CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz) ON COMMIT DROP"
+# What is under way is noted before it is written, so what neither a row nor a note names is nobody's.
+_NOBODYS: Final = """
+    SELECT l.id FROM listed_objects l WHERE l.modified < %(before)s
+      AND NOT EXISTS (SELECT FROM vault_segments g WHERE g.store_id = %(store)s AND g.id = l.id)
+      AND NOT EXISTS (SELECT FROM segment_removals r WHERE r.store_id = %(store)s AND r.id = l.id)
+"""
+_MISSING: Final = """
+    SELECT count(*) FROM vault_segments g WHERE g.store_id = %(store)s AND g.created_at < %(begin)s
+      AND NOT EXISTS (SELECT FROM listed_objects l WHERE l.id = g.id)
+"""
+
+
+class Leftovers(NamedTuple):
+    """Rows that are to go, objects whose day has come, counts that are wrong, segments without all of their bytes."""
+
+    rows: int
+    objects: int
+    miscounted: int
+    hollow: int
+
+
+class StoreState(NamedTuple):
+    """A store beside the rows that name it; `foreign` are objects with names the server does not give."""
+
+    url: str
+    objects: int
+    nobodys: list[UUID]
+    missing: int
+    foreign: int
+
+
+def _users(connection: Connection, settings: Settings) -> Iterator[tuple[UUID, int]]:
+    after = UUID(int=0)
+    while True:
+        with as_maintainer(connection):
+            values = {"after": after, "most": _USERS, "upload": upload_age(settings)}
+            found = connection.execute(USERS_WITH_LEFTOVERS, values).fetchall()
+        yield from found
+        if len(found) < _USERS:
+            return
+        after = found[-1][0]
+
+
+def count_leftovers(connection: Connection, settings: Settings) -> Leftovers:
+    """Look, and change nothing."""
+    rows = sum(due for _, due in _users(connection, settings))
+    with as_maintainer(connection):
+        wrong = len(connection.execute(_MISCOUNTED).fetchall()) + len(connection.execute(_VAULTS_MISCOUNTED).fetchall())
+        hollow = connection.execute(_HOLLOW).fetchone()
+    return Leftovers(rows, due_objects(connection), wrong, int(hollow[0]) if hollow else 0)
+
+
+def _pages(entries: Iterable[tuple[UUID, datetime]]) -> Iterator[list[tuple[UUID, datetime]]]:
+    iterator = iter(entries)
+    while page := list(islice(iterator, _PAGE)):
+        yield page
+
+
+def compare_store(connection: Connection, settings: Settings, store_id: UUID, url: str) -> StoreState:
+    """List a store and compare it with the rows; objects younger than an upload may take are left out.
+
+    Raises:
+        ObjectStoreError, StartError: it cannot be listed.
+    """
+    begin, counts = datetime.now(UTC), [0, 0]
+    store = open_store(url)
+
+    def ours() -> Iterator[tuple[UUID, datetime]]:
+        for entry in store.list():
+            counts[entry.segment_id is None] += 1
+            if entry.segment_id is not None:
+                yield entry.segment_id, entry.modified
+
+    with as_maintainer(connection):
+        connection.execute(_LISTED)
+        with connection.cursor() as cursor:
+            for page in _pages(ours()):
+                cursor.executemany("INSERT INTO listed_objects VALUES (%s, %s) ON CONFLICT DO NOTHING", page)
+        values = {"store": store_id, "before": begin - upload_age(settings), "begin": begin}
+        nobodys = [row[0] for row in connection.execute(_NOBODYS, values)]
+        missing = connection.execute(_MISSING, values).fetchone()
+    return StoreState(url, counts[0], nobodys, int(missing[0]) if missing else 0, counts[1])
+
+
+def _recount(connection: Connection) -> None:
+    with as_maintainer(connection):
+        streams = connection.execute(_MISCOUNTED).fetchall()
+    for user, vault, stream, segments, size in streams:
+        with connection.transaction():
+            connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
+            connection.execute(
+                "UPDATE vault_streams SET segment_count = %s, byte_count = %s"
+                " WHERE user_id = %s AND vault_id = %s AND id = %s",
+                [segments, size, user, vault, stream],
+            )
+    with as_maintainer(connection):
+        vaults = connection.execute(_VAULTS_MISCOUNTED).fetchall()
+    for user, vault, size in vaults:
+        with connection.transaction():
+            connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
+            connection.execute(
+                "UPDATE vaults SET stream_bytes = %s WHERE user_id = %s AND id = %s", [size, user, vault]
+            )
+
+
+def repair_segments(connection: Connection, settings: Settings) -> int:
+    """Remove what nothing names and what ended, and take the counts anew; returns how much was repaired.
+
+    Raises:
+        OperationError: a store cannot be reached.
+    """
+    repaired = 0
+    for store_id, url in stores_of(connection).items():
+        try:
+            nobodys = compare_store(connection, settings, store_id, url).nobodys
+        except (ObjectStoreError, StartError) as error:
+            raise OperationError(f"the object store {url} cannot be listed ({error}); see its settings") from None
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO segment_removals (id, store_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                [(segment_id, store_id) for segment_id in nobodys],
+            )
+    for user_id, _ in _users(connection, settings):
+        while gone := remove_segments(connection, settings, user_id):
+            repaired += gone
+    repaired += sum(remove_objects(connection))
+    before = count_leftovers(connection, settings).miscounted
+    _recount(connection)
+    return repaired + before

@@ -1,0 +1,1 @@
+"""Large objects: streams of segments, in the database or in object stores."""

@@ -1,0 +1,184 @@
+"""Segments on their way out: the next piece is read while one is sent, and none beyond it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import Response
+
+from hushtag_server.asgi import Receive, Scope, Send
+from hushtag_server.edge import prolong_deadline
+from hushtag_server.errors import NotFoundError, UnauthenticatedError, UnavailableError
+from hushtag_server.services import Services
+from hushtag_server.streams import queries
+from hushtag_server.streams.limits import PART_BYTES
+from hushtag_server.streams.object_store import ObjectGoneError, ObjectStoreError
+from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
+from hushtag_server.vault.schemas import VaultCaller
+
+__all__ = ["BodyResponse", "Reading", "checked_page"]
+
+_AHEAD: Final = 16
+"""Segments that are looked up at once, which authenticates anew."""
+_log = logging.getLogger("hushtag.server")
+
+
+class _MovedError(Exception):
+    """The bytes are not where the segment's row said."""
+
+
+def checked_page(page: SegmentPage) -> SegmentPage:
+    """Return a page of a stream that this caller may see.
+
+    Raises:
+        UnauthenticatedError, NotFoundError: it may not.
+    """
+    if page.tag_id is None:
+        raise UnauthenticatedError("no such vault session")
+    if page.state is None:
+        raise NotFoundError("no such stream")
+    return page
+
+
+class Reading:
+    """One caller reading one stream."""
+
+    def __init__(self, services: Services, caller: VaultCaller, place: StreamPlace) -> None:
+        self._services, self._caller, self._place = services, caller, place
+
+    async def look_up(self, first: int, count: int) -> list[SegmentRow]:
+        """Authenticate and return the segments numbered `first` and up, without a gap.
+
+        Raises:
+            UnauthenticatedError, NotFoundError: the session ended, or the stream did.
+        """
+        page = await queries.list_segments(
+            self._services.pool, self._caller, self._place, after=first - 1, limit=min(count, _AHEAD)
+        )
+        rows = checked_page(page).segments
+        return [row for number, row in enumerate(rows, start=first) if row.seq == number]
+
+    async def _from_parts(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
+        for number in range(start // PART_BYTES, -(-end // PART_BYTES)):
+            part = await queries.read_part(self._services.pool, self._place, segment_id, number)
+            if part is None:
+                raise _MovedError
+            begin = number * PART_BYTES
+            inside = start <= begin and begin + len(part) <= end
+            yield part if inside else part[max(0, start - begin) : end - begin]
+
+    async def _from_store(self, store_id: UUID, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
+        store = await self._services.segments.of(self._services.pool, store_id)
+        try:
+            async for piece in store.read(segment_id, start, end):
+                yield piece
+        except ObjectGoneError:
+            raise _MovedError from None
+
+    def _pieces(self, row: SegmentRow, start: int, end: int) -> AsyncIterator[bytes]:
+        if row.store_id is None:
+            return self._from_parts(row.segment_id, start, end)
+        return self._from_store(row.store_id, row.segment_id, start, end)
+
+    async def segment(self, row: SegmentRow, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Yield bytes `start` to `end` of a segment; one that is moved to another store meanwhile is followed there.
+
+        Raises:
+            UnavailableError: its bytes are gone.
+        """
+        while True:
+            with contextlib.suppress(_MovedError):
+                async for piece in self._pieces(row, start, end):
+                    start += len(piece)
+                    yield piece
+            if start >= end:
+                return
+            found = await self.look_up(row.seq, 1)
+            if not found or found[0].segment_id == row.segment_id or found[0].digest != row.digest:
+                raise UnavailableError("the bytes of a segment are gone")
+            row = found[0]
+
+    async def segments(self, first: int, count: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of `count` segments, one after another."""
+        while count > 0:
+            rows = await self.look_up(first, count)
+            if not rows:
+                raise UnavailableError("a segment is gone")
+            for row in rows:
+                async for piece in self.segment(row, 0, row.size):
+                    yield piece
+            first, count = first + len(rows), count - len(rows)
+
+
+async def _ahead(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces, reading the next one while one is in use."""
+    reading: asyncio.Task[bytes] | None = None
+    try:
+        reading = asyncio.create_task(anext(pieces))
+        while True:
+            try:
+                piece = await reading
+            except StopAsyncIteration:
+                return
+            reading = asyncio.create_task(anext(pieces))
+            yield piece
+    finally:
+        if reading is not None and not reading.done():
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
+                await reading
+        await pieces.aclose()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class BodyResponse(Response[Any]):
+    """An answer whose body is sent piece by piece, while its reader reads; `lane` is left when it is over.
+
+    Each piece that was taken puts off the request's deadline by `pause` seconds.
+    """
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        *,
+        status_code: int,
+        headers: dict[str, str],
+        pause: float,
+        lane: contextlib.ExitStack,
+        counter: Any,
+    ) -> None:
+        super().__init__(None, status_code=status_code, headers=headers)
+        self._pieces, self._pause, self._lane, self._counter = pieces, pause, lane, counter
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        """Return the ASGI application that sends it."""
+        return self._serve
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name.lower().encode("ascii"), str(value).encode("ascii")) for name, value in self.headers.items()]
+        leaving = asyncio.create_task(_until_gone(receive))
+        with self._lane:
+            try:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+                async with contextlib.aclosing(_ahead(self._pieces)) as pieces:
+                    async for piece in pieces:
+                        if leaving.done():
+                            return
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        prolong_deadline(scope, self._pause)
+                        self._counter.inc(len(piece))
+                await send({"type": "http.response.body", "body": b""})
+            except (ObjectStoreError, UnavailableError) as error:
+                # The answer is under way: that its end is missing tells the reader, who asks for the rest again.
+                _log.error("a segment could not be read", extra={"error": [str(error)]})
+            finally:
+                leaving.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await leaving

@@ -1,0 +1,89 @@
+"""What ended goes: soon after it did by the worker that ended it, and whatever is left by maintenance."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import psycopg
+
+from hushtag_server.database import Pool, transaction
+from hushtag_server.errors import RefusedError, StartError
+from hushtag_server.settings import Settings
+from hushtag_server.streams import queries
+from hushtag_server.streams.object_store import ObjectStoreError
+from hushtag_server.streams.stores import SegmentStores
+from hushtag_server.vault.phrase_queries import remove_destroyed
+
+__all__ = ["BATCH", "CLAIM_REMOVALS", "Remover"]
+
+BATCH: Final = 16
+"""Segments removed in one transaction."""
+_USERS: Final = 10_000  # remembered at most; maintenance finds the others
+_OBJECTS: Final = 100
+# Deleted, and given back should the removal fail: nobody else removes the same objects meanwhile.
+CLAIM_REMOVALS: Final = """
+    DELETE FROM segment_removals r WHERE (r.store_id, r.id) IN (
+        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() ORDER BY o.due_at LIMIT %s)
+    RETURNING r.store_id, r.id
+"""
+_log = logging.getLogger("hushtag.server")
+
+
+class Remover:
+    """Removes what the requests of this worker ended."""
+
+    def __init__(self, settings: Settings, stores: SegmentStores) -> None:
+        self._age = timedelta(hours=settings.stream_hours)
+        self._stores = stores
+        self._users: dict[UUID, None] = {}
+        self._kicked = asyncio.Event()
+
+    def kick(self, user_id: UUID) -> None:
+        """Say that a stream of this user may have ended."""
+        if len(self._users) < _USERS:
+            self._users[user_id] = None
+            self._kicked.set()
+
+    @asynccontextmanager
+    async def running(self, pool: Pool) -> AsyncIterator[None]:
+        """Remove while the context lasts; what is left at its end is maintenance's."""
+        task = asyncio.create_task(self._run(pool))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self, pool: Pool) -> None:
+        while True:
+            await self._kicked.wait()
+            self._kicked.clear()
+            while self._users:
+                user_id = next(iter(self._users))
+                del self._users[user_id]
+                try:
+                    await self.remove(pool, user_id)
+                except (psycopg.Error, RefusedError, ObjectStoreError, StartError) as error:
+                    _log.error("segments could not be removed", extra={"error": [type(error).__name__]})
+
+    async def remove(self, pool: Pool, user_id: UUID) -> None:
+        """Remove all that the user's streams left behind, batch by batch."""
+        while await queries.remove_segments(pool, user_id, self._age, BATCH):
+            pass
+        await remove_destroyed(pool, user_id)
+        while await self.remove_objects(pool):
+            pass
+
+    async def remove_objects(self, pool: Pool) -> int:
+        """Remove up to a hundred objects that are due; the notes go in the transaction that is committed after it."""
+        async with transaction(pool, None) as connection:
+            claimed = await (await connection.execute(CLAIM_REMOVALS, [_OBJECTS])).fetchall()
+            for store_id, segment_id in claimed:
+                await (await self._stores.of(pool, store_id)).remove(segment_id)
+        return len(claimed)

@@ -1,0 +1,206 @@
+"""Directories in a vault: names with slashes, made of what is on the disk, and made harmless on their way back."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hushtag.cli.failures import UsageError
+from hushtag.cli.text import clean_name, safe_file_name, safe_text
+
+if TYPE_CHECKING:
+    from hushtag.client import VaultEntry
+
+__all__ = ["DIRECTORY_TYPE", "GetItem", "PutItem", "is_below", "make_directories", "plan_get", "plan_put", "tree_lines"]
+
+DIRECTORY_TYPE: Final = "inode/directory"
+"""Type of an object that stands for a directory with nothing in it; its name ends in a slash."""
+MAX_DEPTH: Final = 64
+"""Directories within each other that are written."""
+
+
+class PutItem(NamedTuple):
+    """A file to put, or a directory with nothing in it."""
+
+    path: Path
+    name: str
+    size: int
+    is_directory: bool = False
+
+
+@dataclass
+class PutPlan:
+    """What is put, and what is not and why."""
+
+    items: list[PutItem] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def plan_put(paths: Sequence[Path], *, recursive: bool) -> PutPlan:
+    """Look at what is to be put; of a directory at everything in it, in order of names.
+
+    Raises:
+        UsageError: a directory without `recursive`.
+    """
+    plan = PutPlan()
+    for path in paths:
+        if path.is_dir():
+            if not recursive:
+                raise UsageError(f"{path} is a directory; use -r")
+            _plan_directory(plan, path, Path(os.path.abspath(path)).name)
+        else:
+            _plan_file(plan, path, path.name, follow=True)
+    return plan
+
+
+def _plan_directory(plan: PutPlan, path: Path, name: str) -> None:
+    try:
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        plan.left_out.append((path, error.strerror or "cannot be read"))
+        return
+    if not inside and _is_unicode(plan, path, name):
+        plan.items.append(PutItem(path, f"{name}/", 0, is_directory=True))
+    for each in inside:
+        if each.is_dir() and not each.is_symlink():
+            _plan_directory(plan, each, f"{name}/{each.name}")
+        else:
+            _plan_file(plan, each, f"{name}/{each.name}" if name else each.name, follow=False)
+
+
+def _plan_file(plan: PutPlan, path: Path, name: str, *, follow: bool) -> None:
+    try:
+        found = path.stat(follow_symlinks=follow)
+    except OSError as error:
+        plan.left_out.append((path, error.strerror or "cannot be read"))
+        return
+    if not follow and stat.S_ISLNK(found.st_mode):
+        plan.left_out.append((path, "a link"))
+    elif not follow and not stat.S_ISREG(found.st_mode):
+        plan.left_out.append((path, "no regular file"))
+    elif _is_unicode(plan, path, name):
+        plan.items.append(PutItem(path, name, found.st_size))
+
+
+def _is_unicode(plan: PutPlan, path: Path, name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        plan.left_out.append((path, "its name is not valid Unicode"))
+        return False
+    return True
+
+
+class GetItem(NamedTuple):
+    """An object, and where it is written."""
+
+    entry: "VaultEntry"
+    path: Path
+    is_directory: bool
+
+
+def is_below(name: str, prefix: str) -> bool:
+    """Tell whether an object lies in a directory of the vault, or is what the prefix names; `.` is the whole vault."""
+    wanted = prefix.strip("/")
+    return wanted in ("", ".") or name.rstrip("/") == wanted or name.startswith(f"{wanted}/")
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts of a harmless relative path: none hidden at the top, none that leads elsewhere.
+
+    Raises:
+        UsageError: it is too deep.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if len(parts) > MAX_DEPTH:
+        raise UsageError(f"{safe_text(name[:100])}… lies in more than {MAX_DEPTH} directories; get it by its id")
+    cleaned = [clean_name(part) for part in parts]
+    return [safe_file_name(parts[0]), *cleaned[1:]] if parts else ["object"]
+
+
+def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, force: bool) -> list[GetItem]:
+    """Return where everything below a prefix goes.
+
+    Raises:
+        UsageError: two objects would go to one place, or something is there already; nothing was written.
+    """
+    items = [
+        GetItem(entry, target.joinpath(*_parts(entry.name)), entry.name.endswith("/"))
+        for entry in sorted(entries, key=lambda each: (each.name, each.object_id))
+        if is_below(entry.name, prefix)
+    ]
+    files = {item.path for item in items if not item.is_directory}
+    seen: set[Path] = set()
+    for item in items:
+        if item.path in seen or (item.is_directory and item.path in files):
+            raise UsageError(f"several objects would be written to {safe_text(str(item.path))}; get them by their ids")
+        if any(parent in files for parent in item.path.parents):
+            raise UsageError(f"{safe_text(str(item.path))} would lie in a file; get it by its id")
+        seen.add(item.path)
+        _check_free(item, target, force=force)
+    return items
+
+
+def _check_free(item: GetItem, target: Path, *, force: bool) -> None:
+    for parent in _below(target, item.path.parent):
+        if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
+            raise UsageError(f"{safe_text(str(parent))} is a link or a file; nothing was written")
+    taken = os.path.lexists(item.path)
+    if item.is_directory:
+        if taken and (item.path.is_symlink() or not item.path.is_dir()):
+            raise UsageError(f"{safe_text(str(item.path))} is no directory; nothing was written")
+    elif taken and (not force or (item.path.is_dir() and not item.path.is_symlink())):
+        raise UsageError(f"{safe_text(str(item.path))} exists; use --force to replace files")
+
+
+def _below(target: Path, path: Path) -> Iterator[Path]:
+    here = target
+    for part in path.relative_to(target).parts:
+        here /= part
+        yield here
+
+
+def make_directories(target: Path, path: Path) -> None:
+    """Make the directories from `target` down to `path` (mode 0700 where they are new), through no link.
+
+    Raises:
+        UsageError: a link or a file is in the way.
+    """
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in _below(target, path):
+        try:
+            each.mkdir(mode=0o700)
+        except FileExistsError:
+            if each.is_symlink() or not each.is_dir():
+                raise UsageError(f"{safe_text(str(each))} is a link or a file") from None
+
+
+def tree_lines(entries: "Iterable[VaultEntry]") -> Iterator[str]:
+    """Yield the lines of a tree of directories, what people see of it made harmless."""
+    root: dict[str, object] = {}
+    for entry in entries:
+        *parents, last = entry.name.rstrip("/").split("/", MAX_DEPTH)
+        place = root
+        for parent in parents:
+            below = place.setdefault(parent + "/", {})
+            place = below if isinstance(below, dict) else {}
+        key = f"{last}/" if entry.name.endswith("/") else last
+        if key.endswith("/"):
+            place.setdefault(key, {})
+        else:
+            place[f"{key}\0{entry.object_id}"] = entry
+    yield from _branches(root, "")
+
+
+def _branches(place: dict[str, object], before: str) -> Iterator[str]:
+    from hushtag.cli.text import human_size
+
+    for number, (key, value) in enumerate(sorted(place.items()), start=1):
+        last = number == len(place)
+        name = safe_text(key.partition("\0")[0])
+        size = "" if isinstance(value, dict) else f"  {human_size(value.size)}"  # type: ignore[attr-defined]
+        yield f"{before}{'└── ' if last else '├── '}{name}{size}"
+        if isinstance(value, dict):
+            yield from _branches(value, before + ("    " if last else "│   "))

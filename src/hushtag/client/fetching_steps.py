@@ -1,0 +1,277 @@
+"""Steps that read a large object: segments fetched side by side and handed over in order, or one where it is needed."""
+
+import threading
+import time
+from typing import Final
+from uuid import UUID
+
+from hushtag.client.answers import media_type, problem_of
+from hushtag.client.archive_file import Progress
+from hushtag.client.contents import FetchedObject, VaultObject, created_at
+from hushtag.client.effects import (
+    Opened,
+    Pause,
+    Request,
+    Response,
+    Steps,
+    Turn,
+    close_answer,
+    compute,
+    gather,
+    open_answer,
+    read_piece,
+)
+from hushtag.client.errors import (
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    TimedOutError,
+    TransportError,
+    UnavailableError,
+)
+from hushtag.client.order import Order, StoppedError
+from hushtag.client.row_steps import FoundObject
+from hushtag.client.sending_steps import SEGMENTS_AT_ONCE
+from hushtag.client.stream_files import ContentTarget, MemoryTarget, Sink
+from hushtag.client.writing_steps import WritingSteps
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
+from hushtag.objects import CONTENT_TYPE, shape_of
+from hushtag.streams import StreamInfo, StreamShape, open_segment, sealed_length
+from hushtag.types import StreamKey
+
+__all__ = ["MAX_IN_MEMORY", "ContentReader", "FetchingSteps"]
+
+MAX_IN_MEMORY: Final = 64 * 1024 * 1024
+"""Bytes of an object that `get` gives as a whole; larger ones go to a file, or are opened."""
+SEGMENT_SECONDS: Final = 600.0
+"""One segment may take that long to arrive, however little of it comes at a time."""
+
+
+class FetchingSteps(WritingSteps):
+    """Reading the contents of one open vault."""
+
+    def whole(self, found: FoundObject) -> Steps[VaultObject]:
+        """Return an object with its body.
+
+        Raises:
+            LimitError: it is too large to be held in memory.
+            ConflictError: it was replaced or deleted while it was read.
+        """
+        body = found.body
+        if found.meta.stream is not None:
+            if found.meta.size > MAX_IN_MEMORY:
+                raise LimitError(f"object is {found.meta.size} bytes; use get_to or open for more than {MAX_IN_MEMORY}")
+            target = MemoryTarget()
+            yield from self._receive(found, found.meta.stream, target, None)
+            body = bytes(target.content)
+        meta = found.meta
+        return VaultObject(found.object_id, meta.name, meta.content_type, created_at(meta), found.revision, body)
+
+    def get_to(self, found: FoundObject, target: ContentTarget, on_progress: Progress | None) -> Steps[FetchedObject]:
+        """Write the body of an object to a file.
+
+        Raises:
+            MisuseError: something is there already.
+            ConflictError: the object was replaced or deleted while it was read.
+        """
+        meta = found.meta
+        try:
+            yield from compute(target.open)
+            if meta.stream is None:
+                sink = Sink(target, meta.size, on_progress)
+                yield from compute(lambda: sink.take(memoryview(found.body)))
+                sink.tell()
+            else:
+                yield from self._receive(found, meta.stream, target, on_progress)
+            yield from compute(target.finish)
+        finally:
+            target.close()
+        return FetchedObject(found.object_id, meta.name, meta.content_type, created_at(meta), meta.size, found.revision)
+
+    def _receive(
+        self,
+        found: FoundObject,
+        info: StreamInfo,
+        target: ContentTarget | MemoryTarget,
+        on_progress: Progress | None,
+    ) -> Steps[None]:
+        reader = ContentReader(self, found)
+        sink = Sink(target, found.meta.size, on_progress)
+        receiving = _Receiving(reader, sink)
+        yield from receiving.run()
+        if not sink.is_whole(info.digest):
+            raise IntegrityError("content of an object")
+
+    def reader(self, found: FoundObject) -> "ContentReader":
+        """Return what reads the content of an object, any part of it."""
+        return ContentReader(self, found)
+
+    def gone(self, generation: int) -> Steps[None]:
+        """Find out why a segment is gone: only a change of the vault explains it.
+
+        Raises:
+            ConflictError: the vault was changed.
+            RollbackError: it was not.
+        """
+        if self.witness.head.generation == generation:
+            yield from self._expect_newer("withholds a segment of an object")
+        raise ConflictError("the object was changed while it was read; read it again", code="revision_conflict")
+
+
+class ContentReader:
+    """The content of one revision of an object, as its descriptor says it lies in segments."""
+
+    def __init__(self, steps: FetchingSteps, found: FoundObject) -> None:
+        self._steps = steps
+        self._found = found
+        self._generation = steps.witness.head.generation
+        self.object_id = found.object_id
+        self.size = found.meta.size
+        self.name = found.meta.name
+        self.info = found.meta.stream
+        self.shape = StreamShape(self.size) if self.info is None else shape_of(found.meta)
+        self._cached: tuple[int, bytes] | None = None
+
+    def read_at(self, offset: int, length: int) -> Steps[bytes]:
+        """Return up to `length` bytes at `offset`, no further than to the end of their segment; none at the end.
+
+        Raises:
+            VaultLockedError: the vault was locked.
+        """
+        self._steps.witness.check_open()
+        end = min(self.size, offset + max(0, length))
+        if offset >= end:
+            return b""
+        if self.info is None:
+            return self._found.body[offset:end]
+        size = self.shape.segment_size
+        seq = offset // size
+        if self._cached is None or self._cached[0] != seq:
+            room, plain = self.rooms()
+            self._cached = None  # only one segment is held, also while the next one comes
+            got = yield from self.fetch(seq, room, plain)
+            self._cached = (seq, bytes(memoryview(plain)[:got]))
+        start = seq * size
+        return self._cached[1][offset - start : end - start]
+
+    def forget(self) -> None:
+        """Forget what was read."""
+        self._cached = None
+
+    def rooms(self) -> tuple[bytearray, bytearray]:
+        """Return room for a sealed segment and for an open one."""
+        most = sealed_length(self.shape.length(0))
+        return bytearray(most), bytearray(most)
+
+    def fetch(self, seq: int, room: bytearray, plain: bytearray) -> Steps[int]:
+        """Fetch and open one segment; returns its length, padding included.
+
+        Raises:
+            IntegrityError: it is not that segment.
+        """
+        info = self.info
+        if info is None:
+            raise StateError("only a large object has segments")
+        attempt = 0
+        while True:
+            try:
+                yield from self._fetch_sealed(info.id, seq, room)
+                break
+            except NotFoundError:
+                yield from self._steps.gone(self._generation)
+            except (TransportError, UnavailableError):
+                attempt += 1
+                if attempt >= self._steps.retry.changes:
+                    raise
+                yield Pause(self._steps.retry.wait(attempt - 1))
+        return (yield from compute(lambda: self._open(info, seq, room, plain)))
+
+    def _open(self, info: StreamInfo, seq: int, room: bytearray, plain: bytearray) -> int:
+        self._steps.witness.check_open()
+        length = self.shape.length(seq)
+        context = info.context(self._steps.witness.vault_id, seq, last=self.shape.is_last(seq))
+        key = StreamKey(info.key)
+        try:
+            return open_segment(key, context, memoryview(room)[: sealed_length(length)], plain)
+        except AuthenticationError:
+            raise IntegrityError("segment of an object") from None
+        finally:
+            key.forget()
+
+    def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray) -> Steps[None]:
+        path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"
+        opened = yield from open_answer(Request("GET", path, self._steps.token))
+        if isinstance(opened, Response):
+            raise problem_of(opened)
+        yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))])
+
+
+def _read_exactly(opened: Opened, room: memoryview) -> Steps[None]:
+    """Read a body of exactly that length."""
+    try:
+        if media_type(opened.headers) != CONTENT_TYPE:
+            raise MalformedError("answer is no segment")
+        end, filled = time.monotonic() + SEGMENT_SECONDS, 0
+        while piece := (yield from read_piece(opened)):
+            if filled + len(piece) > len(room):
+                raise MalformedError(f"segment is longer than {len(room)} bytes")
+            room[filled : filled + len(piece)] = piece
+            filled += len(piece)
+            if time.monotonic() > end:
+                raise TimedOutError("a segment took too long to arrive")
+        if filled < len(room):
+            raise MalformedError(f"segment has {filled} bytes, expected {len(room)}")
+    finally:
+        yield from close_answer(opened)
+
+
+class _Receiving:
+    """Several workers fetch and open; each hands over when all segments before its own were."""
+
+    def __init__(self, reader: ContentReader, sink: Sink) -> None:
+        self._reader = reader
+        self._sink = sink
+        self._order = Order()
+        self._turn = threading.Lock()
+        self._next = 0
+        self._failure: BaseException | None = None
+
+    def run(self) -> Steps[None]:
+        """Receive everything."""
+        workers = [self._worker() for _ in range(min(SEGMENTS_AT_ONCE, self._reader.shape.segments))]
+        try:
+            yield from gather(workers, len(workers), self.stop)
+        except Exception:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
+    def stop(self) -> None:
+        """Fetch nothing more, and wait for nobody."""
+        with self._turn:
+            self._next = self._reader.shape.segments
+        self._order.stop()
+
+    def _take(self) -> int | None:
+        with self._turn:
+            seq = self._next
+            if seq >= self._reader.shape.segments:
+                return None
+            self._next = seq + 1
+            return seq
+
+    def _worker(self) -> Steps[None]:
+        try:
+            room, plain = self._reader.rooms()
+            while (seq := self._take()) is not None:
+                length = yield from self._reader.fetch(seq, room, plain)
+                yield Turn(self._order, seq)
+                view = memoryview(plain)[:length]
+                yield from compute(lambda v=view: self._sink.take(v))  # type: ignore[misc]
+                self._sink.tell()
+                self._order.advance()
+        except BaseException as error:
+            if self._failure is None and not isinstance(error, StoppedError | GeneratorExit):
+                self._failure = error
+            self.stop()
+            raise

@@ -1,0 +1,94 @@
+"""An object of the vault as a file of the blocking client."""
+
+import io
+import os
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from hushtag.client.drivers import SyncDriver
+from hushtag.client.fetching_steps import ContentReader
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["ObjectFile"]
+
+
+class ObjectFile(io.RawIOBase):
+    """The content of one revision of an object: a binary file to read and to search through, at any place.
+
+    Of a large object the segments that are read are fetched, and the last of them is kept; every byte it gives is
+    authentic. Reading may raise what `Vault.get` does, and `VaultLockedError` once the vault is locked.
+    """
+
+    def __init__(self, driver: SyncDriver, reader: ContentReader) -> None:
+        super().__init__()
+        self._driver = driver
+        self._reader = reader
+        self._at = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the object."""
+        return self._reader.name
+
+    @property
+    def object_id(self) -> UUID:
+        """The id of the object."""
+        return self._reader.object_id
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return self._reader.size
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be searched through."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next byte is read."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place; nothing is fetched by that."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        if start + offset < 0:
+            raise ValueError("there is nothing before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next `size` bytes, fewer only at the end; by default all that are left."""
+        self._check_open()
+        wanted = self.size - self._at if size is None or size < 0 else size
+        parts = []
+        while wanted > 0 and (part := self._driver.run(self._reader.read_at(self._at, wanted))):
+            parts.append(part)
+            self._at += len(part)
+            wanted -= len(part)
+        return b"".join(parts)
+
+    def readall(self) -> bytes:
+        """Return all that is left."""
+        return self.read(-1)
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill a buffer; returns how many bytes, fewer than it holds only at the end."""
+        room = memoryview(buffer).cast("B")
+        got = self.read(len(room))
+        room[: len(got)] = got
+        return len(got)
+
+    def close(self) -> None:
+        """Forget what was read."""
+        self._reader.forget()
+        super().close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the file is closed")

@@ -1,0 +1,289 @@
+"""Steps that send the segments of a large object: read once in order, sealed and sent side by side, taken up again.
+
+Several workers take a segment each. Whoever takes the next one reads and sums it up while the others seal and send
+theirs, so disk, processor and network are busy at once, and no more than a segment of each worker is in memory.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from blake3 import blake3
+
+from hushtag.client.answers import expect, problem_of
+from hushtag.client.archive_file import Progress
+from hushtag.client.calls import fetch, send_quietly
+from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, gather
+from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError
+from hushtag.client.order import StoppedError
+from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
+from hushtag.client.stream_files import ContentSource, SourceChangedError
+from hushtag.client.upload_memory import UploadMemory
+from hushtag.errors import LimitError, MalformedError, StateError
+from hushtag.objects import CONTENT_TYPE
+from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SegmentList, SegmentStored
+from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape, seal_segment, sealed_length
+from hushtag.types import StreamKey
+
+__all__ = ["SEGMENTS_AT_ONCE", "Sending", "StartAgainError", "StreamSender"]
+
+SEGMENTS_AT_ONCE: Final = 4
+"""Segments of one object on their way at a time, each 4 MiB twice in memory."""
+_PIECE: Final = 256 * 1024
+_PATIENCE: Final = 60.0
+
+
+class StartAgainError(Exception):
+    """The content is another than the one that was begun to be sent, so it needs a stream of its own."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One segment to send; `known`: a segment with this very plaintext may be there already."""
+
+    seq: int
+    length: int
+    content: int
+    last: bool
+    known: bool
+
+
+class Sending:
+    """The content on its way: which segment is next, what it sums up to, and what the server has of it."""
+
+    def __init__(
+        self, source: ContentSource, memory: UploadMemory | None, stored: Mapping[int, int], segment_size: int
+    ) -> None:
+        self._source = source
+        self._memory = memory
+        self._stored = stored
+        self._segment_size = segment_size
+        self._shape = None if source.size is None else StreamShape(source.size, segment_size)
+        self._turn = threading.Lock()
+        self._hasher = blake3()
+        self._next = 0
+        self._read = 0
+        self.stopped = False
+        self.sent = 0
+
+    @property
+    def shape(self) -> StreamShape:
+        """How the content lies in segments; known at its end at the latest."""
+        if self._shape is None:
+            raise StateError("the content was not read to its end")
+        return self._shape
+
+    @property
+    def digest(self) -> bytes:
+        """BLAKE3-256 of the content."""
+        return self._hasher.digest()
+
+    @property
+    def total(self) -> int:
+        """How long the content is; 0 as long as that is not known."""
+        return 0 if self._shape is None else self._shape.size
+
+    @property
+    def longest(self) -> int:
+        """Bytes of its longest segment."""
+        return self._segment_size if self._shape is None else self._shape.length(0)
+
+    @property
+    def most(self) -> int:
+        """How many segments there can be."""
+        return MAX_SEGMENTS if self._shape is None else self._shape.segments
+
+    def stop(self) -> None:
+        """Give out nothing more."""
+        self.stopped = True
+
+    def take(self, room: bytearray) -> Job | None:
+        """Read the next segment into `room` and return it; `None` at the end.
+
+        Raises:
+            StartAgainError: it is not what was read when the stream was begun.
+            SourceChangedError, LimitError, OSError: it cannot be read, or not to its end.
+        """
+        with self._turn:
+            if self.stopped:
+                raise StoppedError
+            if self._shape is not None and self._next >= self._shape.segments:
+                return None
+            job = self._read_next(memoryview(room))
+            self._next += 1
+            return job
+
+    def _read_next(self, room: memoryview) -> Job:
+        seq, size = self._next, self._segment_size
+        wanted = size if self._shape is None else max(0, min(size, self._shape.size - self._read))
+        content = self._source.read_into(room[:wanted])
+        self._read += content
+        self._hasher.update(room[:content])
+        if self._shape is None:
+            if self._read > MAX_STREAM_SIZE:
+                raise LimitError(f"content is over {MAX_STREAM_SIZE} bytes")
+            if not self._source.peek(1):
+                self._shape = StreamShape(self._read, size)
+        elif content < wanted or (self._read == self._shape.size and self._source.peek(1)):
+            raise SourceChangedError("the file was changed while it was read; nothing was stored")
+        if self._shape is not None and self._read == self._shape.size:
+            self._source.check_unchanged()
+        length, last = (size, False) if self._shape is None else (self._shape.length(seq), self._shape.is_last(seq))
+        room[content:length] = bytes(length - content)
+        return Job(seq, length, content, last, self._is_known(seq))
+
+    def _is_known(self, seq: int) -> bool:
+        if self._memory is None:
+            return False
+        known = self._memory.note(seq, self._hasher.digest())
+        if known is None or (seq in self._stored and not known):
+            raise StartAgainError
+        return known
+
+    def is_stored(self, job: Job) -> bool:
+        """Tell whether the server has the segment.
+
+        Raises:
+            StartAgainError: it has something else there.
+        """
+        found = self._stored.get(job.seq)
+        if found is not None and found != sealed_length(job.length):
+            raise StartAgainError
+        return found is not None
+
+
+class StreamSender:
+    """Sends one stream of one vault."""
+
+    def __init__(
+        self,
+        vault_path: str,
+        vault_id: UUID,
+        token: str,
+        retry: RetryPolicy,
+        on_progress: Progress | None,
+    ) -> None:
+        self._vault_path = vault_path
+        self._vault_id = vault_id
+        self._token = token
+        self._retry = retry
+        self._on_progress = on_progress
+        self._telling = threading.Lock()
+        self._failure: BaseException | None = None
+
+    def path(self, stream_id: UUID) -> str:
+        """Return where a stream is."""
+        return f"{self._vault_path}/streams/{stream_id}"
+
+    def stored(self, stream_id: UUID) -> Steps[tuple[dict[int, int], bool]]:
+        """Return the sizes of the segments that the server has of a stream, and whether it is committed.
+
+        Raises:
+            MalformedError: the listing is not in ascending order.
+        """
+        found: dict[int, int] = {}
+        after: int | None = None
+        while True:
+            query = {"limit": str(MAX_SEGMENT_PAGE)} | ({} if after is None else {"after": str(after)})
+            path = f"{self.path(stream_id)}/segments"
+            request = Request("GET", path, self._token, query=query, max_answer=MAX_LIST_BYTES)
+            response = yield from fetch(request, self._retry)
+            try:
+                page = expect(response, (200,), SegmentList)
+            except NotFoundError:
+                return {}, False
+            for entry in page.segments:
+                if after is not None and entry.seq <= after:
+                    raise MalformedError("listing of segments is not in ascending order")
+                after = entry.seq
+                found[entry.seq] = entry.size
+            if page.next is None:
+                return found, page.committed
+            if page.next != after or not page.segments or len(found) > MAX_SEGMENTS:
+                raise MalformedError("listing of segments names another successor than its last entry")
+
+    def abandon(self, stream_id: UUID) -> Steps[None]:
+        """Tell the server that nothing comes of a stream; if that is lost, it finds out by itself."""
+        yield from send_quietly(Request("DELETE", self.path(stream_id), self._token))
+
+    def send(self, info: StreamInfo, key: StreamKey, sending: Sending) -> Steps[None]:
+        """Send every segment that the server does not have.
+
+        Raises:
+            StartAgainError: the stream cannot be gone on with; begin another.
+            TransportError, UnavailableError: the connection stayed broken; what was sent is there still.
+        """
+        self._failure = None
+        workers = [self._worker(info, key, sending) for _ in range(min(SEGMENTS_AT_ONCE, sending.most))]
+        try:
+            yield from gather(workers, SEGMENTS_AT_ONCE, sending.stop)
+        except Exception:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
+    def _worker(self, info: StreamInfo, key: StreamKey, sending: Sending) -> Steps[None]:
+        try:
+            plain = bytearray(sending.longest)
+            room = bytearray(sealed_length(sending.longest))
+            while (job := (yield from compute(lambda: sending.take(plain)))) is not None:
+                if not sending.is_stored(job):
+                    context = info.context(self._vault_id, job.seq, last=job.last)
+                    view = memoryview(plain)[: job.length]
+                    length = yield from compute(lambda c=context, v=view: seal_segment(key, c, v, room))  # type: ignore[misc]
+                    yield from self._send(info.id, job, memoryview(room)[:length], sending)
+                self._tell(job, sending)
+        except BaseException as error:
+            if self._failure is None and not isinstance(error, StoppedError | GeneratorExit):
+                self._failure = error
+            sending.stop()
+            raise
+
+    def _tell(self, job: Job, sending: Sending) -> None:
+        with self._telling:
+            sending.sent += job.content
+            if self._on_progress is not None:
+                self._on_progress(sending.sent, sending.total)
+
+    def _send(self, stream_id: UUID, job: Job, sealed: memoryview, sending: Sending) -> Steps[None]:
+        """Send one segment, the same bytes again after a broken connection."""
+        path = f"{self.path(stream_id)}/segments/{job.seq}"
+        request = Request("PUT", path, self._token, content_type=CONTENT_TYPE)
+        attempt = 0
+        while True:
+            try:
+                response: Response = yield Upload(request, _pieces(sealed), len(sealed), _PATIENCE)
+                self._accept(response, job, len(sealed))
+            except (TransportError, UnavailableError):
+                attempt += 1
+                if attempt >= self._retry.changes or sending.stopped:
+                    raise
+                yield Pause(self._retry.wait(attempt - 1))
+            else:
+                return
+
+    def _accept(self, response: Response, job: Job, size: int) -> None:
+        if response.status not in (200, 201):
+            error = problem_of(response)
+            code = error.code if isinstance(error, ServerError) else None
+            if code == "segment_exists" and job.known:
+                return  # sealed from the same plaintext by the client that was killed
+            if code in ("segment_exists", "stream_committed"):
+                raise StartAgainError
+            raise error
+        stored = expect(response, (200, 201), SegmentStored)
+        if (stored.seq, stored.size) != (job.seq, size):
+            raise MalformedError("answer names another segment than was sent")
+
+
+def _pieces(sealed: memoryview) -> Callable[[], bytes]:
+    """Return what gives the bytes of a segment, piece by piece."""
+    places = iter(range(0, len(sealed), _PIECE))
+
+    def read() -> bytes:
+        at = next(places, len(sealed))
+        return bytes(sealed[at : at + _PIECE])
+
+    return read

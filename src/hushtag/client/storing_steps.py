@@ -1,0 +1,219 @@
+"""Steps that put an object: small ones in a row of their own, large ones in a stream, visible when the row commits."""
+
+import mimetypes
+import time
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID, uuid4
+
+from blake3 import blake3
+
+from hushtag.client.archive_file import Progress
+from hushtag.client.contents import StoredObject
+from hushtag.client.effects import Steps, compute
+from hushtag.client.errors import ConflictError, TransportError, UnavailableError
+from hushtag.client.sending_steps import Sending, StartAgainError, StreamSender
+from hushtag.client.stream_files import ContentSource, Source
+from hushtag.client.upload_memory import UploadMemory, Wanted
+from hushtag.client.upload_pages import UploadPages
+from hushtag.errors import MisuseError
+from hushtag.objects import CONTENT_TYPE, ObjectMeta, encode_meta
+from hushtag.streams import MAX_STREAM_SIZE, SEGMENT_SIZE, StreamInfo, new_stream
+
+__all__ = ["SMALL_OBJECT_BYTES", "Putting", "StoringSteps"]
+
+SMALL_OBJECT_BYTES: Final = 256 * 1024
+"""Content up to this length lies in the object's row, longer content in a stream: a listing reads every row."""
+
+_LONGEST: Final = StreamInfo(bytes(16), bytes(32), 2**31 - 1, SEGMENT_SIZE, bytes(32))
+
+
+@dataclass(slots=True)
+class Putting:
+    """One put, from its beginning to its end."""
+
+    source: ContentSource
+    name: str
+    content_type: str
+    replace: bool
+    object_id: UUID
+    body: bytes = b""
+    size: int = 0
+    stream: StreamInfo | None = None
+    memory: UploadMemory | None = None
+    done: StoredObject | None = None
+    small: bool = field(default=True)
+
+
+class StoringSteps(DuressSteps):
+    """Putting objects of any size into one open vault."""
+
+    upload_pages: UploadPages | None = None  # on this device, across sessions
+
+    def begin_put(
+        self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
+    ) -> Steps[Putting]:
+        """Look at what is to be put, and at what it replaces; nothing is changed. The name of a file is its own unless
+        another is given.
+
+        Raises:
+            MisuseError: content without a name, or of a kind that cannot be read.
+            NotFoundError, ConflictError: as for `put`.
+            OSError: the file cannot be read.
+        """
+        self.witness.check_open()
+        content = ContentSource(source)
+        name = content.name if name is None else name
+        if not name:
+            raise MisuseError("content without a path needs a name")
+        kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
+        encode_meta(ObjectMeta(name, kind, int(time.time()), MAX_STREAM_SIZE, _LONGEST))  # or all would be sent in vain
+        if replace is not None:
+            yield from self._current(replace)
+        putting = Putting(content, name, kind, replace is not None, replace or uuid4())
+        try:
+            yield from compute(lambda: _look(putting))
+        except BaseException:
+            content.close()
+            raise
+        return putting
+
+    def send_put(self, putting: Putting, on_progress: Progress | None) -> Steps[None]:
+        """Send the segments of a large object. Nothing of it is visible yet.
+
+        Raises:
+            SourceChangedError: the file was changed while it was read.
+            TransportError, UnavailableError: the connection stayed broken.
+        """
+        if putting.small:
+            return
+        sender = StreamSender(self.path, self.witness.vault_id, self.token, self.retry, on_progress)
+        for again in (False, True):
+            try:
+                yield from self._send_stream(putting, sender)
+            except StartAgainError:
+                yield from self._start_again(putting, sender, again=again)
+            else:
+                return
+
+    def _send_stream(self, putting: Putting, sender: StreamSender) -> Steps[None]:
+        if putting.memory is None:
+            putting.memory = yield from compute(lambda: self._remember(putting))
+        memory, stored = putting.memory, dict[int, int]()
+        committed = False
+        if memory is None:
+            stream_id, key = new_stream()
+            version = self.witness.head.key_version
+        else:
+            upload = memory.upload
+            stream_id, key, version = upload.stream_id, upload.stream_key, upload.key_version
+            if memory.replaced is not None:
+                yield from sender.abandon(memory.replaced)
+                memory.replaced = None
+            if memory.resumed:
+                putting.object_id = upload.object_id
+                stored, committed = yield from sender.stored(stream_id)
+        sending = Sending(putting.source, memory, stored, SEGMENT_SIZE)
+        info = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, bytes(32))
+        try:
+            yield from sender.send(info, key, sending)
+        except StartAgainError:
+            raise
+        except (TransportError, UnavailableError):
+            raise  # what is there stays there, for the next attempt or for the server to collect
+        except Exception:
+            if memory is None:
+                yield from sender.abandon(stream_id)
+            raise
+        putting.size = sending.shape.size
+        putting.stream = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, sending.digest)
+        if committed:
+            yield from self._find_committed(putting, putting.stream)
+
+    def _remember(self, putting: Putting) -> UploadMemory | None:
+        marks = putting.source.marks()
+        if self.upload_pages is None or marks is None:
+            return None
+        place, state = marks
+        target = putting.object_id.bytes if putting.replace else b""
+        of = b"".join(len(part).to_bytes(4, "big") + part for part in (place, putting.name.encode(), target))
+        wanted = Wanted(
+            self.witness.data_key,
+            self.witness.vault_id,
+            self.witness.head.key_version,
+            blake3(of).digest(),
+            state,
+            putting.object_id,
+        )
+        return UploadMemory.claim(self.upload_pages, wanted)
+
+    def _start_again(self, putting: Putting, sender: StreamSender, *, again: bool) -> Steps[None]:
+        memory = putting.memory
+        if again or memory is None or putting.source.path is None:
+            raise ConflictError("the server has other segments under a new stream's id", code="segment_exists")
+        yield from sender.abandon(memory.upload.stream_id)
+
+        def reopen() -> None:
+            putting.source.close()
+            putting.source = ContentSource(putting.source.path or b"")
+            putting.source.open()
+            memory.begin()
+            putting.object_id = memory.upload.object_id
+
+        yield from compute(reopen)
+
+    def _find_committed(self, putting: Putting, info: StreamInfo) -> Steps[None]:
+        """The client was killed after its object was stored: find the object, or begin again."""
+        if not self.witness.knows(putting.object_id):
+            yield from self.listing()
+        if self.witness.entry(putting.object_id) is None:
+            raise StartAgainError  # it was deleted since
+        found = yield from self.get(putting.object_id)
+        if found.meta.stream != info:
+            raise StartAgainError
+        meta = found.meta
+        putting.done = StoredObject(found.object_id, meta.name, meta.content_type, meta.size, found.revision)
+
+    def finish_put(self, putting: Putting) -> Steps[StoredObject]:
+        """Store the object's row, with which all of it becomes visible.
+
+        Raises:
+            As `put`.
+        """
+        if putting.done is None:
+            meta = ObjectMeta(
+                name=putting.name,
+                content_type=putting.content_type,
+                created_at=int(time.time()),
+                size=putting.size,
+                stream=putting.stream,
+            )
+            revision = yield from self.put(putting.object_id, meta, putting.body, replace=putting.replace)
+            putting.done = StoredObject(putting.object_id, putting.name, putting.content_type, meta.size, revision)
+        if putting.memory is not None:
+            yield from compute(putting.memory.done)
+        return putting.done
+
+    def release(self, putting: Putting) -> None:
+        """Let go of file and page; what was sent and remembered stays."""
+        putting.source.close()
+        if putting.memory is not None:
+            putting.memory.close()
+            putting.memory = None
+            if self.upload_pages is not None:
+                self.upload_pages.renew()  # so that no page is younger than the others
+
+
+def _look(putting: Putting) -> None:
+    """Open the source; take its content if that is small."""
+    source = putting.source
+    source.open()
+    if source.size is None or source.size <= SMALL_OBJECT_BYTES:
+        start = source.peek(SMALL_OBJECT_BYTES + 1)
+        if len(start) <= SMALL_OBJECT_BYTES:
+            putting.body = bytes(start)
+            putting.size = len(putting.body)
+            source.check_unchanged()
+            source.close()
+            return
+    putting.small = False

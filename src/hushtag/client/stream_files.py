@@ -1,0 +1,230 @@
+"""Where the content of an object comes from and where it goes: bytes, a path, or an open binary file; never whole in
+memory.
+"""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import IO, Final
+
+from blake3 import blake3
+
+from hushtag.client.archive_file import Place, Progress
+from hushtag.errors import LimitError, MisuseError
+from hushtag.streams import MAX_STREAM_SIZE
+
+__all__ = ["ContentSource", "ContentTarget", "MemoryTarget", "Source", "SourceChangedError"]
+
+Source = bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes]
+"""What can be put: bytes, the path of a file, or an open binary file, which is read to its end."""
+
+_PIECE: Final = 1024 * 1024
+
+
+class SourceChangedError(MisuseError):
+    """The file was changed while it was read; nothing was stored. Put it again."""
+
+
+class ContentSource:
+    """The content of a put, read once from beginning to end.
+
+    `size` is its length if that is known before it is read; `name` that of a path.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.size: int | None = None
+        self.name: str | None = None
+        self.path: Path | None = None
+        self._file: IO[bytes] | None = None
+        self._own = False
+        self._ahead = memoryview(b"")
+        self._found: os.stat_result | None = None
+        if isinstance(source, bytes | bytearray | memoryview):
+            self._ahead = memoryview(source).cast("B")
+            self.size = len(self._ahead)
+        elif isinstance(source, os.PathLike):
+            self.path = Path(source)
+            self.name = self.path.name
+        elif hasattr(source, "read"):
+            self._file = source
+        else:
+            raise MisuseError("put takes bytes, a path or an open binary file; wrap a file name in pathlib.Path")
+
+    def open(self) -> None:
+        """Open it, and learn its length if it is a regular file.
+
+        Raises:
+            LimitError: it is over 64 GiB.
+            OSError: it cannot be read.
+        """
+        if self.path is not None:
+            self._file, self._own = self.path.open("rb", buffering=0), True
+            found = os.fstat(self._file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                self._found, self.size = found, found.st_size
+        if self.size is not None and self.size > MAX_STREAM_SIZE:
+            raise LimitError(f"content is {self.size} bytes, at most {MAX_STREAM_SIZE}")
+
+    def marks(self) -> tuple[bytes, bytes] | None:
+        """Return what stands for the file (32 bytes) and for how it looks now (32 bytes); `None` if it is no file."""
+        found = self._found
+        if found is None or self.path is None:
+            return None
+        place = blake3(os.fsencode(self.path.absolute())).digest()
+        looks = (found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
+        return place, blake3(repr(looks).encode()).digest()
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` as far as there is content; returns how many bytes."""
+        filled = min(len(room), len(self._ahead))
+        room[:filled] = self._ahead[:filled]
+        self._ahead = self._ahead[filled:]
+        while filled < len(room) and self._file is not None:
+            piece: object = self._file.read(min(_PIECE, len(room) - filled))
+            if piece is None:
+                raise BlockingIOError("the source has nothing now, and does not wait")
+            if not isinstance(piece, bytes | bytearray | memoryview):
+                raise MisuseError("the source gives text; open it in binary mode")
+            if not piece:
+                break
+            room[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return filled
+
+    def peek(self, length: int) -> memoryview:
+        """Return up to `length` bytes of what comes next, which is read again later."""
+        if len(self._ahead) < length:
+            room = bytearray(length)
+            self._ahead = memoryview(room)[: self.read_into(memoryview(room))]
+        return self._ahead[:length]
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was written while it was read.
+
+        Raises:
+            SourceChangedError: it was.
+        """
+        if self._found is None or self._file is None:
+            return
+        now = os.fstat(self._file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (self._found.st_size, self._found.st_mtime_ns):
+            raise SourceChangedError("the file was changed while it was read; nothing was stored")
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._own and self._file is not None:
+            self._file.close()
+
+
+class MemoryTarget:
+    """Content that is kept in memory."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    def open(self) -> None:
+        """Nothing has to be made."""
+
+    def take(self, piece: memoryview) -> None:
+        """Take the next part."""
+        self.content += piece
+
+    def finish(self) -> None:
+        """Nothing has to be moved."""
+
+    def close(self) -> None:
+        """Nothing has to be closed."""
+
+
+class ContentTarget:
+    """A path or an open file. At a path there is either all of the content, verified, or what was there before."""
+
+    def __init__(self, place: Place, *, force: bool) -> None:
+        self._path = Path(place) if isinstance(place, str | os.PathLike) else None
+        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else place
+        self._force = force
+        self._temporary: Path | None = None
+
+    def open(self) -> None:
+        """Make the file beside its place (mode 0600).
+
+        Raises:
+            MisuseError: something is there already.
+            OSError: it cannot be made.
+        """
+        if self._path is None:
+            return
+        if os.path.lexists(self._path) and not self._force:
+            raise MisuseError(f"{self._path} exists")
+        self._temporary = self._path.with_name(f".hushtag-{secrets.token_hex(8)}")
+        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+
+    def take(self, piece: memoryview) -> None:
+        """Write the next part."""
+        file = self._file
+        if file is None:
+            raise MisuseError("the target is closed")
+        while len(piece):
+            written = file.write(piece)
+            if not written:
+                raise BlockingIOError("the target takes nothing more")
+            piece = piece[written:]
+
+    def finish(self) -> None:
+        """Move the file to its place, now that all of it is verified.
+
+        Raises:
+            MisuseError: meanwhile something is there.
+        """
+        if self._file is None or self._path is None or self._temporary is None:
+            return
+        os.fsync(self._file.fileno())
+        if self._force:
+            self._temporary.replace(self._path)
+            return
+        try:
+            self._path.hardlink_to(self._temporary)  # unlike a rename, this fails if the name is taken
+        except FileExistsError:
+            raise MisuseError(f"{self._path} exists") from None
+
+    def close(self) -> None:
+        """Leave nothing unfinished behind."""
+        if self._temporary is not None:
+            if self._file is not None:
+                self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+Target = ContentTarget | MemoryTarget
+
+
+class Sink:
+    """Takes a content in order, counts it and sums it up."""
+
+    def __init__(self, target: Target, size: int, on_progress: Progress | None) -> None:
+        self._target = target
+        self._left = size
+        self._size = size
+        self._hasher = blake3()
+        self._on_progress = on_progress
+        self.zeros = True
+
+    def take(self, piece: memoryview) -> None:
+        """Take the next part; what is beyond the content's end is padding."""
+        content = piece[: self._left]
+        self._hasher.update(content)
+        self._target.take(content)
+        self._left -= len(content)
+        padding = bytes(piece[len(content) :])
+        self.zeros = self.zeros and padding.count(0) == len(padding)
+
+    def tell(self) -> None:
+        """Tell how far it is."""
+        if self._on_progress is not None:
+            self._on_progress(self._size - self._left, self._size)
+
+    def is_whole(self, digest: bytes) -> bool:
+        """Tell whether all of the content came, with this digest and nothing but zeros behind it."""
+        return self.zeros and not self._left and self._hasher.digest() == digest

@@ -1,0 +1,108 @@
+"""What this device remembers of one upload: its page, claimed for as long as the upload lasts."""
+
+import os
+import time
+from typing import NamedTuple, Self
+from uuid import UUID
+
+from hushtag.client.upload_pages import UploadPage, UploadPages
+from hushtag.streams import new_stream
+from hushtag.types import DataKey
+from hushtag.uploads import HEADER_BYTES, MARK_BYTES, MAX_MARKS, PAGE_BYTES, Upload, mark_place
+
+__all__ = ["UploadMemory", "Wanted"]
+
+
+class Wanted(NamedTuple):
+    """What is to be put: of which file, which looks how, as which object, in which vault."""
+
+    data_key: DataKey
+    vault_id: UUID
+    key_version: int
+    place: bytes
+    state: bytes
+    object_id: UUID
+
+
+class UploadMemory:
+    """The page of one upload. Call `close` whatever comes of it; after `done` nothing is remembered."""
+
+    def __init__(self, page: UploadPage, upload: Upload, wanted: Wanted) -> None:
+        self._page = page
+        self._wanted = wanted
+        self.upload = upload
+        self.resumed = False
+        self.replaced: UUID | None = None  # a stream of an earlier state of the file, that nothing comes of
+
+    @classmethod
+    def claim(cls, pages: UploadPages, wanted: Wanted) -> Self | None:
+        """Take up what is remembered of this upload, or begin to remember; `None` if every page is in use."""
+        own, free, mine = [], [], None
+        for page in pages.free():
+            found = Upload.open(wanted.data_key, wanted.vault_id, page.read(0, HEADER_BYTES))
+            if found is None:
+                free.append(page)
+            elif found.place == wanted.place:
+                mine = (page, found)
+                break
+            else:
+                own.append((found.begun_at, page))
+        rest = sorted(own, key=lambda each: each[0])
+        taken = mine[0] if mine else (free[0] if free else (rest[0][1] if rest else None))
+        for page in [*free, *(page for _, page in rest)]:
+            if page is not taken:
+                page.close()
+        if taken is None:
+            return None
+        memory = cls(taken, _fresh(wanted), wanted)
+        if mine is not None and (mine[1].state, mine[1].key_version) == (wanted.state, wanted.key_version):
+            memory.upload, memory.resumed = mine[1], True
+        else:
+            memory.begin()
+            memory.replaced = None if mine is None else mine[1].stream_id
+        return memory
+
+    def begin(self) -> None:
+        """Remember a new stream from now on, and nothing of an earlier one."""
+        self.upload = _fresh(self._wanted)
+        self.resumed = False
+        self._page.write(0, os.urandom(PAGE_BYTES))
+        self._page.write(0, self.upload.seal(self._wanted.data_key, self._wanted.vault_id))
+
+    def note(self, seq: int, prefix_digest: bytes) -> bool | None:
+        """Note that a segment is going to be sent; tells whether that was noted before.
+
+        Returns `None`, and notes nothing, if it was noted of another content.
+        """
+        if seq >= MAX_MARKS:
+            return False
+        mark = self.upload.mark(seq, prefix_digest)
+        found = self._page.read(mark_place(seq), MARK_BYTES)
+        if found == mark.encoded:
+            return True
+        if mark.was_set(found):
+            return None
+        self._page.write(mark_place(seq), mark.encoded)
+        return False
+
+    def done(self) -> None:
+        """Forget the upload."""
+        self._page.write(0, os.urandom(PAGE_BYTES))
+
+    def close(self) -> None:
+        """Let others have the page; what it says stays."""
+        self._page.close()
+
+
+def _fresh(wanted: Wanted) -> Upload:
+    stream_id, key = new_stream()
+    return Upload(
+        wanted.key_version,
+        int(time.time()),
+        stream_id,
+        key,
+        os.urandom(32),
+        wanted.place,
+        wanted.state,
+        wanted.object_id,
+    )

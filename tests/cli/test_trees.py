@@ -1,0 +1,223 @@
+"""put -r, get -r, ls -l, ls --tree: whole directories, and names that mean harm."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from hushtag.cli.trees import DIRECTORY_TYPE, is_below, tree_lines
+from tests.cli.conftest import Run, as_json
+from tests.cli.test_vault_commands import put_named
+from tests.client.fake_server import FakeServer
+
+LARGE = os.urandom(300_000)
+FILES = {
+    "photos/index.txt": b"two",
+    "photos/2026/sea.raw": LARGE,
+    "photos/2026/.hidden": b"dot",
+    "photos/2026/naïve – name.txt": b"umlaut",
+    "photos/a\\b:c": b"odd",
+}
+
+
+@pytest.fixture
+def photos(workplace: Path) -> Path:
+    for name, body in FILES.items():
+        path = workplace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    (workplace / "photos" / "empty").mkdir()
+    return workplace / "photos"
+
+
+def contents(directory: Path) -> dict[str, bytes | None]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in directory.rglob("*")
+    }
+
+
+def test_a_directory_goes_in_and_comes_out(inside: Run, photos: Path, workplace: Path) -> None:
+    stored = as_json(inside("put", "-r", "photos", "--json"))
+    assert stored["left_out"] == []
+    assert {each["name"] for each in stored["stored"]} == {*FILES, "photos/empty/"}
+    before = contents(photos)
+    fetched = as_json(inside("get", "-r", "photos", "-o", "out", "--json"))["fetched"]
+    assert len(fetched) == len(FILES) + 1
+    after = contents(workplace / "out" / "photos")
+    assert {name.replace("a_b_c", "a\\b:c"): body for name, body in after.items()} == before
+    assert (workplace / "out" / "photos").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_needs_to_be_asked_for(inside: Run, photos: Path) -> None:
+    refused = inside("put", "photos")
+    assert (refused.exit_code, "use -r" in refused.stderr) == (2, True)
+
+
+def test_what_is_there_already_is_left_out_or_replaced_never_doubled(inside: Run, photos: Path) -> None:
+    inside("put", "-r", "photos")
+    refused = inside("put", "-r", "photos")
+    assert (refused.exit_code, "--skip" in refused.stderr) == (2, True)
+    (photos / "new.txt").write_bytes(b"new")
+    skipped = as_json(inside("put", "-r", "--skip", "photos", "--json"))["stored"]
+    assert [each["name"] for each in skipped] == ["photos/new.txt"]
+    (photos / "new.txt").write_bytes(b"newer")
+    replaced = as_json(inside("put", "-r", "--replace", "photos", "--json"))["stored"]
+    assert [each["revision"] for each in replaced] == [2] * (len(FILES) + 2)
+    assert inside("put", "-r", "--replace", "--skip", "photos").exit_code == 2
+    assert len(as_json(inside("ls", "--json"))["objects"]) == len(FILES) + 2
+
+
+def test_links_special_files_and_odd_names_are_left_out_and_said(inside: Run, photos: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_bytes(b"precious")
+    (photos / "link").symlink_to(secret / "key")
+    (photos / "dirlink").symlink_to(secret)
+    (photos / "loop").symlink_to(photos)
+    os.mkfifo(photos / "pipe")
+    (Path(os.fsdecode(os.fsencode(photos) + b"/\xff\xfe"))).write_bytes(b"odd")
+    told = inside("put", "-r", "photos", "--json")
+    left_out = as_json(told)["left_out"]
+    assert len(left_out) == 5
+    assert {each["name"] for each in as_json(told)["stored"]} == {*FILES, "photos/empty/"}
+    assert "a link" in told.stderr or told.stderr == ""
+
+
+def test_a_single_link_that_was_named_is_followed(inside: Run, workplace: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"meant")
+    (workplace / "link").symlink_to(tmp_path / "target")
+    assert as_json(inside("put", "link", "--json"))["stored"][0]["size"] == 5
+
+
+NAMES = ["../../evil", "/etc/evil", "x/../../../evil", "..//evil", "~/evil", "a\nb/\x1b[2Jc", ".ssh/authorized_keys"]
+
+
+def test_no_name_leads_out_of_the_directory(inside: Run, workplace: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(NAMES):
+        put_named(inside, workplace, name, str(number).encode())
+    before = {path for path in tmp_path.rglob("*") if workplace not in path.parents}
+    assert inside("get", "-r", ".", "-o", "out").exit_code == 0
+    after = {path for path in tmp_path.rglob("*") if workplace not in path.parents}
+    state = tmp_path / "state"
+    assert {path for path in after - before if state not in path.parents} == set()
+    written = contents(workplace / "out")
+    assert sorted(body for body in written.values() if body is not None) == [b"%d" % n for n in range(len(NAMES))]
+    assert not any(re.search(r"[\x00-\x1f]", name) or name.startswith(".") for name in written)
+
+
+def test_nothing_is_written_through_a_link(inside: Run, photos: Path, workplace: Path, tmp_path: Path) -> None:
+    inside("put", "-r", "photos")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    out = workplace / "out"
+    out.mkdir()
+    (out / "photos").symlink_to(elsewhere)
+    for more in ([], ["--force"]):
+        refused = inside("get", "-r", "photos", "-o", "out", *more)
+        assert (refused.exit_code, "link" in refused.stderr) == (2, True)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_existing_files_are_kept_or_replaced_as_a_whole(inside: Run, photos: Path, workplace: Path) -> None:
+    inside("put", "-r", "photos")
+    (workplace / "out" / "photos").mkdir(parents=True)
+    (workplace / "out" / "photos" / "index.txt").write_bytes(b"mine")
+    refused = inside("get", "-r", "photos", "-o", "out")
+    assert (refused.exit_code, "--force" in refused.stderr) == (2, True)
+    assert contents(workplace / "out") == {"photos": None, "photos/index.txt": b"mine"}
+    assert inside("get", "-r", "photos", "-o", "out", "--force").exit_code == 0
+    assert (workplace / "out" / "photos" / "index.txt").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("names", [("same", "same"), ("a\x01", "a\x02"), ("d", "d/below"), ("e/", "e")])
+def test_two_objects_never_go_to_one_place(inside: Run, workplace: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        put_named(inside, workplace, name)
+    refused = inside("get", "-r", ".", "-o", "out")
+    assert refused.exit_code == 2
+    assert not (workplace / "out").exists()
+
+
+def test_a_name_too_deep_is_said(inside: Run, workplace: Path) -> None:
+    put_named(inside, workplace, "/".join("a" * 500))
+    assert inside("get", "-r", ".", "-o", "out").exit_code == 2
+    assert inside("ls", "--tree").exit_code == 0
+
+
+def test_nothing_below_a_name_is_said(inside: Run, photos: Path) -> None:
+    refused = inside("get", "-r", "nothing")
+    assert (refused.exit_code, "nothing is called" in refused.stderr) == (2, True)
+    assert inside("get", "-r", "photos", "-o", "-").exit_code == 2
+
+
+def test_a_listing_shows_directories_long_lines_and_a_tree(inside: Run, photos: Path, workplace: Path) -> None:
+    inside("put", "-r", "photos")
+    put_named(inside, workplace, "letter.txt", b"abc")
+    assert len(inside("ls").stdout.splitlines()) == len(FILES) + 2
+    assert len(inside("ls", "photos/2026").stdout.splitlines()) == 3
+    assert inside("ls", "phot").stdout == ""
+    long_ = next(line for line in inside("ls", "-l").stdout.splitlines() if line.endswith("sea.raw")).split("\t")
+    assert (long_[1], long_[4]) == (str(len(LARGE)), "1")
+    assert int(long_[6]) > len(LARGE)
+    tree = inside("ls", "--tree").stdout
+    assert "├── letter.txt  3 B\n└── photos/\n    ├── 2026/\n" in tree
+    assert "    ├── empty/\n" in tree
+    assert inside("ls", "--tree", "-l").exit_code == 2
+    assert inside("ls", "--tree", "--json").exit_code == 2
+
+
+def entry(name: str) -> Any:
+    class Entry:
+        object_id = uuid4()
+        size = 1
+
+    found: Any = Entry()
+    found.name = name
+    return found
+
+
+def test_a_tree_shows_no_control_character() -> None:
+    lines = list(tree_lines([entry("a\x1b[2J/b\u202ec"), entry("same"), entry("same"), entry("dir/")]))
+    assert len(lines) == 5
+    assert all(line.isprintable() for line in lines)
+
+
+def test_what_is_below_a_directory() -> None:
+    assert is_below("a/b", "a")
+    assert is_below("a/b", "a/")
+    assert is_below("a", "a")
+    assert is_below("anything", ".")
+    assert not is_below("ab", "a")
+
+
+def test_a_large_file_that_was_broken_off_goes_on(
+    inside: Run, workplace: Path, server: FakeServer, state: Path
+) -> None:
+    (workplace / "film").write_bytes(os.urandom(9_000_000))
+    sent: list[str] = []
+
+    def kill(request: Any) -> None:
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            sent.append(request.url.path)
+            if request.url.path.endswith("/2"):
+                raise RuntimeError
+
+    server.on_request = kill
+    assert inside("put", "film").exit_code != 0
+    server.on_request = None
+    sent.clear()
+    server.log.clear()
+    assert inside("put", "film").exit_code == 0
+    assert sum("PUT" in line and "/segments/" in line for line in server.log) < 3
+    assert inside("get", "film", "-o", "-").stdout_bytes == (workplace / "film").read_bytes()
+    assert sorted(path.name for path in state.iterdir() if path.name.startswith("uploads-")) == [
+        f"uploads-{number}" for number in range(4)
+    ]
+
+
+def test_the_type_of_an_empty_directory_is_one_that_others_know() -> None:
+    assert DIRECTORY_TYPE == "inode/directory"

@@ -1,0 +1,581 @@
+"""Large objects on both clients: what goes in comes out, in parts and whole, through broken connections and lies."""
+
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from hushtag.client import (
+    ConflictError,
+    IntegrityError,
+    LimitReachedError,
+    MemoryUploadPages,
+    SourceChangedError,
+    TransportError,
+    UploadPageFiles,
+    VaultLockedError,
+    fetching_steps,
+    storing_steps,
+)
+from hushtag.client.stream_files import ContentSource
+from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
+from hushtag.streams import StreamShape
+from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
+from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
+from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
+
+SEGMENT = 64 * 1024
+BODY = os.urandom(5 * SEGMENT + 1234)
+SEGMENT_PATH = "/segments/[0-9]+$"
+SIZES = [0, 1, storing_steps.SMALL_OBJECT_BYTES, storing_steps.SMALL_OBJECT_BYTES + 1, 5 * SEGMENT, 6 * SEGMENT - 1]
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing_steps, "SEGMENT_SIZE", SEGMENT)
+
+
+@pytest.fixture
+def held(server: FakeServer) -> FakeVault:
+    return next(iter(server.users[EMAIL].vaults.values()))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(BODY)
+    return path
+
+
+def sent(server: FakeServer, method: str = "PUT") -> int:
+    return sum(line.startswith(method) and "/segments/" in line for line in server.log)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_content_of_any_length_comes_back_every_way(vault: Any, tmp_path: Path, size: int) -> None:
+    body = os.urandom(size)
+    path = tmp_path / "content"
+    path.write_bytes(body)
+    for number, source in enumerate((body, path, io.BytesIO(body))):
+        stored = vault.put(source, name=f"object {number}")
+        assert (stored.size, stored.revision) == (size, 1)
+        assert vault.get(stored.object_id).body == body
+        out = tmp_path / f"out {number}"
+        fetched = vault.get_to(stored.object_id, out)
+        assert (fetched.size, fetched.name, out.read_bytes()) == (size, f"object {number}", body)
+        opened = io.BytesIO()
+        vault.get_to(stored.object_id, opened)
+        assert opened.getvalue() == body
+    entries = vault.list()
+    assert {entry.size for entry in entries} == {size}
+    streamed = size > storing_steps.SMALL_OBJECT_BYTES
+    assert all(not streamed or entry.stored_size == StreamShape(size, SEGMENT).sealed_size for entry in entries)
+
+
+def test_the_server_sees_padded_lengths_alone(vault: Any, held: FakeVault) -> None:
+    for extra in (1, 100):
+        vault.put(bytes(5 * SEGMENT + extra), name="a")
+    lengths = [sorted(map(len, stream.segments.values())) for stream in held.streams.values()]
+    assert lengths[0] == lengths[1]
+
+
+def test_a_listing_reads_descriptors_and_no_segment(vault: Any, server: FakeServer) -> None:
+    vault.put(BODY, name="film")
+    server.log.clear()
+    assert [entry.name for entry in vault.list()] == ["film"]
+    assert sent(server, "GET") == 0
+
+
+def test_replacing_and_deleting_free_the_stream(vault: Any, held: FakeVault) -> None:
+    stored = vault.put(BODY, name="film")
+    first = set(held.streams)
+    vault.put(BODY[::-1], name="film", replace=stored.object_id)
+    assert len(held.streams) == 1
+    assert set(held.streams) != first
+    vault.put(b"short", name="film", replace=stored.object_id)
+    assert held.streams == {}
+    vault.put(BODY, name="film", replace=stored.object_id)
+    assert vault.get(stored.object_id).body == BODY
+    vault.delete(stored.object_id)
+    assert held.streams == {}
+
+
+def test_progress_counts_every_byte_once(vault: Any, film: Path, tmp_path: Path) -> None:
+    up: list[tuple[int, int]] = []
+    down: list[tuple[int, int]] = []
+    stored = vault.put(film, on_progress=lambda done, total: up.append((done, total)))
+    vault.get_to(stored.object_id, tmp_path / "out", on_progress=lambda done, total: down.append((done, total)))
+    for told in (up, down):
+        assert [done for done, _ in told] == sorted(done for done, _ in told)
+        assert told[-1] == (len(BODY), len(BODY))
+
+
+# --- an object as a file --------------------------------------------------------------------------------------
+
+
+def test_an_object_reads_like_a_file_and_fetches_what_is_read(vault: Any, server: FakeServer) -> None:
+    stored = vault.put(BODY, name="film")
+    file = vault.open(stored.object_id)
+    assert (file.size, file.name, file.object_id) == (len(BODY), "film", stored.object_id)
+    server.log.clear()
+    assert file.seek(3 * SEGMENT + 5) == 3 * SEGMENT + 5
+    assert file.read(100) == BODY[3 * SEGMENT + 5 :][:100]
+    assert file.read(100) == BODY[3 * SEGMENT + 105 :][:100]
+    assert sent(server, "GET") == 1
+    assert file.tell() == 3 * SEGMENT + 205
+    file.seek(-10, os.SEEK_END)
+    assert file.read() == BODY[-10:]
+    assert file.read() == b""
+    assert sent(server, "GET") == 2
+    file.seek(2 * SEGMENT - 3)
+    assert file.read(6) == BODY[2 * SEGMENT - 3 :][:6]
+    file.seek(0)
+    assert file.read() == BODY
+    with pytest.raises(ValueError, match="beginning"):
+        file.seek(-1)
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.read(1)
+
+
+def test_an_archive_in_the_vault_opens_without_the_rest(sync_vault: Any, server: FakeServer, tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(8):
+            archive.writestr(f"{number}.raw", os.urandom(SEGMENT))
+    stored = sync_vault.put(path)
+    server.log.clear()
+    with sync_vault.open(stored.object_id) as file, zipfile.ZipFile(file) as archive:
+        assert len(archive.namelist()) == 8
+        with zipfile.ZipFile(path) as original:
+            assert archive.read("5.raw") == original.read("5.raw")
+    assert sent(server, "GET") <= 4
+
+
+def test_a_file_of_a_locked_vault_reads_nothing_more(vault: Any) -> None:
+    file = vault.open(vault.put(BODY, name="film").object_id)
+    file.read(10)
+    vault.lock()
+    with pytest.raises(VaultLockedError):
+        file.read(10)
+
+
+def test_what_is_too_large_for_memory_is_said(vault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = vault.put(BODY, name="film")
+    monkeypatch.setattr(fetching_steps, "MAX_IN_MEMORY", 1000)
+    with pytest.raises(LimitError, match="get_to or open"):
+        vault.get(stored.object_id)
+
+
+# --- broken connections ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_segments_are_sent_again_after_a_broken_connection(vault: Any, server: FakeServer, when: str) -> None:
+    server.faults = [
+        Fault("PUT", SEGMENT_PATH, when=when, times=2),
+        Fault("PUT", SEGMENT_PATH, answer=problem(503, "unavailable")),
+        Fault("PUT", SEGMENT_PATH, failure=httpx.ReadTimeout, when=when),
+    ]
+    stored = vault.put(BODY, name="film")
+    server.faults = [
+        Fault("GET", SEGMENT_PATH, failure=httpx.RemoteProtocolError, times=2),
+        Fault("GET", SEGMENT_PATH, answer=problem(503, "unavailable")),
+    ]
+    assert vault.get(stored.object_id).body == BODY
+
+
+def test_a_connection_that_stays_broken_ends_the_put_and_nothing_is_visible(
+    vault: Any, server: FakeServer, film: Path
+) -> None:
+    server.faults = [Fault("PUT", SEGMENT_PATH, times=10_000)]
+    with pytest.raises(TransportError):
+        vault.put(film)
+    server.faults = []
+    assert vault.list() == ()
+    assert vault.put(film).size == len(BODY)
+
+
+def test_a_refusal_ends_the_put_and_frees_what_was_sent(vault: Any, server: FakeServer, held: FakeVault) -> None:
+    server.faults = [Fault("PUT", "/segments/3$", answer=problem(413, "vault_full"))]
+    with pytest.raises(LimitReachedError):
+        vault.put(BODY, name="film")
+    assert held.streams == {}
+    assert vault.list() == ()
+
+
+def test_a_failure_of_one_worker_ends_all_at_once(vault: Any, server: FakeServer) -> None:
+    server.faults = [Fault("PUT", SEGMENT_PATH, answer=problem(413, "vault_full"))]
+    server.log.clear()
+    with pytest.raises(LimitReachedError):
+        vault.put(os.urandom(60 * SEGMENT), name="film")
+    assert sent(server) < 12
+
+
+# --- taken up again -------------------------------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    """The client is gone, from one request to the next."""
+
+
+def killed_at(server: FakeServer, number: int) -> Callable[[httpx.Request], None]:
+    count = 0
+
+    def kill(request: httpx.Request) -> None:
+        nonlocal count
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            count += 1
+            if count > number:
+                raise KilledError
+
+    return kill
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> UploadPageFiles:
+    return UploadPageFiles(tmp_path / "state")
+
+
+def begin(connect: Connect, server: FakeServer, pages: Any, film: Path, at: int) -> None:
+    """Put a film and be killed when so many segments are sent."""
+    client = connect(upload_pages=pages)
+    client.log_in(EMAIL, PASSWORD)
+    vault = client.unlock(PHRASE)
+    server.on_request = killed_at(server, at)
+    with pytest.raises(KilledError):
+        vault.put(film)
+    server.on_request = None
+
+
+def reopened(connect: Connect, pages: Any) -> Any:
+    client = connect(upload_pages=pages)
+    client.log_in(EMAIL, PASSWORD)
+    return client.unlock(PHRASE)
+
+
+def test_a_killed_put_goes_on_where_it_was(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 4)
+    stream_id, stream = next(iter(held.streams.items()))
+    before = dict(stream.segments)
+    assert len(before) == 4
+    assert held.objects == {}
+    vault = reopened(connect, pages)
+    server.log.clear()
+    stored = vault.put(film)
+    assert set(held.streams) == {stream_id}
+    assert all(held.streams[stream_id].segments[seq] == sealed for seq, sealed in before.items())
+    assert sent(server) == StreamShape(len(BODY), SEGMENT).segments - 4
+    assert vault.get(stored.object_id).body == BODY
+    assert len(vault.list()) == 1
+
+
+def test_a_file_that_changed_since_is_begun_anew(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    """Also one that looks as before: in one stream each place has one plaintext, for ever."""
+    begin(connect, server, pages, film, 4)
+    first = set(held.streams)
+    looks = film.stat()
+    film.write_bytes(BODY[:SEGMENT] + b"\xff" + BODY[SEGMENT + 1 :])
+    os.utime(film, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+    vault = reopened(connect, pages)
+    stored = vault.put(film)
+    assert not first & set(held.streams)
+    assert vault.get(stored.object_id).body == film.read_bytes()
+
+
+def test_a_server_that_hides_a_segment_gets_no_second_plaintext_for_it(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 4)
+    looks, (first, stream) = film.stat(), next(iter(held.streams.items()))
+    stream.segments.clear()
+    film.write_bytes(BODY[::-1])
+    os.utime(film, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+    vault = reopened(connect, pages)
+    server.log.clear()
+    assert vault.get(vault.put(film).object_id).body == BODY[::-1]
+    assert not any("PUT" in line and str(first) in line and "/segments/" in line for line in server.log)
+
+
+def test_a_put_that_was_killed_after_it_was_stored_is_stored_once(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    client = connect(upload_pages=pages)
+    client.log_in(EMAIL, PASSWORD)
+    vault = client.unlock(PHRASE)
+
+    def kill(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+        return response
+
+    server.rewrite = kill
+    with pytest.raises(KilledError):
+        vault.put(film)
+    server.rewrite = None
+    assert len(held.objects) == 1
+    again = reopened(connect, pages)
+    server.log.clear()
+    stored = again.put(film)
+    assert set(held.objects) == {stored.object_id}
+    assert sent(server) == 0
+    assert again.get(stored.object_id).body == BODY
+    assert again.put(film).object_id != stored.object_id  # the next put is one of its own
+
+
+def test_what_the_server_has_collected_is_sent_again(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 4)
+    held.streams.clear()
+    vault = reopened(connect, pages)
+    assert vault.get(vault.put(film).object_id).body == BODY
+
+
+def test_a_segment_that_arrives_late_is_no_conflict(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    """What the killed client had sent last is stored after its successor asked what is there."""
+    begin(connect, server, pages, film, 4)
+    stream = next(iter(held.streams.values()))
+    late = stream.segments.pop(max(stream.segments))
+    vault = reopened(connect, pages)
+
+    def arrive(request: httpx.Request) -> None:
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            server.on_request = None
+            stream.segments[3] = late
+
+    if max(stream.segments) == 2:
+        server.on_request = arrive
+    assert vault.get(vault.put(film).object_id).body == BODY
+
+
+def test_two_puts_of_one_file_at_once_take_two_streams(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    one, two = reopened(connect, pages), reopened(connect, pages)
+    results: list[UUID] = []
+    threads = [threading.Thread(target=lambda v=v: results.append(v.put(film).object_id)) for v in (one, two)]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(set(results)) == len(held.streams) == 2
+    one.list()
+    assert [one.get(object_id).body == BODY for object_id in results] == [True, True]
+
+
+def test_pages_tell_nothing_and_are_all_alike(tmp_path: Path, connect: Connect, server: FakeServer, film: Path) -> None:
+    directory = tmp_path / "state"
+    pages = UploadPageFiles(directory)
+    client = connect(upload_pages=pages)
+    client.log_in(EMAIL, PASSWORD)
+    made = {path.name: path.stat().st_size for path in directory.iterdir() if path.name != "uploads.lock"}
+    assert made == {f"uploads-{number}": PAGE_BYTES for number in range(UPLOAD_PAGES)}
+    begin(connect, server, pages, film, 4)
+    times = {path.stat().st_mtime for path in directory.glob("uploads-*")}
+    assert max(times) - min(times) < 1
+    for path in directory.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+        content = path.read_bytes()
+        assert b"film" not in content
+        assert not content or len(set(content[:4096])) > 200  # nothing but noise
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "open to others"])
+def test_a_damaged_page_is_made_anew(tmp_path: Path, damage: str) -> None:
+    pages = UploadPageFiles(tmp_path / "state")
+    pages.renew()
+    path = tmp_path / "state" / "uploads-1"
+    before = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "short":
+        path.write_bytes(b"short")
+    else:
+        path.chmod(0o644)
+    found = list(pages.free())
+    assert len(found) == UPLOAD_PAGES
+    assert path.stat().st_size == PAGE_BYTES
+    assert path.read_bytes() != before
+    assert list(pages.free()) == []  # all are in use
+    for page in found:
+        page.close()
+    assert len(list(MemoryUploadPages().free())) == UPLOAD_PAGES
+
+
+# --- sources and targets --------------------------------------------------------------------------------------
+
+
+def test_a_file_that_grows_or_shrinks_while_it_is_read_is_refused(
+    vault: Any, server: FakeServer, film: Path, held: FakeVault
+) -> None:
+    for change in (lambda: film.write_bytes(BODY + b"more"), lambda: os.truncate(film, len(BODY) - SEGMENT)):
+        film.write_bytes(BODY)
+        server.on_request = lambda _, change=change: (setattr(server, "on_request", None), change())  # type: ignore[misc]
+        with pytest.raises(SourceChangedError):
+            vault.put(film)
+        assert held.streams == {}
+    assert vault.list() == ()
+
+
+def test_what_cannot_be_put_is_refused_before_anything_is_sent(
+    vault: Any, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.log.clear()
+    for source, name in ((b"bytes", None), (io.BytesIO(b"a"), None), ("a path as text", "a"), (7, "a")):
+        with pytest.raises(MisuseError):
+            vault.put(source, name=name)
+    with pytest.raises(MisuseError, match="binary"):
+        vault.put(io.StringIO("text"), name="a")
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(64 * 1024**3 + 1)
+    with pytest.raises(LimitError):
+        vault.put(huge)
+    with pytest.raises(FileNotFoundError):
+        vault.put(tmp_path / "nothing")
+    assert server.log == []
+
+
+def test_a_get_leaves_a_whole_file_or_what_was_there(vault: Any, server: FakeServer, tmp_path: Path) -> None:
+    stored, out = vault.put(BODY, name="film"), tmp_path / "out"
+    out.write_bytes(b"precious")
+    with pytest.raises(MisuseError, match="exists"):
+        vault.get_to(stored.object_id, out)
+    server.faults = [Fault("GET", "/segments/4$", answer=problem(404, "not_found"), times=99)]
+    with pytest.raises(RollbackError):
+        vault.get_to(stored.object_id, out, force=True)
+    assert out.read_bytes() == b"precious"
+    server.faults = []
+    vault.get_to(stored.object_id, out, force=True)
+    assert out.read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_object_replaced_while_it_is_read_is_a_conflict(connect: Connect, vault: Any, server: FakeServer) -> None:
+    stored = vault.put(BODY, name="film")
+    file = vault.open(stored.object_id)
+    other = connect()
+    other.log_in(EMAIL, PASSWORD)
+    elsewhere = other.unlock(PHRASE)
+    elsewhere.list()
+    elsewhere.put(BODY[::-1], name="film", replace=stored.object_id)
+    with pytest.raises(ConflictError):
+        file.read(1)
+    assert vault.get(stored.object_id).body == BODY[::-1]
+
+
+# --- a server that lies ---------------------------------------------------------------------------------------
+
+
+def lie(held: FakeVault, name: str, other: dict[int, bytes]) -> None:
+    segments = next(stream for stream in held.streams.values() if len(stream.segments) > 3).segments
+    match name:
+        case "swapped":
+            segments[1], segments[2] = segments[2], segments[1]
+        case "duplicated":
+            segments[2] = segments[1]
+        case "replaced":
+            segments[1] = other[1]
+        case "cut":
+            segments[1] = segments[1][:-1]
+        case "extended":
+            segments[1] += b"\0"
+        case "last one dropped":
+            del segments[max(segments)]
+        case "one byte":
+            segments[1] = segments[1][:-1] + bytes([segments[1][-1] ^ 1])
+        case "emptied":
+            segments[1] = b""
+
+
+LIES = ["swapped", "duplicated", "replaced", "cut", "extended", "last one dropped", "one byte", "emptied"]
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_no_lie_about_segments_is_believed(vault: Any, held: FakeVault, tmp_path: Path, name: str) -> None:
+    stored = vault.put(BODY, name="film")
+    other = vault.put(BODY[::-1], name="other")
+    streams = {stream.owner: stream for stream in held.streams.values()}
+    mine = streams[stored.object_id].segments
+    theirs = dict(streams[other.object_id].segments)
+    held.streams = {key: stream for key, stream in held.streams.items() if stream.owner == stored.object_id}
+    lie(held, name, theirs)
+    assert mine is next(iter(held.streams.values())).segments
+    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+        vault.get(stored.object_id)
+    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+        vault.get_to(stored.object_id, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    file = vault.open(stored.object_id)
+    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+        file.read()
+
+
+def test_a_listing_or_row_that_names_another_stream_is_refused(vault: Any, server: FakeServer) -> None:
+    vault.put(BODY, name="film")
+    stored = vault.put(b"small", name="note")
+
+    def rename(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "GET" and request.url.path.endswith(str(stored.object_id)):
+            response.headers["hushtag-stream"] = str(uuid4())
+        return response
+
+    server.rewrite = rename
+    with pytest.raises(IntegrityError):
+        vault.get(stored.object_id)
+
+
+def test_a_listing_of_segments_that_is_none_is_refused(
+    connect: Connect, server: FakeServer, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 4)
+    vault = reopened(connect, pages)
+    for content in (
+        b'{"committed":false,"segments":[],"next":5}',
+        b'{"committed":false,"segments":[],"next":null,"more":1}',
+        b'{"committed":false}',
+    ):
+        answer = httpx.Response(200, content=content, headers={"Content-Type": "application/json"})
+        server.faults = [Fault("GET", "/segments$", answer=answer)]
+        with pytest.raises(MalformedError):
+            vault.put(film)
+
+
+def test_rotation_seals_the_descriptor_anew_and_leaves_the_segments(vault: Any, held: FakeVault) -> None:
+    from hushtag.phrase import draw_phrase
+
+    stored = vault.put(BODY, name="film")
+    before = {key: dict(stream.segments) for key, stream in held.streams.items()}
+    tag = vault.add_phrase(draw_phrase(), label="guest").tag_id
+    vault.revoke_phrase(tag)
+    assert vault.get(stored.object_id).body == BODY
+    assert vault.reseal() == 1
+    assert {key: stream.segments for key, stream in held.streams.items()} == before
+    assert vault.get(stored.object_id).body == BODY
+    assert held.objects[stored.object_id].row.key_version == 2
+
+
+def test_a_source_is_read_once_and_in_order(tmp_path: Path) -> None:
+    source = ContentSource(io.BytesIO(b"abcdefgh"))
+    source.open()
+    assert bytes(source.peek(3)) == b"abc"
+    assert bytes(source.peek(2)) == b"ab"
+    room = bytearray(5)
+    assert source.read_into(memoryview(room)) == 5
+    assert bytes(room) == b"abcde"
+    assert source.read_into(memoryview(room)) == 3
+    assert source.marks() is None

@@ -1,0 +1,130 @@
+"""What an account may store, what becomes of uploads that nobody goes on with, and of vaults that are destroyed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from hushtag_server.operation.maintain import maintain
+from hushtag_server.operation.reach import Reached
+from hushtag_server.settings import Settings
+from tests.operation.conftest import Silent
+from tests.server.vault_support import open_vault, run_sql
+from tests.streams.support import MIB, Streams, random_bytes
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def limited(settings, keys, serve_in_process, sign_in) -> AsyncIterator[Streams]:
+    """A vault of an account that may have 3 MiB of large objects."""
+    async with serve_in_process(replace(settings, vault_bytes=3 * MIB), keys) as client:
+        yield Streams(await open_vault(client, await sign_in(client)))
+
+
+def maintained(database: Any) -> dict[str, int]:
+    return maintain(Settings(database_url=database.owner_url), Reached(database.owner_url), Silent()).steps
+
+
+def later(database: Any) -> None:
+    """Let two days pass."""
+    with psycopg.connect(database.admin_url, autocommit=True) as connection:
+        for table, column in (("vault_streams", "last_activity"), ("segment_parts", "created_at")):
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_touch")
+            connection.execute(f"UPDATE {table} SET {column} = {column} - interval '2 days'")
+            connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_touch")
+
+
+def rows(database: Any) -> list[int]:
+    tables = ("vault_streams", "vault_segments", "segment_parts")
+    return [run_sql(database, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
+
+
+async def test_an_account_stores_so_many_bytes_and_no_more(limited, database) -> None:
+    stream_id, object_id = await limited.upload(random_bytes(MIB), random_bytes(2 * MIB)), uuid4()
+    full = await limited.put(stream_id, 2, b"x")
+    assert (full.status_code, full.json()["code"]) == (413, "vault_full")
+    assert (await limited.commit(stream_id, 2, 3 * MIB, object_id=object_id)).status_code == 201
+    assert (await limited.put(uuid4(), 0, b"x")).status_code == 413
+    assert (await limited.vault.delete(object_id, revision=1)).status_code == 200
+    services = limited.client.app.application.application.state["services"]
+    await services.remover.remove(services.pool, limited.vault.user_id)
+    assert (await limited.put(uuid4(), 0, b"x")).status_code == 201
+    assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(1,)]
+
+
+async def test_segments_at_once_do_not_pass_the_limit_together(limited, database) -> None:
+    stream_id = await limited.upload(b"x")
+    answers = await asyncio.gather(*(limited.put(stream_id, seq, random_bytes(MIB)) for seq in range(1, 6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 413, 413, 413]
+    assert rows(database) == [1, 3, 3]
+
+
+async def test_an_upload_nobody_goes_on_with_is_removed_and_one_that_goes_on_is_not(streams, database) -> None:
+    left, kept = await streams.upload(random_bytes(2 * MIB), b"x"), await streams.upload(b"y")
+    committed = await streams.upload(b"z")
+    await streams.commit(committed, 1, 1)
+    assert maintained(database)["streams"] == 0
+    later(database)
+    await streams.put(kept, 1, b"more")
+    assert maintained(database)["streams"] == 3  # two segments and their stream
+    assert rows(database) == [2, 3, 3]
+    assert (await streams.read(left, 0)).status_code == 404
+    assert (await streams.read_all(kept)).content == b"ymore"
+    assert (await streams.read(committed, 0)).content == b"z"
+    assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(6,)]
+    assert maintained(database)["streams"] == 0
+
+
+async def test_parts_that_no_segment_names_are_removed_a_day_later(streams, database) -> None:
+    stream_id = await streams.upload(b"x")
+    run_sql(
+        database,
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes)"
+        " SELECT user_id, vault_id, id, gen_random_uuid(), 0, 'x' FROM vault_streams",
+    )
+    await streams.commit(stream_id, 1, 1)
+    assert maintained(database)["streams"] == 0
+    assert rows(database) == [1, 1, 2]
+    later(database)
+    assert maintained(database)["streams"] == 1
+    assert rows(database) == [1, 1, 1]
+    assert (await streams.read(stream_id, 0)).content == b"x"
+
+
+async def test_a_destroyed_vault_leaves_no_segments(streams, database) -> None:
+    stream_id = await streams.upload(random_bytes(MIB + 1), b"x")
+    await streams.commit(stream_id, 2, MIB + 2)
+    vault = streams.vault
+    named = {"Hushtag-Generation": str(vault.head.generation), "Hushtag-Confirm": str(vault.vault_id)}
+    gone = await streams.client.delete(vault.url(), headers=vault.headers | named)
+    assert gone.status_code == 204, gone.text
+    services = streams.client.app.application.application.state["services"]
+    await services.remover.remove(services.pool, vault.user_id)
+    assert rows(database) == [0, 0, 0]
+    assert run_sql(database, "SELECT count(*) FROM vaults") == [(0,)]
+
+
+async def test_what_a_dead_server_ended_maintenance_removes(streams, database, monkeypatch) -> None:
+    services = streams.client.app.application.application.state["services"]
+    monkeypatch.setattr(services.remover, "kick", lambda _: None)
+    stream_id = await streams.upload(b"x", b"y")
+    assert (await streams.end(stream_id)).status_code == 204
+    assert (await streams.end(stream_id)).status_code == 404
+    assert rows(database) == [1, 2, 2]
+    refused = await streams.put(stream_id, 2, b"z")
+    assert (refused.status_code, refused.json()["code"]) == (409, "stream_committed")
+    assert maintained(database)["streams"] == 3
+    assert rows(database) == [0, 0, 0]
+
+
+async def test_a_worker_removes_what_it_ended_by_itself(streams, database) -> None:
+    stream_id = await streams.upload(b"x", b"y")
+    await streams.end(stream_id)
+    async with asyncio.timeout(10):
+        while rows(database) != [0, 0, 0]:
+            await asyncio.sleep(0)

@@ -1,0 +1,360 @@
+"""Segments in an object store: beside those in the database, moved both ways, and whole after every crash."""
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from hushtag_server.operation.failures import OperationError
+from hushtag_server.operation.maintain import maintain
+from hushtag_server.operation.reach import Reached, connect
+from hushtag_server.operation.segment_checks import compare_store, count_leftovers, repair_segments
+from hushtag_server.operation.segment_moves import Moved, _Move, move_segments
+from hushtag_server.operation.segments import stores_of
+from hushtag_server.settings import Settings, SettingsError, load_settings
+from hushtag_server.streams import object_store, queries, uploading
+from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
+from tests.operation.conftest import Silent
+from tests.server.vault_support import open_vault, run_sql
+from tests.streams.support import MIB, Streams, random_bytes
+
+pytestmark = pytest.mark.anyio
+
+
+class Crash(BaseException):
+    """The process is gone: nothing that comes after is done."""
+
+
+class Counting(Silent):
+    def begin(self, total):
+        self.stages.append(f"begin {total}")
+
+
+@pytest.fixture
+def directory(data_directory) -> Path:
+    return data_directory / "objects"
+
+
+@pytest.fixture
+def store_url(directory) -> str:
+    return f"file://{directory}"
+
+
+@pytest.fixture
+def owner(database, data_directory, store_url) -> Settings:
+    return Settings(database_url=database.owner_url, data=data_directory, segment_store=store_url)
+
+
+@pytest.fixture
+async def stored(settings, keys, store_url, serve_in_process, sign_in):
+    """A server that keeps segments in a directory, and an open vault."""
+    async with serve_in_process(replace(settings, segment_store=store_url), keys) as client:
+        yield Streams(await open_vault(client, await sign_in(client)))
+
+
+def objects(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def leftovers(owner: Settings):
+    with connect(owner.database_url) as connection:
+        return count_leftovers(connection, owner)
+
+
+def in_an_hour(database) -> None:
+    """Let everything have happened two days ago."""
+    run_sql(database, "UPDATE segment_removals SET due_at = now()")
+    with psycopg.connect(database.admin_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE segment_parts DISABLE TRIGGER segment_parts_touch")
+        connection.execute("UPDATE segment_parts SET created_at = created_at - interval '2 days'")
+        connection.execute("ALTER TABLE segment_parts ENABLE TRIGGER segment_parts_touch")
+
+
+async def settle(streams: Streams) -> None:
+    """Wait for what a request left to be removed."""
+    services = streams.client.app.application.application.state["services"]
+    await services.remover.remove(services.pool, streams.vault.user_id)
+
+
+async def maintained(owner: Settings, database) -> dict[str, int]:
+    """Run maintenance, in a thread: it has event loops of its own."""
+    return (await asyncio.to_thread(maintain, owner, Reached(database.owner_url), Silent())).steps
+
+
+async def move_to(owner: Settings, to: str, watcher: "Counting | None" = None) -> Moved:
+    def run() -> Moved:
+        with connect(owner.database_url) as connection:
+            return move_segments(connection, owner, to, watcher or Counting())
+
+    return await asyncio.to_thread(run)
+
+
+async def test_segments_go_into_the_store_and_are_read_from_it(stored, database, directory) -> None:
+    bodies = [random_bytes(6 * MIB + 5), random_bytes(3)]
+    stream_id = await stored.upload(*bodies)
+    assert [(await stored.read(stream_id, seq)).content for seq in range(2)] == bodies
+    assert (await stored.read(stream_id, 0, Range="bytes=5000000-5000009")).content == bodies[0][5000000:5000010]
+    assert (await stored.read_all(stream_id)).content == b"".join(bodies)
+    assert (await stored.commit(stream_id, 2, len(bodies[0]) + 3)).status_code == 201
+    names = {str(row[0]) for row in run_sql(database, "SELECT id FROM vault_segments")}
+    assert {path.name for path in objects(directory)} == names
+    assert run_sql(database, "SELECT count(*) FROM segment_parts") == [(0,)]
+    assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(0,)]
+
+
+async def test_a_deleted_object_leaves_neither_rows_nor_objects(stored, database, directory) -> None:
+    object_id, stream_id = uuid4(), await stored.upload(b"one", b"two")
+    await stored.commit(stream_id, 2, 6, object_id=object_id)
+    replaced = await stored.upload(b"three")
+    assert (await stored.commit(replaced, 1, 5, object_id=object_id, revision=2)).status_code == 200
+    await settle(stored)
+    assert [path.read_bytes() for path in objects(directory)] == [b"three"]
+    assert (await stored.read(stream_id, 0)).status_code == 404
+    assert (await stored.vault.delete(object_id, revision=2)).status_code == 200
+    await settle(stored)
+    assert objects(directory) == []
+    for table in ("vault_streams", "vault_segments", "segment_removals"):
+        assert run_sql(database, f"SELECT count(*) FROM {table}") == [(0,)]
+    assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(0,)]
+
+
+async def test_deleting_the_account_leaves_no_objects(stored, database, directory, owner) -> None:
+    await stored.upload(b"one", b"two")
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    assert len(objects(directory)) == 2
+    assert (await maintained(owner, database))["segment_objects"] == 2
+    assert objects(directory) == []
+
+
+@pytest.mark.parametrize("step", ["write", "finish", "answer"])
+async def test_an_upload_that_crashes_at_a_step_is_whole_or_leaves_nothing(
+    stored, database, directory, owner, monkeypatch, step
+) -> None:
+    services = stored.client.app.application.application.state["services"]
+
+    async def crash(*_, **__):
+        raise Crash
+
+    async def crash_after(*given, **named):
+        await finish(*given, **named)
+        raise Crash
+
+    finish = queries.finish_segment
+    with monkeypatch.context() as patched:
+        patched.setattr(uploading, "_drop", crash)
+        if step == "write":
+            patched.setattr(object_store, "_sync", lambda _: (_ for _ in ()).throw(OSError("gone")))
+        else:
+            patched.setattr(queries, "finish_segment", crash if step == "finish" else crash_after)
+        stream_id = uuid4()
+        with pytest.raises(Crash):
+            await stored.put(stream_id, 0, b"bytes")
+    assert services.lanes._of_user.total() == 0
+    listed = (await stored.listed(stream_id)).segments
+    assert len(listed) == (step == "answer")
+    if step == "answer":
+        assert (await stored.read(stream_id, 0)).content == b"bytes"
+    assert len(objects(directory)) == 1
+    assert (await maintained(owner, database))["segment_objects"] == 0  # it may still be under way
+    in_an_hour(database)
+    assert (await maintained(owner, database))["segment_objects"] == (step != "answer")
+    assert len(objects(directory)) == (step == "answer")
+    again = await stored.put(stream_id, 0, b"bytes")
+    assert again.status_code == (200 if step == "answer" else 201)
+    assert (await stored.read(stream_id, 0)).content == b"bytes"
+    assert not any(leftovers(owner))
+
+
+async def test_an_upload_whose_object_was_collected_meanwhile_is_not_a_segment(stored, database, monkeypatch) -> None:
+    finish = queries.finish_segment
+
+    async def late(*given, **named):
+        run_sql(database, "DELETE FROM segment_removals")
+        return await finish(*given, **named)
+
+    monkeypatch.setattr(queries, "finish_segment", late)
+    stream_id = uuid4()
+    answer = await stored.put(stream_id, 0, b"bytes")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (await stored.listed(stream_id)).segments == []
+
+
+@pytest.mark.parametrize("step", ["object", "note"])
+async def test_a_removal_that_crashes_at_a_step_is_done_by_the_next(
+    stored, database, directory, owner, monkeypatch, step
+) -> None:
+    stream_id = await stored.upload(b"one", b"two")
+    remove = ObjectStore.remove
+
+    async def crash(self, segment_id):
+        if step == "note":
+            await remove(self, segment_id)
+        raise ObjectStoreError("gone")
+
+    monkeypatch.setattr(ObjectStore, "remove", crash)
+    await stored.end(stream_id)
+    with pytest.raises(ObjectStoreError):
+        await settle(stored)
+    assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(2,)]
+    with pytest.raises(OperationError):
+        await maintained(owner, database)
+    monkeypatch.setattr(ObjectStore, "remove", remove)
+    assert (await maintained(owner, database))["segment_objects"] == 2
+    assert objects(directory) == []
+    assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(0,)]
+
+
+async def test_doctor_finds_and_repairs_what_is_left_over(stored, database, directory, owner) -> None:
+    stream_id = await stored.upload(b"one", b"two")
+    stray = uuid4()
+    place = directory / "segments" / stray.hex[:2] / str(stray)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"nobody's")
+    (directory / "segments" / "README").write_text("not ours")
+    run_sql(database, "UPDATE vault_streams SET byte_count = 7")
+    run_sql(database, "UPDATE vaults SET stream_bytes = 9")
+    run_sql(
+        database,
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes, created_at)"
+        " SELECT user_id, vault_id, id, gen_random_uuid(), 0, 'x', now() - interval '2 days' FROM vault_streams",
+    )
+    soon = replace(owner, stream_hours=1)
+    with connect(owner.database_url) as connection:
+        (store_id,) = stores_of(connection)
+        young = compare_store(connection, soon, store_id, owner.segment_store)
+        assert (young.objects, young.nobodys, young.missing, young.foreign) == (3, [], 0, 1)
+        os.utime(place, (1, 1))
+        found = compare_store(connection, soon, store_id, owner.segment_store)
+        assert (found.nobodys, found.missing) == ([stray], 0)
+        left = count_leftovers(connection, owner)
+        assert (left.rows, left.objects, left.miscounted, left.hollow) == (1, 0, 2, 0)
+        assert await asyncio.to_thread(repair_segments, connection, owner) >= 4
+        assert not any(count_leftovers(connection, owner))
+        assert not place.exists()
+    assert run_sql(database, "SELECT segment_count, byte_count FROM vault_streams") == [(2, 6)]
+    assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(6,)]
+    assert run_sql(database, "SELECT count(*) FROM vault_segments WHERE stream_id = %s", stream_id) == [(2,)]
+
+
+async def test_bytes_that_are_gone_break_the_answer_off_and_are_reported(stored, database, directory, owner) -> None:
+    stream_id = await stored.upload(b"one")
+    objects(directory)[0].unlink()
+    with pytest.raises(AssertionError):  # of the transport: the answer has no end
+        await stored.read(stream_id, 0)
+    with connect(owner.database_url) as connection:
+        (store_id,) = stores_of(connection)
+        assert compare_store(connection, owner, store_id, owner.segment_store).missing == 1
+
+
+@pytest.mark.parametrize("way", ["into the store", "into the database"])
+async def test_moving_goes_on_where_it_was_stopped_and_changes_no_byte(
+    stored, streams_beside, database, directory, owner, monkeypatch, way
+) -> None:
+    streams = streams_beside if way == "into the store" else stored
+    to = owner.segment_store if way == "into the store" else "postgres"
+    bodies = [random_bytes(size) for size in (2 * MIB + 1, 5, MIB)]
+    stream_id = await streams.upload(*bodies)
+    moved = []
+
+    class Stopping(Counting):
+        def done(self, count):
+            moved.append(count)
+            if len(moved) == 2:
+                raise Crash
+
+    with pytest.raises(Crash):
+        await move_to(owner, to, Stopping())
+    assert (await streams.read_all(stream_id)).content == b"".join(bodies)
+    done = await move_to(owner, to)
+    assert (done.segments, done.damaged) == (1, 0)
+    assert (await move_to(owner, to)).segments == 0
+    assert (await streams.read_all(stream_id)).content == b"".join(bodies)
+    in_store = way == "into the store"
+    assert len(objects(directory)) == (3 if in_store else 0)
+    assert run_sql(database, "SELECT count(*) FROM segment_parts") == [(0 if in_store else 5,)]
+    assert not any(leftovers(owner))
+
+
+@pytest.fixture
+async def streams_beside(settings, keys, serve_in_process, sign_in, directory):
+    """A server on the same database that keeps segments there."""
+    async with serve_in_process(settings, keys) as client:
+        yield Streams(await open_vault(client, await sign_in(client, "eve@example.org")))
+
+
+@pytest.mark.parametrize("step", ["noted", "written", "named"])
+async def test_a_move_that_crashes_at_a_step_loses_nothing(
+    streams_beside, database, directory, owner, monkeypatch, step
+) -> None:
+    stream_id, body = uuid4(), random_bytes(MIB + 7)
+    await streams_beside.put(stream_id, 0, body)
+
+    async def crash(*_, **__):
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        if step == "noted":
+            patched.setattr(ObjectStore, "write", crash)
+        else:
+            rename = _Move._rename
+
+            def crash_around(self, segment, new):
+                if step == "named":
+                    rename(self, segment, new)
+                raise Crash
+
+            patched.setattr(_Move, "_rename", crash_around)
+        with pytest.raises(Crash):
+            await move_to(owner, owner.segment_store)
+    assert (await streams_beside.read(stream_id, 0)).content == body
+    in_an_hour(database)
+    await maintained(owner, database)
+    assert (await streams_beside.read(stream_id, 0)).content == body
+    assert objects(directory) == []
+    assert (await move_to(owner, owner.segment_store)).segments == 1
+    assert (await streams_beside.read(stream_id, 0)).content == body
+    assert not any(leftovers(owner))
+
+
+async def test_who_reads_while_a_segment_moves_reads_on(streams_beside, database, owner, monkeypatch) -> None:
+    stream_id, body = uuid4(), random_bytes(4 * MIB)
+    await streams_beside.put(stream_id, 0, body)
+    read, moved = queries.read_part, asyncio.Event()
+
+    async def slowly(pool, place, segment_id, number):
+        if number == 2 and not moved.is_set():
+            moved.set()
+            await move_to(owner, owner.segment_store)
+        return await read(pool, place, segment_id, number)
+
+    monkeypatch.setattr(queries, "read_part", slowly)
+    assert (await streams_beside.read(stream_id, 0)).content == body
+    assert moved.is_set()
+
+
+async def test_a_damaged_segment_is_not_moved(streams_beside, database, owner) -> None:
+    stream_id = await streams_beside.upload(b"good", b"bad")
+    run_sql(database, "UPDATE segment_parts SET bytes = 'BAD' WHERE bytes = 'bad'")
+    done = await move_to(owner, owner.segment_store)
+    assert (done.segments, done.damaged) == (1, 1)
+    assert (await streams_beside.read(stream_id, 1)).content == b"BAD"
+
+
+async def test_both_places_exist_at_once(stored, streams_beside) -> None:
+    mine, theirs = await stored.upload(b"in the store"), await streams_beside.upload(b"in the database")
+    beside = Streams(stored.vault)
+    beside.client = streams_beside.client  # the server without the setting reads from the store as well
+    assert (await beside.read(mine, 0)).content == b"in the store"
+    assert (await streams_beside.read(theirs, 0)).content == b"in the database"
+
+
+def test_addresses_with_credentials_or_of_other_kinds_are_refused() -> None:
+    for text in ("s3://key:secret@bucket", "ftp://host/x", "file://relative", "/somewhere", "s3://"):
+        with pytest.raises(SettingsError, match="HUSHTAG_SEGMENT_STORE"):
+            load_settings({"HUSHTAG_SEGMENT_STORE": text})
+    for text in ("postgres", "file:///srv/x", "s3://bucket/prefix", "gs://bucket", "az://container/x"):
+        assert load_settings({"HUSHTAG_SEGMENT_STORE": text}).segment_store == text
