@@ -10,17 +10,17 @@ FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test check format bench vectors fuzz mutation
+.PHONY: help install demo serve test check format bench bench-compare bench-baseline profiles vectors fuzz mutation
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 install: $(INSTALLED) ## the virtual environment, as the lock file names it
 
 $(INSTALLED): uv.lock pyproject.toml tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV)
 
-# What is measured against: only `make bench` needs it.
+# What is measured against and with; `make check` reads its types.
 $(PEERS_INSTALLED): $(INSTALLED)
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV) --group bench
 
@@ -39,7 +39,7 @@ serve: $(INSTALLED) ## a server with an embedded PostgreSQL in ./hushtag-data
 test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-check: $(INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
+check: $(PEERS_INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -52,8 +52,17 @@ format: $(INSTALLED) ## let ruff write the code
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format .
 
-bench: $(PEERS_INSTALLED) ## ratios against floors measured in the same run, into benchmarks/results
-	@$(BIN)/python -m benchmarks
+bench: $(PEERS_INSTALLED) ## ratios against floors of the same run, into benchmarks/results; BENCH='--quick --only growth'
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-compare: $(PEERS_INSTALLED) ## what was measured last beside the baseline; COMPARE='--all' for what did not change too
+	@$(BIN)/python -m benchmarks.compare $(COMPARE)
+
+bench-baseline: $(PEERS_INSTALLED) ## keep what was measured last as the baseline
+	@$(BIN)/python -m benchmarks.compare --keep
+
+profiles: $(PEERS_INSTALLED) ## a flame graph of every server path, and the tables of PROFILES.md, into benchmarks/results
+	@$(BIN)/python -m benchmarks.profiles $(PROFILES)
 
 vectors: $(INSTALLED) ## regenerate every vector file
 	@$(BIN)/python -m vectors.generate

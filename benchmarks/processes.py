@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,10 +11,24 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
 START_WAIT = 60.0  # seconds
+
+
+def _on_signal(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def end_in_order() -> None:
+    """Make SIGTERM raise where the main thread is, so that what was started is ended on the way out.
+
+    Without it the databases and servers of a benchmark outlive it. Called by everything here that starts something.
+    """
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_signal)
 
 
 def _clean_environment() -> dict[str, str]:
@@ -23,14 +38,19 @@ def _clean_environment() -> dict[str, str]:
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
     """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards."""
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="hushtag-bench-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 @contextmanager
-def running_server(**variables: str) -> Iterator[tuple[str, psutil.Process]]:
-    """Start a server with one worker; yield its URL and its main process.
+def running_server(
+    workers: int = 1, program: str = "hushtag_server.cli", /, **variables: str
+) -> Iterator[tuple[str, psutil.Process]]:
+    """Start a server; yield its URL and its main process.
+
+    `program` is the module that is run: `benchmarks.bench_server` has a plain endpoint and instruments besides.
 
     `variables` are HUSHTAG_* settings; without HUSHTAG_DATABASE_URL it has an embedded database of its own.
     """
@@ -38,10 +58,11 @@ def running_server(**variables: str) -> Iterator[tuple[str, psutil.Process]]:
         environment = _clean_environment() | {
             "HUSHTAG_DATA": f"{directory}/data",
             "HUSHTAG_GUESS_CAPACITY": "10000",
+            "HUSHTAG_HEAD_TIMEOUT": "600s",  # connections lie idle while another server has its turn
             "HUSHTAG_POOL_SIZE": "20",
             **variables,
         }
-        command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", "--workers", "1"]
+        command = [sys.executable, "-m", program, "serve", "--json", "--port", "0", "--workers", str(workers)]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
@@ -86,10 +107,15 @@ def running_program(module: str, arguments: Sequence[str], port: int, **variable
         process.wait(30)
 
 
-def worker_of(server: psutil.Process) -> psutil.Process:
-    """Return the granian worker: the busiest Python child (PostgreSQL is none, the resource tracker idles)."""
+def workers_of(server: psutil.Process, count: int) -> list[psutil.Process]:
+    """Return the granian workers: the busiest Python children (PostgreSQL is none, the resource tracker idles)."""
     children = [child for child in server.children() if "python" in child.name()]
-    return max(children, key=lambda child: sum(child.cpu_times()[:2]))
+    return sorted(children, key=lambda child: sum(child.cpu_times()[:2]), reverse=True)[:count]
+
+
+def worker_of(server: psutil.Process) -> psutil.Process:
+    """Return the one worker of a server."""
+    return workers_of(server, 1)[0]
 
 
 def cpu_us(process: psutil.Process) -> float:
