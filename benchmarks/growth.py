@@ -29,14 +29,23 @@ import uvloop
 
 from benchmarks.figures import Figure, Measured, quartile_range
 from benchmarks.growth_rows import fill_users, fill_vault, object_ids
-from benchmarks.load import HEAD_END, KeptAlive, Load, encode_request
-from benchmarks.people import Enrolled, Prover, ask, begin, enrol, give_budgets, locate_and_start, prover
+from benchmarks.load import KeptAlive, Load, encode_request
+from benchmarks.people import (
+    Enrolled,
+    Prover,
+    ask,
+    begin,
+    enrol,
+    give_budgets,
+    locate_and_start,
+    prover,
+    put_request,
+    vault_token,
+)
 from benchmarks.plain_stage import make_accounts
 from benchmarks.processes import running_server, temporary_directory
 from hushtag.head import VaultHead, set_element, set_hash
-from hushtag.keys import derive_vault_token
 from hushtag.messages import ObjectEntry, Unlocked, decode_binary, encode_binary
-from hushtag.types import SessionKey
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate
 
@@ -49,8 +58,6 @@ ROUNDS: Final = 60
 EACH: Final = 4
 """Pages, puts and gets of one place in one round; of unlocks there is one."""
 PAGE: Final = 10
-HEAD_BYTES: Final = 112
-ROW_BYTES: Final = 316
 OPERATIONS: Final = ("unlock", "page", "put", "get")
 
 
@@ -66,21 +73,6 @@ class Place(NamedTuple):
     def path(self) -> str:
         """Where the vault's objects are."""
         return f"/v1/vaults/{self.who.vault_id}/objects"
-
-
-def _put(place: Place, token: str, generation: int, chosen: UUID) -> bytes:
-    lines = [
-        f"PUT {place.path}/{chosen} HTTP/1.1",
-        "Host: bench",
-        f"Authorization: Bearer {token}",
-        "Content-Type: application/octet-stream",
-        f"Hushtag-Revision: {place.revisions.get(chosen, 1) + 1}",
-        "Hushtag-Key-Version: 1",
-        f"Hushtag-Generation: {generation}",
-        f"Hushtag-Head: {encode_binary(os.urandom(HEAD_BYTES))}",
-        f"Content-Length: {ROW_BYTES}",
-    ]
-    return "\r\n".join(lines).encode() + HEAD_END + os.urandom(ROW_BYTES)
 
 
 async def _timed(place: Place, request: bytes) -> float:
@@ -99,9 +91,7 @@ async def _unlock(place: Place, proving: Prover) -> tuple[float, str, int]:
     clock = time.perf_counter()
     unlocked = await ask(place.connection, request, Unlocked)
     taken = started.seconds + time.perf_counter() - clock
-    secret = derive_vault_token(SessionKey(session_key)).expose()
-    token = "htv_" + encode_binary(place.who.account.user_id.bytes + secret)
-    return taken * 1e6, token, unlocked.vaults[0].generation
+    return taken * 1e6, vault_token(place.who, session_key), unlocked.vaults[0].generation
 
 
 async def visit(place: Place, proving: Prover, chance: random.Random) -> dict[str, float]:
@@ -115,7 +105,9 @@ async def visit(place: Place, proving: Prover, chance: random.Random) -> dict[st
         listing = encode_request("GET", f"{place.path}?limit={PAGE}{after}", token)
         times["page"].append(await _timed(place, listing))
         generation += 1
-        times["put"].append(await _timed(place, _put(place, token, generation, chosen)))
+        times["put"].append(
+            await _timed(place, put_request(place.path, token, chosen, place.revisions.get(chosen, 1) + 1, generation))
+        )
         place.revisions[chosen] = place.revisions.get(chosen, 1) + 1
         times["get"].append(await _timed(place, encode_request("GET", f"{place.path}/{chosen}", token)))
     return {name: statistics.median(each) for name, each in times.items()}

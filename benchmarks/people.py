@@ -17,10 +17,12 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from benchmarks.load import KeptAlive, encode_request
+from benchmarks.load import HEAD_END, KeptAlive, encode_request
 from benchmarks.plain_stage import Account
 from hushtag._opaque import finish_login, start_login
 from hushtag.enrollment import start_enrollment
+from hushtag.head import HEAD_LENGTH
+from hushtag.keys import derive_vault_token
 from hushtag.messages import (
     Candidate,
     FinishUnlock,
@@ -32,9 +34,10 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
-from hushtag.types import KE2, LoginState, OpaquePassword
+from hushtag.types import KE2, LoginState, OpaquePassword, SessionKey
 
 T = TypeVar("T")
+ROW_BYTES = 316
 _BUDGETS = "INSERT INTO unlock_budget (user_id, tokens) VALUES (%s, 10000) ON CONFLICT DO NOTHING"
 
 
@@ -133,13 +136,36 @@ class Prover:
         states = [each.begun.state for each in started]
         answers = [decode_binary(each.answer.ke2[0]) for each in started]
         proofs = self._processes.map(proof, passwords, states, answers, chunksize=4)
-        return [(_finish(each, ke3), key) for each, (ke3, key) in zip(started, proofs, strict=True)]
+        return [(encode_finish(each, ke3), key) for each, (ke3, key) in zip(started, proofs, strict=True)]
 
 
-def _finish(started: Started, ke3: bytes) -> bytes:
+def encode_finish(started: Started, ke3: bytes) -> bytes:
+    """Return the request that ends an unlock."""
     answer = started.answer
     message = FinishUnlock(session_id=answer.session_id, state=answer.state, candidate=0, ke3=encode_binary(ke3))
     return post("/v1/unlock/finish", started.begun.who.account.token, message)
+
+
+def vault_token(who: Enrolled, session_key: bytes) -> str:
+    """Return the vault token that both sides derive."""
+    secret = derive_vault_token(SessionKey(session_key)).expose()
+    return "htv_" + encode_binary(who.account.user_id.bytes + secret)
+
+
+def put_request(path: str, token: str, object_id: UUID, revision: int, generation: int) -> bytes:
+    """Return a put of a row of 316 bytes, which the server cannot tell from a sealed one."""
+    lines = [
+        f"PUT {path}/{object_id} HTTP/1.1",
+        "Host: bench",
+        f"Authorization: Bearer {token}",
+        "Content-Type: application/octet-stream",
+        f"Hushtag-Revision: {revision}",
+        "Hushtag-Key-Version: 1",
+        f"Hushtag-Generation: {generation}",
+        f"Hushtag-Head: {encode_binary(os.urandom(HEAD_LENGTH))}",
+        f"Content-Length: {ROW_BYTES}",
+    ]
+    return "\r\n".join(lines).encode() + HEAD_END + os.urandom(ROW_BYTES)
 
 
 @contextmanager
