@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
 START_WAIT = 60.0  # seconds
+STOP_WAIT = 120.0
 
 
 def _on_signal(number: int, _: object) -> NoReturn:
@@ -44,6 +45,15 @@ def temporary_directory() -> Iterator[Path]:
         yield Path(name)
 
 
+def _end(process: "subprocess.Popen[Any]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WAIT)
+    except subprocess.TimeoutExpired:  # on a machine that hardly lets it run
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def running_server(
     workers: int = 1, program: str = "hushtag_server.cli", /, **variables: str
@@ -70,8 +80,7 @@ def running_server(
             assert process.stdout is not None
             yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
         finally:
-            process.terminate()
-            process.wait(30)
+            _end(process)
 
 
 def free_port() -> int:
@@ -103,8 +112,7 @@ def running_program(module: str, arguments: Sequence[str], port: int, **variable
             time.sleep(0.05)
         yield psutil.Process(process.pid)
     finally:
-        process.terminate()
-        process.wait(30)
+        _end(process)
 
 
 def workers_of(server: psutil.Process, count: int) -> list[psutil.Process]:

@@ -118,14 +118,14 @@ def _summary(windows: Sequence[Window], workers: int, connections: int) -> dict[
     }
 
 
-async def _measure_on(servers: dict[int, Server], people: Sequence[Enrolled], rounds: int) -> dict[str, Any]:
+async def _measure_on(servers: dict[int, Server], people: Sequence[Enrolled], rounds: int, share: float) -> dict[str, Any]:
     found: dict[tuple[int, int], list[Window]] = {}
     with prover() as proving:
         for connections in CONNECTIONS:
             loads = {number: await Load.connect(each.place, [[]] * connections) for number, each in servers.items()}
             for turn in range(rounds + 1):  # the first prepares statements and fills caches
                 for workers, server in servers.items():
-                    unlocks = UNLOCKS[connections]
+                    unlocks = max(connections, int(UNLOCKS[connections] * share))
                     one = await window(server, loads[workers].connections, people, unlocks, proving)
                     if turn:
                         found.setdefault((workers, connections), []).append(one)
@@ -134,10 +134,10 @@ async def _measure_on(servers: dict[int, Server], people: Sequence[Enrolled], ro
     return {f"{w} × {c}": {"workers": w, "connections": c} | _summary(each, w, c) for (w, c), each in found.items()}
 
 
-async def measure(rounds: int = ROUNDS) -> dict[str, Any]:
+async def measure(rounds: int = ROUNDS, share: float = 1.0) -> dict[str, Any]:
     """Return rates and latencies by workers and connections."""
     with database(connections=200) as postgres, temporary_directory() as shared, ExitStack() as stack:
-        accounts = make_accounts(postgres.admin_url, ACCOUNTS)
+        accounts = make_accounts(postgres.admin_url, max(4, int(ACCOUNTS * share)))
         give_budgets(postgres.admin_url, accounts)
         # One data directory: the servers must have the same keys.
         settings = {"HUSHTAG_DATABASE_URL": postgres.app_url, "HUSHTAG_DATA": str(shared), "HUSHTAG_POOL_SIZE": "10"}
@@ -149,7 +149,7 @@ async def measure(rounds: int = ROUNDS) -> dict[str, Any]:
         load = await Load.connect(servers[1].place, [[]] * 2)
         people = await side_by_side(load.connections, [partial(enrol, account=account) for account in accounts])
         load.close()
-        return {"rounds": rounds, "windows": await _measure_on(servers, people, rounds)}
+        return {"rounds": rounds, "windows": await _measure_on(servers, people, rounds, share)}
 
 
 def _figures(each: dict[str, Any]) -> list[Figure]:
@@ -187,7 +187,7 @@ def _figures(each: dict[str, Any]) -> list[Figure]:
 
 def measured(quick: bool) -> Measured:
     """Return rates and latencies over what the binding calls alone would allow."""
-    found = uvloop.run(measure(2 if quick else ROUNDS))
+    found = uvloop.run(measure(2, 0.05) if quick else measure())
     return Measured([figure for each in found["windows"].values() for figure in _figures(each)], found)
 
 
