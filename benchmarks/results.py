@@ -14,7 +14,16 @@ import psutil
 
 from benchmarks.figures import Figure, Measured
 
-__all__ = ["BASELINE", "RESULTS", "Result", "circumstances", "read_baseline", "read_results", "write_result"]
+__all__ = [
+    "BASELINE",
+    "RESULTS",
+    "Result",
+    "circumstances",
+    "keep_baseline",
+    "read_baseline",
+    "read_results",
+    "write_result",
+]
 
 ROOT: Final = Path(__file__).resolve().parent
 RESULTS: Final = ROOT / "results"
@@ -124,7 +133,8 @@ def _encode(value: object) -> str:
 def read_results(quick: bool = False) -> dict[str, Result]:
     """Return what was measured last of every benchmark."""
     directory = RESULTS / "quick" if quick else RESULTS
-    found = [msgspec.json.decode(path.read_bytes(), type=Result) for path in sorted(directory.glob("*.json"))]
+    paths = sorted(path for path in directory.glob("*.json") if path.name != "profiles.json")
+    found = [msgspec.json.decode(path.read_bytes(), type=Result) for path in paths]
     return {result.name: result for result in found}
 
 

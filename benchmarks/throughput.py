@@ -118,7 +118,9 @@ def _summary(windows: Sequence[Window], workers: int, connections: int) -> dict[
     }
 
 
-async def _measure_on(servers: dict[int, Server], people: Sequence[Enrolled], rounds: int, share: float) -> dict[str, Any]:
+async def _measure_on(
+    servers: dict[int, Server], people: Sequence[Enrolled], rounds: int, share: float
+) -> dict[str, Any]:
     found: dict[tuple[int, int], list[Window]] = {}
     with prover() as proving:
         for connections in CONNECTIONS:
