@@ -1,5 +1,6 @@
 """Flame graphs as small SVG files: py-spy's stacks drawn without scripts, hair-thin frames left out."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ def _tidy(frame: str) -> str:
     """Return a frame without line number and with a path that begins at the package."""
     function, _, place = frame.partition(" (")
     place = place.rstrip(")").rpartition(":")[0] or place.rstrip(")")
-    for prefix in ("site-packages/", "python3.11/", "server/", "src/"):
+    for prefix in ("/site-packages/", f"/python{sys.version_info.major}.{sys.version_info.minor}/", "/server/", "/src/"):
         place = place.rpartition(prefix)[2]
     return f"{function} ({place})" if place else function
 
