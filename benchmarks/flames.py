@@ -15,6 +15,7 @@ SMALLEST: Final = 0.004
 """Frames below this share of all looks are left out: three pixels and a half, in which nothing can be read."""
 LETTER: Final = 6.2
 """Pixels of one letter."""
+LIBRARY: Final = f"/python{sys.version_info.major}.{sys.version_info.minor}/"
 Stack = tuple[str, ...]
 
 
@@ -22,7 +23,12 @@ def _tidy(frame: str) -> str:
     """Return a frame without line number and with a path that begins at the package."""
     function, _, place = frame.partition(" (")
     place = place.rstrip(")").rpartition(":")[0] or place.rstrip(")")
-    for prefix in ("/site-packages/", f"/python{sys.version_info.major}.{sys.version_info.minor}/", "/server/", "/src/"):
+    for prefix in (
+        "/site-packages/",
+        f"/python{sys.version_info.major}.{sys.version_info.minor}/",
+        "/server/",
+        "/src/",
+    ):
         place = place.rpartition(prefix)[2]
     return f"{function} ({place})" if place else function
 

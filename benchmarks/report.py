@@ -9,7 +9,7 @@ from rich.table import Table
 from benchmarks.figures import Figure
 from benchmarks.results import RESULTS, Result
 
-__all__ = ["amount", "markdown", "print_table", "verdict", "write_markdown"]
+__all__ = ["amount", "markdown", "precise", "print_table", "verdict", "write_markdown"]
 
 HEADINGS: Final = ("what", "floor or peer", "ours", "floor takes", "ratio", "spread", "limit", "")
 NOTE: Final = (
@@ -28,6 +28,11 @@ def amount(value: float | None, unit: str) -> str:
     return f"{value:,.{digits}f} {unit}".strip()
 
 
+def precise(ratio: float) -> str:
+    """Return a ratio with three decimals, or two digits where it is small."""
+    return f"{ratio:.3f}" if ratio >= 0.05 or ratio == 0 else f"{ratio:.2g}"
+
+
 def verdict(figure: Figure) -> str:
     """Return `held`, `MISSED`, or a dash where there is no limit."""
     if figure.limit is None and figure.held:
@@ -37,13 +42,13 @@ def verdict(figure: Figure) -> str:
 
 def _cells(figure: Figure) -> tuple[str, ...]:
     limit = "-" if figure.limit is None else f"{'≥' if figure.at_least else '≤'} {figure.limit:g}"
-    spread = "-" if figure.spread is None else f"± {figure.spread:.3f}"
+    spread = "-" if figure.spread is None else f"± {precise(figure.spread)}"
     return (
         figure.name,
         figure.floor,
         amount(figure.subject, figure.unit),
         amount(figure.base, figure.unit),
-        f"{figure.ratio:.3f}",
+        precise(figure.ratio),
         spread,
         limit,
         ", ".join(part for part in (verdict(figure), figure.note) if part),

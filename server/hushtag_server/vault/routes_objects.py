@@ -34,7 +34,13 @@ from hushtag_server.errors import (
 from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.vault import vault_queries as queries
-from hushtag_server.vault.callers import recorded_pool, require_open_vault, require_vault_token, vault_caller, vault_subject
+from hushtag_server.vault.callers import (
+    recorded_pool,
+    require_open_vault,
+    require_vault_token,
+    vault_caller,
+    vault_subject,
+)
 from hushtag_server.vault.schemas import ObjectChange, ObjectSummary
 from hushtag_server.wire import OCTETS, After, Limit, WireRequest, read_octets
 
