@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import psutil
 
 START_WAIT = 60.0  # seconds
 STOP_WAIT = 120.0
+ANNOUNCE_WAIT = 120.0
 
 
 def _on_signal(number: int, _: object) -> NoReturn:
@@ -78,6 +80,9 @@ def running_server(
         )
         try:
             assert process.stdout is not None
+            # A server that is not ready in a minute serves, but never says so: nobody should wait for that.
+            if not select.select([process.stdout], [], [], ANNOUNCE_WAIT)[0]:
+                raise RuntimeError("the server did not say that it listens; is the machine overloaded?")
             yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
         finally:
             _end(process)
