@@ -12,18 +12,18 @@ MACHINE_EXAMPLES ?= 300
 MACHINE_STEPS ?= 50
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
-.PHONY: help install demo serve test campaign machine check format bench kill-streams kill-uploads vectors fuzz \
-  mutation
+.PHONY: help install demo serve test campaign machine check format bench bench-compare bench-baseline profiles \
+  kill-streams kill-uploads vectors fuzz mutation
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 install: $(INSTALLED) ## the virtual environment, as the lock file names it
 
 $(INSTALLED): uv.lock pyproject.toml tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV)
 
-# What is measured against: only `make bench` needs it.
+# What is measured against and with; `make check` reads its types.
 $(PEERS_INSTALLED): $(INSTALLED)
 	@$(PYTHON) tools/bootstrap.py --venv $(VENV) --group bench
 
@@ -46,7 +46,7 @@ test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
 campaign: $(INSTALLED) ## every attack of the evil server on every operation, of which `make test` runs a share
 	@HUSHTAG_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/evil/test_campaign.py
 
-check: $(INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
+check: $(PEERS_INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -59,8 +59,17 @@ format: $(INSTALLED) ## let ruff write the code
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format .
 
-bench: $(PEERS_INSTALLED) ## ratios against floors measured in the same run, into benchmarks/results
-	@$(BIN)/python -m benchmarks
+bench: $(PEERS_INSTALLED) ## ratios against floors of the same run, into benchmarks/results; BENCH='--quick --only growth'
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-compare: $(PEERS_INSTALLED) ## what was measured last beside the baseline; COMPARE='--all' for what did not change too
+	@$(BIN)/python -m benchmarks.compare $(COMPARE)
+
+bench-baseline: $(PEERS_INSTALLED) ## keep what was measured last as the baseline
+	@$(BIN)/python -m benchmarks.compare --keep
+
+profiles: $(PEERS_INSTALLED) ## a flame graph of every server path, and the tables of PROFILES.md, into benchmarks/results
+	@$(BIN)/python -m benchmarks.profiles $(PROFILES)
 
 kill-streams: $(INSTALLED) ## kill server and database 50 times each in uploads of 256 MiB
 	@HUSHTAG_KILL_ROUNDS=50 HUSHTAG_KILL_MIB=256 $(BIN)/python -m pytest -q -s tests/streams/test_kill.py

@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from benchmarks.figures import Figure, Measured
 from benchmarks.processes import running_server
 from hushtag._opaque import start_login
 from hushtag.enrollment import start_enrollment
@@ -49,6 +50,7 @@ from hushtag.types import OpaquePassword
 
 ATTEMPTS: Final = 10_000
 """Of each kind."""
+QUICK_ATTEMPTS: Final = 300
 WARM_UP: Final = 200
 LIMIT: Final = 0.02
 """How far the AUC may be from 0.5."""
@@ -278,6 +280,29 @@ def run(attempts: int = ATTEMPTS) -> dict[str, Any]:
     """Observe a server of its own and judge."""
     with running_server(**VARIABLES) as (url, _):
         return judge(asyncio.run(observe(url, attempts)))
+
+
+def measured(quick: bool) -> Measured:
+    """Return the AUC of each pair over that of a coin; the limit is what a coin may differ by."""
+    found = run(QUICK_ATTEMPTS if quick else ATTEMPTS)
+    count = found["attempts"]
+    # The interquartile range of an AUC of two equal distributions (Mann and Whitney): 1.35 standard deviations.
+    by_chance = 1.35 * math.sqrt((2 * count + 1) / (12 * count * count))
+    figures = [
+        Figure(
+            name=f"telling {pair.replace('/', ' from ')}: AUC off a coin's 0.5, + 1",
+            floor="a coin",
+            unit="",
+            subject=each["classifier"],
+            base=0.5,
+            ratio=round(1 + abs(each["classifier"] - 0.5), 4),
+            spread=round(by_chance, 4),
+            limit=1 + LIMIT,
+            held_besides=found["shapes"] == 1,
+        )
+        for pair, each in found["auc"].items()
+    ]
+    return Measured(figures, found)
 
 
 if __name__ == "__main__":

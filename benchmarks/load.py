@@ -89,7 +89,13 @@ class KeptAlive(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by inheritance
 
     async def ask(self, request: bytes) -> Answer:
-        """Send one request outside a window and return its answer, whatever its status."""
+        """Send one request outside a window and return its answer, whatever its status.
+
+        Raises:
+            ConnectionError: the server closed the connection, before or meanwhile.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionError("the server closed the connection")
         self._asked = asyncio.get_running_loop().create_future()
         self._write(request)
         return await self._asked

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+ROUNDS = 15
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -43,7 +45,7 @@ def compare(
     floor: Callable[[], object],
     *,
     calls: int,
-    rounds: int = 15,
+    rounds: int = ROUNDS,
     limit: float | None = None,
 ) -> Ratio:
     """Measure `subject` and `floor` in turns and return the median ratio."""

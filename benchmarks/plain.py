@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import psutil
 import uvloop
 
+from benchmarks.figures import Figure, Measured, quartile_range
 from benchmarks.load import Load, encode_request
 from benchmarks.plain_stage import POOL_SIZE, Account, Side, Writer, ask_json, database, fill, hushtag, make_accounts
 from benchmarks.processes import cpu_by_process, cpu_since, cpu_us, free_port, machine_us, running_program
@@ -102,11 +103,6 @@ async def sample(load: Load, side: Side, backends: Callable[[], list[psutil.Proc
     )
 
 
-def _spread(values: Sequence[float]) -> float:
-    low, _, high = statistics.quantiles(values, n=4)
-    return high - low
-
-
 def _medians(samples: Sequence[Sample]) -> dict[str, float]:
     columns = zip(*samples, strict=True)
     return {name: round(statistics.median(column), 2) for name, column in zip(Sample._fields, columns, strict=True)}
@@ -125,9 +121,10 @@ def _summary(mine: list[Sample], theirs: list[Sample], limit: float) -> dict[str
     ratio, p99 = statistics.median(ratios), (_medians(mine)["p99_us"], _medians(theirs)["p99_us"])
     return {
         "rate_ratio": round(ratio, 2),
-        "rate_ratio_spread": round(_spread(ratios), 2),
+        "rate_ratio_spread": round(quartile_range(ratios), 2),
         "worker_cpu_ratio": round(statistics.median(cpu), 2),
-        "worker_cpu_ratio_spread": round(_spread(cpu), 2),
+        "worker_cpu_ratio_spread": round(quartile_range(cpu), 2),
+        "p99_ratio_spread": round(quartile_range([a.p99_us / b.p99_us for a, b in zip(mine, theirs, strict=True)]), 3),
         "cpu_bound_ratio": round(statistics.median(bound), 2),
         "limit": limit,
         "rate_held": ratio >= limit,
@@ -207,7 +204,7 @@ async def _measure_floor(request: bytes, size: int) -> dict[str, float]:
 async def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """Return the figures of the three endpoints and of the load generator's floor."""
     with database() as postgres, hushtag(postgres) as ours, peer(postgres) as theirs:
-        accounts = make_accounts(postgres, CONNECTIONS)
+        accounts = make_accounts(postgres.admin_url, CONNECTIONS)
         await fill(ours, accounts, ENTRIES)
         sides = (ours, theirs)
         requests = await _requests(ours, accounts)
@@ -233,9 +230,47 @@ async def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     }
 
 
-def run() -> dict[str, Any]:
-    """Measure on uvloop, so that the generator costs little."""
-    return uvloop.run(measure())
+def _figures(name: str, each: dict[str, Any]) -> list[Figure]:
+    mine, theirs = each["hushtag"], each["peer"]
+    peer_name = "FastAPI + SQLAlchemy + uvicorn"
+    return [
+        Figure(
+            name=f"journals, {name}: requests a second",
+            floor=peer_name,
+            unit="/s",
+            subject=mine["rate"],
+            base=theirs["rate"],
+            ratio=each["rate_ratio"],
+            spread=each["rate_ratio_spread"],
+            limit=each["limit"],
+            at_least=True,
+        ),
+        Figure(
+            name=f"journals, {name}: p99 of the latency",
+            floor=peer_name,
+            unit="µs",
+            subject=mine["p99_us"],
+            base=theirs["p99_us"],
+            ratio=round(mine["p99_us"] / theirs["p99_us"], 3),
+            spread=each["p99_ratio_spread"],
+            limit=1.0,
+        ),
+        Figure(
+            name=f"journals, {name}: the worker's CPU",
+            floor=peer_name,
+            unit="µs",
+            subject=mine["worker_us"],
+            base=theirs["worker_us"],
+            ratio=round(1 / each["worker_cpu_ratio"], 4),
+            spread=round(each["worker_cpu_ratio_spread"] / each["worker_cpu_ratio"] ** 2, 4),
+        ),
+    ]
+
+
+def measured(quick: bool) -> Measured:
+    """Return the three endpoints beside those of the peer; on uvloop, so that the generator costs little."""
+    found = uvloop.run(measure(2 if quick else ROUNDS))
+    return Measured([row for name, each in found["endpoints"].items() for row in _figures(name, each)], found)
 
 
 if __name__ == "__main__":

@@ -68,10 +68,10 @@ def hushtag(postgres: EmbeddedPostgres, **variables: str) -> Iterator[Side]:
         yield Side("hushtag", (address.hostname or "", address.port or 80), worker_of(server))
 
 
-def make_accounts(postgres: EmbeddedPostgres, count: int) -> list[Account]:
-    """Insert accounts, each with one session that is valid for a day."""
+def make_accounts(url: str, count: int) -> list[Account]:
+    """Insert accounts, each with one session that is valid for a day (`url`: the superuser's)."""
     made = []
-    with psycopg.connect(postgres.admin_url) as connection:
+    with psycopg.connect(url) as connection:
         for _ in range(count):
             found = connection.execute(
                 "INSERT INTO users (email, password_hash, phrase_salt, opaque_credential_id)"

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from uuid import uuid4
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
-from benchmarks.measure import Ratio, compare
+from benchmarks.figures import Figure, Measured
+from benchmarks.measure import ROUNDS, Ratio, compare
 from hushtag._stretch import stretch_phrase
 from hushtag.keys import wrap_key
-from hushtag.objects import ObjectMeta, open_object, seal_object
+from hushtag.objects import ObjectMeta, ObjectRow, open_object, seal_object
 from hushtag.suites import HUSHTAG_V1
 from hushtag.types import DataKey, KeyEncryptionKey
 
@@ -25,15 +27,18 @@ def _sizes() -> Iterator[tuple[int, str, int, float | None]]:
         yield size, name, max(3, min(2000, 50_000_000 // size // 10)), limit
 
 
-def _objects() -> Iterator[Ratio]:
+def _decrypt(key: bytes, sealed: bytes) -> bytes:
+    return AESGCM(key).decrypt(bytes(12), sealed, b"")
+
+
+def _objects(rounds: int) -> Iterator[Ratio]:
     key, vault_id, object_id = DataKey(os.urandom(32)), uuid4(), uuid4()
     raw_key = os.urandom(32)
     for size, name, calls, limit in _sizes():
         body = os.urandom(size)
         meta = ObjectMeta(name="note.txt", content_type="text/plain", created_at=1, size=size)
-        place = {"vault_id": vault_id, "object_id": object_id}
 
-        def seal(body: bytes = body, meta: ObjectMeta = meta) -> object:
+        def seal(body: bytes = body, meta: ObjectMeta = meta) -> ObjectRow:
             return seal_object(
                 key, vault_id=vault_id, object_id=object_id, key_version=1, revision=1, meta=meta, body=body
             )
@@ -41,28 +46,57 @@ def _objects() -> Iterator[Ratio]:
         def floor(body: bytes = body) -> object:
             return AESGCM(raw_key).encrypt(os.urandom(12), body, b"")
 
-        row = seal_object(key, **place, key_version=1, revision=1, meta=meta, body=body)
+        row = seal()
         sealed = AESGCM(raw_key).encrypt(bytes(12), body, b"")
-        yield compare(f"seal {name}", seal, "AES-256-GCM with a fresh nonce", floor, calls=calls, limit=limit)
+        yield compare(
+            f"seal {name}", seal, "AES-256-GCM with a fresh nonce", floor, calls=calls, rounds=rounds, limit=limit
+        )
         yield compare(
             f"open {name}",
-            lambda row=row, place=place: open_object(key, row, **place),
+            partial(open_object, key, row, vault_id=vault_id, object_id=object_id),
             "AES-256-GCM",
-            lambda sealed=sealed: AESGCM(raw_key).decrypt(bytes(12), sealed, b""),
+            partial(_decrypt, raw_key, sealed),
             calls=calls,
+            rounds=rounds,
         )
 
 
-def run() -> list[Ratio]:
+def run(rounds: int = ROUNDS) -> list[Ratio]:
     """Return every primitive's ratio."""
     kek, data_key, raw = KeyEncryptionKey(bytes(32)), DataKey(bytes(32)), bytes(32)
-    wrap = compare("wrap a key", lambda: wrap_key(kek, data_key), "AES-KW", lambda: aes_key_wrap(raw, raw), calls=2000)
+    wrap = compare(
+        "wrap a key",
+        lambda: wrap_key(kek, data_key),
+        "AES-KW",
+        lambda: aes_key_wrap(raw, raw),
+        calls=2000,
+        rounds=rounds,
+    )
     stretch = compare(
         "stretch",
         lambda: stretch_phrase("one two three", bytes(16), HUSHTAG_V1),
         "Argon2id",
         lambda: hash_secret_raw(b"one two three", bytes(16), 3, 65536, 4, 32, Type.ID),
         calls=1,
-        rounds=9,
+        rounds=min(rounds, 9),
     )
-    return [*_objects(), wrap, stretch]
+    return [*_objects(rounds), wrap, stretch]
+
+
+def _figure(found: Ratio) -> Figure:
+    return Figure(
+        name=found.name,
+        floor=found.floor,
+        unit="µs",
+        subject=found.subject_us,
+        base=found.floor_us,
+        ratio=found.ratio,
+        spread=found.ratio_spread,
+        limit=found.limit,
+    )
+
+
+def measured(quick: bool) -> Measured:
+    """Return every primitive over its raw call."""
+    found = run(4 if quick else ROUNDS)
+    return Measured([_figure(each) for each in found], [each.as_json() for each in found])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -10,10 +12,26 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 import psutil
 
 START_WAIT = 60.0  # seconds
+STOP_WAIT = 120.0
+ANNOUNCE_WAIT = 120.0
+
+
+def _on_signal(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def end_in_order() -> None:
+    """Make SIGTERM raise where the main thread is, so that what was started is ended on the way out.
+
+    Without it the databases and servers of a benchmark outlive it. Called by everything here that starts something.
+    """
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_signal)
 
 
 def _clean_environment() -> dict[str, str]:
@@ -23,14 +41,28 @@ def _clean_environment() -> dict[str, str]:
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
     """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards."""
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="hushtag-bench-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
+def _end(process: "subprocess.Popen[Any]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WAIT)
+    except subprocess.TimeoutExpired:  # on a machine that hardly lets it run
+        process.kill()
+        process.wait()
+
+
 @contextmanager
-def running_server(**variables: str) -> Iterator[tuple[str, psutil.Process]]:
-    """Start a server with one worker; yield its URL and its main process.
+def running_server(
+    workers: int = 1, program: str = "hushtag_server.cli", /, **variables: str
+) -> Iterator[tuple[str, psutil.Process]]:
+    """Start a server; yield its URL and its main process.
+
+    `program` is the module that is run: `benchmarks.bench_server` has a plain endpoint and instruments besides.
 
     `variables` are HUSHTAG_* settings; without HUSHTAG_DATABASE_URL it has an embedded database of its own.
     """
@@ -38,19 +70,22 @@ def running_server(**variables: str) -> Iterator[tuple[str, psutil.Process]]:
         environment = _clean_environment() | {
             "HUSHTAG_DATA": f"{directory}/data",
             "HUSHTAG_GUESS_CAPACITY": "10000",
+            "HUSHTAG_HEAD_TIMEOUT": "600s",  # connections lie idle while another server has its turn
             "HUSHTAG_POOL_SIZE": "20",
             **variables,
         }
-        command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", "--workers", "1"]
+        command = [sys.executable, "-m", program, "serve", "--json", "--port", "0", "--workers", str(workers)]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
         try:
             assert process.stdout is not None
+            # A server that is not ready in a minute serves, but never says so: nobody should wait for that.
+            if not select.select([process.stdout], [], [], ANNOUNCE_WAIT)[0]:
+                raise RuntimeError("the server did not say that it listens; is the machine overloaded?")
             yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
         finally:
-            process.terminate()
-            process.wait(30)
+            _end(process)
 
 
 def free_port() -> int:
@@ -82,14 +117,18 @@ def running_program(module: str, arguments: Sequence[str], port: int, **variable
             time.sleep(0.05)
         yield psutil.Process(process.pid)
     finally:
-        process.terminate()
-        process.wait(30)
+        _end(process)
+
+
+def workers_of(server: psutil.Process, count: int) -> list[psutil.Process]:
+    """Return the granian workers: the busiest Python children (PostgreSQL is none, the resource tracker idles)."""
+    children = [child for child in server.children() if "python" in child.name()]
+    return sorted(children, key=lambda child: sum(child.cpu_times()[:2]), reverse=True)[:count]
 
 
 def worker_of(server: psutil.Process) -> psutil.Process:
-    """Return the granian worker: the busiest Python child (PostgreSQL is none, the resource tracker idles)."""
-    children = [child for child in server.children() if "python" in child.name()]
-    return max(children, key=lambda child: sum(child.cpu_times()[:2]))
+    """Return the one worker of a server."""
+    return workers_of(server, 1)[0]
 
 
 def cpu_us(process: psutil.Process) -> float:

@@ -217,7 +217,8 @@ def stage() -> Iterator[tuple[EmbeddedPostgres, OpenVault, list[UUID], str, str,
 def worker_memory(server: psutil.Process) -> int:
     """Return the resident bytes of the largest of the server's own processes."""
     family = [one for one in server.children(recursive=True) if "postgres" not in one.name()]
-    return max(one.memory_info().rss for one in family)
+    most: int = max(one.memory_info().rss for one in family)
+    return most
 
 
 def peak_memory(sizes: Sequence[int], lanes: int) -> dict[str, float]:

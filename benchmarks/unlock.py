@@ -12,6 +12,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
+from benchmarks.figures import Figure, Measured
 from benchmarks.processes import running_server
 from hushtag import _opaque
 from hushtag.client import Client, ceremony_steps
@@ -81,19 +84,19 @@ def _spread(values: list[float]) -> float:
     return high - low
 
 
-def run() -> dict[str, Any]:
+def run(unlocks: int = UNLOCKS) -> dict[str, Any]:
     """Return the medians of the split in milliseconds, and the share outside Argon2id and OPAQUE."""
     phrase = draw_phrase().text
     with running_server() as (url, _), Client(url) as client, instrumented() as clock:
         client.sign_up(EMAIL, PASSWORD)
         client.log_in(EMAIL, PASSWORD)
         client.enrol(phrase)
-        samples = [_one(client, phrase, clock) for _ in range(WARM_UP + UNLOCKS)][WARM_UP:]
+        samples = [_one(client, phrase, clock) for _ in range(WARM_UP + unlocks)][WARM_UP:]
     columns = {name: [sample[name] for sample in samples] for name in samples[0]}
     shares = columns.pop("share")
     share = statistics.median(shares)
     return {
-        "unlocks": UNLOCKS,
+        "unlocks": unlocks,
         "median_ms": {name: round(statistics.median(values) * 1000, 2) for name, values in columns.items()},
         "spread_ms": {name: round(_spread(values) * 1000, 2) for name, values in columns.items()},
         "share_outside": round(share, 4),
@@ -101,3 +104,33 @@ def run() -> dict[str, Any]:
         "limit": LIMIT,
         "held": share < LIMIT,
     }
+
+
+def measured(quick: bool) -> Measured:
+    """Return the parts of an unlock, each over the whole of it."""
+    found = run(8 if quick else UNLOCKS)
+    median = found["median_ms"]
+
+    def part(name: str, value: float, spread: float, limit: float | None = None) -> Figure:
+        whole = median["total"]
+        return Figure(
+            name=f"unlock by the client: {name}",
+            floor="the whole unlock",
+            unit="ms",
+            subject=value,
+            base=whole,
+            ratio=round(value / whole, 4),
+            spread=round(spread / whole, 4),
+            limit=limit,
+        )
+
+    spread = found["spread_ms"]
+    outside = part("outside Argon2id and OPAQUE", median["rest"], spread["rest"], LIMIT)
+    return Measured(
+        [
+            part("stretch (Argon2id)", median["argon2id"], spread["argon2id"]),
+            part("OPAQUE's steps", median["opaque"], spread["opaque"]),
+            msgspec.structs.replace(outside, ratio=found["share_outside"], spread=found["share_spread"]),
+        ],
+        found,
+    )

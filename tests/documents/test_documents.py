@@ -97,9 +97,14 @@ def spellings(value: int) -> set[str]:
 LIMITS = {
     name: value
     for module in (
-        messages, account_messages, journal_messages, reminder_messages, transfer_messages, pairing_messages,
+        messages,
+        account_messages,
+        journal_messages,
+        reminder_messages,
+        transfer_messages,
+        pairing_messages,
         stream_messages,
-    )  # fmt: skip
+    )
     for name, value in vars(module).items()
     if re.match(r"(?:MAX|MIN)_", name)
 }

@@ -6,14 +6,16 @@ from uuid import UUID
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.security_log.events import Event
 from hushtag_server.security_log.recording import EventSource, RecordedPool, Subject
-from hushtag_server.services import Services, touch_interval
+from hushtag_server.services import Services, services_of, touch_interval
 from hushtag_server.tokens import VAULT, parse_bearer
 from hushtag_server.vault.schemas import VaultCaller
+from hushtag_server.vault.vault_queries import tag_of
 from hushtag_server.wire import WireRequest
 
-__all__ = ["recorded_pool", "require_vault_token", "vault_caller", "vault_subject"]
+__all__ = ["recorded_pool", "require_open_vault", "require_vault_token", "vault_caller", "vault_subject"]
 
 
 async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -25,7 +27,18 @@ async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _:
     connection.scope["auth"] = parse_bearer(connection.headers.get("authorization"), VAULT)
 
 
-def vault_caller(request: WireRequest, services: Services) -> VaultCaller:
+async def require_open_vault(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard: a vault token that is valid, found out in one round trip; for a route that must read a long body first.
+
+    Raises:
+        UnauthenticatedError: it is none, unknown, locked or expired.
+    """
+    services = services_of(connection)
+    if await tag_of(services.pool, vault_caller(connection, services)) is None:
+        raise UnauthenticatedError("no such vault session")
+
+
+def vault_caller(request: ASGIConnection[Any, Any, Any, Any], services: Services) -> VaultCaller:
     """Return what a statement needs to authenticate the vault token of this request."""
     token = parse_bearer(request.headers.get("authorization"), VAULT)
     idle = services.settings.vault_idle

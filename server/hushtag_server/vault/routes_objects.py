@@ -43,7 +43,13 @@ from hushtag_server.errors import (
 from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.vault import vault_queries as queries
-from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller, vault_subject
+from hushtag_server.vault.callers import (
+    recorded_pool,
+    require_open_vault,
+    require_vault_token,
+    vault_caller,
+    vault_subject,
+)
 from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectSummary, StreamNamed
 from hushtag_server.wire import OCTETS, After, Limit, WireRequest, read_octets
 
@@ -137,7 +143,7 @@ async def _digest(services: Services, row: ObjectRow) -> bytes:
 @put(
     "/vaults/{vault_id:uuid}/objects/{object_id:uuid}",
     summary="Store one revision of an object",
-    guards=[require_vault],  # before up to 16 MiB are read; the statement that writes checks again
+    guards=[require_open_vault],  # before up to 16 MiB are read; the statement that writes checks again
     security=VAULT_SECURITY,
     request_max_body_size=MAX_ROW_BYTES,
     operation_class=_PutOperation,

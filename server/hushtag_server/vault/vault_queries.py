@@ -28,6 +28,7 @@ __all__ = [
     "list_objects",
     "list_tags",
     "put_object",
+    "tag_of",
 ]
 
 _PUT = """
@@ -38,6 +39,7 @@ _DELETE = """
     SELECT outcome, key_version, ring
     FROM hushtag_delete_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::bigint, $9)
 """
+_TAG_OF = "SELECT hushtag_vault_session($1, $2, $3, $4)"
 _GET = "SELECT tag_id, revision, key_version, body, stream_id FROM hushtag_get_object($1, $2, $3, $4, $5, $6)"
 
 _OPENS = """EXISTS (
@@ -96,6 +98,12 @@ async def delete_object(pool: AnyPool, caller: VaultCaller, change: ObjectChange
     `deleted_stream`: the object had a stream, which ended with it.
     """
     return DeletedObject(*(await call(pool, _DELETE, (*caller, *change)))[0])
+
+
+async def tag_of(pool: AnyPool, caller: VaultCaller) -> UUID | None:
+    """Authenticate a vault token and return the tag it opened; None if it is unknown, locked or expired."""
+    tag_id: UUID | None = (await call(pool, _TAG_OF, caller))[0][0]
+    return tag_id
 
 
 async def get_object(pool: AnyPool, caller: VaultCaller, vault_id: UUID, object_id: UUID) -> FoundObject:

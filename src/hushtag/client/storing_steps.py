@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from hushtag.client.archive_file import Progress
 from hushtag.client.contents import StoredObject
+from hushtag.client.duress_steps import DuressSteps
 from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import ConflictError, TransportError, UnavailableError
 from hushtag.client.sending_steps import Sending, StartAgainError, StreamSender

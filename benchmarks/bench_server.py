@@ -1,0 +1,39 @@
+"""The server as it is served, with a plain endpoint beside it and instruments inside; never for use.
+
+`python -m benchmarks.bench_server serve …` takes the arguments of `hushtag-server`. Two variables are its own:
+
+- `BENCH_GRANIAN`: a JSON object of arguments for granian that replace those of `hushtag_server.serve`;
+- `BENCH_CALLBACKS`: anything; every callback of the event loop is timed, `GET /plain/callbacks` tells which took
+  longest, and `DELETE /plain/callbacks` begins anew.
+"""
+
+import json
+import os
+from typing import Any, Final
+
+import granian
+from granian.constants import Loops
+
+from hushtag_server.cli import main
+
+TARGET: Final = "benchmarks.plain_endpoint:from_environment"
+
+
+def granian_as_told(**arguments: Any) -> Any:
+    """Return granian's server with the arguments of `BENCH_GRANIAN` in the place of the given ones."""
+    told: dict[str, Any] = json.loads(os.environ.get("BENCH_GRANIAN", "{}"))
+    if "loop" in told:
+        told["loop"] = Loops(told["loop"])
+    return _Granian(**(arguments | told))
+
+
+def _serve_ours(target: str, **arguments: Any) -> Any:
+    del target
+    return granian_as_told(target=TARGET, **arguments)
+
+
+_Granian: Final[Any] = granian.Granian
+
+if __name__ == "__main__":
+    granian.Granian = _serve_ours  # type: ignore[assignment]
+    main()

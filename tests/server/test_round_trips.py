@@ -1,0 +1,163 @@
+"""How often a request waits for the database, counted on the wire; and how long it keeps the event loop to itself.
+
+A proxy stands between the server and PostgreSQL. Whenever the server says something after PostgreSQL has spoken, that
+is one more round trip, however many statements, pipelines or packets it is made of.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from benchmarks.callbacks import LIMIT_US, Watch, watch_callbacks
+from hushtag.messages import Located, Unlocked, UnlockStarted
+from hushtag.types import OpaquePassword
+from hushtag.unlock import start_unlock
+from hushtag_server.security_log.sealer import Sealer
+from tests.server.vault_support import OpenedVault, enrol, new_id, new_password, same_password, send
+
+pytestmark = pytest.mark.anyio
+
+LIMITS = {"locate": 2, "start": 2, "finish": 3, "put": 2, "replace": 2, "get": 1, "delete": 2}
+REPEATED = 5
+Note = Callable[[str], None]
+SOCKET = ".s.PGSQL.5432"
+MIB = 1024 * 1024
+
+
+class Wire:
+    """Passes bytes on and counts round trips of all connections together."""
+
+    def __init__(self, postgres: Path) -> None:
+        self.round_trips = 0
+        self._postgres = postgres
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection of the server."""
+        answers, requests = await asyncio.open_unix_connection(str(self._postgres))
+        self._open |= {writer, requests}
+        answered = [True]
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, from_server: bool) -> None:
+            while piece := await source.read(65536):
+                if from_server and answered[0]:
+                    self.round_trips += 1
+                answered[0] = not from_server
+                target.write(piece)
+                await target.drain()
+            target.close()
+
+        await asyncio.gather(pass_on(reader, requests, True), pass_on(answers, writer, False), return_exceptions=True)
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for writer in self._open:
+            writer.close()
+
+
+@pytest.fixture
+async def wire(settings, data_directory: Path) -> AsyncIterator[Wire]:
+    directory = Path(parse_qs(urlsplit(settings.database_url).query)["host"][0])
+    passing = Wire(directory / SOCKET)
+    server = await asyncio.start_unix_server(passing.connect, data_directory / SOCKET)
+    yield passing
+    server.close()
+    passing.close()
+
+
+@pytest.fixture
+async def client(wire, settings, keys, data_directory, serve_in_process, monkeypatch) -> AsyncIterator[Any]:
+    """The application behind the proxy; what seals the log in the background does not, as it would be counted too."""
+    monkeypatch.setattr(Sealer, "kick", lambda _: None)
+    base, _, _ = settings.database_url.partition("?")
+    through = replace(settings, database_url=f"{base}?host={quote(str(data_directory), safe='')}", guess_capacity=1000)
+    async with serve_in_process(through, keys) as served:
+        yield served
+
+
+async def _go_through(client: Any, somebody: Any, password: OpaquePassword, size: int, note: Note) -> None:
+    """Unlock, then store, replace and read an object of `size` bytes; `note` is told each answer's name."""
+    locating = start_unlock((same_password(password),))
+    answer = await send(client, somebody.headers, "/v1/unlock/locate", locating.message)
+    note("locate")
+    proving = locating.finish(msgspec.json.decode(answer.content, type=Located))
+    answer = await send(client, somebody.headers, "/v1/unlock/start", proving.message)
+    note("start")
+    finishing = proving.finish(msgspec.json.decode(answer.content, type=UnlockStarted))
+    answer = await send(client, somebody.headers, "/v1/unlock/finish", finishing.message)
+    note("finish")
+    tag = finishing.finish(msgspec.json.decode(answer.content, type=Unlocked))
+    vault = OpenedVault(client, UUID(somebody.user_id), tag, tag.vaults[0].head)
+    object_id = new_id()
+    assert (await vault.put(object_id, bytes(size))).status_code == 201
+    note("put")
+    assert (await vault.put(object_id, bytes(size), revision=2)).status_code == 200
+    note("replace")
+    assert (await vault.get(vault.url(object_id))).status_code == 200
+    note("get")
+    assert (await vault.delete(object_id, revision=2)).status_code == 200
+    note("delete")
+
+
+@pytest.mark.parametrize("size", [100, MIB])
+async def test_no_request_waits_for_the_database_more_often_than_it_may(client, wire, sign_in, size) -> None:
+    somebody, password = await sign_in(client), new_password()
+    await enrol(client, somebody.headers, password)
+    counted: dict[str, int] = {}
+
+    def note(name: str) -> None:
+        counted[name] = wire.round_trips
+        wire.round_trips = 0
+
+    for _ in range(2):  # the first time, connections are made and statements prepared
+        wire.round_trips = 0
+        await _go_through(client, somebody, password, size, note)
+    assert counted.keys() == LIMITS.keys()
+    assert all(0 < counted[name] <= most for name, most in LIMITS.items()), counted
+
+
+class OwnTasks:
+    """The application with a task of its own for every request, so that what it computes is not the client's."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        await asyncio.create_task(self.application(scope, receive, send))
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    original = asyncio.events.Handle._run
+    yield watch_callbacks()
+    asyncio.events.Handle._run = original  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("size", [100, MIB])
+async def test_no_request_keeps_the_event_loop_to_itself(app_client, sign_in, watch, size) -> None:
+    somebody, password = await sign_in(app_client), new_password()
+    await enrol(app_client, somebody.headers, password)
+    transport = httpx.ASGITransport(OwnTasks(app_client.app), client=("192.0.2.1", 1))
+    taken: dict[str, list[float]] = {}
+
+    def note(name: str) -> None:
+        ours = {task: times for task, times in watch.taken.items() if "Edge" in task or "Connection" in task}
+        taken.setdefault(name, []).append(max(max(times) for times in ours.values()))
+        watch.forget()
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://hushtag.test") as client:
+        for _ in range(REPEATED):
+            watch.forget()
+            await _go_through(client, somebody, password, size, note)
+    # CPU time of the thread, and the best of several: what is left is the work itself, not a busy machine's caches.
+    assert taken.keys() == LIMITS.keys()
+    assert all(min(times) < LIMIT_US for times in taken.values()), taken
