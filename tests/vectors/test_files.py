@@ -54,7 +54,6 @@ ROWS = {
     "old data key": {"suite.seal_old_key", "suite.open_old_key"},
     "succession": {"suite.prove_succession", "suite.follow"},
     "shape of a stream": {"suite.stream_shape"},
-    "context of a segment": {"suite.segment_context"},
     "segment": {"suite.open_segment"},
     "large object's row, sealing": {"suite.seal_descriptor"},
     "large object's row, opening": {"suite.open_descriptor"},

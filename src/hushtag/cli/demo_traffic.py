@@ -8,6 +8,7 @@ import httpx
 __all__ = ["Exchange", "Recorder"]
 
 _TEMPLATES: Final = (
+    "segments",
     "locate",
     "start",
     "finish",
@@ -46,11 +47,12 @@ class Recorder(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request."""
+        told = request.read()  # before it is sent: a segment is given away piece by piece
         started = time.perf_counter()
         response = self._inner.handle_request(request)
         body = response.read()
         seconds = time.perf_counter() - started
-        sent = b"\r\n".join(name + b": " + value for name, value in request.headers.raw) + b"\r\n\r\n" + request.read()
+        sent = b"\r\n".join(name + b": " + value for name, value in request.headers.raw) + b"\r\n\r\n" + told
         head = b"\r\n".join(name + b": " + value for name, value in response.headers.raw)
         self.exchanges.append(
             Exchange(request.method, request.url.path, response.status_code, sent, head + b"\r\n\r\n" + body, seconds)
