@@ -72,8 +72,8 @@ class Visitor:
         proving = asyncio.get_running_loop().run_in_executor(
             self._provers, proof, self._who.password, started.begun.state, ke2
         )
-        ke3, session_key = await proving
-        unlocked = await ask(self._connection, encode_finish(started, ke3), Unlocked)
+        ke3, release, session_key = await proving
+        unlocked = await ask(self._connection, encode_finish(started, ke3, release), Unlocked)
         self._token = vault_token(self._who, session_key)
         self._generation = unlocked.vaults[0].generation
 
