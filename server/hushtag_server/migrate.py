@@ -121,10 +121,11 @@ def _explained_privileges(app_role: str | None) -> Iterator[None]:
         ) from None
 
 
-def migrate(url: str, *, app_role: str | None = None) -> list[str]:
+def migrate(url: str, *, app_role: str | None = None, most: int | None = None) -> list[str]:
     """Apply every migration that is missing and return their ids; safe to call from several processes at once.
 
-    `url` is that of the owner of the tables. `app_role` becomes a member of `hushtag_server`.
+    `url` is that of the owner of the tables. `app_role` becomes a member of `hushtag_server`. With `most` no more than
+    so many are applied, the oldest first.
 
     Raises:
         MigrationError: the role does not exist, the owner may not make roles, or extensions are missing; says the
@@ -132,7 +133,7 @@ def migrate(url: str, *, app_role: str | None = None) -> list[str]:
         psycopg.Error: the database refused; nothing of the refused migration is left.
     """
     with _explained_privileges(app_role), _locked_backend(url) as backend:
-        missing = backend.to_apply(_read())
+        missing = list(backend.to_apply(_read()))[:most]
         for migration in missing:
             backend.apply_one(migration)
         _grant(url, app_role)

@@ -29,6 +29,7 @@ KEYS_APART = {
     "login_attempts.scope": "tells the two kinds of hashes apart",
     "opaque_sessions.session_id": "256 random bits in hex, from which tokens are derived",
     "reminder_deliveries.due_at": "a reminder that is put off is delivered again",
+    "seal_copies.id": "there is one row",
     "security_audit_links.seq": "the place in the chain",
     "tag_orders.place": "one of the four places every tag has",
     "segment_parts.part": "the place in its segment",

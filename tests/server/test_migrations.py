@@ -69,17 +69,6 @@ def catalogue(postgres: EmbeddedPostgres, empty_database: Any) -> Callable[[], s
     return dump
 
 
-def test_rollback_then_forward_gives_the_same_catalogue(empty_database: Any, catalogue: Callable[[], str]) -> None:
-    assert migrate(empty_database.owner_url) == known_migrations()
-    complete = catalogue()
-    for count in range(1, len(known_migrations()) + 1):
-        assert rollback(empty_database.owner_url, count) == known_migrations()[::-1][:count]
-        assert catalogue() != complete
-        assert migrate(empty_database.owner_url) == known_migrations()[-count:]
-        assert catalogue() == complete
-    assert migrate(empty_database.owner_url) == []
-
-
 def test_a_complete_rollback_leaves_nothing_of_ours(empty_database: Any, catalogue: Callable[[], str]) -> None:
     migrate(empty_database.owner_url)
     rollback(empty_database.owner_url, 99)
@@ -183,7 +172,7 @@ def test_every_unique_key_of_a_user_includes_the_user(database: Any) -> None:
             " WHERE c.contype = 'u' AND c.connamespace = 'public'::regnamespace GROUP BY c.oid, c.conrelid"
         ).fetchall()
     assert rows
-    assert all("user_id" in columns for _, columns in rows)
+    assert all("user_id" in columns for table, columns in rows if table not in WITHOUT_USER)
 
 
 def test_grants_are_exact(database: Any) -> None:

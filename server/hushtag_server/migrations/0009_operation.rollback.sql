@@ -14,6 +14,7 @@ BEGIN
 END $$;
 DROP VIEW monitoring_indexes, monitoring_tables, monitoring_sizes, monitoring_connections, monitoring_slow_statements,
     monitoring_summary;
+REVOKE EXECUTE ON FUNCTION hushtag_current_search FROM hushtag_maintainer;
 DROP FUNCTION hushtag_database_state;
 DROP FUNCTION hushtag_slow_statements;
 DROP FUNCTION hushtag_open_audit_month;
