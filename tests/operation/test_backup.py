@@ -92,7 +92,9 @@ def test_everything_comes_back(
     assert before.pop("tag_seals") != []  # they go with the copy of the seals
     assert after.pop("tag_seals") == []
     assert after == before
-    assert done.rows == sum(len(rows) for name, rows in before.items() if not name.startswith(("audit_logs_", "segment_parts_")))
+    assert done.rows == sum(
+        len(rows) for name, rows in before.items() if not name.startswith(("audit_logs_", "segment_parts_"))
+    )
     assert schema(postgres, empty_database.admin_url) == schema(postgres, database.admin_url)
     assert watcher.seen == file.stat().st_size
     # and the server's role is bound there as it was here
