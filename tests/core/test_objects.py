@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from hushtag import _labels, objects
 from hushtag._kdf import hkdf_sha512
+from hushtag._padding import MIN_PADDED_BYTES
 from hushtag._sealing import OVERHEAD, seal
 from hushtag.errors import AuthenticationError, HushtagError, LimitError, MalformedError
 from hushtag.objects import (
     MAX_FRAME_BYTES,
     MAX_ROW_BYTES,
-    MIN_FRAME_BYTES,
     ObjectMeta,
     ObjectRow,
     open_object,
@@ -155,7 +155,7 @@ def test_nocrash_unframe_of_an_authentic_but_crafted_frame(frame: bytes) -> None
 def test_frames_with_wrong_padding_or_size_are_malformed(place: Place) -> None:
     meta = msgspec.msgpack.encode(ObjectMeta("n", "t", 1, 4))
     good = len(meta).to_bytes(4) + meta + b"body"
-    whole = good.ljust(MIN_FRAME_BYTES, b"\0")
+    whole = good.ljust(MIN_PADDED_BYTES, b"\0")
     assert place.open(_seal_frame(place, whole)).body == b"body"
     long = msgspec.msgpack.encode(ObjectMeta("n", "t", 1, 10**9))
     negative = msgspec.msgpack.encode(ObjectMeta("n", "t", 1, -1))
@@ -164,9 +164,9 @@ def test_frames_with_wrong_padding_or_size_are_malformed(place: Place) -> None:
         whole + b"\0",
         good,
         b"\xff\xff\xff\xff" + whole[4:],
-        (len(long).to_bytes(4) + long).ljust(MIN_FRAME_BYTES, b"\0"),
-        (len(negative).to_bytes(4) + negative).ljust(MIN_FRAME_BYTES, b"\0"),
-        bytes(MIN_FRAME_BYTES),
+        (len(long).to_bytes(4) + long).ljust(MIN_PADDED_BYTES, b"\0"),
+        (len(negative).to_bytes(4) + negative).ljust(MIN_PADDED_BYTES, b"\0"),
+        bytes(MIN_PADDED_BYTES),
         b"",
     ]
     for frame in crafted:
@@ -180,11 +180,11 @@ def test_a_gcm_text_that_is_valid_under_another_key_is_refused_by_the_commitment
     row = place.seal(b"dear diary")
     info = _labels.OBJECT + place.vault_id.bytes + place.object_id.bytes + objects._ROW_IDS.pack(1, 1)
     aad = objects._aad(
-        objects.HUSHTAG_V1, place.vault_id, place.object_id, objects._ROW_IDS.pack(1, 1), MIN_FRAME_BYTES
+        objects.HUSHTAG_V1, place.vault_id, place.object_id, objects._ROW_IDS.pack(1, 1), MIN_PADDED_BYTES
     )
     derived = hkdf_sha512(other.expose(), row.iv, info, 64)
     # The other key's own valid GCM text behind this key's commitment: without the check it would open.
-    sealed = AESGCM(derived[:32]).encrypt(row.iv, bytes(MIN_FRAME_BYTES), aad)
+    sealed = AESGCM(derived[:32]).encrypt(row.iv, bytes(MIN_PADDED_BYTES), aad)
     crafted = ObjectRow(bytes(row.encoded[:44]) + sealed, 1, 1)
     for key in (place.data_key, other):
         with pytest.raises(AuthenticationError):
@@ -207,7 +207,7 @@ def test_name_and_type_are_only_inside(place: Place) -> None:
 @given(length=st.integers(0, MAX_FRAME_BYTES))
 def test_padding_is_monotone_bounded_and_idempotent(length: int) -> None:
     padded = padded_length(length)
-    assert length <= padded <= max(MIN_FRAME_BYTES, length + length * 12 // 100)
+    assert length <= padded <= max(MIN_PADDED_BYTES, length + length * 12 // 100)
     assert padded_length(padded) == padded
     assert padded_length(length + 1) >= padded
 
