@@ -25,7 +25,6 @@ UNTRACED = {
     "vault_blobs",
     "vault_segments",
     "vault_streams",
-    "segment_parts",
     "vaults",
     "wrapped_keys",
     "key_rotations",

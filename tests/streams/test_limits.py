@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -128,3 +129,22 @@ async def test_a_worker_removes_what_it_ended_by_itself(streams, database) -> No
     async with asyncio.timeout(10):
         while rows(database) != [0, 0, 0]:
             await asyncio.sleep(0)
+
+
+async def test_a_slow_body_has_as_long_as_it_gets_on(settings, keys, serve_in_process, sign_in, database) -> None:
+    hasty = replace(settings, request_timeout=timedelta(seconds=1), body_pause=timedelta(seconds=5))
+
+    async def pieces(size: int, pause: float) -> AsyncIterator[bytes]:
+        for _ in range(4):
+            await asyncio.sleep(pause)  # time is what this is about
+            yield bytes(size)
+
+    async with serve_in_process(hasty, keys) as client:
+        streams = Streams(await open_vault(client, await sign_in(client)))
+        stream_id = uuid4()
+        slow = await streams.put(stream_id, 0, pieces(MIB, 0.6), Content_Length=str(4 * MIB))
+        assert slow.status_code == 201, slow.text
+        trickling = await streams.put(stream_id, 1, pieces(10, 0.6), Content_Length="40")
+        assert (trickling.status_code, trickling.json()["code"]) == (408, "request_timeout")
+        assert (await streams.put(stream_id, 1, b"x")).status_code == 201
+    assert rows(database) == [1, 2, 5]

@@ -15,7 +15,6 @@ CREATE TABLE segment_stores (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT segment_stores_pkey PRIMARY KEY (id),
-    CONSTRAINT segment_stores_url_key UNIQUE (url),
     CONSTRAINT segment_stores_url_form CHECK (url ~ '^[a-z0-9]+://[^[:space:]]')
 );
 
@@ -122,6 +121,7 @@ ALTER TABLE segment_parts ADD CONSTRAINT segment_parts_stream_fkey
 ALTER TABLE vault_blobs ADD CONSTRAINT vault_blobs_stream_fkey
     FOREIGN KEY (user_id, vault_id, stream_id) REFERENCES vault_streams (user_id, vault_id, id) ON DELETE NO ACTION;
 
+CREATE UNIQUE INDEX segment_stores_url_key ON segment_stores (url);
 CREATE INDEX vault_streams_state_idx ON vault_streams (user_id, state, last_activity) WHERE state <> 'committed';
 CREATE INDEX vault_segments_store_idx ON vault_segments (store_id, id);
 CREATE INDEX segment_removals_due_at_idx ON segment_removals (due_at);

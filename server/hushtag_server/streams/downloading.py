@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
 from litestar import Response
 
 from hushtag_server.asgi import Receive, Scope, Send
 from hushtag_server.edge import prolong_deadline
-from hushtag_server.errors import NotFoundError, UnauthenticatedError, UnavailableError
+from hushtag_server.errors import NotFoundError, RefusedError, StartError, UnauthenticatedError, UnavailableError
 from hushtag_server.services import Services
 from hushtag_server.streams import queries
 from hushtag_server.streams.limits import PART_BYTES
@@ -126,7 +128,7 @@ async def _ahead(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
             reading = asyncio.create_task(anext(pieces))
             yield piece
     finally:
-        if reading is not None and not reading.done():
+        if reading is not None:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
                 await reading
@@ -139,7 +141,7 @@ async def _until_gone(receive: Receive) -> None:
 
 
 class BodyResponse(Response[Any]):
-    """An answer whose body is sent piece by piece, while its reader reads; `lane` is left when it is over.
+    """An answer whose body is sent piece by piece, while its reader reads, within `lane`; a full one is refused.
 
     Each piece that was taken puts off the request's deadline by `pause` seconds.
     """
@@ -151,7 +153,7 @@ class BodyResponse(Response[Any]):
         status_code: int,
         headers: dict[str, str],
         pause: float,
-        lane: contextlib.ExitStack,
+        lane: AbstractContextManager[None],
         counter: Any,
     ) -> None:
         super().__init__(None, status_code=status_code, headers=headers)
@@ -163,8 +165,8 @@ class BodyResponse(Response[Any]):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name.lower().encode("ascii"), str(value).encode("ascii")) for name, value in self.headers.items()]
-        leaving = asyncio.create_task(_until_gone(receive))
         with self._lane:
+            leaving = asyncio.create_task(_until_gone(receive))
             try:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
                 async with contextlib.aclosing(_ahead(self._pieces)) as pieces:
@@ -175,9 +177,9 @@ class BodyResponse(Response[Any]):
                         prolong_deadline(scope, self._pause)
                         self._counter.inc(len(piece))
                 await send({"type": "http.response.body", "body": b""})
-            except (ObjectStoreError, UnavailableError) as error:
+            except (ObjectStoreError, RefusedError, StartError, psycopg.Error) as error:
                 # The answer is under way: that its end is missing tells the reader, who asks for the rest again.
-                _log.error("a segment could not be read", extra={"error": [str(error)]})
+                _log.error("a segment could not be read", extra={"error": [type(error).__name__]})
             finally:
                 leaving.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):

@@ -1,6 +1,5 @@
 """Routes of large objects: segments in, segments out, by number, range or one after another."""
 
-import contextlib
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -267,8 +266,7 @@ async def get_segment(
 def _sending(
     services: Services, user_id: UUID, pieces: AsyncGenerator[bytes, None], status: int, headers: dict[str, str]
 ) -> BodyResponse:
-    lane = contextlib.ExitStack()
-    lane.enter_context(services.lanes.lane(user_id))
+    lane = services.lanes.lane(user_id)
     pause = services.settings.request_timeout.total_seconds()
     counter = services.metrics.segment_bytes.labels("out")
     return BodyResponse(pieces, status_code=status, headers=headers, pause=pause, lane=lane, counter=counter)
