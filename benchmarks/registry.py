@@ -18,6 +18,7 @@ from benchmarks import (
     primitives,
     security_log,
     server_unlock_cpu,
+    streams,
     throughput,
     unlock,
 )
@@ -31,6 +32,7 @@ BENCHMARKS: Final[dict[str, Callable[[bool], Measured]]] = {
     "server_unlock_cpu": server_unlock_cpu.measured,
     "throughput": throughput.measured,
     "objects": objects.measured,
+    "streams": streams.measured,
     "growth": growth.measured,
     "peer_tools": peer_tools.measured,
     "security_log": security_log.measured,

@@ -20,7 +20,9 @@ from uuid import UUID, uuid4
 
 import psutil
 import psycopg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from benchmarks.figures import Figure, Measured, median_ratio
 from benchmarks.plain_stage import database
 from benchmarks.processes import free_port, running_program, running_server
 from hushtag.messages import encode_binary
@@ -275,6 +277,51 @@ def ratios(round_: dict[str, float]) -> dict[str, float]:
         for upper, lower in (("server", "plain"), ("plain", "psycopg"))
         for way in ("up", "down")
     }
+
+
+def _encryption_rate(body: bytes, repeat: int = 8) -> float:
+    # MiB a second of AES-256-GCM by itself.
+    key, nonce = AESGCM(os.urandom(32)), os.urandom(12)
+    started = time.perf_counter()
+    for _ in range(repeat):
+        key.encrypt(nonce, body, b"")
+    return repeat * len(body) / MIB / (time.perf_counter() - started)
+
+
+FLOORS = {
+    "plain": "a plain streaming endpoint into the same table",
+    "psycopg": "psycopg alone",
+    "gcm": "AES-256-GCM of the same bytes",
+}
+LIMITS = {"server/plain": 0.8, "plain/psycopg": 0.6}
+
+
+def _figures(mib: int, rounds: list[dict[str, float]]) -> Iterator[Figure]:
+    for upper, lower in (("server", "plain"), ("plain", "psycopg"), ("server", "gcm")):
+        for way in ("up", "down"):
+            yield median_ratio(
+                f"{mib} MiB {way}: {'our stream' if upper == 'server' else 'plain endpoint'}",
+                [one[f"{upper}_{way}"] for one in rounds],
+                FLOORS[lower],
+                [one["gcm" if lower == "gcm" else f"{lower}_{way}"] for one in rounds],
+                unit="MiB/s",
+                limit=LIMITS.get(f"{upper}/{lower}"),
+                at_least=True,
+            )
+
+
+def measured(quick: bool) -> Measured:
+    """Return 64 MiB and 1 GiB, up and down, over their floors, and the server's memory."""
+    figures: list[Figure] = []
+    details: dict[str, Any] = {}
+    for mib, rounds in ((64, 1),) if quick else ((64, 3), (1024, 3)):
+        found = measure(mib, 2, rounds)
+        for one in found:
+            one["gcm"] = _encryption_rate(os.urandom(SEGMENT))
+        figures += _figures(mib, found)
+        details[f"{mib} MiB"] = found
+    details["server_memory_mib"] = peak_memory((64,) if quick else (64, 1024), 2)
+    return Measured(figures, details)
 
 
 def main() -> None:
