@@ -51,7 +51,9 @@ def made_database(postgres: EmbeddedPostgres, template: str = "template1") -> It
     """Yield a database of its own, copied from the template and dropped afterwards."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} OWNER hushtag_owner TEMPLATE {template}")
+        # Copied as files, not through the log: half the time for a template that nobody changes.
+        copied = "STRATEGY FILE_COPY" if connection.info.server_version >= 150000 else ""
+        connection.execute(f"CREATE DATABASE {name} OWNER hushtag_owner TEMPLATE {template} {copied}")
         try:
             yield _database(postgres, name)
         finally:

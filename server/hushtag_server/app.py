@@ -78,8 +78,11 @@ def _documents() -> Documents:
     return make_documents(build_document(_ROUTES, _DEPENDENCIES))
 
 
-def create_app(settings: Settings, keys: KeyRing) -> Edge:
+def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Edge:
     """Return the ASGI application; its lifespan opens the pool and refuses a database it must not serve.
+
+    With `settle` what stands when it begins to serve stands until the process ends, and the garbage collector does not
+    walk through it again and again: for a process that serves nothing else.
 
     `settings.database_url` must be set. The Litestar application inside is `create_app(…).application.application`.
     """
@@ -116,9 +119,9 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 remover=remover,
                 lanes=Lanes(),
             )
-            # What stands now stands until the end: the collector need not walk through it again and again.
-            gc.collect()
-            gc.freeze()
+            if settle:
+                gc.collect()
+                gc.freeze()
             async with sealer.running(pool), bell.listening(), remover.running(pool):
                 yield
 
@@ -189,7 +192,7 @@ def from_environment() -> Edge:
     keys = load_keys(settings)
     if keys is None:
         raise StartError(f"the key file {settings.key_path} is missing; `hushtag-server serve` makes it")
-    application = create_app(settings, keys)
+    application = create_app(settings, keys, settle=True)
     bell: Bell = application.application.application.state["bell"]  # type: ignore[attr-defined]  # Edge, DirectRoutes
     # The loop is granian's, made and set before it calls this factory. It waits for open requests before it ends the
     # lifespan, so streams must hear of the end with the signal.
