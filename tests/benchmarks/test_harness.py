@@ -103,7 +103,7 @@ def test_what_is_written_says_where_and_with_what_it_was_measured(tmp_path, monk
 def test_the_table_names_what_was_missed(tmp_path, monkeypatch) -> None:
     text = markdown(_written(tmp_path, monkeypatch, 1.0, 3.0))
     assert "MISSED: a." in text
-    assert "| a | b | 1.00 µs | 1.00 µs | 1.000 | ± 0.010 | ≤ 2 | held |" in text
+    assert "| a | b | 1.00 µs | 1.00 µs | 1.000 | ± 0.01 | ≤ 2 | held |" in text
 
 
 def test_a_baseline_is_kept_without_the_details_and_compared(tmp_path, monkeypatch) -> None:

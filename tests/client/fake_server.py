@@ -19,7 +19,7 @@ import msgspec
 from blake3 import blake3
 
 from hushtag._opaque import ServerSetup, decoy_record
-from hushtag.duress import Verdict, expand_release
+from hushtag.duress import Released, Verdict, expand_release
 from hushtag.enrollment import AcceptedTag, accept_enrollment, accept_tag, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
@@ -99,6 +99,14 @@ SETUP = ServerSetup.generate()
 NEXT = (UUID(int=8), ServerSetup.generate())  # the setup of a server whose keys were rotated
 START = datetime(2025, 1, 1, tzinfo=UTC)
 URL = "http://localhost:8123"
+
+
+def _released(text: str) -> Released:
+    release = Release(decode_binary(text))
+    try:
+        return expand_release(release)
+    finally:
+        release.forget()
 
 
 class RefusedError(Exception):
@@ -486,7 +494,7 @@ class FakeServer:
         assert message.state == SEALED, "a client hands the state back as it came"
         proven = verify_candidate(ProvingState.decode(self._take("proving", message.session_id)), message)
         tag = user.tags.get(proven.phrase_hash)
-        released = expand_release(Release(decode_binary(message.release)))
+        released = _released(message.release)
         if tag is None or released.check != decode_binary(tag.message.release_check):
             raise RefusedError(401, "ceremony_failed")
         self._carry_out(user, tag, released.tickets)
@@ -539,7 +547,7 @@ class FakeServer:
         waiting = vault.sealed.get(tag.message.tag_id) or key.key_version != vault.key_version
         if key.generation != vault.generation + 1 or waiting or (key.ring is None) != (vault.ring is None):
             raise RefusedError(409, "generation_conflict")
-        before, after = user.tickets[tag.message.tag_id], expand_release(Release(decode_binary(message.release)))
+        before, after = user.tickets[tag.message.tag_id], _released(message.release)
         follow = dict(zip(before, after.tickets, strict=True))
         user.orders = {place: follow.get(ticket, ticket) for place, ticket in user.orders.items()}
         kept = {

@@ -363,7 +363,8 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
     # A token under the wrong user, and eve's valid token with ada's ids.
     callers = [(ada.vault_caller(eve.user_id), "unauthenticated"), (eve.vault_caller(ada.user_id), "unauthenticated")]
     callers.append((eve.vault_caller(), "not_found"))
-    results: dict[str, list[Any]] = {"put_object": [], "delete_object": [], "get_object": []}
+    results: dict[str, list[Any]] = {"put_object": [], "delete_object": [], "get_object": [], "tag_of": []}
+    results["tag_of"] = [await vault_queries.tag_of(pool, caller) for caller, _ in callers[:2]]
     for caller, outcome in callers:
         put = await vault_queries.put_object(pool, caller, change, row, digest=row_digest(row), most=100)
         results["put_object"].append(put.replace(outcome, ""))

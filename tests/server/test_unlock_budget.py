@@ -170,7 +170,7 @@ async def test_a_wrong_proof_gives_nothing_back(app_client, sign_in, database) -
     proving = await locate(app_client, account.headers, new_password())
     started = await send(app_client, account.headers, "/v1/unlock/start", proving.message)
     step = {name: started.json()[name] for name in ("session_id", "state")}
-    message = {**step, "candidate": 0, "ke3": encode_binary(bytes(64))}
+    message = {**step, "candidate": 0, "ke3": encode_binary(bytes(64)), "release": encode_binary(bytes(32))}
     assert (await send(app_client, account.headers, "/v1/unlock/finish", message)).status_code == 401
     assert tokens(database) == CAPACITY - 1
 

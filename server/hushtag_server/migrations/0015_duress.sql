@@ -44,14 +44,14 @@ ALTER TABLE secret_tags NO FORCE ROW LEVEL SECURITY;
 INSERT INTO tag_orders (user_id, tag_id, place, ticket, created_at, updated_at)
 SELECT t.user_id, t.id, p.place, hushtag_noise(16), t.created_at, t.created_at
 FROM secret_tags t CROSS JOIN generate_series(1, 4) p (place);
-ALTER TABLE secret_tags FORCE ROW LEVEL SECURITY;
 
--- A step that distributes the tables by user_id fits here; the references follow.
+-- A step that distributes the tables by user_id fits here; the references follow, which are checked as the owner too.
 
 ALTER TABLE tag_orders ADD CONSTRAINT tag_orders_tag_fkey
     FOREIGN KEY (user_id, tag_id) REFERENCES secret_tags (user_id, id) ON DELETE CASCADE;
 ALTER TABLE locked_tags ADD CONSTRAINT locked_tags_tag_fkey
     FOREIGN KEY (user_id, tag_id) REFERENCES secret_tags (user_id, id) ON DELETE CASCADE;
+ALTER TABLE secret_tags FORCE ROW LEVEL SECURITY;
 
 CREATE TRIGGER tag_orders_touch BEFORE UPDATE ON tag_orders FOR EACH ROW EXECUTE FUNCTION hushtag_touch();
 CREATE TRIGGER locked_tags_touch BEFORE UPDATE ON locked_tags FOR EACH ROW EXECUTE FUNCTION hushtag_touch();
