@@ -16,6 +16,7 @@ from tests.cli.fake_http import served
 from tests.client.conftest import enrolled_server, server  # noqa: F401 - fixtures
 from tests.client.fake_server import FakeServer
 from tests.client.support import EMAIL, PASSWORD, PHRASE
+from tests.stretching import stretched_once  # noqa: F401 - a fixture
 
 Run = Callable[..., Result]
 

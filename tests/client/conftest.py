@@ -9,6 +9,9 @@ from anyio.from_thread import start_blocking_portal
 
 from tests.client.fake_server import URL, FakeServer
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect, connect_async, connect_sync
+from tests.stretching import stretched_once
+
+__all__ = ["stretched_once"]
 
 
 @pytest.fixture(scope="session")

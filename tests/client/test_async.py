@@ -13,7 +13,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from hushtag import _opaque
+from hushtag import _opaque, _stretch
 from hushtag.client import (
     AsyncClient,
     AsyncDevice,
@@ -118,7 +118,7 @@ async def test_the_loop_ticks_while_a_phrase_is_stretched(
             ticks += 1
             await anyio.lowlevel.checkpoint()
 
-    stretch = ceremony_steps.stretch_phrase
+    stretch = _stretch.stretch_phrase
 
     def counting(*arguments: Any) -> Any:
         before = ticks

@@ -34,10 +34,10 @@ from hushtag.client import (
     storing_steps,
 )
 from hushtag.phrase import canonicalize, draw_phrase
-from hushtag.types import Stretch
 from tests.client.fake_server import URL, FakeServer, User, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 from tests.evil.man import Man
+from tests.stretching import remember_stretches
 
 T = TypeVar("T")
 
@@ -66,11 +66,6 @@ class Remembering:
 _binding = Remembering(_opaque.binding)
 
 
-@functools.cache
-def _stretched(canonical: str, salt: bytes, suite: Any) -> bytes:
-    return stretch_phrase(canonical, salt, suite).expose()
-
-
 @contextmanager
 def remembered() -> Iterator[None]:
     """Compute each stretch and each step of OPAQUE once in this process; what a man alters is computed for real.
@@ -83,7 +78,7 @@ def remembered() -> Iterator[None]:
         patch.setattr(sending_steps, "SEGMENTS_AT_ONCE", 1)
         patch.setattr(fetching_steps, "SEGMENTS_AT_ONCE", 1)
         patch.setattr(_opaque, "binding", _binding)
-        patch.setattr(ceremony_steps, "stretch_phrase", lambda *known: Stretch(_stretched(*known)))
+        remember_stretches(patch)
         yield
 
 
