@@ -52,6 +52,7 @@ check: $(PEERS_INSTALLED) ## lint, types, import contracts, vectors byte for byt
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m vectors.generate --check
+	@$(BIN)/python -m vectors.generators.phrase_support.words --check
 	@$(BIN)/hushtag vectors verify
 	@$(BIN)/python -m pytest -q tests/documents
 

@@ -3,6 +3,7 @@
 Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
+import copy
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
@@ -14,6 +15,8 @@ import pytest
 from argon2 import PasswordHasher
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from litestar import Litestar
+from litestar.events import SimpleEventEmitter
 
 from hushtag._opaque import ServerSetup
 from hushtag_server.accounts import passwords
@@ -119,9 +122,28 @@ async def _hear(response: httpx.Response) -> None:
         WATCH.hear("an answer of the server", (await response.aread()).decode("utf-8", "replace"))
 
 
+_routed: list[Litestar] = []
+
+
+def _litestar(**options: Any) -> Litestar:
+    """Return an application with its own state and lifespan around the routes of the first one of this process.
+
+    To register the routes takes most of the time in which an application is made, and is the same every time.
+    """
+    if not _routed:
+        _routed.append(Litestar(**options))
+    app = copy.copy(_routed[0])
+    app.state = options["state"]
+    app._lifespan_managers = options["lifespan"]
+    app.event_emitter = SimpleEventEmitter([])
+    return app
+
+
 @asynccontextmanager
 async def _serve_in_process(settings: Settings, keys: KeyRing, address: str = "192.0.2.1") -> AsyncIterator[Any]:
-    app = create_app(settings, keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hushtag_server.app.Litestar", _litestar)
+        app = create_app(settings, keys)
     async with app.application.application.lifespan():  # type: ignore[attr-defined]
         transport = httpx.ASGITransport(app, client=(address, 1))  # type: ignore[arg-type]
         hooks: dict[str, list[Any]] = {"response": [_hear]}

@@ -88,7 +88,8 @@ def test_the_distance_of_the_generator_is_bounded_and_right():
         assert GENERATOR.distance(one, other, limit=6) == min(distance(one, other), 6)
 
 
-@pytest.mark.parametrize("generator", ["frequencies", "unicode_tables", "words"])
+# The list of words takes its generator a quarter of a minute: `make check` runs it, and its digest stands above.
+@pytest.mark.parametrize("generator", ["frequencies", "unicode_tables"])
 def test_the_committed_table_is_what_its_generator_makes(generator):
     if generator == "unicode_tables" and sys.version_info[:2] != (3, 11):
         pytest.skip(
