@@ -4,9 +4,9 @@ Run as `python -m benchmarks.server_unlock_cpu [UNLOCKS]`; prints JSON. Locate, 
 kept-alive HTTP connections, in three conditions:
 
 - `alone`: one request at a time. The server falls asleep between any two events and pays for waking up.
-- `shared`: sixteen side by side; server, database and client push each other off the two cores.
-- `full`: sixteen side by side, the worker on a core of its own where two spinning processes leave it a third of the
-  time, the database and the client on the others. Now the worker always has work waiting, as on a server at its limit:
+- `shared`: sixteen people side by side; server, database and client push each other off the two cores.
+- `full`: sixteen people side by side, the worker on a core of its own where two spinning processes leave it a third of
+  the time, the database and the client on the others. Now the worker always has work waiting, as on a server at its limit:
   this is the cost that decides how many unlocks a core can serve, and the one that is judged.
 
 PostgreSQL's CPU is not counted, nor is the client's. What the client computes (OPAQUE's Argon2id fills the caches with
@@ -15,6 +15,7 @@ process, between the requests, as CPU time, with the binding's own types and not
 """
 
 import asyncio
+import copy
 import json
 import os
 import statistics
@@ -56,6 +57,7 @@ from hushtag.types import KE1, KE2, LoginState, OpaquePassword
 LIMIT = 3.0
 UNLOCKS = 300
 BATCH = 100
+ACCOUNTS = 20
 CONDITIONS = {"alone": 1, "shared": 16, "full": 16}
 JUDGED = "full"
 NEIGHBOURS = 2
@@ -131,6 +133,12 @@ class Wire:
             raise RuntimeError(f"{path}: {content.decode()}")
         return cast("T", msgspec.json.decode(content, type=kind or Any))
 
+    def of_another(self) -> "Wire":
+        """Return the same connections for somebody else, who authorises for themselves."""
+        other = copy.copy(self)
+        other.authorization = ""
+        return other
+
     def close(self) -> None:
         """Close every connection."""
         for _, writer in self._idle:
@@ -147,7 +155,7 @@ class Account:
 
     async def prepare(self) -> None:
         """Sign up, log in and enrol."""
-        credentials = {"email": "bench@example.org", "password": "correct horse battery"}
+        credentials = {"email": f"{os.urandom(8).hex()}@example.org", "password": "correct horse battery"}
         await self.wire.post("/v1/accounts", credentials)
         opened = await self.wire.post("/v1/sessions", credentials, SessionOpened)
         self.wire.authorization = f"Authorization: Bearer {opened.token}\r\n"
@@ -199,21 +207,27 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]], width: int) -
 
 
 async def unlock_batch(
-    account: Account, worker: psutil.Process, size: int, width: int, raw: RawCalls
+    accounts: Sequence[Account], worker: psutil.Process, size: int, width: int, raw: RawCalls
 ) -> tuple[float, float]:
-    """Return the worker's CPU in microseconds for `size` locates with starts, and for their finishes."""
+    """Return the worker's CPU in microseconds for `size` locates with starts, and for their finishes.
 
-    async def begin(attempt: Attempt) -> UnlockStarted:
+    Neighbours are of different accounts: the guesses of one account are counted one after the other, on purpose.
+    """
+
+    async def begin(account: Account, attempt: Attempt) -> UnlockStarted:
         raw.sample()
         return await account.locate_and_start(attempt)
 
-    attempts = [account.blind() for _ in range(size)]
+    people = [accounts[number % len(accounts)] for number in range(size)]
+    attempts = [account.blind() for account in people]
     begun = cpu_us(worker)
-    started = await side_by_side([partial(begin, attempt) for attempt in attempts], width)
+    started = await side_by_side([partial(begin, *each) for each in zip(people, attempts, strict=True)], width)
     between = cpu_us(worker)
-    messages = [account.prove(attempt, answer) for attempt, answer in zip(attempts, started, strict=True)]
+    begun_by = zip(people, attempts, started, strict=True)
+    messages = [account.prove(attempt, answer) for account, attempt, answer in begun_by]
     resumed = cpu_us(worker)
-    await side_by_side([partial(account.finish, message) for message in messages], width)
+    finishes = [partial(account.finish, message) for account, message in zip(people, messages, strict=True)]
+    await side_by_side(finishes, width)
     return between - begun, cpu_us(worker) - resumed
 
 
@@ -263,14 +277,15 @@ async def measure(unlocks: int) -> dict[str, Any]:
     raws = {name: RawCalls() for name in CONDITIONS}
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in CONDITIONS}
     with running_server() as (url, server), closing(Wire(url)) as wire:
-        account = Account(wire)
-        await account.prepare()
+        accounts = [Account(wire.of_another()) for _ in range(ACCOUNTS)]
+        for account in accounts:
+            await account.prepare()
         worker = worker_of(server)
-        await unlock_batch(account, worker, BATCH, 16, RawCalls())  # statements get prepared, caches fill
+        await unlock_batch(accounts, worker, BATCH, 16, RawCalls())  # statements get prepared, caches fill
         for _ in range(max(3, unlocks // BATCH)):
             for name, width in CONDITIONS.items():
                 with full_load(server, worker) if name == "full" else nullcontext():
-                    spent[name].append(await unlock_batch(account, worker, BATCH, width, raws[name]))
+                    spent[name].append(await unlock_batch(accounts, worker, BATCH, width, raws[name]))
     summaries = {name: _summary(figures, raws[name].medians_us()) for name, figures in spent.items()}
     return {
         "unlocks": len(spent[JUDGED]) * BATCH,
