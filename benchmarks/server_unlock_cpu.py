@@ -6,8 +6,8 @@ kept-alive HTTP connections, in three conditions:
 - `alone`: one request at a time. The server falls asleep between any two events and pays for waking up.
 - `shared`: sixteen people side by side; server, database and client push each other off the two cores.
 - `full`: sixteen people side by side, the worker on a core of its own where two spinning processes leave it a third of
-  the time, the database and the client on the others. Now the worker always has work waiting, as on a server at its limit:
-  this is the cost that decides how many unlocks a core can serve, and the one that is judged.
+  the time, the database and the client on the others. Now the worker always has work waiting, as on a server at its
+  limit: this is the cost that decides how many unlocks a core can serve, and the one that is judged.
 
 PostgreSQL's CPU is not counted, nor is the client's. What the client computes (OPAQUE's Argon2id fills the caches with
 19 MiB) it computes between the batches. The raw cost is measured in the same run and the same conditions: in this
