@@ -269,10 +269,27 @@ async def test_an_order_that_waits_while_its_target_is_at_work_is_carried_out_wh
     assert not await scene.opens(scene.real)
 
 
-async def test_orders_are_put_inside_the_vault_alone_and_a_ticket_stands_in_one_place(scene: Scene) -> None:
-    await scene.order(Verdict.SHRED_VAULT)
-    assert (await order(scene.opened, scene.account, scene.duress, Verdict.SHRED_VAULT, place=2)).status_code == 409
-    await scene.order(Verdict.SHRED_VAULT)  # once more in the same place
+async def test_whoever_has_the_duress_phrase_learns_nothing_by_bearing_its_tickets_themselves(scene: Scene) -> None:
+    await scene.order(Verdict.LOCK_VAULT_WEEK)
+    theirs = await unlock(scene.client, scene.account, scene.duress)
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    path = f"/v1/vaults/{theirs.vault_id}/tags/{theirs.tag.tag_id}/orders"
+    answers = []
+    for ticket in finishing.give_up([]).tickets:
+        message = msgspec.json.encode(PutOrders([TagOrder(1, encode_binary(ticket))]))
+        answers.append((await scene.client.put(path, content=message, headers=theirs.headers | JSON)).status_code)
+    assert answers == [204] * 128
+    # Nor is the order taken away from where it stands: it is carried out still.
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
+    run_sql(scene.database, "SELECT hushtag_end_locks(%s)", scene.account.user_id)
+    assert await scene.opens(scene.real)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert not await scene.opens(scene.real)
+
+
+async def test_orders_are_put_inside_the_vault_alone(scene: Scene) -> None:
+    for place in (1, 2, 1):
+        await scene.order(Verdict.SHRED_VAULT, place=place)
     path = f"/v1/vaults/{scene.opened.vault_id}/tags/{scene.opened.tag.tag_id}/orders"
 
     async def put(

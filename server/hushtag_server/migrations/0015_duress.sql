@@ -15,7 +15,6 @@ CREATE TABLE tag_orders (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT tag_orders_pkey PRIMARY KEY (user_id, tag_id, place),
-    CONSTRAINT tag_orders_ticket_key UNIQUE (user_id, ticket),
     CONSTRAINT tag_orders_place_range CHECK (place >= 1 AND place <= 4),
     CONSTRAINT tag_orders_ticket_length CHECK (octet_length(ticket) = 16)
 );
@@ -48,6 +47,8 @@ ALTER TABLE secret_tags FORCE ROW LEVEL SECURITY;
 
 -- A step that distributes the tables by user_id fits here; the references follow.
 
+-- Not unique: whether a ticket stands elsewhere already would tell of what else there is, and of whose it is.
+CREATE INDEX tag_orders_ticket_idx ON tag_orders (user_id, ticket);
 ALTER TABLE tag_orders ADD CONSTRAINT tag_orders_tag_fkey
     FOREIGN KEY (user_id, tag_id) REFERENCES secret_tags (user_id, id) ON DELETE CASCADE;
 ALTER TABLE locked_tags ADD CONSTRAINT locked_tags_tag_fkey
@@ -112,19 +113,15 @@ BEGIN
     IF hushtag_key_of(p_user, p_tag, p_vault) IS NULL THEN
         RETURN 'not_found';
     END IF;
-    BEGIN
-        DELETE FROM tag_orders o WHERE o.user_id = p_user AND o.tag_id = p_tag AND o.place = ANY (p_places);
-        INSERT INTO tag_orders (user_id, tag_id, place, ticket, created_at, updated_at)
-        SELECT p_user, p_tag, n.place, n.ticket, t.created_at, t.created_at
-        FROM unnest(p_places, p_tickets) n (place, ticket), secret_tags t
-        WHERE t.user_id = p_user AND t.id = p_tag;
-    EXCEPTION WHEN unique_violation THEN
-        RETURN 'already_exists';
-    END;
+    DELETE FROM tag_orders o WHERE o.user_id = p_user AND o.tag_id = p_tag AND o.place = ANY (p_places);
+    INSERT INTO tag_orders (user_id, tag_id, place, ticket, created_at, updated_at)
+    SELECT p_user, p_tag, n.place, n.ticket, t.created_at, t.created_at
+    FROM unnest(p_places, p_tickets) n (place, ticket), secret_tags t
+    WHERE t.user_id = p_user AND t.id = p_tag;
     RETURN 'put';
 END $$;
 
--- What the release of the tag that opens has ordered: of the tickets, two each say shred the phrase, shred its vaults,
+-- What the release of the tag that opens has ordered: of the tickets, sixteen each say shred the phrase, shred its vaults,
 -- lock the phrase for 1 day, its vaults for 1 day, and both for 7 and for 30. The tag that opens, and what it opens, is spared.
 -- Destroyed are seal and record, as when a tag is deleted; the rows of whole vaults go with the next maintenance.
 CREATE FUNCTION hushtag_carry_out(p_user uuid, p_opened uuid, p_tickets bytea[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -139,7 +136,7 @@ BEGIN
         JOIN wrapped_keys w ON w.user_id = o.user_id AND w.tag_id = o.tag_id
         WHERE o.user_id = p_user AND o.ticket = ANY (p_tickets)) ORDER BY v.id FOR NO KEY UPDATE;
     FOR v_order IN
-        SELECT o.tag_id, (array_position(p_tickets, o.ticket) - 1) / 2 AS verdict FROM tag_orders o
+        SELECT o.tag_id, (array_position(p_tickets, o.ticket) - 1) / 16 AS verdict FROM tag_orders o
         WHERE o.user_id = p_user AND o.ticket = ANY (p_tickets) AND o.tag_id <> p_opened ORDER BY 2, 1
     LOOP
         v_vaults := '{}';

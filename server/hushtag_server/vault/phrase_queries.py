@@ -136,7 +136,7 @@ async def put_orders(
 ) -> str:
     """Authenticate and replace the tickets (16 bytes) in these places (1 to 4) of a tag of the vault.
 
-    Returns `put`, `unauthenticated`, `not_found` or `already_exists` (another place of the user bears the ticket).
+    Returns `put`, `unauthenticated` or `not_found`. Whether the ticket stands anywhere else, nobody learns.
     """
     places, tickets = [place for place, _ in orders], [ticket for _, ticket in orders]
     outcome: str = (await call(pool, _PUT_ORDERS, (*caller, vault_id, tag_id, places, tickets)))[0][0]

@@ -298,7 +298,6 @@ class Vault:
             AuthenticationError: the phrase opens nothing in this account.
             MisuseError: it opens this vault itself, or a lock or place that is not one of those.
             NotFoundError: no phrase of the vault has this id.
-            LimitError: the phrase has ordered the same of two others already.
             BudgetError: no guesses are left.
         """
         with self._turn:
