@@ -1,7 +1,7 @@
 """Duress orders: what else happens when a phrase opens its vault (SPEC.md, "Duress"). No input or output here.
 
 Everything comes of the release, 32 bytes of the export key that every finish of every phrase sends: a check value,
-without which the phrase opens nothing, and sixteen tickets for each verdict, any of which other tags may bear as orders.
+without which the phrase opens nothing, and sixteen tickets for each verdict, which other tags may bear as orders.
 """
 
 from enum import Enum

@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -13,10 +14,11 @@ from anyio import to_thread
 from hushtag.duress import Verdict, expand_release
 from hushtag.errors import AuthenticationError
 from hushtag.messages import PutOrders, TagOrder, decode_binary, encode_binary
-from hushtag.types import Release
+from hushtag.types import CredentialIdentifier, Record, Release
 from hushtag_server import database as database_module
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
+from hushtag_server.vault.seals import Envelopes, sealed_decoy
 from tests.server.vault_support import (
     JSON,
     OpenedVault,
@@ -156,6 +158,35 @@ async def test_what_is_locked_opens_nothing_until_its_time_is_over(
     assert await maintained(scene, settings, "locks") == 1
     opened = await unlock(scene.client, scene.account, scene.real)
     assert opened.head.object_count == 1
+
+
+async def test_a_locked_tag_of_an_earlier_version_gets_its_seal_when_the_lock_is_over(
+    scene: Scene, settings: Any
+) -> None:
+    tag = scene.opened.tag.tag_id
+    stored = (
+        "SELECT uuid_send(t.server_key_id) || t.phrase_hash || s.seal || t.verifier_kv || t.opaque_envelope,"
+        " t.phrase_hash, t.server_key_id FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id WHERE t.id = %s"
+    )
+    entry, phrase_hash, key_id = run_sql(scene.database, stored, tag)[0]
+    user_id = UUID(scene.account.user_id)
+    decoy = sealed_decoy(user_id, CredentialIdentifier(bytes(32)), Record(bytes(192)))
+    plain = Envelopes(user_id, entry).record(key_id, phrase_hash, decoy)[32:]
+    run_sql(scene.database, "UPDATE secret_tags SET opaque_envelope = %s WHERE id = %s", plain, tag)
+    run_sql(scene.database, "DELETE FROM tag_seals WHERE tag_id = %s", tag)
+    await scene.order(Verdict.LOCK_PHRASE_DAY)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert await maintained(scene, settings, "tag_seals") == 0
+    # Nor by a run of maintenance that looked before the lock.
+    sealing = ["SELECT hushtag_seal_tag(%s, %s, %s, %s, %s)", scene.account.user_id, tag, plain, bytes(188), bytes(32)]
+    assert run_sql(scene.database, *sealing) == [(False,)]
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
+    assert await maintained(scene, settings, "locks") == 1
+    assert await maintained(scene, settings, "tag_seals") == 1
+    assert run_sql(scene.database, "SELECT octet_length(opaque_envelope) FROM secret_tags WHERE id = %s", tag) == [
+        (188,)
+    ]
+    assert await scene.opens(scene.real)
 
 
 async def test_a_locked_phrase_that_is_enrolled_anew_opens_the_old_vault_once_the_new_one_is_gone(

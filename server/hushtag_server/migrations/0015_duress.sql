@@ -173,6 +173,26 @@ BEGIN
     END LOOP;
 END $$;
 
+-- As in 0011, but a tag that is locked waits: sealed now, it would be bound to a phrase hash that is not its own.
+CREATE OR REPLACE FUNCTION hushtag_seal_tag(p_user uuid, p_tag uuid, p_plain bytea, p_sealed bytea, p_seal bytea)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_found boolean;
+BEGIN
+    PERFORM set_config('app.user_id', p_user::text, true);
+    -- The next statement sees a lock that this one had to wait for.
+    PERFORM FROM secret_tags t WHERE t.user_id = p_user AND t.id = p_tag FOR UPDATE;
+    UPDATE secret_tags t SET opaque_envelope = p_sealed
+    WHERE t.user_id = p_user AND t.id = p_tag AND t.opaque_envelope = p_plain
+      AND NOT EXISTS (SELECT FROM locked_tags l WHERE l.user_id = p_user AND l.tag_id = p_tag);
+    v_found := FOUND;
+    IF v_found THEN
+        INSERT INTO tag_seals (user_id, tag_id, seal) VALUES (p_user, p_tag, p_seal);
+    END IF;
+    PERFORM set_config('app.user_id', '', true);
+    RETURN v_found;
+END $$;
+
 -- Ends the locks whose time is over, for one user after the other, as maintenance does it. A phrase that was enrolled anew
 -- meanwhile keeps opening what it opens now: the lock ends when that tag is gone. Returns how many ended.
 CREATE FUNCTION hushtag_end_locks(p_user uuid) RETURNS bigint LANGUAGE plpgsql AS $$
