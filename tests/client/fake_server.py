@@ -652,6 +652,7 @@ class FakeServer:
         for each in message.members:
             vault.sealed.setdefault(each.tag_id, {})[version] = each.sealed_key
             vault.labels[each.tag_id] = each.sealed_label
+        user.orders = {place: ticket for place, ticket in user.orders.items() if place[0] not in members}
         del user.tags[members[message.revoked].phrase_hash]
         mine = self._vault_token(request)
         if joined is not None and current.message.tag_id == message.revoked:

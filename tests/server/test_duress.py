@@ -74,6 +74,13 @@ async def scene(app_client: httpx.AsyncClient, sign_in: Any, database: Any) -> S
     return made
 
 
+# Whether rows of a table have the times of their tag, which say nothing of any unlock.
+_OF_THE_TAG = (
+    "SELECT bool_and(o.created_at = t.created_at AND o.updated_at = t.created_at)"
+    " FROM secret_tags t JOIN {} o ON o.user_id = t.user_id AND o.tag_id = t.id"
+)
+
+
 class _Steps:
     """Who is told of the steps of maintenance, and tells nobody."""
 
@@ -114,6 +121,7 @@ async def test_shredded_is_the_seal_and_the_record_and_the_vault_goes_with_maint
     await unlock(scene.client, scene.account, scene.duress)
     after = run_sql(scene.database, f"{stored} WHERE t.id = %s", tag)[0]
     assert all(old != new and len(old) == len(new) for old, new in zip(before, after, strict=True))
+    assert run_sql(scene.database, _OF_THE_TAG.format("tag_orders")) == [(True,)]
     assert (await scene.opened.get(scene.opened.url())).status_code == 401
     assert not await scene.opens(scene.real)
     # It can be enrolled anew like any phrase that never was.
@@ -134,9 +142,36 @@ async def test_one_phrase_is_shredded_and_nothing_shows_that_it_was(scene: Scene
     ) == [(2, True, 2, 2)]
     assert run_sql(scene.database, "SELECT count(*) FROM vaults WHERE destroyed_at IS NULL") == [(2,)]
     assert not await scene.opens(scene.real)
+    assert run_sql(scene.database, _OF_THE_TAG.format("tag_orders")) == [(True,)]
     before = scene.rows("secret_tags", "tag_seals", "tag_orders")
     await unlock(scene.client, scene.account, scene.duress)
     assert scene.rows("secret_tags", "tag_seals", "tag_orders") == before
+
+
+async def test_what_is_locked_already_is_not_written_again(scene: Scene) -> None:
+    tables = ("secret_tags", "locked_tags", "tag_orders", "vaults")
+    await scene.order(Verdict.LOCK_VAULT_WEEK)
+    await unlock(scene.client, scene.account, scene.duress)
+    before = scene.rows(*tables), run_sql(scene.database, "SELECT xmin::text, ctid::text FROM secret_tags")
+    await unlock(scene.client, scene.account, scene.duress)
+    assert (scene.rows(*tables), run_sql(scene.database, "SELECT xmin::text, ctid::text FROM secret_tags")) == before
+    # Late in its time it is locked for the whole of it once more, and is still found afterwards.
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = locked_until - interval '2 days'")
+    kept = run_sql(scene.database, "SELECT phrase_hash FROM locked_tags")
+    await unlock(scene.client, scene.account, scene.duress)
+    assert (
+        run_sql(scene.database, "SELECT phrase_hash FROM locked_tags WHERE locked_until >= now() + interval '7 days'")
+        == kept
+    )
+
+
+async def test_no_time_tells_at_which_unlock_a_tag_was_locked(scene: Scene) -> None:
+    await scene.order(Verdict.LOCK_PHRASE_DAY)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert run_sql(scene.database, _OF_THE_TAG.format("locked_tags")) == [(True,)]
+    assert run_sql(scene.database, "SELECT locked_until = date_trunc('day', locked_until, 'UTC') FROM locked_tags") == [
+        (True,)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +187,7 @@ async def test_what_is_locked_opens_nothing_until_its_time_is_over(
     assert (await scene.opened.get(scene.opened.url())).status_code == 401
     assert not await scene.opens(scene.real)
     assert await maintained(scene, settings, "locks") == 0
-    late = f"locked_until - interval '{days} days' BETWEEN now() - interval '1 minute' AND now()"
+    late = f"locked_until - interval '{days} days' BETWEEN now() AND now() + interval '1 day'"
     assert run_sql(scene.database, f"SELECT {late} FROM locked_tags") == [(True,)]
     run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
     assert await maintained(scene, settings, "locks") == 1
@@ -316,6 +351,44 @@ async def test_whoever_has_the_duress_phrase_learns_nothing_by_bearing_its_ticke
     assert await scene.opens(scene.real)
     await unlock(scene.client, scene.account, scene.duress)
     assert not await scene.opens(scene.real)
+
+
+async def test_a_vault_that_was_shredded_takes_no_other_vault_of_its_phrases_along(scene: Scene) -> None:
+    # No client makes a phrase of two vaults yet; the database has room for it.
+    tag, vault = scene.opened.tag.tag_id, scene.opened.vault_id
+    duress = run_sql(scene.database, "SELECT id FROM secret_tags WHERE id <> %s", tag)[0][0]
+    second = run_sql(
+        scene.database,
+        "INSERT INTO vaults (user_id, id, generation, head, key_version) SELECT user_id, gen_random_uuid(), 1, head, 1"
+        " FROM vaults WHERE id = %s RETURNING id",
+        vault,
+    )[0][0]
+    also = (
+        "INSERT INTO wrapped_keys (user_id, id, tag_id, vault_id, wrapped_key, key_version)"
+        " SELECT user_id, gen_random_uuid(), %s, %s, wrapped_key, 1 FROM wrapped_keys WHERE tag_id = %s LIMIT 1"
+    )
+    run_sql(scene.database, also, tag, second, tag)
+    run_sql(scene.database, also, duress, second, duress)
+    run_sql(
+        scene.database,
+        "INSERT INTO key_rotations (user_id, vault_id, key_version, proof) SELECT user_id, id, 2, sha256('')"
+        " FROM vaults WHERE id = %s",
+        vault,
+    )
+    await scene.order(Verdict.SHRED_VAULT)
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    answer = await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    assert len(answer.json()["vaults"]) == 2
+    assert run_sql(scene.database, "SELECT id FROM vaults WHERE destroyed_at IS NOT NULL") == [(vault,)]
+    assert run_sql(scene.database, "SELECT count(*) FROM key_rotations") == [(0,)]
+    # Until maintenance has removed the rows: what is gone is not shown, and nothing is written a second time.
+    finishing = await prove(scene.client, scene.account.headers, scene.real)
+    answer = await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    assert [found["vault_id"] for found in answer.json()["vaults"]] == [str(second)]
+    before = scene.rows("vaults", "secret_tags", "tag_orders")
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    assert scene.rows("vaults", "secret_tags", "tag_orders") == before
 
 
 async def test_orders_are_put_inside_the_vault_alone(scene: Scene) -> None:

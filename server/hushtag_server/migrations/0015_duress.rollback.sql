@@ -7,7 +7,8 @@ WHERE l.user_id = t.user_id AND l.tag_id = t.id AND NOT EXISTS (
 ALTER TABLE secret_tags FORCE ROW LEVEL SECURITY;
 
 DROP FUNCTION hushtag_open_tag;
-DROP FUNCTION hushtag_end_locks, hushtag_carry_out, hushtag_put_orders, hushtag_follow_orders, hushtag_keep_orders;
+DROP FUNCTION hushtag_end_locks, hushtag_carry_out, hushtag_put_orders, hushtag_follow_orders, hushtag_end_orders, hushtag_keep_orders,
+    hushtag_draw_orders;
 CREATE OR REPLACE FUNCTION hushtag_seal_tag(p_user uuid, p_tag uuid, p_plain bytea, p_sealed bytea, p_seal bytea) RETURNS boolean
     LANGUAGE plpgsql AS $$
 DECLARE
