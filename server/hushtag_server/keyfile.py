@@ -47,7 +47,8 @@ class _RetiredEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit_key: B32
 
 
-class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+# Servers from before sets were retired know no such field, and none is written that they need not know.
+class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     version: int
     current: UUID
     keys: list[_KeyEntry]

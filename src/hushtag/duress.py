@@ -1,7 +1,7 @@
 """Duress orders: what else happens when a phrase opens its vault (SPEC.md, "Duress"). No input or output here.
 
 Everything comes of the release, 32 bytes of the export key that every finish of every phrase sends: a check value,
-without which the phrase opens nothing, and sixteen tickets, each of which another tag may bear as an order.
+without which the phrase opens nothing, and sixteen tickets for each verdict, which other tags may bear as orders.
 """
 
 from enum import Enum
@@ -27,8 +27,8 @@ __all__ = [
 
 CHECK_LENGTH: Final = 32
 TICKET_LENGTH: Final = 16
-TICKETS_PER_VERDICT: Final = 2
-"""Tags that one phrase can order the same of."""
+TICKETS_PER_VERDICT: Final = 16
+"""Any of them says it; a client picks one at random, so that two tags ordered the same of hardly bear equal ones."""
 LOCK_DAYS: Final = (1, 7, 30)
 """How long a lock may last."""
 ORDER_PLACES: Final = MAX_ORDERS
@@ -61,7 +61,7 @@ TICKETS: Final = TICKETS_PER_VERDICT * len(Verdict)
 
 
 class Released(NamedTuple):
-    """What a release gives: the check value (32 bytes) and the tickets (16 of 16 bytes), two for each verdict."""
+    """What a release gives: the check value (32 bytes) and the tickets (128 of 16 bytes), sixteen for each verdict."""
 
     check: bytes
     tickets: tuple[bytes, ...]

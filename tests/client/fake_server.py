@@ -19,7 +19,7 @@ import msgspec
 from blake3 import blake3
 
 from hushtag._opaque import ServerSetup, decoy_record
-from hushtag.duress import Released, Verdict, expand_release
+from hushtag.duress import TICKETS_PER_VERDICT, Released, Verdict, expand_release
 from hushtag.enrollment import AcceptedTag, accept_enrollment, accept_tag, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
@@ -510,7 +510,7 @@ class FakeServer:
         for (tag_id, _), ticket in list(user.orders.items()):
             if ticket not in tickets or tag_id == opened.message.tag_id:
                 continue
-            verdict = Verdict(tickets.index(ticket) // 2)
+            verdict = Verdict(tickets.index(ticket) // TICKETS_PER_VERDICT)
             named = [tag for tag in user.tags.values() if tag.message.tag_id == tag_id]
             vaults = {tag.message.vault.vault_id for tag in named} - {opened.message.vault.vault_id}
             whole = [tag for tag in user.tags.values() if tag.message.vault.vault_id in vaults]
@@ -525,11 +525,7 @@ class FakeServer:
         message = msgspec.json.decode(request.content, type=PutOrders)
         if tag_id not in self._members(user, vault_id):
             raise RefusedError(404, "not_found")
-        put = {(tag_id, each.place): decode_binary(each.ticket) for each in message.orders}
-        others = {ticket for place, ticket in user.orders.items() if place not in put}
-        if set(put.values()) & others:
-            raise RefusedError(409, "already_exists")
-        user.orders.update(put)
+        user.orders |= {(tag_id, each.place): decode_binary(each.ticket) for each in message.orders}
         return httpx.Response(204)
 
     @staticmethod
@@ -664,6 +660,7 @@ class FakeServer:
         for each in message.members:
             vault.sealed.setdefault(each.tag_id, {})[version] = each.sealed_key
             vault.labels[each.tag_id] = each.sealed_label
+        user.orders = {place: ticket for place, ticket in user.orders.items() if place[0] not in members}
         del user.tags[members[message.revoked].phrase_hash]
         mine = self._vault_token(request)
         if joined is not None and current.message.tag_id == message.revoked:

@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -13,10 +14,11 @@ from anyio import to_thread
 from hushtag.duress import Verdict, expand_release
 from hushtag.errors import AuthenticationError
 from hushtag.messages import PutOrders, TagOrder, decode_binary, encode_binary
-from hushtag.types import Release
+from hushtag.types import CredentialIdentifier, Record, Release
 from hushtag_server import database as database_module
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
+from hushtag_server.vault.seals import Envelopes, sealed_decoy
 from tests.server.vault_support import (
     JSON,
     OpenedVault,
@@ -72,6 +74,13 @@ async def scene(app_client: httpx.AsyncClient, sign_in: Any, database: Any) -> S
     return made
 
 
+# Whether rows of a table have the times of their tag, which say nothing of any unlock.
+_OF_THE_TAG = (
+    "SELECT bool_and(o.created_at = t.created_at AND o.updated_at = t.created_at)"
+    " FROM secret_tags t JOIN {} o ON o.user_id = t.user_id AND o.tag_id = t.id"
+)
+
+
 class _Steps:
     """Who is told of the steps of maintenance, and tells nobody."""
 
@@ -112,6 +121,7 @@ async def test_shredded_is_the_seal_and_the_record_and_the_vault_goes_with_maint
     await unlock(scene.client, scene.account, scene.duress)
     after = run_sql(scene.database, f"{stored} WHERE t.id = %s", tag)[0]
     assert all(old != new and len(old) == len(new) for old, new in zip(before, after, strict=True))
+    assert run_sql(scene.database, _OF_THE_TAG.format("tag_orders")) == [(True,)]
     assert (await scene.opened.get(scene.opened.url())).status_code == 401
     assert not await scene.opens(scene.real)
     # It can be enrolled anew like any phrase that never was.
@@ -132,9 +142,36 @@ async def test_one_phrase_is_shredded_and_nothing_shows_that_it_was(scene: Scene
     ) == [(2, True, 2, 2)]
     assert run_sql(scene.database, "SELECT count(*) FROM vaults WHERE destroyed_at IS NULL") == [(2,)]
     assert not await scene.opens(scene.real)
+    assert run_sql(scene.database, _OF_THE_TAG.format("tag_orders")) == [(True,)]
     before = scene.rows("secret_tags", "tag_seals", "tag_orders")
     await unlock(scene.client, scene.account, scene.duress)
     assert scene.rows("secret_tags", "tag_seals", "tag_orders") == before
+
+
+async def test_what_is_locked_already_is_not_written_again(scene: Scene) -> None:
+    tables = ("secret_tags", "locked_tags", "tag_orders", "vaults")
+    await scene.order(Verdict.LOCK_VAULT_WEEK)
+    await unlock(scene.client, scene.account, scene.duress)
+    before = scene.rows(*tables), run_sql(scene.database, "SELECT xmin::text, ctid::text FROM secret_tags")
+    await unlock(scene.client, scene.account, scene.duress)
+    assert (scene.rows(*tables), run_sql(scene.database, "SELECT xmin::text, ctid::text FROM secret_tags")) == before
+    # Late in its time it is locked for the whole of it once more, and is still found afterwards.
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = locked_until - interval '2 days'")
+    kept = run_sql(scene.database, "SELECT phrase_hash FROM locked_tags")
+    await unlock(scene.client, scene.account, scene.duress)
+    assert (
+        run_sql(scene.database, "SELECT phrase_hash FROM locked_tags WHERE locked_until >= now() + interval '7 days'")
+        == kept
+    )
+
+
+async def test_no_time_tells_at_which_unlock_a_tag_was_locked(scene: Scene) -> None:
+    await scene.order(Verdict.LOCK_PHRASE_DAY)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert run_sql(scene.database, _OF_THE_TAG.format("locked_tags")) == [(True,)]
+    assert run_sql(scene.database, "SELECT locked_until = date_trunc('day', locked_until, 'UTC') FROM locked_tags") == [
+        (True,)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -150,12 +187,41 @@ async def test_what_is_locked_opens_nothing_until_its_time_is_over(
     assert (await scene.opened.get(scene.opened.url())).status_code == 401
     assert not await scene.opens(scene.real)
     assert await maintained(scene, settings, "locks") == 0
-    late = f"locked_until - interval '{days} days' BETWEEN now() - interval '1 minute' AND now()"
+    late = f"locked_until - interval '{days} days' BETWEEN now() AND now() + interval '1 day'"
     assert run_sql(scene.database, f"SELECT {late} FROM locked_tags") == [(True,)]
     run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
     assert await maintained(scene, settings, "locks") == 1
     opened = await unlock(scene.client, scene.account, scene.real)
     assert opened.head.object_count == 1
+
+
+async def test_a_locked_tag_of_an_earlier_version_gets_its_seal_when_the_lock_is_over(
+    scene: Scene, settings: Any
+) -> None:
+    tag = scene.opened.tag.tag_id
+    stored = (
+        "SELECT uuid_send(t.server_key_id) || t.phrase_hash || s.seal || t.verifier_kv || t.opaque_envelope,"
+        " t.phrase_hash, t.server_key_id FROM secret_tags t JOIN tag_seals s ON s.tag_id = t.id WHERE t.id = %s"
+    )
+    entry, phrase_hash, key_id = run_sql(scene.database, stored, tag)[0]
+    user_id = UUID(scene.account.user_id)
+    decoy = sealed_decoy(user_id, CredentialIdentifier(bytes(32)), Record(bytes(192)))
+    plain = Envelopes(user_id, entry).record(key_id, phrase_hash, decoy)[32:]
+    run_sql(scene.database, "UPDATE secret_tags SET opaque_envelope = %s WHERE id = %s", plain, tag)
+    run_sql(scene.database, "DELETE FROM tag_seals WHERE tag_id = %s", tag)
+    await scene.order(Verdict.LOCK_PHRASE_DAY)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert await maintained(scene, settings, "tag_seals") == 0
+    # Nor by a run of maintenance that looked before the lock.
+    sealing = ["SELECT hushtag_seal_tag(%s, %s, %s, %s, %s)", scene.account.user_id, tag, plain, bytes(188), bytes(32)]
+    assert run_sql(scene.database, *sealing) == [(False,)]
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
+    assert await maintained(scene, settings, "locks") == 1
+    assert await maintained(scene, settings, "tag_seals") == 1
+    assert run_sql(scene.database, "SELECT octet_length(opaque_envelope) FROM secret_tags WHERE id = %s", tag) == [
+        (188,)
+    ]
+    assert await scene.opens(scene.real)
 
 
 async def test_a_locked_phrase_that_is_enrolled_anew_opens_the_old_vault_once_the_new_one_is_gone(
@@ -269,10 +335,65 @@ async def test_an_order_that_waits_while_its_target_is_at_work_is_carried_out_wh
     assert not await scene.opens(scene.real)
 
 
-async def test_orders_are_put_inside_the_vault_alone_and_a_ticket_stands_in_one_place(scene: Scene) -> None:
+async def test_whoever_has_the_duress_phrase_learns_nothing_by_bearing_its_tickets_themselves(scene: Scene) -> None:
+    await scene.order(Verdict.LOCK_VAULT_WEEK)
+    theirs = await unlock(scene.client, scene.account, scene.duress)
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    path = f"/v1/vaults/{theirs.vault_id}/tags/{theirs.tag.tag_id}/orders"
+    answers = []
+    for ticket in finishing.give_up([]).tickets:
+        message = msgspec.json.encode(PutOrders([TagOrder(1, encode_binary(ticket))]))
+        answers.append((await scene.client.put(path, content=message, headers=theirs.headers | JSON)).status_code)
+    assert answers == [204] * 128
+    # Nor is the order taken away from where it stands: it is carried out still.
+    run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
+    run_sql(scene.database, "SELECT hushtag_end_locks(%s)", scene.account.user_id)
+    assert await scene.opens(scene.real)
+    await unlock(scene.client, scene.account, scene.duress)
+    assert not await scene.opens(scene.real)
+
+
+async def test_a_vault_that_was_shredded_takes_no_other_vault_of_its_phrases_along(scene: Scene) -> None:
+    # No client makes a phrase of two vaults yet; the database has room for it.
+    tag, vault = scene.opened.tag.tag_id, scene.opened.vault_id
+    duress = run_sql(scene.database, "SELECT id FROM secret_tags WHERE id <> %s", tag)[0][0]
+    second = run_sql(
+        scene.database,
+        "INSERT INTO vaults (user_id, id, generation, head, key_version) SELECT user_id, gen_random_uuid(), 1, head, 1"
+        " FROM vaults WHERE id = %s RETURNING id",
+        vault,
+    )[0][0]
+    also = (
+        "INSERT INTO wrapped_keys (user_id, id, tag_id, vault_id, wrapped_key, key_version)"
+        " SELECT user_id, gen_random_uuid(), %s, %s, wrapped_key, 1 FROM wrapped_keys WHERE tag_id = %s LIMIT 1"
+    )
+    run_sql(scene.database, also, tag, second, tag)
+    run_sql(scene.database, also, duress, second, duress)
+    run_sql(
+        scene.database,
+        "INSERT INTO key_rotations (user_id, vault_id, key_version, proof) SELECT user_id, id, 2, sha256('')"
+        " FROM vaults WHERE id = %s",
+        vault,
+    )
     await scene.order(Verdict.SHRED_VAULT)
-    assert (await order(scene.opened, scene.account, scene.duress, Verdict.SHRED_VAULT, place=2)).status_code == 409
-    await scene.order(Verdict.SHRED_VAULT)  # once more in the same place
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    answer = await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    assert len(answer.json()["vaults"]) == 2
+    assert run_sql(scene.database, "SELECT id FROM vaults WHERE destroyed_at IS NOT NULL") == [(vault,)]
+    assert run_sql(scene.database, "SELECT count(*) FROM key_rotations") == [(0,)]
+    # Until maintenance has removed the rows: what is gone is not shown, and nothing is written a second time.
+    finishing = await prove(scene.client, scene.account.headers, scene.real)
+    answer = await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    assert [found["vault_id"] for found in answer.json()["vaults"]] == [str(second)]
+    before = scene.rows("vaults", "secret_tags", "tag_orders")
+    finishing = await prove(scene.client, scene.account.headers, scene.duress)
+    await send(scene.client, scene.account.headers, FINISH, finishing.message)
+    assert scene.rows("vaults", "secret_tags", "tag_orders") == before
+
+
+async def test_orders_are_put_inside_the_vault_alone(scene: Scene) -> None:
+    for place in (1, 2, 1):
+        await scene.order(Verdict.SHRED_VAULT, place=place)
     path = f"/v1/vaults/{scene.opened.vault_id}/tags/{scene.opened.tag.tag_id}/orders"
 
     async def put(

@@ -1,10 +1,12 @@
 """The key file: made once, private, bound to its database."""
 
+import json
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -107,6 +109,15 @@ def test_keys_come_from_the_environment_too(database: Any, settings: Settings, m
     ring = ensure_keys(database.app_url, given, make_setup)
     assert encode_key_ring(ring).decode("ascii") == content
     assert not settings.key_path.exists()
+
+
+def test_a_ring_of_which_nothing_was_retired_is_written_as_earlier_servers_read_it(make_setup: Setup) -> None:
+    ring = new_keys(make_setup)
+    assert set(json.loads(encode_key_ring(ring))) == {"version", "current", "keys"}
+    retired = replace(ring, retired_audit_keys={uuid4(): bytes(32)})
+    assert set(json.loads(encode_key_ring(retired))) == {"version", "current", "keys", "retired_audit_keys"}
+    for each in (ring, retired):
+        assert read_key_ring(encode_key_ring(each), "the key file x") == each
 
 
 def test_a_second_key_is_recorded_beside_the_first(database: Any, settings: Settings, make_setup: Setup) -> None:

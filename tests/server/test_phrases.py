@@ -159,6 +159,24 @@ async def test_whichever_statement_fails_nothing_is_half_done(shared: Shared, da
                 await shared.client.unlock(phrase)
 
 
+async def test_a_revoked_phrase_leaves_no_order_of_a_phrase_of_its_own(shared: Shared, database: Any) -> None:
+    await shared.client.enrol(NEW, label="the friend's own")
+    theirs = await shared.client.unlock(FRIENDS)
+    await theirs.set_duress(NEW, tag_id=shared.vault.tag_id, place=2)
+    borne = "SELECT o.ticket FROM tag_orders o JOIN secret_tags t ON t.id = o.tag_id WHERE t.id = %s"
+    before = run_sql(database, borne, shared.vault.tag_id)
+    await shared.vault.revoke_phrase(shared.theirs)
+    after = run_sql(database, borne, shared.vault.tag_id)
+    assert (len(after), set(before) & set(after)) == (4, set())
+    assert run_sql(
+        database,
+        "SELECT bool_and(o.created_at = t.created_at AND o.updated_at = t.created_at)"
+        " FROM tag_orders o JOIN secret_tags t ON t.id = o.tag_id",
+    ) == [(True,)]
+    await shared.client.unlock(NEW)
+    assert len(await shared.bodies(MINE)) == 2
+
+
 async def test_an_unlock_that_cannot_wrap_anew_opens_all_the_same(shared: Shared, database: Any) -> None:
     await shared.vault.revoke_phrase(shared.theirs)
     for kind, table in statements("hushtag_rewrap_key", database):

@@ -7,7 +7,24 @@ WHERE l.user_id = t.user_id AND l.tag_id = t.id AND NOT EXISTS (
 ALTER TABLE secret_tags FORCE ROW LEVEL SECURITY;
 
 DROP FUNCTION hushtag_open_tag;
-DROP FUNCTION hushtag_end_locks, hushtag_carry_out, hushtag_put_orders, hushtag_follow_orders, hushtag_keep_orders;
+DROP FUNCTION hushtag_end_locks, hushtag_carry_out, hushtag_put_orders, hushtag_follow_orders, hushtag_end_orders, hushtag_keep_orders,
+    hushtag_draw_orders;
+CREATE OR REPLACE FUNCTION hushtag_seal_tag(p_user uuid, p_tag uuid, p_plain bytea, p_sealed bytea, p_seal bytea) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_found boolean;
+BEGIN
+    PERFORM set_config('app.user_id', p_user::text, true);
+    UPDATE secret_tags t SET opaque_envelope = p_sealed
+    WHERE t.user_id = p_user AND t.id = p_tag AND t.opaque_envelope = p_plain;
+    v_found := FOUND;
+    IF v_found THEN
+        INSERT INTO tag_seals (user_id, tag_id, seal) VALUES (p_user, p_tag, p_seal);
+    END IF;
+    PERFORM set_config('app.user_id', '', true);
+    RETURN v_found;
+END $$;
+
 DROP TABLE locked_tags;
 DROP TABLE tag_orders;
 DROP FUNCTION hushtag_noise;

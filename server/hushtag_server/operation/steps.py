@@ -190,10 +190,15 @@ _ACCOUNTS: Final = _PerUser(
 
 # --- tags of earlier versions --------------------------------------------------------------------------------
 
-_UNSEALED: Final = "SELECT count(*) FROM secret_tags t WHERE octet_length(t.opaque_envelope) = %s"
+# A tag that is locked has another phrase hash than its own, to which a seal would bind it: it waits.
+_UNSEALED: Final = """
+    SELECT count(*) FROM secret_tags t WHERE octet_length(t.opaque_envelope) = %s
+      AND NOT EXISTS (SELECT FROM locked_tags l WHERE l.user_id = t.user_id AND l.tag_id = t.id)
+"""
 _SOME_UNSEALED: Final = """
     SELECT t.user_id, t.id, t.phrase_hash, t.verifier_kv, t.opaque_envelope FROM secret_tags t
-    WHERE octet_length(t.opaque_envelope) = %s LIMIT %s
+    WHERE octet_length(t.opaque_envelope) = %s
+      AND NOT EXISTS (SELECT FROM locked_tags l WHERE l.user_id = t.user_id AND l.tag_id = t.id) LIMIT %s
 """
 
 

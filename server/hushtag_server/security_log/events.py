@@ -207,7 +207,6 @@ ORDERS_PUT: Final = Event(
     "d.hushtag_put_orders",
     {
         "put": Outcome("places for orders of a phrase written, with tickets or with nothing"),
-        "already_exists": Outcome("another place bears the ticket", "already_exists"),
         "not_found": _UNKNOWN,
     },
     sensitive=True,

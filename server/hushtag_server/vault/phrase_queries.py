@@ -32,11 +32,11 @@ _ADD = """
                            $1, $14::uuid, $26) AS hushtag_add_tag
 """
 _ROTATE = """
-    SELECT hushtag_keep_orders(
+    SELECT hushtag_end_orders(hushtag_keep_orders(
            hushtag_rotate_vault($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::uuid, $10, $11, $12, $13::integer,
                                 $14::integer, $15, $16::uuid[], $17::bytea, $18::uuid, $19::bytea, $20::bytea,
                                 $21::bytea, $22::bytea, $23::bytea, $24, $25, $26::bytea, $27::bytea, $28::uuid,
-                                $29::bytea), $1, $18::uuid, $30::bytea) AS hushtag_rotate_vault
+                                $29::bytea), $1, $18::uuid, $30::bytea), $1, $5) AS hushtag_rotate_vault
 """
 _REWRAP = "SELECT hushtag_rewrap_key($1, $2, $3, $4, $5, $6, $7::integer, $8)"
 _FORGET = "SELECT hushtag_forget_old_keys($1, $2, $3, $4, $5)"
@@ -102,6 +102,8 @@ async def rotate_vault(
 ) -> str:
     """Authenticate, revoke a tag, replace the data key, and store the tag that takes its place, if any.
 
+    No tag of the vault bears an order afterwards.
+
     Returns `rotated`, `malformed` (not exactly the tags that stay), or one of `add_tag`.
     """
     joined = _NO_TAG if tag is None else _tag(caller.user_id, tag, keys)
@@ -136,7 +138,7 @@ async def put_orders(
 ) -> str:
     """Authenticate and replace the tickets (16 bytes) in these places (1 to 4) of a tag of the vault.
 
-    Returns `put`, `unauthenticated`, `not_found` or `already_exists` (another place of the user bears the ticket).
+    Returns `put`, `unauthenticated` or `not_found`. Whether the ticket stands anywhere else, nobody learns.
     """
     places, tickets = [place for place, _ in orders], [ticket for _, ticket in orders]
     outcome: str = (await call(pool, _PUT_ORDERS, (*caller, vault_id, tag_id, places, tickets)))[0][0]

@@ -181,7 +181,7 @@ async def rewrap_key(
     summary="Replace orders that a phrase of the vault bears",
     guards=[require_vault_token],
     security=VAULT_SECURITY,
-    opt={"problems": ["not_found", "already_exists"]},
+    opt={"problems": ["not_found"]},
 )
 async def put_orders(
     vault_id: FromPath[UUID],

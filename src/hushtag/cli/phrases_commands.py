@@ -146,8 +146,8 @@ def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
 def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     """Let a phrase open the vault no more, replace the vault's key, and re-seal every object.
 
-    Its holder keeps what they could read until now. What a duress phrase was told to do by way of it ends with it. If
-    re-sealing breaks off, `hushtag phrases reseal` goes on.
+    Its holder keeps what they could read until now. All orders of duress phrases on this vault end with it: give them
+    again (`phrases duress`). If re-sealing breaks off, `hushtag phrases reseal` goes on.
 
     \b
     Examples:
@@ -164,7 +164,8 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
             with _counting(here) as tell:
                 resealed = vault.reseal(tell)
     rest = "" if resealed is None else f"; {resealed} objects re-sealed"
-    here.say(f"Revoked “{safe_text(phrase.label)}”{rest}.", revoked=phrase.tag_id, resealed=resealed)
+    ended = "All orders of duress phrases on this vault have ended; give them again."
+    here.say(f"Revoked “{safe_text(phrase.label)}”{rest}. {ended}", revoked=phrase.tag_id, resealed=resealed)
 
 
 @phrases.command()
@@ -176,7 +177,7 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
 def change(here: Here, named: str, label: str | None, **new: Any) -> None:
     """Put a new phrase in the place of one, which is revoked with it. Costs one guess; re-seal afterwards.
 
-    What a duress phrase was told to do to the old one (`phrases duress`) ends with it: say it again of the new one.
+    All orders of duress phrases on this vault (`phrases duress`) end with it: give them again.
 
     \b
     Examples:
@@ -251,9 +252,12 @@ def duress(
 ) -> None:
     """Make another phrase of yours a duress phrase: unlocking it opens its own vault, and shreds or locks this one.
 
-    The order is borne by the phrase that is open, or by the one that is named, and ends when that phrase is revoked or
-    changed. Nobody can look orders up, neither you nor the server: remember them. Asks for the duress phrase, which is
-    not unlocked, and costs one guess. With --phrase-stdin the second line is the duress phrase.
+    The order is borne by the phrase that is open, or by the one that is named, and ends when any phrase of the vault
+    is revoked or changed. Nobody can look orders up, neither you nor the server: remember them. Asks for the duress
+    phrase, which is not unlocked, and costs one guess. With --phrase-stdin the second line is the duress phrase.
+
+    A phrase that an earlier version enrolled must have been unlocked once since, before its first order: otherwise it
+    can be opened without carrying anything out.
 
     \b
     Examples:

@@ -12,11 +12,11 @@ from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import fetch
 from hushtag.client.ceremony_steps import release
 from hushtag.client.effects import Request, Steps
-from hushtag.client.errors import ConflictError, NotFoundError
+from hushtag.client.errors import NotFoundError
 from hushtag.client.phrase_steps import PhraseSteps
 from hushtag.client.row_steps import VAULT_DENIED
-from hushtag.duress import LOCK_DAYS, ORDER_PLACES, TICKET_LENGTH, TICKETS_PER_VERDICT, Verdict
-from hushtag.errors import LimitError, MisuseError, RollbackError
+from hushtag.duress import LOCK_DAYS, ORDER_PLACES, TICKET_LENGTH, Verdict
+from hushtag.errors import MisuseError, RollbackError
 from hushtag.messages import PutOrders, TagOrder, encode_binary
 from hushtag.types import DeviceSecret
 
@@ -56,19 +56,12 @@ class DuressSteps(PhraseSteps):
             NotFoundError: no phrase of the vault has this id.
             AuthenticationError: the duress phrase opens nothing in this account.
             MisuseError: the duress phrase opens this vault itself.
-            LimitError: the duress phrase has ordered the same of two others.
         """
         known = yield from self.ring()
         borne_by = self.tag_id if tag_id is None else self._find(known, tag_id).tag_id
         members = [each.member for each in known]
         released = yield from release(self._session, prepare, members, device_secret=device_secret)
-        for ticket in released.of(verdict):
-            try:
-                return (yield from self._put_orders(borne_by, [(place, ticket)]))
-            except ConflictError as error:
-                if error.code != "already_exists":
-                    raise
-        raise LimitError(f"that phrase orders the same of {TICKETS_PER_VERDICT} others already")
+        yield from self._put_orders(borne_by, [(place, secrets.choice(released.of(verdict)))])
 
     def clear_duress(self, tag_id: UUID | None, place: int | None) -> Steps[None]:
         """Put nothing, drawn at random, into one place for orders of a phrase, or into all.

@@ -245,7 +245,7 @@ class Vault:
 
         The phrase's open sessions end at once. What is written from now on is out of its reach, whatever copies of the
         database somebody has; what is there already must be re-sealed (`reseal`). Revoking the phrase that is open ends
-        this session.
+        this session. All orders that phrases of this vault bear (`set_duress`) end with it: give them again.
 
         Raises:
             NotFoundError: no phrase of the vault has this id.
@@ -291,14 +291,16 @@ class Vault:
 
         `phrase_only` shreds one phrase instead (`tag_id`; the one that is open if not given): the others go on opening
         the vault. `lock_days` (1, 7 or 30) does not shred but lets nothing open for that long. The order is borne by
-        that phrase in one of four places (`place`): it replaces what stood there, and ends when that phrase is revoked
-        or changed. Nobody can look it up, here or on the server. Costs one guess, which is not given back.
+        that phrase in one of four places (`place`): it replaces what stood there, and ends when any phrase of the vault
+        is revoked or changed. Nobody can look it up, here or on the server. Costs one guess, which is not given back.
+
+        A phrase that an earlier version enrolled must have been unlocked once by this one before its first order: until
+        then the server knows no release of it, and it can be opened without carrying anything out.
 
         Raises:
             AuthenticationError: the phrase opens nothing in this account.
             MisuseError: it opens this vault itself, or a lock or place that is not one of those.
             NotFoundError: no phrase of the vault has this id.
-            LimitError: the phrase has ordered the same of two others already.
             BudgetError: no guesses are left.
         """
         with self._turn:

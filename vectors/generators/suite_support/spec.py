@@ -90,7 +90,7 @@ def release(export_key: bytes) -> bytes:
 
 def released(release: bytes) -> tuple[bytes, bytes]:
     """Section 24: the check value, and the tickets one behind the other."""
-    expanded = hkdf(release, b"", b"hushtag-v1/order", 32 + 16 * 16)
+    expanded = hkdf(release, b"", b"hushtag-v1/order", 32 + 16 * 8 * 16)
     return expanded[:32], expanded[32:]
 
 
