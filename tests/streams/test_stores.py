@@ -4,7 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -353,8 +353,47 @@ async def test_both_places_exist_at_once(stored, streams_beside) -> None:
 
 
 def test_addresses_with_credentials_or_of_other_kinds_are_refused() -> None:
-    for text in ("s3://key:secret@bucket", "ftp://host/x", "file://relative", "/somewhere", "s3://"):
+    refused = ["s3://key:secret@bucket", "ftp://host/x", "file://relative", "/somewhere", "s3://", "memory:///"]
+    for text in [*refused, "s3://b/p?secret_access_key=x", "s3://b/p#x", "file:///a/../b", "file:///%2e"]:
         with pytest.raises(SettingsError, match="HUSHTAG_SEGMENT_STORE"):
             load_settings({"HUSHTAG_SEGMENT_STORE": text})
     for text in ("postgres", "file:///srv/x", "s3://bucket/prefix", "gs://bucket", "az://container/x"):
         assert load_settings({"HUSHTAG_SEGMENT_STORE": text}).segment_store == text
+
+
+@pytest.mark.parametrize(
+    ("spellings", "one"),
+    [
+        (("file:///srv/x/", "file:////srv//x", "file:///srv/%78"), "file:///srv/x"),
+        (("file:///a%20b/",), "file:///a%20b"),
+        (("s3://b/p/", "s3a://b/p", "s3a://b//p//"), "s3://b/p"),
+        (("gs://b/",), "gs://b"),
+        (("azure://c/x", "adl://c/x/", "abfss://c/x", "abfs://c/x"), "az://c/x"),
+    ],
+)
+def test_one_place_has_one_address(spellings, one) -> None:
+    for text in (*spellings, one):
+        assert load_settings({"HUSHTAG_SEGMENT_STORE": text}).segment_store == one
+
+
+async def test_doctor_spares_objects_of_one_directory_with_two_addresses(
+    settings, keys, serve_in_process, sign_in, database, directory, owner
+) -> None:
+    def repair() -> None:
+        with connect(owner.database_url) as connection:
+            repair_segments(connection, owner)
+
+    streams: list[tuple[Streams, UUID]] = []
+    for url, mail in ((f"file://{directory}", "ada@example.org"), (f"file://{directory}/", "eve@example.org")):
+        async with serve_in_process(replace(settings, segment_store=url), keys) as client:
+            beside = Streams(await open_vault(client, await sign_in(client, mail)))
+            streams.append((beside, await beside.upload(b"bytes")))
+    for path in objects(directory):
+        os.utime(path, (1, 1))
+    assert run_sql(database, "SELECT count(*) FROM segment_stores") == [(2,)]
+    await asyncio.to_thread(repair)
+    assert len(objects(directory)) == 2
+    async with serve_in_process(settings, keys) as client:
+        for beside, stream_id in streams:
+            beside.client = client
+            assert (await beside.read(stream_id, 0)).content == b"bytes"

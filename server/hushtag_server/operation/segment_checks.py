@@ -45,11 +45,12 @@ _HOLLOW: Final = """
           AND p.vault_id = g.vault_id AND p.stream_id = g.stream_id AND p.segment_id = g.id)
 """
 _LISTED: Final = "CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz) ON COMMIT DROP"
-# What is under way is noted before it is written, so what neither a row nor a note names is nobody's.
+# What is under way is noted before it is written, so what neither a row nor a note names is nobody's. Whichever store
+# they name: ids are random and used once, and two addresses may lead to one place.
 _NOBODYS: Final = """
     SELECT l.id FROM listed_objects l WHERE l.modified < %(before)s
-      AND NOT EXISTS (SELECT FROM vault_segments g WHERE g.store_id = %(store)s AND g.id = l.id)
-      AND NOT EXISTS (SELECT FROM segment_removals r WHERE r.store_id = %(store)s AND r.id = l.id)
+      AND NOT EXISTS (SELECT FROM vault_segments g WHERE g.id = l.id)
+      AND NOT EXISTS (SELECT FROM segment_removals r WHERE r.id = l.id)
 """
 _MISSING: Final = """
     SELECT count(*) FROM vault_segments g WHERE g.store_id = %(store)s AND g.created_at < %(begin)s

@@ -8,9 +8,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -155,13 +154,6 @@ class ObjectStore:
             raise ObjectStoreError(type(error).__name__) from error
 
 
-@cache
-def _memory() -> Any:
-    from obstore.store import MemoryStore
-
-    return MemoryStore()
-
-
 def open_store(url: str) -> ObjectStore:
     """Return the store of an address: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`.
 
@@ -178,7 +170,7 @@ def open_store(url: str) -> ObjectStore:
         if url.startswith("file://"):
             directory = Path(unquote(urlsplit(url).path))
             return ObjectStore(LocalStore(prefix=directory, mkdir=True), directory)
-        return ObjectStore(_memory() if url.startswith("memory://") else from_url(url))
+        return ObjectStore(from_url(url))
     except Exception as error:
         raise StartError(
             f"HUSHTAG_SEGMENT_STORE: no store at {url.partition('?')[0]} ({type(error).__name__}); see that the "
