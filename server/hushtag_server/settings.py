@@ -126,7 +126,7 @@ def _segment_store(text: str) -> str:
             plain = "/".join(quote(unquote(step), safe="!$&'()*+,;=:~") for step in steps)
             return f"{scheme}://{place}{'/' if plain or not place else ''}{plain}"
     raise ValueError(
-        "must be postgres, or file:///DIRECTORY, s3://BUCKET/PREFIX, gs://… or az://…, without credentials, ?, #, . and .."
+        "must be postgres, or file:///DIRECTORY, s3://BUCKET/PREFIX, gs://… or az://…, without credentials, ?, # or .."
     )
 
 
@@ -231,7 +231,7 @@ class Settings:
     stream_hours: Annotated[
         int, _Rule(_whole(1, 8760), "an upload without activity is removed after so many hours")
     ] = 24
-    vault_bytes: Annotated[int, _Rule(_whole(0, 2**50), "bytes of all large objects of an account; 0 is no limit")] = 0
+    vault_bytes: Annotated[int, _Rule(_whole(0, 2**50), "bytes of all large objects of a vault; 0 is no limit")] = 0
     journal_purge_after: Annotated[
         timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
     ] = timedelta(days=30)

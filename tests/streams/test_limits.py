@@ -1,4 +1,4 @@
-"""What an account may store, what becomes of uploads that nobody goes on with, and of vaults that are destroyed."""
+"""What a vault may store, what becomes of uploads that nobody goes on with, and of vaults that are destroyed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def limited(settings, keys, serve_in_process, sign_in) -> AsyncIterator[Streams]:
-    """A vault of an account that may have 3 MiB of large objects."""
+    """A vault that may have 3 MiB of large objects."""
     async with serve_in_process(replace(settings, vault_bytes=3 * MIB), keys) as client:
         yield Streams(await open_vault(client, await sign_in(client)))
 
@@ -45,7 +45,7 @@ def rows(database: Any) -> list[int]:
     return [run_sql(database, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
 
 
-async def test_an_account_stores_so_many_bytes_and_no_more(limited, database) -> None:
+async def test_a_vault_stores_so_many_bytes_and_no_more(limited, database) -> None:
     stream_id, object_id = await limited.upload(random_bytes(MIB), random_bytes(2 * MIB)), uuid4()
     full = await limited.put(stream_id, 2, b"x")
     assert (full.status_code, full.json()["code"]) == (413, "vault_full")
@@ -56,6 +56,13 @@ async def test_an_account_stores_so_many_bytes_and_no_more(limited, database) ->
     await services.remover.remove(services.pool, limited.vault.user_id)
     assert (await limited.put(uuid4(), 0, b"x")).status_code == 201
     assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(1,)]
+
+
+async def test_a_full_vault_fills_no_other_of_the_account(limited, sign_in) -> None:
+    other = Streams(await open_vault(limited.client, await sign_in(limited.client)))
+    await other.upload(random_bytes(3 * MIB))
+    assert (await other.put(uuid4(), 0, b"x")).json()["code"] == "vault_full"
+    await limited.upload(random_bytes(3 * MIB))
 
 
 async def test_segments_at_once_do_not_pass_the_limit_together(limited, database) -> None:

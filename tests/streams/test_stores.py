@@ -153,7 +153,7 @@ async def test_an_upload_that_crashes_at_a_step_is_whole_or_leaves_nothing(
         stream_id = uuid4()
         with pytest.raises(Crash):
             await stored.put(stream_id, 0, b"bytes")
-    assert services.lanes._of_user.total() == 0
+    assert services.lanes._of_session.total() == 0
     listed = (await stored.listed(stream_id)).segments
     assert len(listed) == (step == "answer")
     if step == "answer":

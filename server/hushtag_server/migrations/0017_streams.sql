@@ -178,14 +178,16 @@ BEGIN
     END IF;
     SELECT * INTO v_stream FROM vault_streams s WHERE s.user_id = p_user AND s.vault_id = p_vault AND s.id = p_stream;
     IF v_stream.id IS NULL THEN
-        -- The lock makes beginnings queue up: what one of them began, the next one counts.
+        -- The lock makes beginnings queue up: what one of them began, the next one counts. Per vault, as all of these limits:
+        -- one over the account would tell in a vault what goes on in its others.
         PERFORM FROM vaults v
         WHERE v.user_id = p_user AND v.id = p_vault AND v.destroyed_at IS NULL FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             outcome := 'not_found';
             RETURN;
         END IF;
-        IF (SELECT count(*) FROM vault_streams s WHERE s.user_id = p_user AND s.state = 'uploading') >= p_most_streams THEN
+        IF (SELECT count(*) FROM vault_streams s WHERE s.user_id = p_user AND s.vault_id = p_vault
+                AND s.state = 'uploading') >= p_most_streams THEN
             outcome := 'limit_reached';
             RETURN;
         END IF;
@@ -203,7 +205,7 @@ BEGIN
         WHEN known_size IS NOT NULL THEN 'known'
         WHEN v_stream.byte_count + p_size > p_most_stream_bytes THEN 'limit_reached'
         WHEN p_most_bytes > 0 AND p_size + (
-            SELECT sum(v.stream_bytes) FROM vaults v WHERE v.user_id = p_user) > p_most_bytes THEN 'vault_full'
+            SELECT v.stream_bytes FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault) > p_most_bytes THEN 'vault_full'
         ELSE 'begun' END;
     IF outcome = 'begun' AND p_store IS NOT NULL THEN
         INSERT INTO segment_removals (id, store_id, due_at) VALUES (p_segment, p_store, now() + p_age);
@@ -263,8 +265,8 @@ BEGIN
     IF v_stream.byte_count + p_size > p_most_stream_bytes THEN
         RETURN 'limit_reached';
     END IF;
-    IF p_most_bytes > 0
-            AND p_size + (SELECT sum(v.stream_bytes) FROM vaults v WHERE v.user_id = p_user) > p_most_bytes THEN
+    IF p_most_bytes > 0 AND p_size + (
+            SELECT v.stream_bytes FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault) > p_most_bytes THEN
         RETURN 'vault_full';
     END IF;
     -- What a row names must be there. The length of bytes that lie outside their row is known without reading them.

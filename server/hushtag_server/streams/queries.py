@@ -129,7 +129,7 @@ async def finish_segment(
     digest: bytes,
     most: int,
 ) -> str:
-    """Authenticate again and make the bytes a segment; a user's streams have at most `most` bytes, or 0 for any number.
+    """Authenticate again and make the bytes a segment; a vault's streams have at most `most` bytes, 0 for any number.
 
     Returns `stored`; or `known` or `segment_exists`, as somebody else stored the same or other bytes under the number;
     or `lost`, `unauthenticated`, `not_found`, `stream_committed`, `limit_reached` or `vault_full`.
