@@ -18,6 +18,7 @@ from hushtag_server.operation.segments import stores_of
 from hushtag_server.settings import Settings, SettingsError, load_settings
 from hushtag_server.streams import object_store, queries, uploading
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
+from hushtag_server.streams.removing import OBJECTS
 from tests.operation.conftest import Silent
 from tests.server.vault_support import open_vault, run_sql
 from tests.streams.support import MIB, Streams, random_bytes
@@ -397,3 +398,43 @@ async def test_doctor_spares_objects_of_one_directory_with_two_addresses(
         for beside, stream_id in streams:
             beside.client = client
             assert (await beside.read(stream_id, 0)).content == b"bytes"
+
+
+async def test_removing_needs_one_connection_and_no_second(
+    settings, keys, store_url, serve_in_process, sign_in, database, directory, monkeypatch
+) -> None:
+    async with serve_in_process(replace(settings, segment_store=store_url, pool_size=1), keys) as client:
+        streams = Streams(await open_vault(client, await sign_in(client)))
+        services = client.app.application.application.state["services"]
+        await streams.upload(b"x")
+        run_sql(database, "DELETE FROM users WHERE id = %s", streams.vault.user_id)
+        services.segments._open.clear()
+        assert await services.remover.remove_objects(services.pool) == 1
+    assert objects(directory) == []
+
+
+async def test_of_two_removers_neither_waits_for_what_the_other_removes(
+    stored, database, directory, owner, monkeypatch
+) -> None:
+    services = stored.client.app.application.application.state["services"]
+    remove, asked, answer = ObjectStore.remove, asyncio.Semaphore(0), asyncio.Event()
+    slow_ones: list[UUID] = []
+
+    async def slow(self, segment_id):
+        if len(slow_ones) < OBJECTS:
+            slow_ones.append(segment_id)
+            asked.release()
+            await answer.wait()
+        await remove(self, segment_id)
+
+    await stored.upload(*[b"x"] * (OBJECTS + 2))
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    monkeypatch.setattr(ObjectStore, "remove", slow)
+    first = asyncio.create_task(services.remover.remove_objects(services.pool))
+    for _ in range(OBJECTS):
+        await asyncio.wait_for(asked.acquire(), 10)
+    assert (await maintained(owner, database))["segment_objects"] == 2
+    assert len(objects(directory)) == OBJECTS
+    answer.set()
+    assert await first == OBJECTS
+    assert objects(directory) == []

@@ -585,6 +585,7 @@ END $$;
 GRANT SELECT, INSERT ON segment_stores TO hushtag_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON vault_streams TO hushtag_server;
 GRANT SELECT, INSERT, DELETE ON vault_segments, segment_parts, segment_removals TO hushtag_server;
+GRANT UPDATE ON segment_removals TO hushtag_server; -- for FOR UPDATE, which claims them
 REVOKE ALL ON FUNCTION hushtag_note_removal, hushtag_begin_segment, hushtag_put_part, hushtag_drop_parts,
     hushtag_finish_segment, hushtag_list_segments, hushtag_measure_stream, hushtag_read_part, hushtag_end_stream,
     hushtag_remove_segments, hushtag_put_object, hushtag_get_object FROM PUBLIC;

@@ -10,7 +10,7 @@ from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection
 from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError, open_store
-from hushtag_server.streams.removing import BATCH, CLAIM_REMOVALS
+from hushtag_server.streams.removing import BATCH, CLAIM_REMOVALS, OBJECTS, STORES_OF_REMOVALS, remove_all
 
 __all__ = [
     "USERS_WITH_LEFTOVERS",
@@ -21,8 +21,6 @@ __all__ = [
     "stores_of",
     "upload_age",
 ]
-
-_OBJECTS: Final = 100  # removed in one transaction
 
 # Users after %(after)s with segments that are to go, and how many rows that is about.
 USERS_WITH_LEFTOVERS: Final = """
@@ -74,11 +72,6 @@ def due_objects(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-async def _remove(stores: dict[UUID, ObjectStore], claimed: list[tuple[UUID, UUID]]) -> None:
-    for store_id, segment_id in claimed:
-        await stores[store_id].remove(segment_id)
-
-
 def remove_objects(connection: Connection) -> Iterator[int]:
     """Remove the objects that are due, their notes in the transaction that is committed afterwards.
 
@@ -87,15 +80,16 @@ def remove_objects(connection: Connection) -> Iterator[int]:
     """
     opened: dict[UUID, ObjectStore] = {}
     while True:
+        addresses = stores_of(connection)
+        for (store_id,) in connection.execute(STORES_OF_REMOVALS).fetchall():
+            if store_id not in opened:
+                opened[store_id] = open_store(addresses[store_id])
         with connection.transaction():
-            claimed = connection.execute(CLAIM_REMOVALS, [_OBJECTS]).fetchall()
+            claimed = connection.execute(CLAIM_REMOVALS, [list(opened), OBJECTS]).fetchall()
             if not claimed:
                 return
-            for store_id, url in stores_of(connection).items():
-                if store_id not in opened and any(store_id == named for named, _ in claimed):
-                    opened[store_id] = open_store(url)
             try:
-                asyncio.run(_remove(opened, claimed))
+                asyncio.run(remove_all(opened, claimed))
             except ObjectStoreError as error:
                 raise OperationError(f"an object store refused ({error}); see its settings, then try again") from None
         yield len(claimed)
