@@ -155,3 +155,48 @@ async def test_a_slow_body_has_as_long_as_it_gets_on(settings, keys, serve_in_pr
         assert (trickling.status_code, trickling.json()["code"]) == (408, "request_timeout")
         assert (await streams.put(stream_id, 1, b"x")).status_code == 201
     assert rows(database) == [1, 2, 5]
+
+
+async def test_a_destroyed_vault_with_wrong_counts_leaves_no_segments(streams, database) -> None:
+    stream_id = await streams.upload(b"x", b"y")
+    await streams.commit(stream_id, 2, 2)
+    wrong = await streams.upload(b"z", b"zz")
+    run_sql(database, "UPDATE vault_streams SET segment_count = 0, byte_count = 0 WHERE id = %s", stream_id)
+    run_sql(database, "UPDATE vault_streams SET segment_count = 5, byte_count = 1 WHERE id = %s", wrong)
+    run_sql(database, "UPDATE vaults SET stream_bytes = 0")
+    run_sql(database, "UPDATE vaults SET destroyed_at = now()")
+    await streams.end(wrong)
+    assert maintained(database)["streams"] >= 4
+    assert rows(database) == [0, 0, 0]
+
+
+async def test_a_worker_that_removes_reads_no_part_of_what_stays(streams, database) -> None:
+    services = streams.client.app.application.application.state["services"]
+    stream_id = await streams.upload(b"x")
+    await streams.commit(stream_id, 1, 1)
+    run_sql(
+        database,
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes, created_at)"
+        " SELECT user_id, vault_id, id, gen_random_uuid(), 0, 'x', now() - interval '2 days' FROM vault_streams",
+    )
+    await services.remover.remove(services.pool, streams.vault.user_id)
+    assert rows(database) == [1, 1, 2]
+    assert maintained(database)["streams"] == 1
+    assert rows(database) == [1, 1, 1]
+    assert (await streams.read(stream_id, 0)).content == b"x"
+
+
+async def test_idle_uploads_are_ended_only_under_their_vaults_lock(streams, database) -> None:
+    services = streams.client.app.application.application.state["services"]
+    stream_id = await streams.upload(b"x")
+    later(database)
+    with psycopg.connect(database.admin_url) as connection:
+        # Who has the vault takes its streams next: who had one already, and waited for the vault, would wait forever.
+        connection.execute("SELECT FROM vaults FOR NO KEY UPDATE")
+        removing = asyncio.create_task(services.remover.remove(services.pool, streams.vault.user_id))
+        async with asyncio.timeout(10):
+            while not run_sql(database, "SELECT pid FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+        connection.execute("SELECT FROM vault_streams WHERE id = %s FOR NO KEY UPDATE NOWAIT", [stream_id])
+    await removing
+    assert rows(database) == [0, 0, 0]

@@ -438,3 +438,51 @@ async def test_of_two_removers_neither_waits_for_what_the_other_removes(
     answer.set()
     assert await first == OBJECTS
     assert objects(directory) == []
+
+
+async def test_doctor_misses_no_object_that_was_moved_while_it_looked(
+    streams_beside, database, owner, monkeypatch
+) -> None:
+    await streams_beside.upload(b"one")
+    stores, listed = object_store.ObjectStore.list, []
+
+    def listing(self):
+        listed.extend(stores(self))
+        asyncio.run_coroutine_threadsafe(move_to(owner, owner.segment_store), loop).result(30)
+        yield from listed
+
+    def compare():
+        with connect(owner.database_url) as connection:
+            return compare_store(connection, owner, store_id, owner.segment_store)
+
+    loop = asyncio.get_running_loop()
+    with connect(owner.database_url) as connection:
+        connection.execute("INSERT INTO segment_stores (url) VALUES (%s)", [owner.segment_store])
+        (store_id,) = stores_of(connection)
+    monkeypatch.setattr(ObjectStore, "list", listing)
+    assert (await asyncio.to_thread(compare)).missing == 0
+    assert listed == []
+    assert run_sql(database, "SELECT count(*) FROM vault_segments WHERE store_id IS NOT NULL") == [(1,)]
+
+
+async def test_counts_are_taken_anew_while_segments_come(stored, database, owner) -> None:
+    stream_id = await stored.upload(b"one")
+    run_sql(database, "UPDATE vault_streams SET byte_count = 7")
+    with psycopg.connect(database.admin_url) as upload, connect(owner.database_url) as connection:
+        # An upload that is about to end: it has the vault, then the stream.
+        upload.execute("SELECT FROM vaults FOR NO KEY UPDATE")
+        repairing = asyncio.create_task(asyncio.to_thread(repair_segments, connection, owner))
+        async with asyncio.timeout(10):
+            while not run_sql(database, "SELECT pid FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+        upload.execute(
+            "INSERT INTO vault_segments (user_id, vault_id, stream_id, id, seq, byte_count, digest)"
+            " SELECT user_id, vault_id, stream_id, gen_random_uuid(), 1, 5, digest FROM vault_segments"
+        )
+        upload.execute("UPDATE vault_streams SET segment_count = segment_count + 1, byte_count = byte_count + 5")
+        upload.execute("UPDATE vaults SET stream_bytes = stream_bytes + 5")
+        upload.commit()
+        await repairing
+    assert run_sql(database, "SELECT segment_count, byte_count FROM vault_streams") == [(2, 8)]
+    assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(8,)]
+    assert len((await stored.listed(stream_id)).segments) == 2

@@ -25,10 +25,12 @@ __all__ = [
 # Users after %(after)s with segments that are to go, and how many rows that is about.
 USERS_WITH_LEFTOVERS: Final = """
     SELECT l.user_id, sum(l.due)::bigint FROM (
-        SELECT s.user_id, s.segment_count + 1 AS due FROM vault_streams s
-        JOIN vaults v ON v.user_id = s.user_id AND v.id = s.vault_id
+        SELECT s.user_id, 1 + (SELECT count(*) FROM vault_segments g WHERE g.user_id = s.user_id
+            AND g.vault_id = s.vault_id AND g.stream_id = s.id) AS due
+        FROM vault_streams s JOIN vaults v ON v.user_id = s.user_id AND v.id = s.vault_id
         WHERE s.state = 'ended' OR (s.state = 'uploading' AND s.last_activity < now() - %(upload)s)
-           OR (v.destroyed_at IS NOT NULL AND s.segment_count > 0)
+           OR (v.destroyed_at IS NOT NULL AND EXISTS (SELECT FROM vault_segments g WHERE g.user_id = s.user_id
+                AND g.vault_id = s.vault_id AND g.stream_id = s.id))
         UNION ALL
         SELECT p.user_id, 1 FROM segment_parts p WHERE p.created_at < now() - %(upload)s AND NOT EXISTS (
             SELECT FROM vault_segments g WHERE g.user_id = p.user_id AND g.vault_id = p.vault_id
@@ -46,7 +48,7 @@ def remove_segments(connection: Connection, settings: Settings, user_id: UUID) -
     """Remove one batch of what a user's streams left behind; 0 is the end."""
     with connection.transaction():
         values = [user_id, upload_age(settings), BATCH]
-        row = connection.execute("SELECT hushtag_remove_segments(%s, %s, %s)", values).fetchone()
+        row = connection.execute("SELECT hushtag_remove_segments(%s, %s, %s, true)", values).fetchone()
     return int(row[0]) if row else 0
 
 
