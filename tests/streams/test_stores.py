@@ -486,3 +486,48 @@ async def test_counts_are_taken_anew_while_segments_come(stored, database, owner
     assert run_sql(database, "SELECT segment_count, byte_count FROM vault_streams") == [(2, 8)]
     assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(8,)]
     assert len((await stored.listed(stream_id)).segments) == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "step"),
+    [
+        ("into the store", "_read"),
+        ("into the store", "_into_store"),
+        ("into the database", "_read"),
+        ("into the database", "_into_database"),
+    ],
+)
+async def test_a_segment_that_is_deleted_while_it_moves_is_not_damaged(
+    stored, streams_beside, database, directory, owner, monkeypatch, way, step
+) -> None:
+    streams = streams_beside if way == "into the store" else stored
+    stream_id = await streams.upload(b"bytes")
+    before, loop = getattr(_Move, step), asyncio.get_running_loop()
+
+    async def delete() -> None:
+        assert (await streams.end(stream_id)).status_code == 204
+        await settle(streams)
+
+    def deleting(self, *given):
+        asyncio.run_coroutine_threadsafe(delete(), loop).result(30)
+        return before(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Move, step, deleting)
+        done = await move_to(owner, owner.segment_store if way == "into the store" else "postgres")
+    assert done == Moved(0, 0, 0)
+    in_an_hour(database)
+    await maintained(owner, database)
+    assert objects(directory) == []
+    assert not any(leftovers(owner))
+
+
+async def test_a_store_that_fails_is_not_damage(stored, owner, monkeypatch) -> None:
+    async def failing(*_):
+        raise ObjectStoreError("away")
+        yield b""
+
+    await stored.upload(b"bytes")
+    monkeypatch.setattr(ObjectStore, "read", failing)
+    with pytest.raises(OperationError, match="the object store refused"):
+        await move_to(owner, "postgres")
