@@ -237,4 +237,6 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and "allow" in (error.headers or {}):
         headers["allow"] = (error.headers or {})["allow"]
+    if isinstance(error, errors.RangeNotSatisfiableError):
+        headers["content-range"] = f"bytes */{error.size}"
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

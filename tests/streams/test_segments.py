@@ -122,6 +122,7 @@ async def test_ranges_that_are_none_send_everything_and_those_outside_are_refuse
     for asked in ("bytes=1000-", "bytes=2000-3000", "bytes=-0"):
         read = await streams.read(stream_id, 0, Range=asked)
         assert (read.status_code, read.json()["code"]) == (416, "range_not_satisfiable"), asked
+        assert read.headers["Content-Range"] == "bytes */1000"
     changed = await streams.read(stream_id, 0, **{"Range": "bytes=0-1", "If-Range": '"another"'})
     assert (changed.status_code, changed.content) == (200, body)
 

@@ -531,3 +531,16 @@ async def test_a_store_that_fails_is_not_damage(stored, owner, monkeypatch) -> N
     monkeypatch.setattr(ObjectStore, "read", failing)
     with pytest.raises(OperationError, match="the object store refused"):
         await move_to(owner, "postgres")
+
+
+async def test_an_object_is_on_the_disk_with_every_entry_that_leads_to_it(stored, directory, monkeypatch) -> None:
+    synced, fsync = [], os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    await stored.upload(b"bytes")
+    (path,) = objects(directory)
+    assert set(synced) == {path, path.parent, directory / "segments", directory}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectGoneError", "ObjectStore", "ObjectStoreError", "StoredObject", "open_store"]
 
-_CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload
+_CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload; a directory needs none
 _AT_ONCE: Final = 2  # of them, for one segment
 _PREFIX: Final = "segments"
 _PAGE: Final = 1000
@@ -59,8 +59,8 @@ def _segment_of(name: str) -> UUID | None:
 
 
 def _sync(path: Path) -> None:
-    """Put a file and the entry that names it on the disk."""
-    for place in (path, path.parent, path.parent.parent):
+    """Put a file on the disk, and the entries that name it and its directories, up to those of the store's own."""
+    for place in (path, *path.parents[:3]):
         handle = os.open(place, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -96,7 +96,11 @@ class ObjectStore:
 
         try:
             await obstore.put_async(
-                self._backend, _name(segment_id), watched(), chunk_size=_CHUNK, max_concurrency=_AT_ONCE
+                self._backend,
+                _name(segment_id),
+                watched(),
+                chunk_size=_CHUNK if self.directory is None else PART_BYTES,
+                max_concurrency=_AT_ONCE,
             )
             if self.directory is not None:
                 await asyncio.to_thread(_sync, self.directory / _name(segment_id))

@@ -226,7 +226,7 @@ def _asked_range(request: WireRequest, size: int, etag: str) -> tuple[int, int] 
         if last and int(last) < start:
             return None
     if start >= end:
-        raise RangeNotSatisfiableError("outside the segment")
+        raise RangeNotSatisfiableError(size)
     return start, end
 
 
