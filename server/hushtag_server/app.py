@@ -114,7 +114,7 @@ def create_app(settings: Settings, keys: KeyRing) -> Edge:
                 sealer=sealer,
                 segments=segments,
                 remover=remover,
-                lanes=Lanes(),
+                lanes=Lanes(settings.pool_size),
             )
             # What stands now stands until the end: the collector need not walk through it again and again.
             gc.collect()

@@ -13,6 +13,7 @@ import pytest
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
 from hushtag_server.settings import Settings
+from hushtag_server.streams.removing import Remover
 from tests.operation.conftest import Silent
 from tests.server.vault_support import open_vault, run_sql
 from tests.streams.support import MIB, Streams, random_bytes
@@ -200,3 +201,25 @@ async def test_idle_uploads_are_ended_only_under_their_vaults_lock(streams, data
         connection.execute("SELECT FROM vault_streams WHERE id = %s FOR NO KEY UPDATE NOWAIT", [stream_id])
     await removing
     assert rows(database) == [0, 0, 0]
+
+
+async def test_a_worker_goes_on_removing_whatever_failed(streams, database, monkeypatch, caplog) -> None:
+    services = streams.client.app.application.application.state["services"]
+    remove = Remover.remove
+    failed = asyncio.Event()
+
+    async def failing(self, *given):
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("secret")
+        await remove(self, *given)
+
+    monkeypatch.setattr(Remover, "remove", failing)
+    services.remover.kick(uuid4())
+    await asyncio.wait_for(failed.wait(), 10)
+    stream_id = await streams.upload(b"x", b"y")
+    await streams.end(stream_id)
+    async with asyncio.timeout(10):
+        while rows(database) != [0, 0, 0]:
+            await asyncio.sleep(0)
+    assert [record.error for record in caplog.records if hasattr(record, "error")] == [["KeyError"]]

@@ -9,6 +9,7 @@ import pytest
 from hushtag.messages import decode_binary
 from hushtag.stream_messages import MAX_SEGMENT_BYTES, MAX_SEGMENTS
 from hushtag_server.errors import UnavailableError
+from hushtag_server.streams import queries
 from hushtag_server.streams.bodies import Lanes
 from hushtag_server.streams.limits import MAX_BODIES_PER_SESSION, MAX_BODIES_PER_USER, MAX_UPLOADS, PART_BYTES
 from tests.server.vault_support import comparable, open_vault, run_sql
@@ -312,7 +313,7 @@ async def test_so_many_bodies_of_one_vault_and_no_more_are_moved_at_once(streams
 
 
 def test_an_account_with_too_many_bodies_looks_like_a_worker_with_too_many() -> None:
-    lanes, user = Lanes(), uuid4()
+    lanes, user = Lanes(10), uuid4()
     with contextlib.ExitStack() as held:
         for number in range(MAX_BODIES_PER_USER):
             held.enter_context(lanes.lane(user, str(number)))
@@ -323,3 +324,35 @@ def test_an_account_with_too_many_bodies_looks_like_a_worker_with_too_many() -> 
     with lanes.lane(user, "another"):
         pass
     assert not lanes._of_session
+
+
+async def test_bodies_leave_half_of_the_connections_to_everybody_else(streams, monkeypatch) -> None:
+    services, put_part, read_part = (
+        streams.client.app.application.application.state["services"],
+        queries.put_part,
+        queries.read_part,
+    )
+    inside, most = 0, 0
+
+    def counted(call):
+        async def counting(*given):
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            try:
+                return await call(*given)
+            finally:
+                inside -= 1
+
+        return counting
+
+    monkeypatch.setattr(queries, "put_part", counted(put_part))
+    monkeypatch.setattr(queries, "read_part", counted(read_part))
+    stream_id, half = await streams.upload(b"x"), services.settings.pool_size // 2
+    bodies = [random_bytes(3 * PART_BYTES) for _ in range(MAX_BODIES_PER_SESSION)]
+    await asyncio.gather(*(streams.put(stream_id, seq, body) for seq, body in enumerate(bodies, start=1)))
+    assert 0 < most <= half < MAX_BODIES_PER_SESSION
+    most = 0
+    reads = await asyncio.gather(*(streams.read(stream_id, seq) for seq in range(1, MAX_BODIES_PER_SESSION + 1)))
+    assert [answer.content for answer in reads] == bodies
+    assert 0 < most <= half

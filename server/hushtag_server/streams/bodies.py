@@ -1,5 +1,6 @@
 """Bodies in and out: in pieces of 1 MiB, at the pace of the slower side, and of so many at once."""
 
+from asyncio import Semaphore
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ _AGAIN: Final = 1  # seconds
 class Lanes:
     """How many bodies are under way in this worker: each holds a few pieces in memory, and so many at most do."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int) -> None:
+        self.parts = Semaphore(max(1, connections // 2))
+        """Held while a part is written or read: bodies leave half of the worker's connections to everybody else."""
         self._of_session: Counter[tuple[UUID, str]] = Counter()
 
     def _of_user(self, user_id: UUID) -> int:

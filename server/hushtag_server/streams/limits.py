@@ -10,7 +10,7 @@ MAX_UPLOADS: Final = 16
 """Streams a vault has under way at once: begun, and neither committed nor given up."""
 MAX_BODIES_PER_SESSION: Final = 8
 """Bodies of segments of one vault session that a worker moves at once, up or down."""
-MAX_BODIES_PER_USER: Final = 32
+MAX_BODIES_PER_USER: Final = 16
 """Bodies of segments of one account that a worker moves at once; one more is refused as if the worker had no room."""
 MAX_BODIES: Final = 64
 """Bodies of segments that a worker moves at once."""

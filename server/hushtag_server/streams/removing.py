@@ -9,13 +9,10 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-import psycopg
-
 from hushtag_server.database import Pool, call, transaction
-from hushtag_server.errors import RefusedError, StartError
 from hushtag_server.settings import Settings
 from hushtag_server.streams import queries
-from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
+from hushtag_server.streams.object_store import ObjectStore
 from hushtag_server.streams.stores import SegmentStores
 from hushtag_server.vault.phrase_queries import remove_destroyed
 
@@ -85,7 +82,7 @@ class Remover:
                 del self._users[user_id]
                 try:
                     await self.remove(pool, user_id)
-                except (psycopg.Error, RefusedError, ObjectStoreError, StartError) as error:
+                except Exception as error:  # whatever it is, the next one's are removed all the same
                     _log.error("segments could not be removed", extra={"error": [type(error).__name__]})
 
     async def remove(self, pool: Pool, user_id: UUID) -> None:
