@@ -117,7 +117,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
                 sealer=sealer,
                 segments=segments,
                 remover=remover,
-                lanes=Lanes(),
+                lanes=Lanes(settings.pool_size),
             )
             if settle:
                 gc.collect()

@@ -120,7 +120,11 @@ class StreamIncompleteError(RefusedError):
 
 
 class RangeNotSatisfiableError(RefusedError):
-    """The range lies outside of what there is."""
+    """The range lies outside of what there is: `size` bytes, which the answer tells (RFC 9110, section 15.5.17)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("outside of what there is")
+        self.size = size
 
 
 class ResealUnfinishedError(RefusedError):

@@ -86,7 +86,7 @@ PROBLEMS: Final[dict[str, Kind]] = {
     ),
     "phrases_remain": Kind(409, "Other phrases open the vault", "path", "must name a vault that one phrase opens"),
     "body_too_large": Kind(413, "The body is too large", "body", "must not be larger than this operation takes"),
-    "vault_full": Kind(413, "The vaults are full", "body", "must fit into what this server stores for an account"),
+    "vault_full": Kind(413, "The vault is full", "body", "must fit into what this server stores for a vault"),
     "uri_too_long": Kind(414, "The address is too long", "path", "must have at most 2048 bytes with its query"),
     "unsupported_media_type": Kind(
         415, "Unsupported media type", "Content-Type", "must be the media type this operation takes"
@@ -237,4 +237,6 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and "allow" in (error.headers or {}):
         headers["allow"] = (error.headers or {})["allow"]
+    if isinstance(error, errors.RangeNotSatisfiableError):
+        headers["content-range"] = f"bytes */{error.size}"
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

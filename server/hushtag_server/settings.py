@@ -13,6 +13,7 @@ from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, get_type_hints
+from urllib.parse import quote, unquote
 
 __all__ = ["Settings", "SettingsError", "describe_settings", "load_settings", "to_environment"]
 
@@ -22,7 +23,9 @@ MIB: Final = 1024 * 1024
 # Scheme, host and port as a browser sends them (RFC 6454, section 6.2): lower case, no path.
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
-_STORE: Final = re.compile(r"(?:file:///|memory://|(?:s3|s3a|gs|az|azure|abfs|abfss|adl)://[^/\s]+)\S*", re.ASCII)
+# Neither user nor query nor fragment: what stands there may be secret, and the address is stored and shown.
+_STORE: Final = re.compile(r"(file|s3|s3a|gs|az|azure|abfs|abfss|adl)://([^/\s@?#]*)(/[^\s@?#]*)?", re.ASCII)
+_ONE_SCHEME: Final = {"s3a": "s3", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 
 Network = IPv4Network | IPv6Network
 
@@ -112,10 +115,18 @@ def _key_store(text: str) -> str:
 
 
 def _segment_store(text: str) -> str:
-    if text == "postgres" or (_STORE.fullmatch(text) and "@" not in text and len(text) <= 500):
+    """Return the one spelling of an address: rows name stores by it, and one place must not be two stores."""
+    found = _STORE.fullmatch(text)
+    if text == "postgres":
         return text
+    if found is not None and len(text) <= 500 and bool(found[2]) == (found[1] != "file"):
+        scheme, place, path = _ONE_SCHEME.get(found[1], found[1]), found[2], found[3] or ""
+        steps = [step for step in path.split("/") if step]
+        if not {".", ".."} & {unquote(step) for step in steps}:
+            plain = "/".join(quote(unquote(step), safe="!$&'()*+,;=:~") for step in steps)
+            return f"{scheme}://{place}{'/' if plain or not place else ''}{plain}"
     raise ValueError(
-        "must be postgres, or file:///DIRECTORY, s3://BUCKET/PREFIX, gs://… or az://…, without credentials"
+        "must be postgres, or file:///DIRECTORY, s3://BUCKET/PREFIX, gs://… or az://…, without credentials, ?, # or .."
     )
 
 
@@ -220,7 +231,7 @@ class Settings:
     stream_hours: Annotated[
         int, _Rule(_whole(1, 8760), "an upload without activity is removed after so many hours")
     ] = 24
-    vault_bytes: Annotated[int, _Rule(_whole(0, 2**50), "bytes of all large objects of an account; 0 is no limit")] = 0
+    vault_bytes: Annotated[int, _Rule(_whole(0, 2**50), "bytes of all large objects of a vault; 0 is no limit")] = 0
     journal_purge_after: Annotated[
         timedelta, _Rule(_duration(60, 3660 * _DAY), "deleted journal entries are erased after this time")
     ] = timedelta(days=30)

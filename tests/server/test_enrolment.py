@@ -180,6 +180,13 @@ async def test_another_suite_is_unknown_and_costs_nothing(app_client, account, d
     assert run_sql(database, "SELECT tokens, refilled_at FROM unlock_budget") == before
 
 
+async def test_a_tag_cannot_have_the_id_of_its_account(app_client, account, database) -> None:
+    message = msgspec.to_builtins(await prepare(app_client, account)) | {"tag_id": account.user_id}
+    answer = await send(app_client, account.headers, "/v1/tags", message)
+    assert (answer.status_code, answer.json()["fields"][0]["field"]) == (400, "$.tag_id")
+    assert stored(database) == [0, 0, 0]
+
+
 @pytest.mark.parametrize("key_version", [0, 2**31])
 async def test_a_key_version_out_of_range_is_malformed(app_client, account, key_version) -> None:
     message = msgspec.to_builtins(await prepare(app_client, account))

@@ -219,7 +219,7 @@ def test_grants_are_exact(database: Any) -> None:
         "vault_blobs": everything,
         "vault_segments": "DELETE INSERT SELECT",
         "segment_parts": "DELETE INSERT SELECT",
-        "segment_removals": "DELETE INSERT SELECT",
+        "segment_removals": everything,
         "segment_stores": "INSERT SELECT",
         "vault_streams": everything,
         "vaults": everything,

@@ -1,4 +1,4 @@
-"""What an account may store, what becomes of uploads that nobody goes on with, and of vaults that are destroyed."""
+"""What a vault may store, what becomes of uploads that nobody goes on with, and of vaults that are destroyed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,6 +13,7 @@ import pytest
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
 from hushtag_server.settings import Settings
+from hushtag_server.streams.removing import Remover
 from tests.operation.conftest import Silent
 from tests.server.vault_support import open_vault, run_sql
 from tests.streams.support import MIB, Streams, random_bytes
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def limited(settings, keys, serve_in_process, sign_in) -> AsyncIterator[Streams]:
-    """A vault of an account that may have 3 MiB of large objects."""
+    """A vault that may have 3 MiB of large objects."""
     async with serve_in_process(replace(settings, vault_bytes=3 * MIB), keys) as client:
         yield Streams(await open_vault(client, await sign_in(client)))
 
@@ -45,7 +46,7 @@ def rows(database: Any) -> list[int]:
     return [run_sql(database, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
 
 
-async def test_an_account_stores_so_many_bytes_and_no_more(limited, database) -> None:
+async def test_a_vault_stores_so_many_bytes_and_no_more(limited, database) -> None:
     stream_id, object_id = await limited.upload(random_bytes(MIB), random_bytes(2 * MIB)), uuid4()
     full = await limited.put(stream_id, 2, b"x")
     assert (full.status_code, full.json()["code"]) == (413, "vault_full")
@@ -56,6 +57,13 @@ async def test_an_account_stores_so_many_bytes_and_no_more(limited, database) ->
     await services.remover.remove(services.pool, limited.vault.user_id)
     assert (await limited.put(uuid4(), 0, b"x")).status_code == 201
     assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(1,)]
+
+
+async def test_a_full_vault_fills_no_other_of_the_account(limited, sign_in) -> None:
+    other = Streams(await open_vault(limited.client, await sign_in(limited.client)))
+    await other.upload(random_bytes(3 * MIB))
+    assert (await other.put(uuid4(), 0, b"x")).json()["code"] == "vault_full"
+    await limited.upload(random_bytes(3 * MIB))
 
 
 async def test_segments_at_once_do_not_pass_the_limit_together(limited, database) -> None:
@@ -148,3 +156,70 @@ async def test_a_slow_body_has_as_long_as_it_gets_on(settings, keys, serve_in_pr
         assert (trickling.status_code, trickling.json()["code"]) == (408, "request_timeout")
         assert (await streams.put(stream_id, 1, b"x")).status_code == 201
     assert rows(database) == [1, 2, 5]
+
+
+async def test_a_destroyed_vault_with_wrong_counts_leaves_no_segments(streams, database) -> None:
+    stream_id = await streams.upload(b"x", b"y")
+    await streams.commit(stream_id, 2, 2)
+    wrong = await streams.upload(b"z", b"zz")
+    run_sql(database, "UPDATE vault_streams SET segment_count = 0, byte_count = 0 WHERE id = %s", stream_id)
+    run_sql(database, "UPDATE vault_streams SET segment_count = 5, byte_count = 1 WHERE id = %s", wrong)
+    run_sql(database, "UPDATE vaults SET stream_bytes = 0")
+    run_sql(database, "UPDATE vaults SET destroyed_at = now()")
+    await streams.end(wrong)
+    assert maintained(database)["streams"] >= 4
+    assert rows(database) == [0, 0, 0]
+
+
+async def test_a_worker_that_removes_reads_no_part_of_what_stays(streams, database) -> None:
+    services = streams.client.app.application.application.state["services"]
+    stream_id = await streams.upload(b"x")
+    await streams.commit(stream_id, 1, 1)
+    run_sql(
+        database,
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes, created_at)"
+        " SELECT user_id, vault_id, id, gen_random_uuid(), 0, 'x', now() - interval '2 days' FROM vault_streams",
+    )
+    await services.remover.remove(services.pool, streams.vault.user_id)
+    assert rows(database) == [1, 1, 2]
+    assert maintained(database)["streams"] == 1
+    assert rows(database) == [1, 1, 1]
+    assert (await streams.read(stream_id, 0)).content == b"x"
+
+
+async def test_idle_uploads_are_ended_only_under_their_vaults_lock(streams, database) -> None:
+    services = streams.client.app.application.application.state["services"]
+    stream_id = await streams.upload(b"x")
+    later(database)
+    with psycopg.connect(database.admin_url) as connection:
+        # Who has the vault takes its streams next: who had one already, and waited for the vault, would wait forever.
+        connection.execute("SELECT FROM vaults FOR NO KEY UPDATE")
+        removing = asyncio.create_task(services.remover.remove(services.pool, streams.vault.user_id))
+        async with asyncio.timeout(10):
+            while not run_sql(database, "SELECT pid FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+        connection.execute("SELECT FROM vault_streams WHERE id = %s FOR NO KEY UPDATE NOWAIT", [stream_id])
+    await removing
+    assert rows(database) == [0, 0, 0]
+
+
+async def test_a_worker_goes_on_removing_whatever_failed(streams, database, monkeypatch, caplog) -> None:
+    services = streams.client.app.application.application.state["services"]
+    remove = Remover.remove
+    failed = asyncio.Event()
+
+    async def failing(self, *given):
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("secret")
+        await remove(self, *given)
+
+    monkeypatch.setattr(Remover, "remove", failing)
+    services.remover.kick(uuid4())
+    await asyncio.wait_for(failed.wait(), 10)
+    stream_id = await streams.upload(b"x", b"y")
+    await streams.end(stream_id)
+    async with asyncio.timeout(10):
+        while rows(database) != [0, 0, 0]:
+            await asyncio.sleep(0)
+    assert [record.error for record in caplog.records if hasattr(record, "error")] == [["KeyError"]]

@@ -1,15 +1,19 @@
 """Segments over HTTP: stored once, read as they were stored, committed all or not at all."""
 
 import asyncio
+import contextlib
 from uuid import uuid4
 
 import pytest
 
 from hushtag.messages import decode_binary
 from hushtag.stream_messages import MAX_SEGMENT_BYTES, MAX_SEGMENTS
-from hushtag_server.streams.limits import MAX_BODIES_PER_USER, MAX_UPLOADS, PART_BYTES
-from tests.server.vault_support import comparable, run_sql
-from tests.streams.support import MIB, digest, random_bytes
+from hushtag_server.errors import UnavailableError
+from hushtag_server.streams import queries
+from hushtag_server.streams.bodies import Lanes
+from hushtag_server.streams.limits import MAX_BODIES_PER_SESSION, MAX_BODIES_PER_USER, MAX_UPLOADS, PART_BYTES
+from tests.server.vault_support import comparable, open_vault, run_sql
+from tests.streams.support import MIB, Streams, digest, random_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +123,7 @@ async def test_ranges_that_are_none_send_everything_and_those_outside_are_refuse
     for asked in ("bytes=1000-", "bytes=2000-3000", "bytes=-0"):
         read = await streams.read(stream_id, 0, Range=asked)
         assert (read.status_code, read.json()["code"]) == (416, "range_not_satisfiable"), asked
+        assert read.headers["Content-Range"] == "bytes */1000"
     changed = await streams.read(stream_id, 0, **{"Range": "bytes=0-1", "If-Range": '"another"'})
     assert (changed.status_code, changed.content) == (200, body)
 
@@ -256,25 +261,98 @@ async def test_so_many_streams_and_no_more_are_under_way_at_once(streams) -> Non
     assert (await streams.put(uuid4(), 0, b"x")).status_code == 201
 
 
-async def test_so_many_bodies_of_one_user_and_no_more_are_moved_at_once(streams) -> None:
-    release, arrived = asyncio.Event(), asyncio.Semaphore(0)
+async def test_one_vault_keeps_no_other_of_the_account_from_beginning(streams, sign_in, database) -> None:
+    other = Streams(await open_vault(streams.client, await sign_in(streams.client)))
+    for _ in range(3):
+        await other.upload(b"x")
+    for _ in range(MAX_UPLOADS):
+        await streams.upload(b"x")
+    assert (await streams.put(uuid4(), 0, b"x")).status_code == 409
+    assert (await other.put(uuid4(), 0, b"x")).status_code == 201
+    assert run_sql(database, "SELECT count(DISTINCT user_id), count(*) FROM vaults") == [(1, 2)]
 
-    async def slow():
-        yield b"x"
-        arrived.release()
-        await release.wait()
-        yield b"y"
 
-    stream_id = await streams.upload(b"z")
-    held = [
-        asyncio.create_task(streams.put(stream_id, seq, slow(), Content_Length="2"))
-        for seq in range(1, MAX_BODIES_PER_USER + 1)
-    ]
-    for _ in held:
-        await arrived.acquire()
+class Held:
+    """Bodies that have begun to arrive, and end when they are let go."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams, self.release, self.tasks = streams, asyncio.Event(), []
+
+    async def hold(self, count: int) -> None:
+        """Begin so many more, each a segment of one stream."""
+        arrived = asyncio.Semaphore(0)
+
+        async def slow():
+            yield b"x"
+            arrived.release()
+            await self.release.wait()
+            yield b"y"
+
+        stream_id = await self.streams.upload(b"z")
+        for seq in range(1, count + 1):
+            put = self.streams.put(stream_id, seq, slow(), Content_Length="2")
+            self.tasks.append(asyncio.create_task(put))
+        for _ in range(count):
+            await arrived.acquire()
+
+    async def let_go(self) -> list[int]:
+        self.release.set()
+        return [answer.status_code for answer in await asyncio.gather(*self.tasks)]
+
+
+async def test_so_many_bodies_of_one_vault_and_no_more_are_moved_at_once(streams, sign_in) -> None:
+    other = Streams(await open_vault(streams.client, await sign_in(streams.client)))
+    held, stream_id = Held(streams), await streams.upload(b"z")
+    await held.hold(MAX_BODIES_PER_SESSION)
     for refused in (await streams.put(stream_id, 50, b"x"), await streams.read(stream_id, 0)):
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
         assert refused.headers["Retry-After"] == "1"
-    release.set()
-    assert [answer.status_code for answer in await asyncio.gather(*held)] == [201] * len(held)
+    assert (await other.put(uuid4(), 0, b"x")).status_code == 201  # and nobody in there learns of it
+    assert await held.let_go() == [201] * MAX_BODIES_PER_SESSION
     assert (await streams.read(stream_id, 0)).content == b"z"
+
+
+def test_an_account_with_too_many_bodies_looks_like_a_worker_with_too_many() -> None:
+    lanes, user = Lanes(10), uuid4()
+    with contextlib.ExitStack() as held:
+        for number in range(MAX_BODIES_PER_USER):
+            held.enter_context(lanes.lane(user, str(number)))
+        with pytest.raises(UnavailableError, match="too many bodies"), lanes.lane(user, "another"):
+            pass
+        with lanes.lane(uuid4(), "another"):
+            pass
+    with lanes.lane(user, "another"):
+        pass
+    assert not lanes._of_session
+
+
+async def test_bodies_leave_half_of_the_connections_to_everybody_else(streams, monkeypatch) -> None:
+    services, put_part, read_part = (
+        streams.client.app.application.application.state["services"],
+        queries.put_part,
+        queries.read_part,
+    )
+    inside, most = 0, 0
+
+    def counted(call):
+        async def counting(*given):
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            try:
+                return await call(*given)
+            finally:
+                inside -= 1
+
+        return counting
+
+    monkeypatch.setattr(queries, "put_part", counted(put_part))
+    monkeypatch.setattr(queries, "read_part", counted(read_part))
+    stream_id, half = await streams.upload(b"x"), services.settings.pool_size // 2
+    bodies = [random_bytes(3 * PART_BYTES) for _ in range(MAX_BODIES_PER_SESSION)]
+    await asyncio.gather(*(streams.put(stream_id, seq, body) for seq, body in enumerate(bodies, start=1)))
+    assert 0 < most <= half < MAX_BODIES_PER_SESSION
+    most = 0
+    reads = await asyncio.gather(*(streams.read(stream_id, seq) for seq in range(1, MAX_BODIES_PER_SESSION + 1)))
+    assert [answer.content for answer in reads] == bodies
+    assert 0 < most <= half

@@ -4,7 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -18,6 +18,7 @@ from hushtag_server.operation.segments import stores_of
 from hushtag_server.settings import Settings, SettingsError, load_settings
 from hushtag_server.streams import object_store, queries, uploading
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
+from hushtag_server.streams.removing import OBJECTS
 from tests.operation.conftest import Silent
 from tests.server.vault_support import open_vault, run_sql
 from tests.streams.support import MIB, Streams, random_bytes
@@ -153,7 +154,7 @@ async def test_an_upload_that_crashes_at_a_step_is_whole_or_leaves_nothing(
         stream_id = uuid4()
         with pytest.raises(Crash):
             await stored.put(stream_id, 0, b"bytes")
-    assert services.lanes._of_user.total() == 0
+    assert services.lanes._of_session.total() == 0
     listed = (await stored.listed(stream_id)).segments
     assert len(listed) == (step == "answer")
     if step == "answer":
@@ -353,8 +354,193 @@ async def test_both_places_exist_at_once(stored, streams_beside) -> None:
 
 
 def test_addresses_with_credentials_or_of_other_kinds_are_refused() -> None:
-    for text in ("s3://key:secret@bucket", "ftp://host/x", "file://relative", "/somewhere", "s3://"):
+    refused = ["s3://key:secret@bucket", "ftp://host/x", "file://relative", "/somewhere", "s3://", "memory:///"]
+    for text in [*refused, "s3://b/p?secret_access_key=x", "s3://b/p#x", "file:///a/../b", "file:///%2e"]:
         with pytest.raises(SettingsError, match="HUSHTAG_SEGMENT_STORE"):
             load_settings({"HUSHTAG_SEGMENT_STORE": text})
     for text in ("postgres", "file:///srv/x", "s3://bucket/prefix", "gs://bucket", "az://container/x"):
         assert load_settings({"HUSHTAG_SEGMENT_STORE": text}).segment_store == text
+
+
+@pytest.mark.parametrize(
+    ("spellings", "one"),
+    [
+        (("file:///srv/x/", "file:////srv//x", "file:///srv/%78"), "file:///srv/x"),
+        (("file:///a%20b/",), "file:///a%20b"),
+        (("s3://b/p/", "s3a://b/p", "s3a://b//p//"), "s3://b/p"),
+        (("gs://b/",), "gs://b"),
+        (("azure://c/x", "adl://c/x/", "abfss://c/x", "abfs://c/x"), "az://c/x"),
+    ],
+)
+def test_one_place_has_one_address(spellings, one) -> None:
+    for text in (*spellings, one):
+        assert load_settings({"HUSHTAG_SEGMENT_STORE": text}).segment_store == one
+
+
+async def test_doctor_spares_objects_of_one_directory_with_two_addresses(
+    settings, keys, serve_in_process, sign_in, database, directory, owner
+) -> None:
+    def repair() -> None:
+        with connect(owner.database_url) as connection:
+            repair_segments(connection, owner)
+
+    streams: list[tuple[Streams, UUID]] = []
+    for url, mail in ((f"file://{directory}", "ada@example.org"), (f"file://{directory}/", "eve@example.org")):
+        async with serve_in_process(replace(settings, segment_store=url), keys) as client:
+            beside = Streams(await open_vault(client, await sign_in(client, mail)))
+            streams.append((beside, await beside.upload(b"bytes")))
+    for path in objects(directory):
+        os.utime(path, (1, 1))
+    assert run_sql(database, "SELECT count(*) FROM segment_stores") == [(2,)]
+    await asyncio.to_thread(repair)
+    assert len(objects(directory)) == 2
+    async with serve_in_process(settings, keys) as client:
+        for beside, stream_id in streams:
+            beside.client = client
+            assert (await beside.read(stream_id, 0)).content == b"bytes"
+
+
+async def test_removing_needs_one_connection_and_no_second(
+    settings, keys, store_url, serve_in_process, sign_in, database, directory, monkeypatch
+) -> None:
+    async with serve_in_process(replace(settings, segment_store=store_url, pool_size=1), keys) as client:
+        streams = Streams(await open_vault(client, await sign_in(client)))
+        services = client.app.application.application.state["services"]
+        await streams.upload(b"x")
+        run_sql(database, "DELETE FROM users WHERE id = %s", streams.vault.user_id)
+        services.segments._open.clear()
+        assert await services.remover.remove_objects(services.pool) == 1
+    assert objects(directory) == []
+
+
+async def test_of_two_removers_neither_waits_for_what_the_other_removes(
+    stored, database, directory, owner, monkeypatch
+) -> None:
+    services = stored.client.app.application.application.state["services"]
+    remove, asked, answer = ObjectStore.remove, asyncio.Semaphore(0), asyncio.Event()
+    slow_ones: list[UUID] = []
+
+    async def slow(self, segment_id):
+        if len(slow_ones) < OBJECTS:
+            slow_ones.append(segment_id)
+            asked.release()
+            await answer.wait()
+        await remove(self, segment_id)
+
+    await stored.upload(*[b"x"] * (OBJECTS + 2))
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    monkeypatch.setattr(ObjectStore, "remove", slow)
+    first = asyncio.create_task(services.remover.remove_objects(services.pool))
+    for _ in range(OBJECTS):
+        await asyncio.wait_for(asked.acquire(), 10)
+    assert (await maintained(owner, database))["segment_objects"] == 2
+    assert len(objects(directory)) == OBJECTS
+    answer.set()
+    assert await first == OBJECTS
+    assert objects(directory) == []
+
+
+async def test_doctor_misses_no_object_that_was_moved_while_it_looked(
+    streams_beside, database, owner, monkeypatch
+) -> None:
+    await streams_beside.upload(b"one")
+    stores, listed = object_store.ObjectStore.list, []
+
+    def listing(self):
+        listed.extend(stores(self))
+        asyncio.run_coroutine_threadsafe(move_to(owner, owner.segment_store), loop).result(30)
+        yield from listed
+
+    def compare():
+        with connect(owner.database_url) as connection:
+            return compare_store(connection, owner, store_id, owner.segment_store)
+
+    loop = asyncio.get_running_loop()
+    with connect(owner.database_url) as connection:
+        connection.execute("INSERT INTO segment_stores (url) VALUES (%s)", [owner.segment_store])
+        (store_id,) = stores_of(connection)
+    monkeypatch.setattr(ObjectStore, "list", listing)
+    assert (await asyncio.to_thread(compare)).missing == 0
+    assert listed == []
+    assert run_sql(database, "SELECT count(*) FROM vault_segments WHERE store_id IS NOT NULL") == [(1,)]
+
+
+async def test_counts_are_taken_anew_while_segments_come(stored, database, owner) -> None:
+    stream_id = await stored.upload(b"one")
+    run_sql(database, "UPDATE vault_streams SET byte_count = 7")
+    with psycopg.connect(database.admin_url) as upload, connect(owner.database_url) as connection:
+        # An upload that is about to end: it has the vault, then the stream.
+        upload.execute("SELECT FROM vaults FOR NO KEY UPDATE")
+        repairing = asyncio.create_task(asyncio.to_thread(repair_segments, connection, owner))
+        async with asyncio.timeout(10):
+            while not run_sql(database, "SELECT pid FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+        upload.execute(
+            "INSERT INTO vault_segments (user_id, vault_id, stream_id, id, seq, byte_count, digest)"
+            " SELECT user_id, vault_id, stream_id, gen_random_uuid(), 1, 5, digest FROM vault_segments"
+        )
+        upload.execute("UPDATE vault_streams SET segment_count = segment_count + 1, byte_count = byte_count + 5")
+        upload.execute("UPDATE vaults SET stream_bytes = stream_bytes + 5")
+        upload.commit()
+        await repairing
+    assert run_sql(database, "SELECT segment_count, byte_count FROM vault_streams") == [(2, 8)]
+    assert run_sql(database, "SELECT stream_bytes FROM vaults") == [(8,)]
+    assert len((await stored.listed(stream_id)).segments) == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "step"),
+    [
+        ("into the store", "_read"),
+        ("into the store", "_into_store"),
+        ("into the database", "_read"),
+        ("into the database", "_into_database"),
+    ],
+)
+async def test_a_segment_that_is_deleted_while_it_moves_is_not_damaged(
+    stored, streams_beside, database, directory, owner, monkeypatch, way, step
+) -> None:
+    streams = streams_beside if way == "into the store" else stored
+    stream_id = await streams.upload(b"bytes")
+    before, loop = getattr(_Move, step), asyncio.get_running_loop()
+
+    async def delete() -> None:
+        assert (await streams.end(stream_id)).status_code == 204
+        await settle(streams)
+
+    def deleting(self, *given):
+        asyncio.run_coroutine_threadsafe(delete(), loop).result(30)
+        return before(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Move, step, deleting)
+        done = await move_to(owner, owner.segment_store if way == "into the store" else "postgres")
+    assert done == Moved(0, 0, 0)
+    in_an_hour(database)
+    await maintained(owner, database)
+    assert objects(directory) == []
+    assert not any(leftovers(owner))
+
+
+async def test_a_store_that_fails_is_not_damage(stored, owner, monkeypatch) -> None:
+    async def failing(*_):
+        raise ObjectStoreError("away")
+        yield b""
+
+    await stored.upload(b"bytes")
+    monkeypatch.setattr(ObjectStore, "read", failing)
+    with pytest.raises(OperationError, match="the object store refused"):
+        await move_to(owner, "postgres")
+
+
+async def test_an_object_is_on_the_disk_with_every_entry_that_leads_to_it(stored, directory, monkeypatch) -> None:
+    synced, fsync = [], os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    await stored.upload(b"bytes")
+    (path,) = objects(directory)
+    assert set(synced) == {path, path.parent, directory / "segments", directory}

@@ -178,14 +178,16 @@ BEGIN
     END IF;
     SELECT * INTO v_stream FROM vault_streams s WHERE s.user_id = p_user AND s.vault_id = p_vault AND s.id = p_stream;
     IF v_stream.id IS NULL THEN
-        -- The lock makes beginnings queue up: what one of them began, the next one counts.
+        -- The lock makes beginnings queue up: what one of them began, the next one counts. Per vault, as all of these limits:
+        -- one over the account would tell in a vault what goes on in its others.
         PERFORM FROM vaults v
         WHERE v.user_id = p_user AND v.id = p_vault AND v.destroyed_at IS NULL FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             outcome := 'not_found';
             RETURN;
         END IF;
-        IF (SELECT count(*) FROM vault_streams s WHERE s.user_id = p_user AND s.state = 'uploading') >= p_most_streams THEN
+        IF (SELECT count(*) FROM vault_streams s WHERE s.user_id = p_user AND s.vault_id = p_vault
+                AND s.state = 'uploading') >= p_most_streams THEN
             outcome := 'limit_reached';
             RETURN;
         END IF;
@@ -203,7 +205,7 @@ BEGIN
         WHEN known_size IS NOT NULL THEN 'known'
         WHEN v_stream.byte_count + p_size > p_most_stream_bytes THEN 'limit_reached'
         WHEN p_most_bytes > 0 AND p_size + (
-            SELECT sum(v.stream_bytes) FROM vaults v WHERE v.user_id = p_user) > p_most_bytes THEN 'vault_full'
+            SELECT v.stream_bytes FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault) > p_most_bytes THEN 'vault_full'
         ELSE 'begun' END;
     IF outcome = 'begun' AND p_store IS NOT NULL THEN
         INSERT INTO segment_removals (id, store_id, due_at) VALUES (p_segment, p_store, now() + p_age);
@@ -263,8 +265,8 @@ BEGIN
     IF v_stream.byte_count + p_size > p_most_stream_bytes THEN
         RETURN 'limit_reached';
     END IF;
-    IF p_most_bytes > 0
-            AND p_size + (SELECT sum(v.stream_bytes) FROM vaults v WHERE v.user_id = p_user) > p_most_bytes THEN
+    IF p_most_bytes > 0 AND p_size + (
+            SELECT v.stream_bytes FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault) > p_most_bytes THEN
         RETURN 'vault_full';
     END IF;
     -- What a row names must be there. The length of bytes that lie outside their row is known without reading them.
@@ -370,23 +372,29 @@ BEGIN
 END $$;
 
 -- One batch of what is to go of a user: uploads that lay idle for `p_age` end; up to `p_most` segments, with their bytes,
--- of streams that ended and of vaults that were destroyed; parts older than `p_age` that no segment names; at last the rows
--- of streams without segments. Returns how much went: 0 is the end.
-CREATE FUNCTION hushtag_remove_segments(p_user uuid, p_age interval, p_most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+-- of streams that ended and of vaults that were destroyed; the rows of streams without segments; at last, with `p_orphans`,
+-- which reads as many rows as the user has, parts older than `p_age` that no segment names. Returns how much went: 0 is
+-- the end. What goes is told from the rows, not from the counts, which may be wrong.
+CREATE FUNCTION hushtag_remove_segments(p_user uuid, p_age interval, p_most integer, p_orphans boolean)
+    RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_vault uuid;
     v_gone bigint := 0;
     v_rows bigint;
 BEGIN
     PERFORM set_config('app.user_id', p_user::text, true);
-    UPDATE vault_streams s SET state = 'ended'
-    WHERE s.user_id = p_user AND s.state = 'uploading' AND s.last_activity < now() - p_age;
     -- One vault a batch, and its row first: the order of locks of everybody.
-    SELECT s.vault_id INTO v_vault FROM vault_streams s JOIN vaults v ON v.user_id = s.user_id AND v.id = s.vault_id
-    WHERE s.user_id = p_user AND (s.state = 'ended' OR (v.destroyed_at IS NOT NULL AND s.segment_count > 0))
-    ORDER BY s.vault_id LIMIT 1;
+    v_vault := least((
+        SELECT s.vault_id FROM vault_streams s
+        WHERE s.user_id = p_user AND (s.state = 'ended' OR (s.state = 'uploading' AND s.last_activity < now() - p_age))
+        ORDER BY s.vault_id LIMIT 1), (
+        SELECT v.id FROM vaults v WHERE v.user_id = p_user AND v.destroyed_at IS NOT NULL
+          AND EXISTS (SELECT FROM vault_segments g WHERE g.user_id = p_user AND g.vault_id = v.id)
+        ORDER BY v.id LIMIT 1));
     IF v_vault IS NOT NULL THEN
         PERFORM FROM vaults v WHERE v.user_id = p_user AND v.id = v_vault FOR NO KEY UPDATE;
+        UPDATE vault_streams s SET state = 'ended'
+        WHERE s.user_id = p_user AND s.vault_id = v_vault AND s.state = 'uploading' AND s.last_activity < now() - p_age;
         WITH gone AS (
             DELETE FROM vault_segments g USING (
                 SELECT c.ctid FROM vault_streams s
@@ -400,23 +408,24 @@ BEGIN
             DELETE FROM segment_parts p USING gone
             WHERE p.user_id = p_user AND p.vault_id = v_vault AND p.stream_id = gone.stream_id AND p.segment_id = gone.id
         ), counted AS (
-            UPDATE vault_streams s SET segment_count = s.segment_count - c.segments, byte_count = s.byte_count - c.bytes
+            UPDATE vault_streams s SET segment_count = greatest(s.segment_count - c.segments, 0),
+                byte_count = greatest(s.byte_count - c.bytes, 0)
             FROM (SELECT stream_id, count(*) AS segments, sum(byte_count) AS bytes FROM gone GROUP BY 1) c
             WHERE s.user_id = p_user AND s.vault_id = v_vault AND s.id = c.stream_id
         ), freed AS (
-            UPDATE vaults v SET stream_bytes = v.stream_bytes - f.bytes
+            UPDATE vaults v SET stream_bytes = greatest(v.stream_bytes - f.bytes, 0)
             FROM (SELECT coalesce(sum(byte_count), 0) AS bytes FROM gone) f
             WHERE v.user_id = p_user AND v.id = v_vault AND f.bytes > 0
         )
         SELECT count(*) INTO v_gone FROM gone;
         -- Parts that no segment named go with their stream; an upload that is still under way is then refused.
         DELETE FROM vault_streams s
-        WHERE s.user_id = p_user AND s.vault_id = v_vault AND s.state = 'ended' AND s.segment_count = 0
-          AND v_gone < p_most;
+        WHERE s.user_id = p_user AND s.vault_id = v_vault AND s.state = 'ended' AND v_gone < p_most AND NOT EXISTS (
+            SELECT FROM vault_segments g WHERE g.user_id = p_user AND g.vault_id = v_vault AND g.stream_id = s.id);
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_gone := v_gone + v_rows;
     END IF;
-    IF v_gone = 0 THEN
+    IF v_gone = 0 AND p_orphans THEN
         DELETE FROM segment_parts p USING (
             SELECT o.vault_id, o.stream_id, o.segment_id, o.part FROM segment_parts o
             WHERE o.user_id = p_user AND o.created_at < now() - p_age AND NOT EXISTS (
@@ -583,6 +592,7 @@ END $$;
 GRANT SELECT, INSERT ON segment_stores TO hushtag_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON vault_streams TO hushtag_server;
 GRANT SELECT, INSERT, DELETE ON vault_segments, segment_parts, segment_removals TO hushtag_server;
+GRANT UPDATE ON segment_removals TO hushtag_server; -- for FOR UPDATE, which claims them
 REVOKE ALL ON FUNCTION hushtag_note_removal, hushtag_begin_segment, hushtag_put_part, hushtag_drop_parts,
     hushtag_finish_segment, hushtag_list_segments, hushtag_measure_stream, hushtag_read_part, hushtag_end_stream,
     hushtag_remove_segments, hushtag_put_object, hushtag_get_object FROM PUBLIC;

@@ -25,19 +25,27 @@ __all__ = ["Leftovers", "StoreState", "compare_store", "count_leftovers", "repai
 _PAGE: Final = 10_000
 _USERS: Final = 1000
 
+_IN_STREAM: Final = """(SELECT count(*) AS segments, coalesce(sum(g.byte_count), 0) AS bytes FROM vault_segments g
+    WHERE g.user_id = s.user_id AND g.vault_id = s.vault_id AND g.stream_id = s.id)"""
+_IN_VAULT: Final = """(SELECT coalesce(sum(s.byte_count), 0) AS bytes FROM vault_streams s
+    WHERE s.user_id = v.user_id AND s.vault_id = v.id)"""
 # Counts that are not those of the rows.
-_MISCOUNTED: Final = """
-    SELECT s.user_id, s.vault_id, s.id, c.segments, c.bytes FROM vault_streams s
-    CROSS JOIN LATERAL (SELECT count(*)::integer AS segments, coalesce(sum(g.byte_count), 0)::bigint AS bytes
-        FROM vault_segments g WHERE g.user_id = s.user_id AND g.vault_id = s.vault_id AND g.stream_id = s.id) c
+_MISCOUNTED: Final = f"""
+    SELECT s.user_id, s.vault_id FROM vault_streams s CROSS JOIN LATERAL {_IN_STREAM} c
     WHERE (s.segment_count, s.byte_count) <> (c.segments, c.bytes)
-"""
-_VAULTS_MISCOUNTED: Final = """
-    SELECT v.user_id, v.id, c.bytes FROM vaults v
-    CROSS JOIN LATERAL (SELECT coalesce(sum(s.byte_count), 0)::bigint AS bytes FROM vault_streams s
-        WHERE s.user_id = v.user_id AND s.vault_id = v.id) c
-    WHERE v.stream_bytes <> c.bytes
-"""
+"""  # noqa: S608  (constants)
+_VAULTS_MISCOUNTED: Final = f"""
+    SELECT v.user_id, v.id FROM vaults v CROSS JOIN LATERAL {_IN_VAULT} c WHERE v.stream_bytes <> c.bytes
+"""  # noqa: S608  (constants)
+# Whoever changes these counts holds the vault's row: with it, what is counted is what is written.
+_LOCK: Final = "SELECT FROM vaults v WHERE v.user_id = %(user)s AND v.id = %(vault)s FOR NO KEY UPDATE"
+_RECOUNT: Final = f"""
+    UPDATE vault_streams s SET (segment_count, byte_count) = {_IN_STREAM}
+    WHERE s.user_id = %(user)s AND s.vault_id = %(vault)s
+"""  # noqa: S608  (constants)
+_RECOUNT_VAULT: Final = f"""
+    UPDATE vaults v SET stream_bytes = {_IN_VAULT} WHERE v.user_id = %(user)s AND v.id = %(vault)s
+"""  # noqa: S608  (constants)
 # Segments in the database whose bytes are not all there.
 _HOLLOW: Final = """
     SELECT count(*) FROM vault_segments g WHERE g.store_id IS NULL AND g.byte_count <> (
@@ -45,14 +53,16 @@ _HOLLOW: Final = """
           AND p.vault_id = g.vault_id AND p.stream_id = g.stream_id AND p.segment_id = g.id)
 """
 _LISTED: Final = "CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz) ON COMMIT DROP"
-# What is under way is noted before it is written, so what neither a row nor a note names is nobody's.
+# What is under way is noted before it is written, so what neither a row nor a note names is nobody's. Whichever store
+# they name: ids are random and used once, and two addresses may lead to one place.
 _NOBODYS: Final = """
     SELECT l.id FROM listed_objects l WHERE l.modified < %(before)s
-      AND NOT EXISTS (SELECT FROM vault_segments g WHERE g.store_id = %(store)s AND g.id = l.id)
-      AND NOT EXISTS (SELECT FROM segment_removals r WHERE r.store_id = %(store)s AND r.id = l.id)
+      AND NOT EXISTS (SELECT FROM vault_segments g WHERE g.id = l.id)
+      AND NOT EXISTS (SELECT FROM segment_removals r WHERE r.id = l.id)
 """
+# Moving keeps `created_at` and writes a new object: the row is as old as its last change.
 _MISSING: Final = """
-    SELECT count(*) FROM vault_segments g WHERE g.store_id = %(store)s AND g.created_at < %(begin)s
+    SELECT count(*) FROM vault_segments g WHERE g.store_id = %(store)s AND g.updated_at < %(begin)s
       AND NOT EXISTS (SELECT FROM listed_objects l WHERE l.id = g.id)
 """
 
@@ -131,23 +141,12 @@ def compare_store(connection: Connection, settings: Settings, store_id: UUID, ur
 
 def _recount(connection: Connection) -> None:
     with as_maintainer(connection):
-        streams = connection.execute(_MISCOUNTED).fetchall()
-    for user, vault, stream, segments, size in streams:
+        wrong = connection.execute(f"{_MISCOUNTED} UNION {_VAULTS_MISCOUNTED}").fetchall()
+    for user, vault in wrong:
         with connection.transaction():
             connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
-            connection.execute(
-                "UPDATE vault_streams SET segment_count = %s, byte_count = %s"
-                " WHERE user_id = %s AND vault_id = %s AND id = %s",
-                [segments, size, user, vault, stream],
-            )
-    with as_maintainer(connection):
-        vaults = connection.execute(_VAULTS_MISCOUNTED).fetchall()
-    for user, vault, size in vaults:
-        with connection.transaction():
-            connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
-            connection.execute(
-                "UPDATE vaults SET stream_bytes = %s WHERE user_id = %s AND id = %s", [size, user, vault]
-            )
+            for statement in (_LOCK, _RECOUNT, _RECOUNT_VAULT):
+                connection.execute(statement, {"user": user, "vault": vault})
 
 
 def repair_segments(connection: Connection, settings: Settings) -> int:

@@ -11,13 +11,14 @@ from typing import Final, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from blake3 import blake3
+from psycopg.errors import ForeignKeyViolation
 
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.operation.segments import remove_objects, stores_of, upload_age
 from hushtag_server.settings import Settings
 from hushtag_server.streams.limits import PART_BYTES
-from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError, open_store
+from hushtag_server.streams.object_store import ObjectGoneError, ObjectStore, ObjectStoreError, open_store
 from hushtag_server.streams.stores import IN_DATABASE
 
 __all__ = ["Moved", "count_segments", "move_segments"]
@@ -89,6 +90,13 @@ def _act_as(connection: Connection, user_id: UUID) -> None:
     connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user_id)])
 
 
+def _refused(error: ObjectStoreError) -> OperationError:
+    return OperationError(
+        f"the object store refused ({error}); what was moved is moved, the rest is where it was: see the store's "
+        "settings, then run this again"
+    )
+
+
 class _Move:
     """Moves segments to one place."""
 
@@ -122,8 +130,10 @@ class _Move:
                 content = self._from_database(segment)
             else:
                 content = asyncio.run(self._from_store(segment.store_id, segment))
-        except ObjectStoreError:
+        except ObjectGoneError:
             return None
+        except ObjectStoreError as error:
+            raise _refused(error) from None
         return content if blake3(content).digest() == segment.digest else None
 
     def _into_database(self, segment: _Segment, new: UUID, content: bytes) -> None:
@@ -149,10 +159,7 @@ class _Move:
         try:
             asyncio.run(self._store(store_id).write(new, parts()))
         except ObjectStoreError as error:
-            raise OperationError(
-                f"the object store refused ({error}); what was moved is moved, the rest is where it was: see the "
-                "store's settings, then run this again"
-            ) from None
+            raise _refused(error) from None
 
     def _rename(self, segment: _Segment, new: UUID) -> bool:
         """Let the row name the new bytes; False if the segment went meanwhile."""
@@ -170,17 +177,34 @@ class _Move:
             self._connection.execute("DELETE FROM segment_removals WHERE store_id = %s AND id = %s", [self._to, new])
         return bool(changed)
 
+    def _is_named(self, segment: _Segment) -> bool:
+        with self._connection.transaction():
+            _act_as(self._connection, segment.user_id)
+            found = self._connection.execute(
+                "SELECT id FROM vault_segments WHERE user_id = %s AND vault_id = %s AND stream_id = %s AND id = %s",
+                segment[:4],
+            ).fetchone()
+        return found is not None
+
     def move(self, segment: _Segment) -> bool | None:
-        """Move a segment; False if it went meanwhile, None if it is damaged."""
+        """Move a segment; False if it went meanwhile, None if it is damaged.
+
+        Raises:
+            OperationError: a store refused.
+        """
         content, new = self._read(segment), uuid4()
         if content is None:
-            return None
+            # Bytes are removed after the row: while that is there, they should be.
+            return None if self._is_named(segment) else False
         if self._to is not None:
             self._into_store(self._to, new, content)
-        with self._connection.transaction():
-            if self._to is None:
-                self._into_database(segment, new, content)
-            return self._rename(segment, new)
+        try:
+            with self._connection.transaction():
+                if self._to is None:
+                    self._into_database(segment, new, content)
+                return self._rename(segment, new)
+        except ForeignKeyViolation:
+            return False  # its stream is gone
 
 
 def _destination(connection: Connection, to: str) -> UUID | None:

@@ -10,7 +10,7 @@ from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection
 from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError, open_store
-from hushtag_server.streams.removing import BATCH, CLAIM_REMOVALS
+from hushtag_server.streams.removing import BATCH, CLAIM_REMOVALS, OBJECTS, STORES_OF_REMOVALS, remove_all
 
 __all__ = [
     "USERS_WITH_LEFTOVERS",
@@ -22,15 +22,15 @@ __all__ = [
     "upload_age",
 ]
 
-_OBJECTS: Final = 100  # removed in one transaction
-
 # Users after %(after)s with segments that are to go, and how many rows that is about.
 USERS_WITH_LEFTOVERS: Final = """
     SELECT l.user_id, sum(l.due)::bigint FROM (
-        SELECT s.user_id, s.segment_count + 1 AS due FROM vault_streams s
-        JOIN vaults v ON v.user_id = s.user_id AND v.id = s.vault_id
+        SELECT s.user_id, 1 + (SELECT count(*) FROM vault_segments g WHERE g.user_id = s.user_id
+            AND g.vault_id = s.vault_id AND g.stream_id = s.id) AS due
+        FROM vault_streams s JOIN vaults v ON v.user_id = s.user_id AND v.id = s.vault_id
         WHERE s.state = 'ended' OR (s.state = 'uploading' AND s.last_activity < now() - %(upload)s)
-           OR (v.destroyed_at IS NOT NULL AND s.segment_count > 0)
+           OR (v.destroyed_at IS NOT NULL AND EXISTS (SELECT FROM vault_segments g WHERE g.user_id = s.user_id
+                AND g.vault_id = s.vault_id AND g.stream_id = s.id))
         UNION ALL
         SELECT p.user_id, 1 FROM segment_parts p WHERE p.created_at < now() - %(upload)s AND NOT EXISTS (
             SELECT FROM vault_segments g WHERE g.user_id = p.user_id AND g.vault_id = p.vault_id
@@ -48,7 +48,7 @@ def remove_segments(connection: Connection, settings: Settings, user_id: UUID) -
     """Remove one batch of what a user's streams left behind; 0 is the end."""
     with connection.transaction():
         values = [user_id, upload_age(settings), BATCH]
-        row = connection.execute("SELECT hushtag_remove_segments(%s, %s, %s)", values).fetchone()
+        row = connection.execute("SELECT hushtag_remove_segments(%s, %s, %s, true)", values).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -74,11 +74,6 @@ def due_objects(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-async def _remove(stores: dict[UUID, ObjectStore], claimed: list[tuple[UUID, UUID]]) -> None:
-    for store_id, segment_id in claimed:
-        await stores[store_id].remove(segment_id)
-
-
 def remove_objects(connection: Connection) -> Iterator[int]:
     """Remove the objects that are due, their notes in the transaction that is committed afterwards.
 
@@ -87,15 +82,16 @@ def remove_objects(connection: Connection) -> Iterator[int]:
     """
     opened: dict[UUID, ObjectStore] = {}
     while True:
+        addresses = stores_of(connection)
+        for (store_id,) in connection.execute(STORES_OF_REMOVALS).fetchall():
+            if store_id not in opened:
+                opened[store_id] = open_store(addresses[store_id])
         with connection.transaction():
-            claimed = connection.execute(CLAIM_REMOVALS, [_OBJECTS]).fetchall()
+            claimed = connection.execute(CLAIM_REMOVALS, [list(opened), OBJECTS]).fetchall()
             if not claimed:
                 return
-            for store_id, url in stores_of(connection).items():
-                if store_id not in opened and any(store_id == named for named, _ in claimed):
-                    opened[store_id] = open_store(url)
             try:
-                asyncio.run(_remove(opened, claimed))
+                asyncio.run(remove_all(opened, claimed))
             except ObjectStoreError as error:
                 raise OperationError(f"an object store refused ({error}); see its settings, then try again") from None
         yield len(claimed)

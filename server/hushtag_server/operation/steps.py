@@ -254,9 +254,9 @@ _LOCKS: Final = _PerUser(
 )
 
 _STREAMS: Final = _PerUser(
-    "hushtag_remove_segments(uuid, interval, integer)",
+    "hushtag_remove_segments(uuid, interval, integer, boolean)",
     segments.USERS_WITH_LEFTOVERS,
-    "SELECT hushtag_remove_segments(%(user)s, %(upload)s, %(segments)s)",
+    "SELECT hushtag_remove_segments(%(user)s, %(upload)s, %(segments)s, true)",
 )
 
 # --- notes of backups ---------------------------------------------------------------------------------------

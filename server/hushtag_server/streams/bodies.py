@@ -1,5 +1,6 @@
 """Bodies in and out: in pieces of 1 MiB, at the pace of the slower side, and of so many at once."""
 
+from asyncio import Semaphore
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from blake3 import blake3
 
 from hushtag_server.edge import prolong_deadline
 from hushtag_server.errors import MalformedRequestError, TooManyStreamsError, UnavailableError
-from hushtag_server.streams.limits import MAX_BODIES, MAX_BODIES_PER_USER, PART_BYTES
+from hushtag_server.streams.limits import MAX_BODIES, MAX_BODIES_PER_SESSION, MAX_BODIES_PER_USER, PART_BYTES
 
 __all__ = ["Body", "Lanes"]
 
@@ -20,27 +21,34 @@ _AGAIN: Final = 1  # seconds
 class Lanes:
     """How many bodies are under way in this worker: each holds a few pieces in memory, and so many at most do."""
 
-    def __init__(self) -> None:
-        self._of_user: Counter[UUID] = Counter()
+    def __init__(self, connections: int) -> None:
+        self.parts = Semaphore(max(1, connections // 2))
+        """Held while a part is written or read: bodies leave half of the worker's connections to everybody else."""
+        self._of_session: Counter[tuple[UUID, str]] = Counter()
+
+    def _of_user(self, user_id: UUID) -> int:
+        return sum(count for (user, _), count in self._of_session.items() if user == user_id)
 
     @contextmanager
-    def lane(self, user_id: UUID) -> Iterator[None]:
+    def lane(self, user_id: UUID, session_id: str) -> Iterator[None]:
         """Count a body in, and out at the end.
 
         Raises:
-            TooManyStreamsError: the user has as many as one may have. UnavailableError: the worker has.
+            TooManyStreamsError: the vault session has as many as one may have. UnavailableError: the worker has, or the
+                account, which looks the same: nobody inside a vault is to learn what goes on in the others.
         """
-        if self._of_user[user_id] >= MAX_BODIES_PER_USER:
+        key = user_id, session_id
+        if self._of_session[key] >= MAX_BODIES_PER_SESSION:
             raise TooManyStreamsError(_AGAIN)
-        if self._of_user.total() >= MAX_BODIES:
+        if self._of_user(user_id) >= MAX_BODIES_PER_USER or self._of_session.total() >= MAX_BODIES:
             raise UnavailableError("too many bodies of segments")
-        self._of_user[user_id] += 1
+        self._of_session[key] += 1
         try:
             yield
         finally:
-            self._of_user[user_id] -= 1
-            if not self._of_user[user_id]:
-                del self._of_user[user_id]
+            self._of_session[key] -= 1
+            if not self._of_session[key]:
+                del self._of_session[key]
 
 
 class Body:

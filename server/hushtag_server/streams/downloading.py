@@ -65,7 +65,8 @@ class Reading:
 
     async def _from_parts(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
         for number in range(start // PART_BYTES, -(-end // PART_BYTES)):
-            part = await queries.read_part(self._services.pool, self._place, segment_id, number)
+            async with self._services.lanes.parts:
+                part = await queries.read_part(self._services.pool, self._place, segment_id, number)
             if part is None:
                 raise _MovedError
             begin = number * PART_BYTES

@@ -8,9 +8,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectGoneError", "ObjectStore", "ObjectStoreError", "StoredObject", "open_store"]
 
-_CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload
+_CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload; a directory needs none
 _AT_ONCE: Final = 2  # of them, for one segment
 _PREFIX: Final = "segments"
 _PAGE: Final = 1000
@@ -60,8 +59,8 @@ def _segment_of(name: str) -> UUID | None:
 
 
 def _sync(path: Path) -> None:
-    """Put a file and the entry that names it on the disk."""
-    for place in (path, path.parent, path.parent.parent):
+    """Put a file on the disk, and the entries that name it and its directories, up to those of the store's own."""
+    for place in (path, *path.parents[:3]):
         handle = os.open(place, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -97,7 +96,11 @@ class ObjectStore:
 
         try:
             await obstore.put_async(
-                self._backend, _name(segment_id), watched(), chunk_size=_CHUNK, max_concurrency=_AT_ONCE
+                self._backend,
+                _name(segment_id),
+                watched(),
+                chunk_size=_CHUNK if self.directory is None else PART_BYTES,
+                max_concurrency=_AT_ONCE,
             )
             if self.directory is not None:
                 await asyncio.to_thread(_sync, self.directory / _name(segment_id))
@@ -155,13 +158,6 @@ class ObjectStore:
             raise ObjectStoreError(type(error).__name__) from error
 
 
-@cache
-def _memory() -> Any:
-    from obstore.store import MemoryStore
-
-    return MemoryStore()
-
-
 def open_store(url: str) -> ObjectStore:
     """Return the store of an address: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`.
 
@@ -178,7 +174,7 @@ def open_store(url: str) -> ObjectStore:
         if url.startswith("file://"):
             directory = Path(unquote(urlsplit(url).path))
             return ObjectStore(LocalStore(prefix=directory, mkdir=True), directory)
-        return ObjectStore(_memory() if url.startswith("memory://") else from_url(url))
+        return ObjectStore(from_url(url))
     except Exception as error:
         raise StartError(
             f"HUSHTAG_SEGMENT_STORE: no store at {url.partition('?')[0]} ({type(error).__name__}); see that the "

@@ -93,7 +93,7 @@ _MEASURE: Final = """
 """
 _READ_PART: Final = "SELECT hushtag_read_part($1, $2, $3, $4, $5::integer)"
 _END: Final = "SELECT hushtag_end_stream($1, $2, $3, $4, $5, $6)"
-_REMOVE: Final = "SELECT hushtag_remove_segments($1, $2, $3::integer)"
+_REMOVE: Final = "SELECT hushtag_remove_segments($1, $2, $3::integer, false)"
 
 
 async def begin_segment(
@@ -129,7 +129,7 @@ async def finish_segment(
     digest: bytes,
     most: int,
 ) -> str:
-    """Authenticate again and make the bytes a segment; a user's streams have at most `most` bytes, or 0 for any number.
+    """Authenticate again and make the bytes a segment; a vault's streams have at most `most` bytes, 0 for any number.
 
     Returns `stored`; or `known` or `segment_exists`, as somebody else stored the same or other bytes under the number;
     or `lost`, `unauthenticated`, `not_found`, `stream_committed`, `limit_reached` or `vault_full`.
@@ -168,6 +168,6 @@ async def end_stream(pool: AnyPool, caller: VaultCaller, place: StreamPlace) -> 
 
 
 async def remove_segments(pool: Pool, user_id: UUID, age: timedelta, most: int) -> int:
-    """Remove a batch of what a user's streams left behind; 0 is the end."""
+    """Remove a batch of what a user's streams left behind; 0 is the end. Parts that nothing names are maintenance's."""
     gone: int = (await call(pool, _REMOVE, (user_id, age, most)))[0][0]
     return gone

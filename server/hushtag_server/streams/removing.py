@@ -3,35 +3,48 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-import psycopg
-
-from hushtag_server.database import Pool, transaction
-from hushtag_server.errors import RefusedError, StartError
+from hushtag_server.database import Pool, call, transaction
 from hushtag_server.settings import Settings
 from hushtag_server.streams import queries
-from hushtag_server.streams.object_store import ObjectStoreError
+from hushtag_server.streams.object_store import ObjectStore
 from hushtag_server.streams.stores import SegmentStores
 from hushtag_server.vault.phrase_queries import remove_destroyed
 
-__all__ = ["BATCH", "CLAIM_REMOVALS", "Remover"]
+__all__ = ["BATCH", "CLAIM_REMOVALS", "OBJECTS", "STORES_OF_REMOVALS", "Remover", "remove_all"]
 
 BATCH: Final = 16
 """Segments removed in one transaction."""
 _USERS: Final = 10_000  # remembered at most; maintenance finds the others
-_OBJECTS: Final = 100
-# Deleted, and given back should the removal fail: nobody else removes the same objects meanwhile.
+OBJECTS: Final = 10
+"""Objects removed in one transaction, which lasts as long as the store takes."""
+STORES_OF_REMOVALS: Final = "SELECT DISTINCT r.store_id FROM segment_removals r WHERE r.due_at <= now()"
+# Deleted, and given back should the removal fail: nobody else removes the same objects meanwhile, nor waits for them.
+# Of stores that are open already: nothing else is looked up while the transaction is held.
 CLAIM_REMOVALS: Final = """
     DELETE FROM segment_removals r WHERE (r.store_id, r.id) IN (
-        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() ORDER BY o.due_at LIMIT %s)
+        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() AND o.store_id = ANY (%s)
+        ORDER BY o.due_at LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING r.store_id, r.id
 """
 _log = logging.getLogger("hushtag.server")
+
+
+async def remove_all(stores: Mapping[UUID, ObjectStore], claimed: Iterable[tuple[UUID, UUID]]) -> None:
+    """Remove objects of stores, all at once: the transaction that claimed them waits for the slowest alone.
+
+    Raises:
+        ObjectStoreError: one of the stores failed; the others did what they were asked.
+    """
+    removals = [stores[store_id].remove(segment_id) for store_id, segment_id in claimed]
+    for outcome in await asyncio.gather(*removals, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 class Remover:
@@ -69,7 +82,7 @@ class Remover:
                 del self._users[user_id]
                 try:
                     await self.remove(pool, user_id)
-                except (psycopg.Error, RefusedError, ObjectStoreError, StartError) as error:
+                except Exception as error:  # whatever it is, the next one's are removed all the same
                     _log.error("segments could not be removed", extra={"error": [type(error).__name__]})
 
     async def remove(self, pool: Pool, user_id: UUID) -> None:
@@ -81,9 +94,12 @@ class Remover:
             pass
 
     async def remove_objects(self, pool: Pool) -> int:
-        """Remove up to a hundred objects that are due; the notes go in the transaction that is committed after it."""
+        """Remove up to ten objects that are due; the notes go in the transaction that is committed after it."""
+        due = [row[0] for row in await call(pool, STORES_OF_REMOVALS, ())]
+        if not due:
+            return 0
+        stores = {store_id: await self._stores.of(pool, store_id) for store_id in due}
         async with transaction(pool, None) as connection:
-            claimed = await (await connection.execute(CLAIM_REMOVALS, [_OBJECTS])).fetchall()
-            for store_id, segment_id in claimed:
-                await (await self._stores.of(pool, store_id)).remove(segment_id)
+            claimed = await (await connection.execute(CLAIM_REMOVALS, [list(stores), OBJECTS])).fetchall()
+            await remove_all(stores, claimed)
         return len(claimed)

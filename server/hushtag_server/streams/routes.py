@@ -50,6 +50,7 @@ from hushtag_server.streams.downloading import BodyResponse, Reading, checked_pa
 from hushtag_server.streams.queries import SegmentPage, StreamPlace
 from hushtag_server.streams.uploading import new_segment, store_segment
 from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller
+from hushtag_server.vault.schemas import VaultCaller
 from hushtag_server.wire import OCTETS, WireRequest
 
 __all__ = ["STREAM_ROUTES"]
@@ -161,7 +162,7 @@ async def put_segment(
     length, seq = _body_length(request), _seq(seq)
     caller, place = vault_caller(request, services), _place(request, services, vault_id, stream_id)
     expecting = None if expected is None else decode_binary(expected, 32)
-    with services.lanes.lane(caller.user_id):
+    with services.lanes.lane(caller.user_id, caller.session_id):
         new = new_segment(services)
         refusals = recorded_pool(request, services, SEGMENT_REFUSED, vault_id, stream=stream_id, seq=seq)
         begun = await queries.begin_segment(refusals, caller, place, seq, length, new, services.settings)
@@ -225,7 +226,7 @@ def _asked_range(request: WireRequest, size: int, etag: str) -> tuple[int, int] 
         if last and int(last) < start:
             return None
     if start >= end:
-        raise RangeNotSatisfiableError("outside the segment")
+        raise RangeNotSatisfiableError(size)
     return start, end
 
 
@@ -260,13 +261,13 @@ async def get_segment(
     if wanted is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{row.size}"
     pieces = Reading(services, caller, place).segment(row, start, end)
-    return _sending(services, caller.user_id, pieces, 200 if wanted is None else 206, headers)
+    return _sending(services, caller, pieces, 200 if wanted is None else 206, headers)
 
 
 def _sending(
-    services: Services, user_id: UUID, pieces: AsyncGenerator[bytes, None], status: int, headers: dict[str, str]
+    services: Services, caller: VaultCaller, pieces: AsyncGenerator[bytes, None], status: int, headers: dict[str, str]
 ) -> BodyResponse:
-    lane = services.lanes.lane(user_id)
+    lane = services.lanes.lane(caller.user_id, caller.session_id)
     pause = services.settings.request_timeout.total_seconds()
     counter = services.metrics.segment_bytes.labels("out")
     return BodyResponse(pieces, status_code=status, headers=headers, pause=pause, lane=lane, counter=counter)
@@ -299,7 +300,7 @@ async def get_stream(
     segments, size = measured.segments or 0, measured.size or 0
     headers = {"Content-Type": OCTETS, "Content-Length": str(size), "Hushtag-Segments": str(segments)}
     pieces = Reading(services, caller, place).segments(first, segments)
-    return _sending(services, caller.user_id, pieces, 200, headers)
+    return _sending(services, caller, pieces, 200, headers)
 
 
 @delete(

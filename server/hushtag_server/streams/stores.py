@@ -1,5 +1,6 @@
 """Which object stores there are: rows name them by id, the table `segment_stores` has their addresses."""
 
+import asyncio
 from typing import Final
 from uuid import UUID
 
@@ -53,5 +54,7 @@ class SegmentStores:
             found = await call(pool, _BY_ID, (store_id,))
             if not found:
                 raise ObjectStoreError("no such store")
-            store = self._open[store_id] = open_store(found[0][0])
+            # In a thread: the library is imported with the first store, and a directory may be on a slow disk.
+            opened = await asyncio.to_thread(open_store, found[0][0])
+            store = self._open.setdefault(store_id, opened)
         return store

@@ -10,7 +10,7 @@ from uuid import uuid4
 import anyio
 import psycopg
 
-from hushtag_server.database import AnyPool, Pool
+from hushtag_server.database import AnyPool
 from hushtag_server.errors import RefusedError, StartError, UnavailableError
 from hushtag_server.services import Services
 from hushtag_server.streams import queries
@@ -30,15 +30,20 @@ def new_segment(services: Services) -> NewSegment:
     return NewSegment(uuid4(), services.segments.current)
 
 
-async def _write_parts(pool: Pool, place: StreamPlace, new: NewSegment, parts: AsyncIterator[bytes]) -> None:
+async def _write_parts(services: Services, place: StreamPlace, new: NewSegment, parts: AsyncIterator[bytes]) -> None:
     """Write each part while the next one arrives; no connection is held while nothing does."""
     writing: asyncio.Task[None] | None = None
     number = 0
+
+    async def write(number: int, part: bytes) -> None:
+        async with services.lanes.parts:
+            await queries.put_part(services.pool, place, new.segment_id, number, part)
+
     try:
         async for part in parts:
             if writing is not None:
                 await writing
-            writing = asyncio.create_task(queries.put_part(pool, place, new.segment_id, number, part))
+            writing = asyncio.create_task(write(number, part))
             number += 1
         if writing is not None:
             await writing
@@ -53,7 +58,7 @@ async def _write_parts(pool: Pool, place: StreamPlace, new: NewSegment, parts: A
 
 async def _write(services: Services, place: StreamPlace, new: NewSegment, parts: AsyncIterator[bytes]) -> None:
     if new.store_id is None:
-        await _write_parts(services.pool, place, new, parts)
+        await _write_parts(services, place, new, parts)
         return
     try:
         store = await services.segments.of(services.pool, new.store_id)

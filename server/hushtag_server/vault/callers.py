@@ -6,7 +6,8 @@ from uuid import UUID
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from hushtag_server.errors import UnauthenticatedError
+from hushtag.messages import FieldProblem
+from hushtag_server.errors import MalformedRequestError, UnauthenticatedError
 from hushtag_server.security_log.events import Event
 from hushtag_server.security_log.recording import EventSource, RecordedPool, Subject
 from hushtag_server.services import Services, services_of, touch_interval
@@ -15,7 +16,14 @@ from hushtag_server.vault.schemas import VaultCaller
 from hushtag_server.vault.vault_queries import tag_of
 from hushtag_server.wire import WireRequest
 
-__all__ = ["recorded_pool", "require_open_vault", "require_vault_token", "vault_caller", "vault_subject"]
+__all__ = [
+    "check_tag_id",
+    "recorded_pool",
+    "require_open_vault",
+    "require_vault_token",
+    "vault_caller",
+    "vault_subject",
+]
 
 
 async def require_vault_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -43,6 +51,16 @@ def vault_caller(request: ASGIConnection[Any, Any, Any, Any], services: Services
     token = parse_bearer(request.headers.get("authorization"), VAULT)
     idle = services.settings.vault_idle
     return VaultCaller(token.user_id, token.secret_hash.hex(), idle, touch_interval(idle))
+
+
+def check_tag_id(tag_id: UUID, user_id: UUID, field: str) -> None:
+    """Let no tag have its user's id: where there is no tag, its seal is looked up under that (migration 0019).
+
+    Raises:
+        MalformedRequestError: it is that id.
+    """
+    if tag_id == user_id:
+        raise MalformedRequestError([FieldProblem(field=field, rule="must not be the account's id")])
 
 
 def vault_subject(

@@ -20,6 +20,7 @@ from hushtag_server.security_log.events import ENROLMENT_CHECKED, ENROLMENT_STAR
 from hushtag_server.security_log.recording import Subject
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import ceremony_queries as queries
+from hushtag_server.vault.callers import check_tag_id
 from hushtag_server.vault.ceremonies import (
     REGISTRATION_STARTED,
     begin,
@@ -79,6 +80,7 @@ async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: Se
     """Store everything or nothing. A phrase that is enrolled already, or an id in use, is told apart from neither."""
     if data.wrapped_key.key_version != _FIRST_KEY_VERSION:
         raise MalformedRequestError([FieldProblem(field="$.wrapped_key.key_version", rule="must be 1 in a new vault")])
+    check_tag_id(data.tag_id, request.auth.user_id, "$.tag_id")
     tag = accept_enrollment(data)
     caller = account_caller(request.auth, services)
     events = services.events_of(request.scope)

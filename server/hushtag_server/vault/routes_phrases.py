@@ -48,7 +48,7 @@ from hushtag_server.security_log.events import (
 )
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import phrase_queries as queries
-from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller, vault_subject
+from hushtag_server.vault.callers import check_tag_id, recorded_pool, require_vault_token, vault_caller, vault_subject
 from hushtag_server.vault.schemas import RingChange, Rotation
 from hushtag_server.vault.vault_queries import find_vault
 from hushtag_server.wire import WireRequest
@@ -116,6 +116,7 @@ async def add_tag(
     vault_id: FromPath[UUID], data: JSONBody[AddTag], request: WireRequest, services: ServicesDep
 ) -> VaultState:
     """Store tag, wrapped key, head and ring, or nothing. A generation that is taken leaves the registration good."""
+    check_tag_id(data.tag.tag_id, vault_caller(request, services).user_id, "$.tag.tag_id")
     tag, change = accept_tag(data.tag), _change(vault_id, data)
     pool = recorded_pool(request, services, PHRASE_ADDED, vault_id, tag=data.tag.tag_id)
     keys = [keys.id for keys in services.keys.in_use]
@@ -143,6 +144,8 @@ async def rotate_vault(
     vault_id: FromPath[UUID], data: JSONBody[RotateVault], request: WireRequest, services: ServicesDep
 ) -> VaultState:
     """Everything or nothing. The revoked phrase's sessions end with it; objects stay, whoever wrote them."""
+    if data.added is not None:
+        check_tag_id(data.added.tag_id, vault_caller(request, services).user_id, "$.added.tag_id")
     tag, change = _joined(data.added, data.key_version), _change(vault_id, data)
     rotation = Rotation(
         data.revoked, data.key_version, decode_binary(data.proof), decode_binary(data.old_key), _members(data)
