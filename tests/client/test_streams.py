@@ -334,6 +334,31 @@ def test_a_put_that_was_killed_after_it_was_stored_is_stored_once(
     assert again.put(film).object_id != stored.object_id  # the next put is one of its own
 
 
+def test_a_put_that_was_killed_after_it_was_stored_and_deleted_since_is_another_object(
+    connect: Connect, server: FakeServer, held: FakeVault, film: Path
+) -> None:
+    """Ids are never used again: a device that has pinned the deleted object would call its return a rollback."""
+    pages = MemoryUploadPages()
+    vault = reopened(connect, pages)
+
+    def kill(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+        return response
+
+    server.rewrite = kill
+    with pytest.raises(KilledError):
+        vault.put(film)
+    server.rewrite = None
+    vault = reopened(connect, pages)
+    (entry,) = vault.list()
+    vault.delete(entry.object_id)
+    assert held.streams == {}
+    stored = reopened(connect, pages).put(film)
+    assert stored.object_id != entry.object_id
+    assert vault.get(stored.object_id).body == BODY
+
+
 def test_what_the_server_has_collected_is_sent_again(
     connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
 ) -> None:

@@ -177,8 +177,9 @@ class StreamSender:
         """Return where a stream is."""
         return f"{self._vault_path}/streams/{stream_id}"
 
-    def stored(self, stream_id: UUID) -> Steps[tuple[dict[int, int], bool]]:
-        """Return the sizes of the segments that the server has of a stream, and whether it is committed.
+    def stored(self, stream_id: UUID) -> Steps[tuple[dict[int, int], bool] | None]:
+        """Return the sizes of the segments that the server has of a stream, and whether it is committed; `None` if it
+        knows no such stream: none was sent, it was collected, or it ended with its object.
 
         Raises:
             MalformedError: the listing is not in ascending order.
@@ -193,7 +194,7 @@ class StreamSender:
             try:
                 page = expect(response, (200,), SegmentList)
             except NotFoundError:
-                return {}, False
+                return None
             for entry in page.segments:
                 if after is not None and entry.seq <= after:
                     raise MalformedError("listing of segments is not in ascending order")

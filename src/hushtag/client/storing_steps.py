@@ -112,8 +112,12 @@ class StoringSteps(DuressSteps):
                 yield from sender.abandon(memory.replaced)
                 memory.replaced = None
             if memory.resumed:
+                known = yield from sender.stored(stream_id)
+                if known is None:
+                    # Also that of an object that was stored and deleted since, whose id is never used again.
+                    raise StartAgainError
                 putting.object_id = upload.object_id
-                stored, committed = yield from sender.stored(stream_id)
+                stored, committed = known
         sending = Sending(putting.source, memory, stored, SEGMENT_SIZE)
         info = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, bytes(32))
         try:
