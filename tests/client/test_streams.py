@@ -24,7 +24,9 @@ from hushtag.client import (
     fetching_steps,
     storing_steps,
 )
+from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.stream_files import ContentSource
+from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
 from hushtag.streams import StreamShape
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
@@ -357,6 +359,60 @@ def test_a_put_that_was_killed_after_it_was_stored_and_deleted_since_is_another_
     stored = reopened(connect, pages).put(film)
     assert stored.object_id != entry.object_id
     assert vault.get(stored.object_id).body == BODY
+
+
+def test_looking_for_what_was_stored_before_is_no_change_beside_another(
+    connect: Connect, server: FakeServer, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing that tells whether a killed put was stored takes the vault's turn, as every other does."""
+    pages = MemoryUploadPages()
+    vault = reopened(connect, pages)
+
+    def kill(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+        return response
+
+    server.rewrite = kill
+    with pytest.raises(KilledError):
+        vault.put(film)
+    server.rewrite = None
+    vault = reopened(connect, pages)
+    turn = getattr(vault, "_wrapped", vault)._turn
+    settle, held = ReadingSteps._settle, []
+    monkeypatch.setattr(ReadingSteps, "_settle", lambda *args: (held.append(turn.locked()), settle(*args))[1])
+    assert vault.get(vault.put(film).object_id).body == BODY
+    assert held == [True]
+
+
+class BrokenPages(MemoryUploadPages):
+    """Pages on a disk that is full once something is stored."""
+
+    broken = False
+
+    def renew(self) -> None:
+        if self.broken:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_put_that_is_stored_succeeds_whatever_becomes_of_its_page(
+    connect: Connect, held: FakeVault, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = BrokenPages()
+    vault = reopened(connect, pages)
+    pages.broken = True
+    threads: set[threading.Thread] = set()
+
+    def fail(_: object) -> None:
+        threads.add(threading.current_thread())
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(UploadMemory, "done", fail)
+    stored = vault.put(film)
+    assert set(held.objects) == {stored.object_id}
+    if hasattr(vault, "_portal"):
+        assert vault._portal.call(threading.current_thread) not in threads
+    assert len(list(pages.free())) == UPLOAD_PAGES  # none is kept
 
 
 def test_what_the_server_has_collected_is_sent_again(

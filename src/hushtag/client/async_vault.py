@@ -107,11 +107,15 @@ class AsyncVault:
         async with self._turn:
             putting = await self._driver.run(self._steps.begin_put(source, name, content_type, replace))
         try:
-            await self._driver.run(self._steps.send_put(putting, on_progress))
-            async with self._turn:
-                return await self._driver.run(self._steps.finish_put(putting))
+            while True:
+                await self._driver.run(self._steps.send_put(putting, on_progress))
+                async with self._turn:
+                    stored = await self._driver.run(self._steps.finish_put(putting))
+                if stored is not None:
+                    return stored
         finally:
-            self._steps.release(putting)
+            with anyio.CancelScope(shield=True):
+                await self._driver.run(self._steps.release(putting))
 
     async def get(self, object_id: UUID) -> VaultObject:
         """As `Vault.get`."""

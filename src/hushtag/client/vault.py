@@ -133,11 +133,14 @@ class Vault:
         with self._turn:
             putting = self._driver.run(self._steps.begin_put(source, name, content_type, replace))
         try:
-            self._driver.run(self._steps.send_put(putting, on_progress))
-            with self._turn:
-                return self._driver.run(self._steps.finish_put(putting))
+            while True:
+                self._driver.run(self._steps.send_put(putting, on_progress))
+                with self._turn:
+                    stored = self._driver.run(self._steps.finish_put(putting))
+                if stored is not None:
+                    return stored
         finally:
-            self._steps.release(putting)
+            self._driver.run(self._steps.release(putting))
 
     def get(self, object_id: UUID) -> VaultObject:
         """Return an object as the vault's newest head has it; if that is not known yet, the vault is listed first.
