@@ -24,6 +24,7 @@ from hushtag.client import (
     fetching_steps,
     storing_steps,
 )
+from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.stream_files import ContentSource
 from hushtag.client.upload_memory import UploadMemory
@@ -143,8 +144,24 @@ def test_an_object_reads_like_a_file_and_fetches_what_is_read(vault: Any, server
     with pytest.raises(ValueError, match="beginning"):
         file.seek(-1)
     file.close()
-    with pytest.raises(ValueError, match="closed"):
-        file.read(1)
+    for call in (lambda: file.read(1), lambda: file.seek(0), file.tell, file.readable, file.seekable):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+
+
+def test_a_read_that_failed_read_nothing(vault: Any, server: FakeServer) -> None:
+    file = vault.open(vault.put(BODY, name="film").object_id)
+    file.seek(SEGMENT - 10)
+    server.faults = [Fault("GET", "/segments/1$", times=10_000)]
+    with pytest.raises(TransportError):
+        file.read(20)
+    assert file.tell() == SEGMENT - 10
+    server.faults = []
+    room = bytearray(20)
+    assert (file.readinto(room), bytes(room)) == (20, BODY[SEGMENT - 10 :][:20])
+    assert file.readall() == BODY[SEGMENT + 10 :]
+    with pytest.raises(ValueError, match="whence"):
+        file.seek(0, 7)
 
 
 def test_an_archive_in_the_vault_opens_without_the_rest(sync_vault: Any, server: FakeServer, tmp_path: Path) -> None:
@@ -557,6 +574,27 @@ def test_an_object_replaced_while_it_is_read_is_a_conflict(connect: Connect, vau
     with pytest.raises(ConflictError):
         file.read(1)
     assert vault.get(stored.object_id).body == BODY[::-1]
+
+
+def test_an_own_change_while_an_object_is_read_is_no_rollback(vault: Any, held: FakeVault) -> None:
+    """Neither is a server accused by it that keeps its part, nor does it excuse one that does not."""
+    kept, stored = vault.put(BODY, name="kept"), vault.put(BODY, name="film")
+    files = [vault.open(each.object_id) for each in (kept, stored)]
+    vault.put(BODY[::-1], name="film", replace=stored.object_id)
+    with pytest.raises(ConflictError):
+        files[1].read(1)
+    del held.streams[held.stream_of(kept.object_id)]  # type: ignore[arg-type]
+    with pytest.raises(RollbackError):
+        files[0].read(1)
+
+
+def test_an_own_replace_between_row_and_segments_is_no_rollback(sync_vault: Any, server: FakeServer) -> None:
+    stored = sync_vault.put(BODY, name="film")
+    found = sync_vault._find(stored.object_id)
+    sync_vault.put(BODY[::-1], name="film", replace=stored.object_id)
+    file = ObjectFile(sync_vault._driver, sync_vault._steps.reader(found))
+    with pytest.raises(ConflictError):
+        file.read(1)
 
 
 # --- a server that lies ---------------------------------------------------------------------------------------

@@ -106,14 +106,19 @@ class FetchingSteps(WritingSteps):
         """Return what reads the content of an object, any part of it."""
         return ContentReader(self, found)
 
-    def gone(self, generation: int) -> Steps[None]:
-        """Find out why a segment is gone: only a change of the vault explains it.
+    def gone(self, found: FoundObject) -> Steps[None]:
+        """Find out why a segment is gone: only a change of the object explains it.
 
         Raises:
-            ConflictError: the vault was changed.
+            ConflictError: the object was changed, or the vault and it is not known what of it.
             RollbackError: it was not.
         """
-        if self.witness.head.generation == generation:
+        witness = self.witness
+        if witness.knows(found.object_id):
+            same = witness.entry(found.object_id) == found.row
+        else:
+            same = witness.head.generation == found.generation
+        if same:
             yield from self._expect_newer("withholds a segment of an object")
         raise ConflictError("the object was changed while it was read; read it again", code="revision_conflict")
 
@@ -124,7 +129,6 @@ class ContentReader:
     def __init__(self, steps: FetchingSteps, found: FoundObject) -> None:
         self._steps = steps
         self._found = found
-        self._generation = steps.witness.head.generation
         self.object_id = found.object_id
         self.size = found.meta.size
         self.name = found.meta.name
@@ -178,7 +182,7 @@ class ContentReader:
                 yield from self._fetch_sealed(info.id, seq, room)
                 break
             except NotFoundError:
-                yield from self._steps.gone(self._generation)
+                yield from self._steps.gone(self._found)
             except (TransportError, UnavailableError):
                 attempt += 1
                 if attempt >= self._steps.retry.changes:
