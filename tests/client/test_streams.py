@@ -29,7 +29,8 @@ from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.stream_files import ContentSource
 from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
-from hushtag.streams import StreamShape
+from hushtag.streams import StreamShape, seal_segment, sealed_length
+from hushtag.types import StreamKey
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
@@ -686,6 +687,30 @@ def test_rotation_seals_the_descriptor_anew_and_leaves_the_segments(vault: Any, 
     assert {key: stream.segments for key, stream in held.streams.items()} == before
     assert vault.get(stored.object_id).body == BODY
     assert held.objects[stored.object_id].row.key_version == 2
+    assert [entry.object_id for entry in vault.old_streams()] == [stored.object_id]
+    vault.put(BODY, name="film", replace=stored.object_id)
+    assert list(vault.old_streams()) == []
+
+
+def test_what_a_revoked_person_forges_with_the_server_is_never_left_as_the_content(
+    sync_vault: Any, held: FakeVault, tmp_path: Path
+) -> None:
+    """They have the stream's key, so their segment opens: only the digest tells, and only to who reads all of it."""
+    from hushtag.phrase import draw_phrase
+
+    stored = sync_vault.put(BODY, name="film")
+    info = sync_vault._find(stored.object_id).meta.stream
+    sync_vault.revoke_phrase(sync_vault.add_phrase(draw_phrase(), label="guest").tag_id)
+    sync_vault.reseal()
+    room = bytearray(sealed_length(SEGMENT))
+    context = info.context(sync_vault.vault_id, 2, last=False)
+    seal_segment(StreamKey(info.key), context, memoryview(b"F" * SEGMENT), room)
+    held.streams[info.id].segments[2] = bytes(room)
+    with pytest.raises(IntegrityError):
+        sync_vault.get(stored.object_id)
+    with pytest.raises(IntegrityError):
+        sync_vault.get_to(stored.object_id, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_is_read_once_and_in_order(tmp_path: Path) -> None:

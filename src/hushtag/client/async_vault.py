@@ -227,6 +227,11 @@ class AsyncVault:
         async with self._turn:
             return await self._driver.run(self._steps.reseal(progress))
 
+    async def old_streams(self) -> Sequence[VaultEntry]:
+        """As `Vault.old_streams`."""
+        async with self._turn:
+            return await self._driver.run(self._steps.old_streams())
+
     async def destroy(self, *, confirm: UUID | str) -> None:
         """As `Vault.destroy`."""
         async with self._turn:
