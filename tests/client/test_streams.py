@@ -17,8 +17,10 @@ from hushtag.client import (
     IntegrityError,
     LimitReachedError,
     MemoryUploadPages,
+    RetryPolicy,
     SourceChangedError,
     TransportError,
+    UnavailableError,
     UploadPageFiles,
     VaultLockedError,
     fetching_steps,
@@ -26,6 +28,7 @@ from hushtag.client import (
 )
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
+from hushtag.client.sending_steps import segments_at_once
 from hushtag.client.stream_files import ContentSource
 from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
@@ -210,6 +213,35 @@ def test_segments_are_sent_again_after_a_broken_connection(vault: Any, server: F
         Fault("GET", SEGMENT_PATH, answer=problem(503, "unavailable")),
     ]
     assert vault.get(stored.object_id).body == BODY
+
+
+HTML = httpx.Response(408, content=b"<html>", headers={"Content-Type": "text/html"})
+PASSING = [problem(429, "too_many_streams", retry_after=0), HTML, httpx.Response(507), httpx.Response(500)]
+
+
+@pytest.mark.parametrize("passing", PASSING, ids=lambda each: str(each.status_code))
+def test_other_transfers_and_proxies_do_not_end_one(vault: Any, server: FakeServer, passing: httpx.Response) -> None:
+    server.faults = [Fault("PUT", SEGMENT_PATH, answer=passing, times=3)]
+    stored = vault.put(BODY, name="film")
+    server.faults = [Fault("GET", SEGMENT_PATH, answer=passing, times=3)]
+    assert vault.get(stored.object_id).body == BODY
+    server.faults = [Fault("GET", SEGMENT_PATH, answer=passing, times=10_000)]
+    with pytest.raises(UnavailableError):
+        vault.get(stored.object_id)
+
+
+def test_a_pause_is_as_long_as_the_server_asks_within_bounds() -> None:
+    retry = RetryPolicy()
+    asked = [UnavailableError("later", retry_after=seconds) for seconds in (None, 7, 10**9)]
+    assert retry.wait_for(0, asked[0]) <= 0.1
+    assert retry.wait_for(0, asked[1]) == 7
+    assert retry.wait_for(0, asked[2]) == retry.longest_wait
+
+
+def test_memory_is_bounded_by_the_bytes_of_segments_at_once() -> None:
+    mib = 1024 * 1024
+    assert [segments_at_once(size * mib, 99) for size in (1, 4, 8, 16)] == [4, 4, 2, 1]
+    assert segments_at_once(4 * mib, 3) == 3
 
 
 def test_a_connection_that_stays_broken_ends_the_put_and_nothing_is_visible(
@@ -635,13 +667,14 @@ def test_no_lie_about_segments_is_believed(vault: Any, held: FakeVault, tmp_path
     held.streams = {key: stream for key, stream in held.streams.items() if stream.owner == stored.object_id}
     lie(held, name, theirs)
     assert mine is next(iter(held.streams.values())).segments
-    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+    refused = (IntegrityError, MalformedError, RollbackError, TransportError)
+    with pytest.raises(refused):
         vault.get(stored.object_id)
-    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+    with pytest.raises(refused):
         vault.get_to(stored.object_id, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     file = vault.open(stored.object_id)
-    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+    with pytest.raises(refused):
         file.read()
 
 

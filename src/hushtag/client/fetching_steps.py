@@ -5,7 +5,7 @@ import time
 from typing import Final
 from uuid import UUID
 
-from hushtag.client.answers import media_type, problem_of
+from hushtag.client.answers import media_type, transfer_problem_of
 from hushtag.client.archive_file import Progress
 from hushtag.client.contents import FetchedObject, VaultObject, created_at
 from hushtag.client.effects import (
@@ -31,7 +31,7 @@ from hushtag.client.errors import (
 )
 from hushtag.client.order import Order, StoppedError
 from hushtag.client.row_steps import FoundObject
-from hushtag.client.sending_steps import SEGMENTS_AT_ONCE
+from hushtag.client.sending_steps import segments_at_once
 from hushtag.client.stream_files import ContentTarget, MemoryTarget, Sink
 from hushtag.client.writing_steps import WritingSteps
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
@@ -183,11 +183,11 @@ class ContentReader:
                 break
             except NotFoundError:
                 yield from self._steps.gone(self._found)
-            except (TransportError, UnavailableError):
+            except (TransportError, UnavailableError) as error:
                 attempt += 1
                 if attempt >= self._steps.retry.changes:
                     raise
-                yield Pause(self._steps.retry.wait(attempt - 1))
+                yield Pause(self._steps.retry.wait_for(attempt - 1, error))
         return (yield from compute(lambda: self._open(info, seq, room, plain)))
 
     def _open(self, info: StreamInfo, seq: int, room: bytearray, plain: bytearray) -> int:
@@ -206,7 +206,7 @@ class ContentReader:
         path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"
         opened = yield from open_answer(Request("GET", path, self._steps.token))
         if isinstance(opened, Response):
-            raise problem_of(opened)
+            raise transfer_problem_of(opened)
         yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))])
 
 
@@ -224,7 +224,7 @@ def _read_exactly(opened: Opened, room: memoryview) -> Steps[None]:
             if time.monotonic() > end:
                 raise TimedOutError("a segment took too long to arrive")
         if filled < len(room):
-            raise MalformedError(f"segment has {filled} bytes, expected {len(room)}")
+            raise TransportError(f"segment has {filled} bytes, expected {len(room)}")  # perhaps it was only broken off
     finally:
         yield from close_answer(opened)
 
@@ -242,7 +242,8 @@ class _Receiving:
 
     def run(self) -> Steps[None]:
         """Receive everything."""
-        workers = [self._worker() for _ in range(min(SEGMENTS_AT_ONCE, self._reader.shape.segments))]
+        shape = self._reader.shape
+        workers = [self._worker() for _ in range(segments_at_once(shape.segment_size, shape.segments))]
         try:
             yield from gather(workers, len(workers), self.stop)
         except Exception:

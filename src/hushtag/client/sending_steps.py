@@ -12,7 +12,7 @@ from uuid import UUID
 
 from blake3 import blake3
 
-from hushtag.client.answers import expect, problem_of
+from hushtag.client.answers import expect, transfer_problem_of
 from hushtag.client.archive_file import Progress
 from hushtag.client.calls import fetch, send_quietly
 from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, gather
@@ -27,12 +27,19 @@ from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SegmentList,
 from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape, seal_segment, sealed_length
 from hushtag.types import StreamKey
 
-__all__ = ["SEGMENTS_AT_ONCE", "Sending", "StartAgainError", "StreamSender"]
+__all__ = ["SEGMENTS_AT_ONCE", "Sending", "StartAgainError", "StreamSender", "segments_at_once"]
 
 SEGMENTS_AT_ONCE: Final = 4
-"""Segments of one object on their way at a time, each 4 MiB twice in memory."""
+"""Segments of one object on their way at a time, at most."""
+BYTES_AT_ONCE: Final = 16 * 1024 * 1024
+"""Plaintext of the segments of one object on their way at a time, each twice in memory; at least one segment."""
 _PIECE: Final = 256 * 1024
 _PATIENCE: Final = 60.0
+
+
+def segments_at_once(segment_size: int, segments: int) -> int:
+    """Return how many segments of one object are on their way at a time."""
+    return min(segments, max(1, min(SEGMENTS_AT_ONCE, BYTES_AT_ONCE // segment_size)))
 
 
 class StartAgainError(Exception):
@@ -217,9 +224,10 @@ class StreamSender:
             TransportError, UnavailableError: the connection stayed broken; what was sent is there still.
         """
         self._failure = None
-        workers = [self._worker(info, key, sending) for _ in range(min(SEGMENTS_AT_ONCE, sending.most))]
+        at_once = segments_at_once(info.segment_size, sending.most)
+        workers = [self._worker(info, key, sending) for _ in range(at_once)]
         try:
-            yield from gather(workers, SEGMENTS_AT_ONCE, sending.stop)
+            yield from gather(workers, at_once, sending.stop)
         except Exception:
             if self._failure is not None:
                 raise self._failure from None
@@ -257,17 +265,17 @@ class StreamSender:
             try:
                 response: Response = yield Upload(request, _pieces(sealed), len(sealed), _PATIENCE)
                 self._accept(response, job, len(sealed))
-            except (TransportError, UnavailableError):
+            except (TransportError, UnavailableError) as error:
                 attempt += 1
                 if attempt >= self._retry.changes or sending.stopped:
                     raise
-                yield Pause(self._retry.wait(attempt - 1))
+                yield Pause(self._retry.wait_for(attempt - 1, error))
             else:
                 return
 
     def _accept(self, response: Response, job: Job, size: int) -> None:
         if response.status not in (200, 201):
-            error = problem_of(response)
+            error = transfer_problem_of(response)
             code = error.code if isinstance(error, ServerError) else None
             if code == "segment_exists" and job.known:
                 return  # sealed from the same plaintext by the client that was killed
