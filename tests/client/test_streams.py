@@ -190,6 +190,47 @@ def test_a_file_of_a_locked_vault_reads_nothing_more(vault: Any) -> None:
         file.read(10)
 
 
+def test_a_put_ends_where_the_vault_is_locked(vault: Any, server: FakeServer) -> None:
+    tag = getattr(vault, "_wrapped", vault)._tag
+    count = 0
+
+    def lock(request: httpx.Request) -> None:
+        nonlocal count
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            count += 1
+            tag.end()
+
+    server.on_request = lock
+    with pytest.raises(VaultLockedError):
+        vault.put(os.urandom(60 * SEGMENT), name="film")
+    assert count <= segments_at_once(SEGMENT, 60)
+
+
+def test_a_locked_vault_keeps_nothing_of_what_was_read(vault: Any) -> None:
+    file = vault.open(vault.put(BODY, name="film").object_id)
+    file.read(10)
+    reader = getattr(file, "_wrapped", file)._reader
+    assert reader._cached is not None
+    vault.lock()
+    assert reader._cached is None
+
+
+def test_a_segment_that_arrived_otherwise_than_it_was_sent_is_noticed(vault: Any, server: FakeServer) -> None:
+    digests: list[str] = []
+
+    def lie(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            digests.append(request.headers["hushtag-segment-digest"])
+            content = response.content.replace(digests[-1].encode(), b"A" * 43)
+            return httpx.Response(201, content=content, headers={"Content-Type": "application/json"})
+        return response
+
+    server.rewrite = lie
+    with pytest.raises(MalformedError):
+        vault.put(BODY, name="film")
+    assert digests
+
+
 def test_what_is_too_large_for_memory_is_said(vault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = vault.put(BODY, name="film")
     monkeypatch.setattr(fetching_steps, "MAX_IN_MEMORY", 1000)

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
+from weakref import WeakSet
 
 from hushtag.client.answers import media_type, transfer_problem_of
 from hushtag.client.archive_file import Progress
@@ -49,6 +50,16 @@ SEGMENT_SECONDS: Final = 600.0
 
 class FetchingSteps(WritingSteps):
     """Reading the contents of one open vault."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._readers = WeakSet[ContentReader]()
+
+    def forget(self) -> None:
+        """Forget also what open files have read."""
+        super().forget()
+        for reader in list(self._readers):
+            reader.forget()
 
     def whole(self, found: FoundObject) -> Steps[VaultObject]:
         """Return an object with its body.
@@ -104,7 +115,9 @@ class FetchingSteps(WritingSteps):
 
     def reader(self, found: FoundObject) -> "ContentReader":
         """Return what reads the content of an object, any part of it."""
-        return ContentReader(self, found)
+        reader = ContentReader(self, found)
+        self._readers.add(reader)
+        return reader
 
     def gone(self, found: FoundObject) -> Steps[None]:
         """Find out why a segment is gone: only a change of the object explains it.

@@ -16,14 +16,15 @@ from hushtag.client.answers import expect, transfer_problem_of
 from hushtag.client.archive_file import Progress
 from hushtag.client.calls import fetch, send_quietly
 from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, gather
-from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError
+from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError, VaultLockedError
 from hushtag.client.order import StoppedError
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.stream_files import ContentSource, SourceChangedError
 from hushtag.client.upload_memory import UploadMemory
-from hushtag.errors import LimitError, MalformedError, StateError
+from hushtag.errors import LimitError, MalformedError, RollbackError, StateError
+from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE
-from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SegmentList, SegmentStored
+from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SEGMENT_DIGEST_HEADER, SegmentList, SegmentStored
 from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape, seal_segment, sealed_length
 from hushtag.types import StreamKey
 
@@ -168,7 +169,7 @@ class StreamSender:
         self,
         vault_path: str,
         vault_id: UUID,
-        token: str,
+        token: Callable[[], str],
         retry: RetryPolicy,
         on_progress: Progress | None,
     ) -> None:
@@ -196,7 +197,7 @@ class StreamSender:
         while True:
             query = {"limit": str(MAX_SEGMENT_PAGE)} | ({} if after is None else {"after": str(after)})
             path = f"{self.path(stream_id)}/segments"
-            request = Request("GET", path, self._token, query=query, max_answer=MAX_LIST_BYTES)
+            request = Request("GET", path, self._token(), query=query, max_answer=MAX_LIST_BYTES)
             response = yield from fetch(request, self._retry)
             try:
                 page = expect(response, (200,), SegmentList)
@@ -213,8 +214,12 @@ class StreamSender:
                 raise MalformedError("listing of segments names another successor than its last entry")
 
     def abandon(self, stream_id: UUID) -> Steps[None]:
-        """Tell the server that nothing comes of a stream; if that is lost, it finds out by itself."""
-        yield from send_quietly(Request("DELETE", self.path(stream_id), self._token))
+        """Tell the server that nothing comes of a stream; if that is lost, or the vault locked, it finds out itself."""
+        try:
+            token = self._token()
+        except (VaultLockedError, RollbackError):
+            return
+        yield from send_quietly(Request("DELETE", self.path(stream_id), token))
 
     def send(self, info: StreamInfo, key: StreamKey, sending: Sending) -> Steps[None]:
         """Send every segment that the server does not have.
@@ -241,8 +246,8 @@ class StreamSender:
                 if not sending.is_stored(job):
                     context = info.context(self._vault_id, job.seq, last=job.last)
                     view = memoryview(plain)[: job.length]
-                    length = yield from compute(lambda c=context, v=view: seal_segment(key, c, v, room))  # type: ignore[misc]
-                    yield from self._send(info.id, job, memoryview(room)[:length], sending)
+                    sealed, digest = yield from compute(lambda c=context, v=view: self._seal(key, c, v, room))  # type: ignore[misc]
+                    yield from self._send(info.id, job, sealed, digest, sending)
                 self._tell(job, sending)
         except BaseException as error:
             if self._failure is None and not isinstance(error, StoppedError | GeneratorExit):
@@ -256,15 +261,25 @@ class StreamSender:
             if self._on_progress is not None:
                 self._on_progress(sending.sent, sending.total)
 
-    def _send(self, stream_id: UUID, job: Job, sealed: memoryview, sending: Sending) -> Steps[None]:
-        """Send one segment, the same bytes again after a broken connection."""
+    def _seal(self, key: StreamKey, context: bytes, plain: memoryview, room: bytearray) -> tuple[memoryview, str]:
+        self._token()  # a locked vault seals nothing more
+        sealed = memoryview(room)[: seal_segment(key, context, plain, room)]
+        return sealed, encode_binary(blake3(sealed).digest())
+
+    def _send(self, stream_id: UUID, job: Job, sealed: memoryview, digest: str, sending: Sending) -> Steps[None]:
+        """Send one segment, the same bytes again after a broken connection.
+
+        Raises:
+            VaultLockedError: the vault was locked; nothing more is sent.
+        """
         path = f"{self.path(stream_id)}/segments/{job.seq}"
-        request = Request("PUT", path, self._token, content_type=CONTENT_TYPE)
+        headers = {SEGMENT_DIGEST_HEADER: digest}
         attempt = 0
         while True:
+            request = Request("PUT", path, self._token(), content_type=CONTENT_TYPE, headers=headers)
             try:
                 response: Response = yield Upload(request, _pieces(sealed), len(sealed), _PATIENCE)
-                self._accept(response, job, len(sealed))
+                self._accept(response, job, len(sealed), digest)
             except (TransportError, UnavailableError) as error:
                 attempt += 1
                 if attempt >= self._retry.changes or sending.stopped:
@@ -273,7 +288,7 @@ class StreamSender:
             else:
                 return
 
-    def _accept(self, response: Response, job: Job, size: int) -> None:
+    def _accept(self, response: Response, job: Job, size: int, digest: str) -> None:
         if response.status not in (200, 201):
             error = transfer_problem_of(response)
             code = error.code if isinstance(error, ServerError) else None
@@ -283,7 +298,7 @@ class StreamSender:
                 raise StartAgainError
             raise error
         stored = expect(response, (200, 201), SegmentStored)
-        if (stored.seq, stored.size) != (job.seq, size):
+        if stored != SegmentStored(job.seq, size, digest):
             raise MalformedError("answer names another segment than was sent")
 
 

@@ -101,7 +101,7 @@ class StoringSteps(DuressSteps):
                 return
 
     def _sender(self, on_progress: Progress | None) -> StreamSender:
-        return StreamSender(self.path, self.witness.vault_id, self.token, self.retry, on_progress)
+        return StreamSender(self.path, self.witness.vault_id, lambda: self.token, self.retry, on_progress)
 
     def _send_stream(self, putting: Putting, sender: StreamSender) -> Steps[None]:
         if putting.memory is None:
@@ -133,11 +133,13 @@ class StoringSteps(DuressSteps):
         except (TransportError, UnavailableError):
             raise  # what is there stays there, for the next attempt or for the server to collect
         except Exception:
+            key.forget()
             if memory is None:
                 yield from sender.abandon(stream_id)
             raise
         putting.size = sending.shape.size
-        putting.stream = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, sending.digest)
+        putting.stream = StreamInfo(stream_id.bytes, info.key, version, SEGMENT_SIZE, sending.digest)
+        key.forget()
 
     def _remember(self, putting: Putting) -> UploadMemory | None:
         marks = putting.source.marks()
@@ -223,6 +225,7 @@ class StoringSteps(DuressSteps):
         with suppress(OSError, HushtagError):
             if putting.done is not None:
                 memory.done()
+        memory.upload.stream_key.forget()
         with suppress(OSError, HushtagError):
             memory.close()
         with suppress(OSError, HushtagError):
