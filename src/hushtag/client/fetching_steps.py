@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 from weakref import WeakSet
@@ -180,11 +181,14 @@ class ContentReader:
         most = sealed_length(self.shape.length(0))
         return bytearray(most), bytearray(most)
 
-    def fetch(self, seq: int, room: bytearray, plain: bytearray) -> Steps[int]:
+    def fetch(
+        self, seq: int, room: bytearray, plain: bytearray, is_stopped: Callable[[], bool] = lambda: False
+    ) -> Steps[int]:
         """Fetch and open one segment; returns its length, padding included.
 
         Raises:
             IntegrityError: it is not that segment.
+            StoppedError: `is_stopped`.
         """
         info = self.info
         if info is None:
@@ -192,13 +196,13 @@ class ContentReader:
         attempt = 0
         while True:
             try:
-                yield from self._fetch_sealed(info.id, seq, room)
+                yield from self._fetch_sealed(info.id, seq, room, is_stopped)
                 break
             except NotFoundError:
                 yield from self._steps.gone(self._found)
             except (TransportError, UnavailableError) as error:
                 attempt += 1
-                if attempt >= self._steps.retry.changes:
+                if attempt >= self._steps.retry.changes or is_stopped():
                     raise
                 yield Pause(self._steps.retry.wait_for(attempt - 1, error))
         return (yield from compute(lambda: self._open(info, seq, room, plain)))
@@ -215,21 +219,23 @@ class ContentReader:
         finally:
             key.forget()
 
-    def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray) -> Steps[None]:
+    def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray, is_stopped: Callable[[], bool]) -> Steps[None]:
         path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"
         opened = yield from open_answer(Request("GET", path, self._steps.token))
         if isinstance(opened, Response):
             raise transfer_problem_of(opened)
-        yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))])
+        yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))], is_stopped)
 
 
-def _read_exactly(opened: Opened, room: memoryview) -> Steps[None]:
+def _read_exactly(opened: Opened, room: memoryview, is_stopped: Callable[[], bool]) -> Steps[None]:
     """Read a body of exactly that length."""
     try:
         if media_type(opened.headers) != CONTENT_TYPE:
             raise MalformedError("answer is no segment")
         end, filled = time.monotonic() + SEGMENT_SECONDS, 0
         while piece := (yield from read_piece(opened)):
+            if is_stopped():
+                raise StoppedError
             if filled + len(piece) > len(room):
                 raise MalformedError(f"segment is longer than {len(room)} bytes")
             room[filled : filled + len(piece)] = piece
@@ -251,6 +257,7 @@ class _Receiving:
         self._order = Order()
         self._turn = threading.Lock()
         self._next = 0
+        self._stopped = False
         self._failure: BaseException | None = None
 
     def run(self) -> Steps[None]:
@@ -266,6 +273,7 @@ class _Receiving:
 
     def stop(self) -> None:
         """Fetch nothing more, and wait for nobody."""
+        self._stopped = True
         with self._turn:
             self._next = self._reader.shape.segments
         self._order.stop()
@@ -282,7 +290,7 @@ class _Receiving:
         try:
             room, plain = self._reader.rooms()
             while (seq := self._take()) is not None:
-                length = yield from self._reader.fetch(seq, room, plain)
+                length = yield from self._reader.fetch(seq, room, plain, lambda: self._stopped)
                 yield Turn(self._order, seq)
                 view = memoryview(plain)[:length]
                 yield from compute(lambda v=view: self._sink.take(v))  # type: ignore[misc]

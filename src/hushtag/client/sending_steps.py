@@ -99,6 +99,11 @@ class Sending:
         return self._segment_size if self._shape is None else self._shape.length(0)
 
     @property
+    def waits(self) -> bool:
+        """Whether reading the content may wait for somebody outside."""
+        return self._source.waits
+
+    @property
     def most(self) -> int:
         """How many segments there can be."""
         return MAX_SEGMENTS if self._shape is None else self._shape.segments
@@ -242,7 +247,7 @@ class StreamSender:
         try:
             plain = bytearray(sending.longest)
             room = bytearray(sealed_length(sending.longest))
-            while (job := (yield from compute(lambda: sending.take(plain)))) is not None:
+            while (job := (yield from compute(lambda: sending.take(plain), waits=sending.waits))) is not None:
                 if not sending.is_stored(job):
                     context = info.context(self._vault_id, job.seq, last=job.last)
                     view = memoryview(plain)[: job.length]

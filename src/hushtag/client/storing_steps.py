@@ -45,6 +45,7 @@ class Putting:
     memory: UploadMemory | None = None
     done: StoredObject | None = None
     small: bool = field(default=True)
+    looked: bool = False
     committed: bool = False
     begun_again: bool = False
 
@@ -57,13 +58,12 @@ class StoringSteps(DuressSteps):
     def begin_put(
         self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
     ) -> Steps[Putting]:
-        """Look at what is to be put, and at what it replaces; nothing is changed. The name of a file is its own unless
-        another is given.
+        """Look at what a put replaces; nothing is changed, and of the content nothing is read. The name of a file is
+        its own unless another is given.
 
         Raises:
             MisuseError: content without a name, or of a kind that cannot be read.
             NotFoundError, ConflictError: as for `put`.
-            OSError: the file cannot be read.
         """
         self.witness.check_open()
         content = ContentSource(source)
@@ -74,21 +74,19 @@ class StoringSteps(DuressSteps):
         encode_meta(ObjectMeta(name, kind, int(time.time()), MAX_STREAM_SIZE, _LONGEST))  # or all would be sent in vain
         if replace is not None:
             yield from self._current(replace)
-        putting = Putting(content, name, kind, replace is not None, replace or uuid4())
-        try:
-            yield from compute(lambda: _look(putting))
-        except BaseException:
-            content.close()
-            raise
-        return putting
+        return Putting(content, name, kind, replace is not None, replace or uuid4())
 
     def send_put(self, putting: Putting, on_progress: Progress | None) -> Steps[None]:
         """Send the segments of a large object. Nothing of it is visible yet.
 
         Raises:
-            SourceChangedError: the file was changed while it was read.
+            OSError: the file cannot be read.
+            SourceChangedError: it was changed while it was read.
             TransportError, UnavailableError: the connection stayed broken.
         """
+        if not putting.looked:
+            yield from compute(lambda: _look(putting), waits=putting.source.waits)
+            putting.looked = True
         if putting.small:
             return
         sender = self._sender(on_progress)
