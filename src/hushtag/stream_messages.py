@@ -29,6 +29,8 @@ STREAM_SEGMENTS_HEADER: Final = "Hushtag-Stream-Segments"
 """Of an object's put: how many segments the stream has, in decimal."""
 STREAM_SIZE_HEADER: Final = "Hushtag-Stream-Size"
 """Of an object's put: how many bytes the stream's segments are together, in decimal."""
+SEGMENT_DIGEST_HEADER: Final = "Hushtag-Segment-Digest"
+"""Of a segment's put: BLAKE3-256 of its bytes, base64url; bytes of another digest are not stored."""
 
 SegmentNumber = Annotated[int, Meta(ge=0, lt=MAX_SEGMENTS)]
 SegmentSize = Annotated[int, Meta(ge=1, le=MAX_SEGMENT_BYTES)]

@@ -17,16 +17,23 @@ from hushtag.client import (
     IntegrityError,
     LimitReachedError,
     MemoryUploadPages,
+    RetryPolicy,
     SourceChangedError,
     TransportError,
+    UnavailableError,
     UploadPageFiles,
     VaultLockedError,
     fetching_steps,
     storing_steps,
 )
+from hushtag.client.object_file import ObjectFile
+from hushtag.client.reading_steps import ReadingSteps
+from hushtag.client.sending_steps import segments_at_once
 from hushtag.client.stream_files import ContentSource
+from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
-from hushtag.streams import StreamShape
+from hushtag.streams import StreamShape, seal_segment, sealed_length
+from hushtag.types import StreamKey
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
@@ -141,8 +148,24 @@ def test_an_object_reads_like_a_file_and_fetches_what_is_read(vault: Any, server
     with pytest.raises(ValueError, match="beginning"):
         file.seek(-1)
     file.close()
-    with pytest.raises(ValueError, match="closed"):
-        file.read(1)
+    for call in (lambda: file.read(1), lambda: file.seek(0), file.tell, file.readable, file.seekable):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+
+
+def test_a_read_that_failed_read_nothing(vault: Any, server: FakeServer) -> None:
+    file = vault.open(vault.put(BODY, name="film").object_id)
+    file.seek(SEGMENT - 10)
+    server.faults = [Fault("GET", "/segments/1$", times=10_000)]
+    with pytest.raises(TransportError):
+        file.read(20)
+    assert file.tell() == SEGMENT - 10
+    server.faults = []
+    room = bytearray(20)
+    assert (file.readinto(room), bytes(room)) == (20, BODY[SEGMENT - 10 :][:20])
+    assert file.readall() == BODY[SEGMENT + 10 :]
+    with pytest.raises(ValueError, match="whence"):
+        file.seek(0, 7)
 
 
 def test_an_archive_in_the_vault_opens_without_the_rest(sync_vault: Any, server: FakeServer, tmp_path: Path) -> None:
@@ -165,6 +188,47 @@ def test_a_file_of_a_locked_vault_reads_nothing_more(vault: Any) -> None:
     vault.lock()
     with pytest.raises(VaultLockedError):
         file.read(10)
+
+
+def test_a_put_ends_where_the_vault_is_locked(vault: Any, server: FakeServer) -> None:
+    tag = getattr(vault, "_wrapped", vault)._tag
+    count = 0
+
+    def lock(request: httpx.Request) -> None:
+        nonlocal count
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            count += 1
+            tag.end()
+
+    server.on_request = lock
+    with pytest.raises(VaultLockedError):
+        vault.put(os.urandom(60 * SEGMENT), name="film")
+    assert count <= segments_at_once(SEGMENT, 60)
+
+
+def test_a_locked_vault_keeps_nothing_of_what_was_read(vault: Any) -> None:
+    file = vault.open(vault.put(BODY, name="film").object_id)
+    file.read(10)
+    reader = getattr(file, "_wrapped", file)._reader
+    assert reader._cached is not None
+    vault.lock()
+    assert reader._cached is None
+
+
+def test_a_segment_that_arrived_otherwise_than_it_was_sent_is_noticed(vault: Any, server: FakeServer) -> None:
+    digests: list[str] = []
+
+    def lie(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/segments/" in request.url.path:
+            digests.append(request.headers["hushtag-segment-digest"])
+            content = response.content.replace(digests[-1].encode(), b"A" * 43)
+            return httpx.Response(201, content=content, headers={"Content-Type": "application/json"})
+        return response
+
+    server.rewrite = lie
+    with pytest.raises(MalformedError):
+        vault.put(BODY, name="film")
+    assert digests
 
 
 def test_what_is_too_large_for_memory_is_said(vault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +254,35 @@ def test_segments_are_sent_again_after_a_broken_connection(vault: Any, server: F
         Fault("GET", SEGMENT_PATH, answer=problem(503, "unavailable")),
     ]
     assert vault.get(stored.object_id).body == BODY
+
+
+HTML = httpx.Response(408, content=b"<html>", headers={"Content-Type": "text/html"})
+PASSING = [problem(429, "too_many_streams", retry_after=0), HTML, httpx.Response(507), httpx.Response(500)]
+
+
+@pytest.mark.parametrize("passing", PASSING, ids=lambda each: str(each.status_code))
+def test_other_transfers_and_proxies_do_not_end_one(vault: Any, server: FakeServer, passing: httpx.Response) -> None:
+    server.faults = [Fault("PUT", SEGMENT_PATH, answer=passing, times=3)]
+    stored = vault.put(BODY, name="film")
+    server.faults = [Fault("GET", SEGMENT_PATH, answer=passing, times=3)]
+    assert vault.get(stored.object_id).body == BODY
+    server.faults = [Fault("GET", SEGMENT_PATH, answer=passing, times=10_000)]
+    with pytest.raises(UnavailableError):
+        vault.get(stored.object_id)
+
+
+def test_a_pause_is_as_long_as_the_server_asks_within_bounds() -> None:
+    retry = RetryPolicy()
+    asked = [UnavailableError("later", retry_after=seconds) for seconds in (None, 7, 10**9)]
+    assert retry.wait_for(0, asked[0]) <= 0.1
+    assert retry.wait_for(0, asked[1]) == 7
+    assert retry.wait_for(0, asked[2]) == retry.longest_wait
+
+
+def test_memory_is_bounded_by_the_bytes_of_segments_at_once() -> None:
+    mib = 1024 * 1024
+    assert [segments_at_once(size * mib, 99) for size in (1, 4, 8, 16)] == [4, 4, 2, 1]
+    assert segments_at_once(4 * mib, 3) == 3
 
 
 def test_a_connection_that_stays_broken_ends_the_put_and_nothing_is_visible(
@@ -332,6 +425,85 @@ def test_a_put_that_was_killed_after_it_was_stored_is_stored_once(
     assert sent(server) == 0
     assert again.get(stored.object_id).body == BODY
     assert again.put(film).object_id != stored.object_id  # the next put is one of its own
+
+
+def test_a_put_that_was_killed_after_it_was_stored_and_deleted_since_is_another_object(
+    connect: Connect, server: FakeServer, held: FakeVault, film: Path
+) -> None:
+    """Ids are never used again: a device that has pinned the deleted object would call its return a rollback."""
+    pages = MemoryUploadPages()
+    vault = reopened(connect, pages)
+
+    def kill(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+        return response
+
+    server.rewrite = kill
+    with pytest.raises(KilledError):
+        vault.put(film)
+    server.rewrite = None
+    vault = reopened(connect, pages)
+    (entry,) = vault.list()
+    vault.delete(entry.object_id)
+    assert held.streams == {}
+    stored = reopened(connect, pages).put(film)
+    assert stored.object_id != entry.object_id
+    assert vault.get(stored.object_id).body == BODY
+
+
+def test_looking_for_what_was_stored_before_is_no_change_beside_another(
+    connect: Connect, server: FakeServer, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing that tells whether a killed put was stored takes the vault's turn, as every other does."""
+    pages = MemoryUploadPages()
+    vault = reopened(connect, pages)
+
+    def kill(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+        return response
+
+    server.rewrite = kill
+    with pytest.raises(KilledError):
+        vault.put(film)
+    server.rewrite = None
+    vault = reopened(connect, pages)
+    turn = getattr(vault, "_wrapped", vault)._turn
+    settle, held = ReadingSteps._settle, []
+    monkeypatch.setattr(ReadingSteps, "_settle", lambda *args: (held.append(turn.locked()), settle(*args))[1])
+    assert vault.get(vault.put(film).object_id).body == BODY
+    assert held == [True]
+
+
+class BrokenPages(MemoryUploadPages):
+    """Pages on a disk that is full once something is stored."""
+
+    broken = False
+
+    def renew(self) -> None:
+        if self.broken:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_put_that_is_stored_succeeds_whatever_becomes_of_its_page(
+    connect: Connect, held: FakeVault, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = BrokenPages()
+    vault = reopened(connect, pages)
+    pages.broken = True
+    threads: set[threading.Thread] = set()
+
+    def fail(_: object) -> None:
+        threads.add(threading.current_thread())
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(UploadMemory, "done", fail)
+    stored = vault.put(film)
+    assert set(held.objects) == {stored.object_id}
+    if hasattr(vault, "_portal"):
+        assert vault._portal.call(threading.current_thread) not in threads
+    assert len(list(pages.free())) == UPLOAD_PAGES  # none is kept
 
 
 def test_what_the_server_has_collected_is_sent_again(
@@ -478,6 +650,27 @@ def test_an_object_replaced_while_it_is_read_is_a_conflict(connect: Connect, vau
     assert vault.get(stored.object_id).body == BODY[::-1]
 
 
+def test_an_own_change_while_an_object_is_read_is_no_rollback(vault: Any, held: FakeVault) -> None:
+    """Neither is a server accused by it that keeps its part, nor does it excuse one that does not."""
+    kept, stored = vault.put(BODY, name="kept"), vault.put(BODY, name="film")
+    files = [vault.open(each.object_id) for each in (kept, stored)]
+    vault.put(BODY[::-1], name="film", replace=stored.object_id)
+    with pytest.raises(ConflictError):
+        files[1].read(1)
+    del held.streams[held.stream_of(kept.object_id)]  # type: ignore[arg-type]
+    with pytest.raises(RollbackError):
+        files[0].read(1)
+
+
+def test_an_own_replace_between_row_and_segments_is_no_rollback(sync_vault: Any, server: FakeServer) -> None:
+    stored = sync_vault.put(BODY, name="film")
+    found = sync_vault._find(stored.object_id)
+    sync_vault.put(BODY[::-1], name="film", replace=stored.object_id)
+    file = ObjectFile(sync_vault._driver, sync_vault._steps.reader(found))
+    with pytest.raises(ConflictError):
+        file.read(1)
+
+
 # --- a server that lies ---------------------------------------------------------------------------------------
 
 
@@ -515,13 +708,14 @@ def test_no_lie_about_segments_is_believed(vault: Any, held: FakeVault, tmp_path
     held.streams = {key: stream for key, stream in held.streams.items() if stream.owner == stored.object_id}
     lie(held, name, theirs)
     assert mine is next(iter(held.streams.values())).segments
-    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+    refused = (IntegrityError, MalformedError, RollbackError, TransportError)
+    with pytest.raises(refused):
         vault.get(stored.object_id)
-    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+    with pytest.raises(refused):
         vault.get_to(stored.object_id, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     file = vault.open(stored.object_id)
-    with pytest.raises((IntegrityError, MalformedError, RollbackError)):
+    with pytest.raises(refused):
         file.read()
 
 
@@ -567,6 +761,30 @@ def test_rotation_seals_the_descriptor_anew_and_leaves_the_segments(vault: Any, 
     assert {key: stream.segments for key, stream in held.streams.items()} == before
     assert vault.get(stored.object_id).body == BODY
     assert held.objects[stored.object_id].row.key_version == 2
+    assert [entry.object_id for entry in vault.old_streams()] == [stored.object_id]
+    vault.put(BODY, name="film", replace=stored.object_id)
+    assert list(vault.old_streams()) == []
+
+
+def test_what_a_revoked_person_forges_with_the_server_is_never_left_as_the_content(
+    sync_vault: Any, held: FakeVault, tmp_path: Path
+) -> None:
+    """They have the stream's key, so their segment opens: only the digest tells, and only to who reads all of it."""
+    from hushtag.phrase import draw_phrase
+
+    stored = sync_vault.put(BODY, name="film")
+    info = sync_vault._find(stored.object_id).meta.stream
+    sync_vault.revoke_phrase(sync_vault.add_phrase(draw_phrase(), label="guest").tag_id)
+    sync_vault.reseal()
+    room = bytearray(sealed_length(SEGMENT))
+    context = info.context(sync_vault.vault_id, 2, last=False)
+    seal_segment(StreamKey(info.key), context, memoryview(b"F" * SEGMENT), room)
+    held.streams[info.id].segments[2] = bytes(room)
+    with pytest.raises(IntegrityError):
+        sync_vault.get(stored.object_id)
+    with pytest.raises(IntegrityError):
+        sync_vault.get_to(stored.object_id, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_is_read_once_and_in_order(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Commands about the phrases of one vault. All need a phrase that opens it."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from hushtag.cli.options import command_options, phrase_options
 from hushtag.cli.text import safe_text
 
 if TYPE_CHECKING:
-    from hushtag.client import Vault, VaultPhrase
+    from hushtag.client import Vault, VaultEntry, VaultPhrase
 
 __all__ = ["find_phrase", "phrases"]
 
@@ -160,12 +160,16 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
         here.confirm(f"Revoke “{safe_text(phrase.label)}” for good?", yes=yes)
         vault.revoke_phrase(phrase.tag_id)
         resealed = None
+        old: Sequence[VaultEntry] = ()
         if not (keep_sealed or vault.locked):
             with _counting(here) as tell:
                 resealed = vault.reseal(tell)
+            old = vault.old_streams()
+    _offer(here, old)
     rest = "" if resealed is None else f"; {resealed} objects re-sealed"
     ended = "All orders of duress phrases on this vault have ended; give them again."
-    here.say(f"Revoked “{safe_text(phrase.label)}”{rest}. {ended}", revoked=phrase.tag_id, resealed=resealed)
+    says = f"Revoked “{safe_text(phrase.label)}”{rest}. {ended}"
+    here.say(says, revoked=phrase.tag_id, resealed=resealed, **_named(old))
 
 
 @phrases.command()
@@ -197,9 +201,29 @@ def change(here: Here, named: str, label: str | None, **new: Any) -> None:
 @phrase_options
 def reseal(here: Here) -> None:
     """Seal under the present key whatever a revocation left under an old one. May be broken off and repeated."""
-    with here.open_vault() as vault, _counting(here) as tell:
-        resealed = vault.reseal(tell)
-    here.say(f"{resealed} objects re-sealed; nothing is under an old key.", resealed=resealed)
+    with here.open_vault() as vault:
+        with _counting(here) as tell:
+            resealed = vault.reseal(tell)
+        old = vault.old_streams()
+    _offer(here, old)
+    here.say(f"{resealed} objects re-sealed; no row is under an old key.", resealed=resealed, **_named(old))
+
+
+def _offer(here: Here, old: "Sequence[VaultEntry]") -> None:
+    """Say which large objects a revoked person may still read, and how that ends."""
+    if not old:
+        return
+    here.note(
+        f"{len(old)} large objects have segments that re-sealing leaves as they are: who was revoked and kept what "
+        "describes them still opens them. To end that, fetch each by its id and put it anew: "
+        "hushtag get ID -o FILE && hushtag put --replace --name NAME FILE"
+    )
+    for entry in old:
+        here.note(f"  {entry.object_id}  {safe_text(entry.name)}")
+
+
+def _named(old: "Sequence[VaultEntry]") -> dict[str, list[str]]:
+    return {"old_streams": [str(entry.object_id) for entry in old]} if old else {}
 
 
 @phrases.command()

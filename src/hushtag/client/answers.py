@@ -34,6 +34,7 @@ __all__ = [
     "media_type",
     "number_header",
     "problem_of",
+    "transfer_problem_of",
 ]
 
 M = TypeVar("M", bound=Message)
@@ -72,7 +73,7 @@ _BUDGETS: Final = {
     "too_many_attempts": "too many login attempts",
     "too_many_requests": "too many requests from this address",
     "transfer_running": "an export or import of this account is running",
-    "too_many_streams": "too many streams of events are open for this account",
+    "too_many_streams": "too many streams of this account are open at once, of events or of segments",
 }
 MAX_FIELDS: Final = 10
 """Fields of a problem that are kept."""
@@ -162,6 +163,20 @@ def problem_of(response: Response) -> HushtagError:
     refusal = kind(text, code=problem.code, status=problem.status, request_id=request_id)
     refusal.fields = _fields(problem.fields or [])
     return refusal
+
+
+def transfer_problem_of(response: Response) -> HushtagError:
+    """Return what an answer about one segment stands for, which may be asked for again: a proxy's 408 and any 5xx, and
+    `too_many_streams`, which ends with other transfers of the account, are `UnavailableError`.
+    """
+    error = problem_of(response)
+    if isinstance(error, BudgetError) and error.code == "too_many_streams":
+        return UnavailableError(
+            str(error), code=error.code, status=error.status, request_id=error.request_id, retry_after=error.retry_after
+        )
+    if isinstance(error, MalformedError) and (response.status == 408 or response.status >= 500):
+        return UnavailableError("the server cannot answer now", code="unavailable", status=response.status)
+    return error
 
 
 def _fields(named: list[FieldProblem]) -> tuple[FieldProblem, ...]:

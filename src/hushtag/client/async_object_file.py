@@ -1,17 +1,20 @@
 """An object of the vault as a file of the client for an event loop."""
 
 import os
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.fetching_steps import ContentReader
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 __all__ = ["AsyncObjectFile"]
 
 
 class AsyncObjectFile:
-    """`ObjectFile` for an event loop: what may wait is awaited. For one task at a time."""
+    """`ObjectFile` for an event loop: what may wait is awaited, and there are no lines. For one task at a time."""
 
     def __init__(self, driver: AsyncDriver, reader: ContentReader) -> None:
         self._driver = driver
@@ -39,13 +42,27 @@ class AsyncObjectFile:
         """Whether it was closed."""
         return self._closed
 
+    def readable(self) -> bool:
+        """It can be read."""
+        self._check_open()
+        return True
+
+    def seekable(self) -> bool:
+        """It can be searched through."""
+        self._check_open()
+        return True
+
     def tell(self) -> int:
         """Return where the next byte is read."""
+        self._check_open()
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a place; nothing is fetched by that."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        self._check_open()
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}.get(whence)
+        if start is None:
+            raise ValueError("whence is 0, 1 or 2")
         if start + offset < 0:
             raise ValueError("there is nothing before the beginning")
         self._at = start + offset
@@ -53,20 +70,35 @@ class AsyncObjectFile:
 
     async def read(self, size: int | None = -1, /) -> bytes:
         """Return the next `size` bytes, fewer only at the end; by default all that are left."""
-        if self._closed:
-            raise ValueError("the file is closed")
+        self._check_open()
         wanted = self.size - self._at if size is None or size < 0 else size
-        parts = []
-        while wanted > 0 and (part := await self._driver.run(self._reader.read_at(self._at, wanted))):
+        parts, at = [], self._at
+        while wanted > 0 and (part := await self._driver.run(self._reader.read_at(at, wanted))):
             parts.append(part)
-            self._at += len(part)
+            at += len(part)
             wanted -= len(part)
+        self._at = at  # only now: what failed was not read
         return b"".join(parts)
+
+    async def readall(self) -> bytes:
+        """Return all that is left."""
+        return await self.read(-1)
+
+    async def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill a buffer; returns how many bytes, fewer than it holds only at the end."""
+        room = memoryview(buffer).cast("B")
+        got = await self.read(len(room))
+        room[: len(got)] = got
+        return len(got)
 
     def close(self) -> None:
         """Forget what was read."""
         self._closed = True
         self._reader.forget()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the file is closed")
 
     async def __aenter__(self) -> Self:
         return self

@@ -107,11 +107,15 @@ class AsyncVault:
         async with self._turn:
             putting = await self._driver.run(self._steps.begin_put(source, name, content_type, replace))
         try:
-            await self._driver.run(self._steps.send_put(putting, on_progress))
-            async with self._turn:
-                return await self._driver.run(self._steps.finish_put(putting))
+            while True:
+                await self._driver.run(self._steps.send_put(putting, on_progress))
+                async with self._turn:
+                    stored = await self._driver.run(self._steps.finish_put(putting))
+                if stored is not None:
+                    return stored
         finally:
-            self._steps.release(putting)
+            with anyio.CancelScope(shield=True):
+                await self._driver.run(self._steps.release(putting))
 
     async def get(self, object_id: UUID) -> VaultObject:
         """As `Vault.get`."""
@@ -222,6 +226,11 @@ class AsyncVault:
         """As `Vault.reseal`; `progress` is called in the event loop, and must not block."""
         async with self._turn:
             return await self._driver.run(self._steps.reseal(progress))
+
+    async def old_streams(self) -> Sequence[VaultEntry]:
+        """As `Vault.old_streams`."""
+        async with self._turn:
+            return await self._driver.run(self._steps.old_streams())
 
     async def destroy(self, *, confirm: UUID | str) -> None:
         """As `Vault.destroy`."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-__all__ = ["deadline", "keep_deadlines"]
+__all__ = ["deadline", "keep_deadlines", "put_off"]
 
 _END: Final[ContextVar[float | None]] = ContextVar("end of the exchange", default=None)
 
@@ -28,6 +28,12 @@ def deadline(seconds: float) -> Iterator[Callable[[], bool]]:
         yield lambda: time.monotonic() > end
     finally:
         _END.reset(token)
+
+
+def put_off(seconds: float) -> None:
+    """Let the deadline of this thread's context be so long from now, instead of when it was."""
+    if _END.get() is not None:
+        _END.set(time.monotonic() + seconds)
 
 
 class _Stream(httpcore.NetworkStream):

@@ -1,11 +1,9 @@
 """The two drivers: they perform the effects of the client's logic, one by blocking and one by awaiting."""
 
-import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
 import anyio
-import anyio.to_thread
 import httpx
 
 from hushtag.client.deadlines import deadline, keep_deadlines
@@ -26,6 +24,7 @@ from hushtag.client.effects import (
 )
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
+from hushtag.client.threads import Crew, call_waiting, in_thread, pause, wait_in_thread
 from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
 from hushtag.client.uploading import upload, upload_async
 
@@ -72,7 +71,7 @@ class SyncDriver:
             case Open():
                 return self._open(effect.request)
             case Read():
-                with typed_failures():
+                with deadline(self._timeouts.overall), typed_failures():
                     return next(effect.opened.pieces, b"")
             case Close():
                 with quiet_failures():
@@ -80,9 +79,9 @@ class SyncDriver:
             case Upload():
                 return upload(self._url, self._http, effect, self._timeouts)
             case Compute():
-                return effect.work()
+                return call_waiting(effect.work) if effect.waits else effect.work()
             case Pause():
-                return time.sleep(effect.seconds)
+                return pause(effect.seconds)
             case Gather():
                 return self._gather(effect)
             case Turn():
@@ -93,19 +92,7 @@ class SyncDriver:
     def _gather(self, effect: Gather) -> list[Any]:
         if len(effect.steps) < 2:
             return [self.run(steps) for steps in effect.steps]
-        with ThreadPoolExecutor(min(effect.limit, len(effect.steps))) as pool:
-            try:
-                running = [pool.submit(self.run, steps) for steps in effect.steps]
-                done, _ = wait(running, return_when=FIRST_EXCEPTION)
-                failed = next((each for each in running if each in done and each.exception() is not None), None)
-                if failed is not None:
-                    failed.result()
-                return [each.result() for each in running]
-            except BaseException:
-                if effect.stop is not None:
-                    effect.stop()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        return Crew([partial(self.run, steps) for steps in effect.steps], effect.limit, effect.stop).run()
 
     def _exchange(self, request: Request) -> Response:
         with (
@@ -172,7 +159,7 @@ class AsyncDriver:
             case Open():
                 return await self._open(effect.request)
             case Read():
-                with typed_failures():
+                with typed_failures(), anyio.fail_after(self._timeouts.overall):
                     return await anext(effect.opened.pieces, b"")
             case Close():
                 with quiet_failures():
@@ -180,7 +167,9 @@ class AsyncDriver:
             case Upload():
                 return await upload_async(self._url, self._http, effect, self._timeouts, self._threads())
             case Compute():
-                return await anyio.to_thread.run_sync(effect.work, limiter=self._threads())
+                if effect.waits:
+                    return await wait_in_thread(effect.work)
+                return await in_thread(effect.work, self._threads())
             case Pause():
                 return await anyio.sleep(effect.seconds)
             case Gather():

@@ -92,9 +92,13 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Call `work` where it may take its time: in a worker thread, if there is an event loop to keep responsive."""
+    """Call `work` where it may take its time: in a worker thread, if there is an event loop to keep responsive.
+
+    `waits`: for somebody outside, perhaps for ever, so it is left alone if the steps are broken off.
+    """
 
     work: Callable[[], Any]
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +158,9 @@ def exchange(request: Request) -> Steps[Response]:
     return response
 
 
-def compute(work: Callable[[], T]) -> Steps[T]:
+def compute(work: Callable[[], T], *, waits: bool = False) -> Steps[T]:
     """Return what `work` returns."""
-    result: T = yield Compute(work)
+    result: T = yield Compute(work, waits)
     return result
 
 

@@ -112,7 +112,19 @@ class CeremonyError(ServerError):
 
 
 class UnavailableError(ServerError):
-    """The server cannot answer now."""
+    """The server cannot answer now. `retry_after`: seconds to wait, if the server said so."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "unavailable",
+        status: int | None = None,
+        request_id: UUID | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, status=status, request_id=request_id)
+        self.retry_after = retry_after
 
 
 class NotLoggedInError(StateError):

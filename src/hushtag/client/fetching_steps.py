@@ -2,10 +2,12 @@
 
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 from uuid import UUID
+from weakref import WeakSet
 
-from hushtag.client.answers import media_type, problem_of
+from hushtag.client.answers import media_type, transfer_problem_of
 from hushtag.client.archive_file import Progress
 from hushtag.client.contents import FetchedObject, VaultObject, created_at
 from hushtag.client.effects import (
@@ -31,7 +33,7 @@ from hushtag.client.errors import (
 )
 from hushtag.client.order import Order, StoppedError
 from hushtag.client.row_steps import FoundObject
-from hushtag.client.sending_steps import SEGMENTS_AT_ONCE
+from hushtag.client.sending_steps import segments_at_once
 from hushtag.client.stream_files import ContentTarget, MemoryTarget, Sink
 from hushtag.client.writing_steps import WritingSteps
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
@@ -49,6 +51,16 @@ SEGMENT_SECONDS: Final = 600.0
 
 class FetchingSteps(WritingSteps):
     """Reading the contents of one open vault."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._readers = WeakSet[ContentReader]()
+
+    def forget(self) -> None:
+        """Forget also what open files have read."""
+        super().forget()
+        for reader in list(self._readers):
+            reader.forget()
 
     def whole(self, found: FoundObject) -> Steps[VaultObject]:
         """Return an object with its body.
@@ -104,16 +116,23 @@ class FetchingSteps(WritingSteps):
 
     def reader(self, found: FoundObject) -> "ContentReader":
         """Return what reads the content of an object, any part of it."""
-        return ContentReader(self, found)
+        reader = ContentReader(self, found)
+        self._readers.add(reader)
+        return reader
 
-    def gone(self, generation: int) -> Steps[None]:
-        """Find out why a segment is gone: only a change of the vault explains it.
+    def gone(self, found: FoundObject) -> Steps[None]:
+        """Find out why a segment is gone: only a change of the object explains it.
 
         Raises:
-            ConflictError: the vault was changed.
+            ConflictError: the object was changed, or the vault and it is not known what of it.
             RollbackError: it was not.
         """
-        if self.witness.head.generation == generation:
+        witness = self.witness
+        if witness.knows(found.object_id):
+            same = witness.entry(found.object_id) == found.row
+        else:
+            same = witness.head.generation == found.generation
+        if same:
             yield from self._expect_newer("withholds a segment of an object")
         raise ConflictError("the object was changed while it was read; read it again", code="revision_conflict")
 
@@ -124,7 +143,6 @@ class ContentReader:
     def __init__(self, steps: FetchingSteps, found: FoundObject) -> None:
         self._steps = steps
         self._found = found
-        self._generation = steps.witness.head.generation
         self.object_id = found.object_id
         self.size = found.meta.size
         self.name = found.meta.name
@@ -163,11 +181,14 @@ class ContentReader:
         most = sealed_length(self.shape.length(0))
         return bytearray(most), bytearray(most)
 
-    def fetch(self, seq: int, room: bytearray, plain: bytearray) -> Steps[int]:
+    def fetch(
+        self, seq: int, room: bytearray, plain: bytearray, is_stopped: Callable[[], bool] = lambda: False
+    ) -> Steps[int]:
         """Fetch and open one segment; returns its length, padding included.
 
         Raises:
             IntegrityError: it is not that segment.
+            StoppedError: `is_stopped`.
         """
         info = self.info
         if info is None:
@@ -175,15 +196,15 @@ class ContentReader:
         attempt = 0
         while True:
             try:
-                yield from self._fetch_sealed(info.id, seq, room)
+                yield from self._fetch_sealed(info.id, seq, room, is_stopped)
                 break
             except NotFoundError:
-                yield from self._steps.gone(self._generation)
-            except (TransportError, UnavailableError):
+                yield from self._steps.gone(self._found)
+            except (TransportError, UnavailableError) as error:
                 attempt += 1
-                if attempt >= self._steps.retry.changes:
+                if attempt >= self._steps.retry.changes or is_stopped():
                     raise
-                yield Pause(self._steps.retry.wait(attempt - 1))
+                yield Pause(self._steps.retry.wait_for(attempt - 1, error))
         return (yield from compute(lambda: self._open(info, seq, room, plain)))
 
     def _open(self, info: StreamInfo, seq: int, room: bytearray, plain: bytearray) -> int:
@@ -198,21 +219,23 @@ class ContentReader:
         finally:
             key.forget()
 
-    def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray) -> Steps[None]:
+    def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray, is_stopped: Callable[[], bool]) -> Steps[None]:
         path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"
         opened = yield from open_answer(Request("GET", path, self._steps.token))
         if isinstance(opened, Response):
-            raise problem_of(opened)
-        yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))])
+            raise transfer_problem_of(opened)
+        yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))], is_stopped)
 
 
-def _read_exactly(opened: Opened, room: memoryview) -> Steps[None]:
+def _read_exactly(opened: Opened, room: memoryview, is_stopped: Callable[[], bool]) -> Steps[None]:
     """Read a body of exactly that length."""
     try:
         if media_type(opened.headers) != CONTENT_TYPE:
             raise MalformedError("answer is no segment")
         end, filled = time.monotonic() + SEGMENT_SECONDS, 0
         while piece := (yield from read_piece(opened)):
+            if is_stopped():
+                raise StoppedError
             if filled + len(piece) > len(room):
                 raise MalformedError(f"segment is longer than {len(room)} bytes")
             room[filled : filled + len(piece)] = piece
@@ -220,7 +243,7 @@ def _read_exactly(opened: Opened, room: memoryview) -> Steps[None]:
             if time.monotonic() > end:
                 raise TimedOutError("a segment took too long to arrive")
         if filled < len(room):
-            raise MalformedError(f"segment has {filled} bytes, expected {len(room)}")
+            raise TransportError(f"segment has {filled} bytes, expected {len(room)}")  # perhaps it was only broken off
     finally:
         yield from close_answer(opened)
 
@@ -234,11 +257,13 @@ class _Receiving:
         self._order = Order()
         self._turn = threading.Lock()
         self._next = 0
+        self._stopped = False
         self._failure: BaseException | None = None
 
     def run(self) -> Steps[None]:
         """Receive everything."""
-        workers = [self._worker() for _ in range(min(SEGMENTS_AT_ONCE, self._reader.shape.segments))]
+        shape = self._reader.shape
+        workers = [self._worker() for _ in range(segments_at_once(shape.segment_size, shape.segments))]
         try:
             yield from gather(workers, len(workers), self.stop)
         except Exception:
@@ -248,6 +273,7 @@ class _Receiving:
 
     def stop(self) -> None:
         """Fetch nothing more, and wait for nobody."""
+        self._stopped = True
         with self._turn:
             self._next = self._reader.shape.segments
         self._order.stop()
@@ -264,7 +290,7 @@ class _Receiving:
         try:
             room, plain = self._reader.rooms()
             while (seq := self._take()) is not None:
-                length = yield from self._reader.fetch(seq, room, plain)
+                length = yield from self._reader.fetch(seq, room, plain, lambda: self._stopped)
                 yield Turn(self._order, seq)
                 view = memoryview(plain)[:length]
                 yield from compute(lambda v=view: self._sink.take(v))  # type: ignore[misc]

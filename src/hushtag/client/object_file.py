@@ -17,8 +17,10 @@ __all__ = ["ObjectFile"]
 class ObjectFile(io.RawIOBase):
     """The content of one revision of an object: a binary file to read and to search through, at any place.
 
-    Of a large object the segments that are read are fetched, and the last of them is kept; every byte it gives is
-    authentic. Reading may raise what `Vault.get` does, and `VaultLockedError` once the vault is locked.
+    Of a large object the segments that are read are fetched, and the last of them is kept. Every segment opens under
+    the stream's key, in its place, so nobody without that key made it. Who was revoked may have it
+    (`Vault.old_streams`), and only `Vault.get`, or `get_to` a path, finds out what they made with the server. Reading
+    may raise what `Vault.get` does, and `VaultLockedError` once the vault is locked.
     """
 
     def __init__(self, driver: SyncDriver, reader: ContentReader) -> None:
@@ -44,19 +46,25 @@ class ObjectFile(io.RawIOBase):
 
     def readable(self) -> bool:
         """It can be read."""
+        self._check_open()
         return True
 
     def seekable(self) -> bool:
         """It can be searched through."""
+        self._check_open()
         return True
 
     def tell(self) -> int:
         """Return where the next byte is read."""
+        self._check_open()
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a place; nothing is fetched by that."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        self._check_open()
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}.get(whence)
+        if start is None:
+            raise ValueError("whence is 0, 1 or 2")
         if start + offset < 0:
             raise ValueError("there is nothing before the beginning")
         self._at = start + offset
@@ -66,11 +74,12 @@ class ObjectFile(io.RawIOBase):
         """Return the next `size` bytes, fewer only at the end; by default all that are left."""
         self._check_open()
         wanted = self.size - self._at if size is None or size < 0 else size
-        parts = []
-        while wanted > 0 and (part := self._driver.run(self._reader.read_at(self._at, wanted))):
+        parts, at = [], self._at
+        while wanted > 0 and (part := self._driver.run(self._reader.read_at(at, wanted))):
             parts.append(part)
-            self._at += len(part)
+            at += len(part)
             wanted -= len(part)
+        self._at = at  # only now: what failed was not read
         return b"".join(parts)
 
     def readall(self) -> bytes:

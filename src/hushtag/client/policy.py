@@ -51,6 +51,11 @@ class RetryPolicy:
         """Return the seconds before a broken stream is opened again, as `pause` does."""
         return self._pause(attempt, self.longest_wait)
 
+    def wait_for(self, attempt: int, error: Exception) -> float:
+        """As `wait`, but no shorter than a server asked for, as far as that is within `longest_wait`."""
+        asked = getattr(error, "retry_after", None) or 0
+        return max(self.wait(attempt), min(float(asked), self.longest_wait))
+
     def _pause(self, attempt: int, longest: float) -> float:
         ceiling = min(longest, self.first_pause * 2.0 ** min(attempt, 32))
         return ceiling * (0.5 + _jitter.random() / 2)

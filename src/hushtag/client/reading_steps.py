@@ -85,6 +85,14 @@ class ReadingSteps(RowSteps):
             yield from self._expect_newer("withholds an object that it listed")
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
+    def old_streams(self) -> Steps[tuple[VaultEntry, ...]]:
+        """Return the entries of large objects whose stream was begun under an earlier data key."""
+        entries = yield from self.list()
+        version = self.witness.head.key_version
+        streams = {entry.object_id: self._metas[self.shown[entry.object_id].digest].meta.stream for entry in entries}
+        found = ((entry, streams[entry.object_id]) for entry in entries)
+        return tuple(entry for entry, stream in found if stream is not None and stream.key_version < version)
+
     def _read_meta(self, entry: ObjectEntry) -> Steps[bool]:
         """Read a listed row's metadata; tell whether the row is still the listed one."""
         try:

@@ -29,12 +29,21 @@ VAULT_DENIED: Final = "server denies a vault that it has just opened"
 
 
 class FoundObject(NamedTuple):
-    """An object as its row tells of it; the body of a large one lies in the stream that `meta` names."""
+    """An object as its row tells of it; the body of a large one lies in the stream that `meta` names.
+
+    `generation` is that of the head that vouched for the row.
+    """
 
     object_id: UUID
     meta: ObjectMeta
-    revision: int
+    row: Seen
+    generation: int
     body: bytes
+
+    @property
+    def revision(self) -> int:
+        """The row's revision."""
+        return self.row.revision
 
 
 class Read(NamedTuple):
@@ -135,7 +144,7 @@ class RowSteps:
         """
         if not self.witness.knows(object_id):
             return None
-        before = self.witness.entry(object_id)
+        before, generation = self.witness.entry(object_id), self.witness.head.generation
         try:
             row, opened = yield from self._open_row(object_id)
         except NotFoundError:
@@ -145,12 +154,11 @@ class RowSteps:
         # A change of ours may have come between question and answer; either state is as good as the other.
         if row not in (before, self.witness.entry(object_id)):
             return None
-        return self._show(object_id, row, opened)
-
-    def _show(self, object_id: UUID, row: Seen, opened: OpenedObject) -> FoundObject:
+        if row != before:
+            generation = self.witness.head.generation
         self.shown[object_id] = row
         created_at(opened.meta)
-        return FoundObject(object_id, opened.meta, row.revision, opened.body)
+        return FoundObject(object_id, opened.meta, row, generation, opened.body)
 
     def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject]]:
         floor = self.witness.floor(object_id)

@@ -12,27 +12,35 @@ from uuid import UUID
 
 from blake3 import blake3
 
-from hushtag.client.answers import expect, problem_of
+from hushtag.client.answers import expect, transfer_problem_of
 from hushtag.client.archive_file import Progress
 from hushtag.client.calls import fetch, send_quietly
 from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, gather
-from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError
+from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError, VaultLockedError
 from hushtag.client.order import StoppedError
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.stream_files import ContentSource, SourceChangedError
 from hushtag.client.upload_memory import UploadMemory
-from hushtag.errors import LimitError, MalformedError, StateError
+from hushtag.errors import LimitError, MalformedError, RollbackError, StateError
+from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE
-from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SegmentList, SegmentStored
+from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SEGMENT_DIGEST_HEADER, SegmentList, SegmentStored
 from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape, seal_segment, sealed_length
 from hushtag.types import StreamKey
 
-__all__ = ["SEGMENTS_AT_ONCE", "Sending", "StartAgainError", "StreamSender"]
+__all__ = ["SEGMENTS_AT_ONCE", "Sending", "StartAgainError", "StreamSender", "segments_at_once"]
 
 SEGMENTS_AT_ONCE: Final = 4
-"""Segments of one object on their way at a time, each 4 MiB twice in memory."""
+"""Segments of one object on their way at a time, at most."""
+BYTES_AT_ONCE: Final = 16 * 1024 * 1024
+"""Plaintext of the segments of one object on their way at a time, each twice in memory; at least one segment."""
 _PIECE: Final = 256 * 1024
 _PATIENCE: Final = 60.0
+
+
+def segments_at_once(segment_size: int, segments: int) -> int:
+    """Return how many segments of one object are on their way at a time."""
+    return min(segments, max(1, min(SEGMENTS_AT_ONCE, BYTES_AT_ONCE // segment_size)))
 
 
 class StartAgainError(Exception):
@@ -89,6 +97,11 @@ class Sending:
     def longest(self) -> int:
         """Bytes of its longest segment."""
         return self._segment_size if self._shape is None else self._shape.length(0)
+
+    @property
+    def waits(self) -> bool:
+        """Whether reading the content may wait for somebody outside."""
+        return self._source.waits
 
     @property
     def most(self) -> int:
@@ -161,7 +174,7 @@ class StreamSender:
         self,
         vault_path: str,
         vault_id: UUID,
-        token: str,
+        token: Callable[[], str],
         retry: RetryPolicy,
         on_progress: Progress | None,
     ) -> None:
@@ -177,8 +190,9 @@ class StreamSender:
         """Return where a stream is."""
         return f"{self._vault_path}/streams/{stream_id}"
 
-    def stored(self, stream_id: UUID) -> Steps[tuple[dict[int, int], bool]]:
-        """Return the sizes of the segments that the server has of a stream, and whether it is committed.
+    def stored(self, stream_id: UUID) -> Steps[tuple[dict[int, int], bool] | None]:
+        """Return the sizes of the segments that the server has of a stream, and whether it is committed; `None` if it
+        knows no such stream: none was sent, it was collected, or it ended with its object.
 
         Raises:
             MalformedError: the listing is not in ascending order.
@@ -188,12 +202,12 @@ class StreamSender:
         while True:
             query = {"limit": str(MAX_SEGMENT_PAGE)} | ({} if after is None else {"after": str(after)})
             path = f"{self.path(stream_id)}/segments"
-            request = Request("GET", path, self._token, query=query, max_answer=MAX_LIST_BYTES)
+            request = Request("GET", path, self._token(), query=query, max_answer=MAX_LIST_BYTES)
             response = yield from fetch(request, self._retry)
             try:
                 page = expect(response, (200,), SegmentList)
             except NotFoundError:
-                return {}, False
+                return None
             for entry in page.segments:
                 if after is not None and entry.seq <= after:
                     raise MalformedError("listing of segments is not in ascending order")
@@ -205,8 +219,12 @@ class StreamSender:
                 raise MalformedError("listing of segments names another successor than its last entry")
 
     def abandon(self, stream_id: UUID) -> Steps[None]:
-        """Tell the server that nothing comes of a stream; if that is lost, it finds out by itself."""
-        yield from send_quietly(Request("DELETE", self.path(stream_id), self._token))
+        """Tell the server that nothing comes of a stream; if that is lost, or the vault locked, it finds out itself."""
+        try:
+            token = self._token()
+        except (VaultLockedError, RollbackError):
+            return
+        yield from send_quietly(Request("DELETE", self.path(stream_id), token))
 
     def send(self, info: StreamInfo, key: StreamKey, sending: Sending) -> Steps[None]:
         """Send every segment that the server does not have.
@@ -216,9 +234,10 @@ class StreamSender:
             TransportError, UnavailableError: the connection stayed broken; what was sent is there still.
         """
         self._failure = None
-        workers = [self._worker(info, key, sending) for _ in range(min(SEGMENTS_AT_ONCE, sending.most))]
+        at_once = segments_at_once(info.segment_size, sending.most)
+        workers = [self._worker(info, key, sending) for _ in range(at_once)]
         try:
-            yield from gather(workers, SEGMENTS_AT_ONCE, sending.stop)
+            yield from gather(workers, at_once, sending.stop)
         except Exception:
             if self._failure is not None:
                 raise self._failure from None
@@ -228,12 +247,12 @@ class StreamSender:
         try:
             plain = bytearray(sending.longest)
             room = bytearray(sealed_length(sending.longest))
-            while (job := (yield from compute(lambda: sending.take(plain)))) is not None:
+            while (job := (yield from compute(lambda: sending.take(plain), waits=sending.waits))) is not None:
                 if not sending.is_stored(job):
                     context = info.context(self._vault_id, job.seq, last=job.last)
                     view = memoryview(plain)[: job.length]
-                    length = yield from compute(lambda c=context, v=view: seal_segment(key, c, v, room))  # type: ignore[misc]
-                    yield from self._send(info.id, job, memoryview(room)[:length], sending)
+                    sealed, digest = yield from compute(lambda c=context, v=view: self._seal(key, c, v, room))  # type: ignore[misc]
+                    yield from self._send(info.id, job, sealed, digest, sending)
                 self._tell(job, sending)
         except BaseException as error:
             if self._failure is None and not isinstance(error, StoppedError | GeneratorExit):
@@ -247,26 +266,36 @@ class StreamSender:
             if self._on_progress is not None:
                 self._on_progress(sending.sent, sending.total)
 
-    def _send(self, stream_id: UUID, job: Job, sealed: memoryview, sending: Sending) -> Steps[None]:
-        """Send one segment, the same bytes again after a broken connection."""
+    def _seal(self, key: StreamKey, context: bytes, plain: memoryview, room: bytearray) -> tuple[memoryview, str]:
+        self._token()  # a locked vault seals nothing more
+        sealed = memoryview(room)[: seal_segment(key, context, plain, room)]
+        return sealed, encode_binary(blake3(sealed).digest())
+
+    def _send(self, stream_id: UUID, job: Job, sealed: memoryview, digest: str, sending: Sending) -> Steps[None]:
+        """Send one segment, the same bytes again after a broken connection.
+
+        Raises:
+            VaultLockedError: the vault was locked; nothing more is sent.
+        """
         path = f"{self.path(stream_id)}/segments/{job.seq}"
-        request = Request("PUT", path, self._token, content_type=CONTENT_TYPE)
+        headers = {SEGMENT_DIGEST_HEADER: digest}
         attempt = 0
         while True:
+            request = Request("PUT", path, self._token(), content_type=CONTENT_TYPE, headers=headers)
             try:
                 response: Response = yield Upload(request, _pieces(sealed), len(sealed), _PATIENCE)
-                self._accept(response, job, len(sealed))
-            except (TransportError, UnavailableError):
+                self._accept(response, job, len(sealed), digest)
+            except (TransportError, UnavailableError) as error:
                 attempt += 1
                 if attempt >= self._retry.changes or sending.stopped:
                     raise
-                yield Pause(self._retry.wait(attempt - 1))
+                yield Pause(self._retry.wait_for(attempt - 1, error))
             else:
                 return
 
-    def _accept(self, response: Response, job: Job, size: int) -> None:
+    def _accept(self, response: Response, job: Job, size: int, digest: str) -> None:
         if response.status not in (200, 201):
-            error = problem_of(response)
+            error = transfer_problem_of(response)
             code = error.code if isinstance(error, ServerError) else None
             if code == "segment_exists" and job.known:
                 return  # sealed from the same plaintext by the client that was killed
@@ -274,7 +303,7 @@ class StreamSender:
                 raise StartAgainError
             raise error
         stored = expect(response, (200, 201), SegmentStored)
-        if (stored.seq, stored.size) != (job.seq, size):
+        if stored != SegmentStored(job.seq, size, digest):
             raise MalformedError("answer names another segment than was sent")
 
 

@@ -2,6 +2,7 @@
 
 import mimetypes
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid4
@@ -17,7 +18,7 @@ from hushtag.client.sending_steps import Sending, StartAgainError, StreamSender
 from hushtag.client.stream_files import ContentSource, Source
 from hushtag.client.upload_memory import UploadMemory, Wanted
 from hushtag.client.upload_pages import UploadPages
-from hushtag.errors import MisuseError
+from hushtag.errors import HushtagError, MisuseError
 from hushtag.objects import CONTENT_TYPE, ObjectMeta, encode_meta
 from hushtag.streams import MAX_STREAM_SIZE, SEGMENT_SIZE, StreamInfo, new_stream
 
@@ -44,6 +45,9 @@ class Putting:
     memory: UploadMemory | None = None
     done: StoredObject | None = None
     small: bool = field(default=True)
+    looked: bool = False
+    committed: bool = False
+    begun_again: bool = False
 
 
 class StoringSteps(DuressSteps):
@@ -54,13 +58,12 @@ class StoringSteps(DuressSteps):
     def begin_put(
         self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
     ) -> Steps[Putting]:
-        """Look at what is to be put, and at what it replaces; nothing is changed. The name of a file is its own unless
-        another is given.
+        """Look at what a put replaces; nothing is changed, and of the content nothing is read. The name of a file is
+        its own unless another is given.
 
         Raises:
             MisuseError: content without a name, or of a kind that cannot be read.
             NotFoundError, ConflictError: as for `put`.
-            OSError: the file cannot be read.
         """
         self.witness.check_open()
         content = ContentSource(source)
@@ -71,37 +74,38 @@ class StoringSteps(DuressSteps):
         encode_meta(ObjectMeta(name, kind, int(time.time()), MAX_STREAM_SIZE, _LONGEST))  # or all would be sent in vain
         if replace is not None:
             yield from self._current(replace)
-        putting = Putting(content, name, kind, replace is not None, replace or uuid4())
-        try:
-            yield from compute(lambda: _look(putting))
-        except BaseException:
-            content.close()
-            raise
-        return putting
+        return Putting(content, name, kind, replace is not None, replace or uuid4())
 
     def send_put(self, putting: Putting, on_progress: Progress | None) -> Steps[None]:
         """Send the segments of a large object. Nothing of it is visible yet.
 
         Raises:
-            SourceChangedError: the file was changed while it was read.
+            OSError: the file cannot be read.
+            SourceChangedError: it was changed while it was read.
             TransportError, UnavailableError: the connection stayed broken.
         """
+        if not putting.looked:
+            yield from compute(lambda: _look(putting), waits=putting.source.waits)
+            putting.looked = True
         if putting.small:
             return
-        sender = StreamSender(self.path, self.witness.vault_id, self.token, self.retry, on_progress)
-        for again in (False, True):
+        sender = self._sender(on_progress)
+        while True:
             try:
                 yield from self._send_stream(putting, sender)
             except StartAgainError:
-                yield from self._start_again(putting, sender, again=again)
+                yield from self._start_again(putting, sender)
             else:
                 return
+
+    def _sender(self, on_progress: Progress | None) -> StreamSender:
+        return StreamSender(self.path, self.witness.vault_id, lambda: self.token, self.retry, on_progress)
 
     def _send_stream(self, putting: Putting, sender: StreamSender) -> Steps[None]:
         if putting.memory is None:
             putting.memory = yield from compute(lambda: self._remember(putting))
         memory, stored = putting.memory, dict[int, int]()
-        committed = False
+        putting.committed = False
         if memory is None:
             stream_id, key = new_stream()
             version = self.witness.head.key_version
@@ -112,8 +116,12 @@ class StoringSteps(DuressSteps):
                 yield from sender.abandon(memory.replaced)
                 memory.replaced = None
             if memory.resumed:
+                known = yield from sender.stored(stream_id)
+                if known is None:
+                    # Also that of an object that was stored and deleted since, whose id is never used again.
+                    raise StartAgainError
                 putting.object_id = upload.object_id
-                stored, committed = yield from sender.stored(stream_id)
+                stored, putting.committed = known
         sending = Sending(putting.source, memory, stored, SEGMENT_SIZE)
         info = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, bytes(32))
         try:
@@ -123,13 +131,13 @@ class StoringSteps(DuressSteps):
         except (TransportError, UnavailableError):
             raise  # what is there stays there, for the next attempt or for the server to collect
         except Exception:
+            key.forget()
             if memory is None:
                 yield from sender.abandon(stream_id)
             raise
         putting.size = sending.shape.size
-        putting.stream = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, sending.digest)
-        if committed:
-            yield from self._find_committed(putting, putting.stream)
+        putting.stream = StreamInfo(stream_id.bytes, info.key, version, SEGMENT_SIZE, sending.digest)
+        key.forget()
 
     def _remember(self, putting: Putting) -> UploadMemory | None:
         marks = putting.source.marks()
@@ -148,10 +156,11 @@ class StoringSteps(DuressSteps):
         )
         return UploadMemory.claim(self.upload_pages, wanted)
 
-    def _start_again(self, putting: Putting, sender: StreamSender, *, again: bool) -> Steps[None]:
+    def _start_again(self, putting: Putting, sender: StreamSender) -> Steps[None]:
         memory = putting.memory
-        if again or memory is None or putting.source.path is None:
+        if putting.begun_again or memory is None or putting.source.path is None:
             raise ConflictError("the server has other segments under a new stream's id", code="segment_exists")
+        putting.begun_again = True
         yield from sender.abandon(memory.upload.stream_id)
 
         def reopen() -> None:
@@ -163,24 +172,28 @@ class StoringSteps(DuressSteps):
 
         yield from compute(reopen)
 
-    def _find_committed(self, putting: Putting, info: StreamInfo) -> Steps[None]:
-        """The client was killed after its object was stored: find the object, or begin again."""
+    def _find_committed(self, putting: Putting) -> Steps[bool]:
+        """The client was killed after its object was stored: find the object; tell whether it is as it was put."""
         if not self.witness.knows(putting.object_id):
             yield from self.listing()
         if self.witness.entry(putting.object_id) is None:
-            raise StartAgainError  # it was deleted since
+            return False  # it was deleted since
         found = yield from self.get(putting.object_id)
-        if found.meta.stream != info:
-            raise StartAgainError
         meta = found.meta
+        if meta.stream != putting.stream:
+            return False
         putting.done = StoredObject(found.object_id, meta.name, meta.content_type, meta.size, found.revision)
+        return True
 
-    def finish_put(self, putting: Putting) -> Steps[StoredObject]:
-        """Store the object's row, with which all of it becomes visible.
+    def finish_put(self, putting: Putting) -> Steps[StoredObject | None]:
+        """Store the object's row, with which all of it becomes visible. `None`: send it again, as something new.
 
         Raises:
             As `put`.
         """
+        if putting.committed and not (yield from self._find_committed(putting)):
+            yield from self._start_again(putting, self._sender(None))
+            return None
         if putting.done is None:
             meta = ObjectMeta(
                 name=putting.name,
@@ -191,16 +204,29 @@ class StoringSteps(DuressSteps):
             )
             revision = yield from self.put(putting.object_id, meta, putting.body, replace=putting.replace)
             putting.done = StoredObject(putting.object_id, putting.name, putting.content_type, meta.size, revision)
-        if putting.memory is not None:
-            yield from compute(putting.memory.done)
         return putting.done
 
-    def release(self, putting: Putting) -> None:
-        """Let go of file and page; what was sent and remembered stays."""
-        putting.source.close()
-        if putting.memory is not None:
-            putting.memory.close()
-            putting.memory = None
+    def release(self, putting: Putting) -> Steps[None]:
+        """Let go of file and page: the page of a put that is done forgets it, any other stays for the next attempt.
+
+        Raises nothing: what is stored is stored, whatever becomes of the page. One that could not be forgotten leads
+        the next put of the same file to this object.
+        """
+        yield from compute(lambda: self._let_go(putting))
+
+    def _let_go(self, putting: Putting) -> None:
+        memory, putting.memory = putting.memory, None
+        with suppress(OSError, HushtagError):
+            putting.source.close()
+        if memory is None:
+            return
+        with suppress(OSError, HushtagError):
+            if putting.done is not None:
+                memory.done()
+        memory.upload.stream_key.forget()
+        with suppress(OSError, HushtagError):
+            memory.close()
+        with suppress(OSError, HushtagError):
             if self.upload_pages is not None:
                 self.upload_pages.renew()  # so that no page is younger than the others
 

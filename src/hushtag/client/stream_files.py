@@ -5,6 +5,7 @@ memory.
 import os
 import secrets
 import stat
+import threading
 from pathlib import Path
 from typing import IO, Final
 
@@ -40,6 +41,8 @@ class ContentSource:
         self._own = False
         self._ahead = memoryview(b"")
         self._found: os.stat_result | None = None
+        self._turn = threading.Lock()  # of who uses the file, also after nobody waits for it any more
+        self._closed = False
         if isinstance(source, bytes | bytearray | memoryview):
             self._ahead = memoryview(source).cast("B")
             self.size = len(self._ahead)
@@ -50,6 +53,11 @@ class ContentSource:
             self._file = source
         else:
             raise MisuseError("put takes bytes, a path or an open binary file; wrap a file name in pathlib.Path")
+
+    @property
+    def waits(self) -> bool:
+        """Whether reading may wait for somebody outside, for ever even: what is no regular file, and no bytes."""
+        return self._found is None and (self._file is not None or (self.path is not None and not self.path.is_file()))
 
     def open(self) -> None:
         """Open it, and learn its length if it is a regular file.
@@ -77,6 +85,14 @@ class ContentSource:
 
     def read_into(self, room: memoryview) -> int:
         """Fill `room` as far as there is content; returns how many bytes."""
+        with self._turn:
+            try:
+                return self._read_into(room)
+            finally:
+                if self._closed:
+                    self._close()
+
+    def _read_into(self, room: memoryview) -> int:
         filled = min(len(room), len(self._ahead))
         room[:filled] = self._ahead[:filled]
         self._ahead = self._ahead[filled:]
@@ -112,7 +128,15 @@ class ContentSource:
             raise SourceChangedError("the file was changed while it was read; nothing was stored")
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close what was opened here; if a read of it still waits, that closes it when it ends."""
+        self._closed = True
+        if self._turn.acquire(blocking=False):
+            try:
+                self._close()
+            finally:
+                self._turn.release()
+
+    def _close(self) -> None:
         if self._own and self._file is not None:
             self._file.close()
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,17 +45,21 @@ class UploadPages(Protocol):
 class _Page:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._turn = threading.Lock()  # a number that was closed may be another file's already
 
     def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._descriptor, length, offset)
+        with self._turn:
+            return os.pread(self._descriptor, length, offset)
 
     def write(self, offset: int, content: bytes) -> None:
-        os.pwrite(self._descriptor, content, offset)
+        with self._turn:
+            os.pwrite(self._descriptor, content, offset)
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        with self._turn:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
 
 class MemoryUploadPages:
@@ -62,12 +67,14 @@ class MemoryUploadPages:
 
     def __init__(self) -> None:
         self._pages = [_MemoryPage() for _ in range(UPLOAD_PAGES)]
+        self._turn = threading.Lock()
 
     def free(self) -> Iterator[UploadPage]:
         """Yield each page that nobody uses."""
         for page in self._pages:
-            if not page.taken:
-                page.taken = True
+            with self._turn:
+                free, page.taken = not page.taken, True
+            if free:
                 yield page
 
     def renew(self) -> None:

@@ -133,11 +133,14 @@ class Vault:
         with self._turn:
             putting = self._driver.run(self._steps.begin_put(source, name, content_type, replace))
         try:
-            self._driver.run(self._steps.send_put(putting, on_progress))
-            with self._turn:
-                return self._driver.run(self._steps.finish_put(putting))
+            while True:
+                self._driver.run(self._steps.send_put(putting, on_progress))
+                with self._turn:
+                    stored = self._driver.run(self._steps.finish_put(putting))
+                if stored is not None:
+                    return stored
         finally:
-            self._steps.release(putting)
+            self._driver.run(self._steps.release(putting))
 
     def get(self, object_id: UUID) -> VaultObject:
         """Return an object as the vault's newest head has it; if that is not known yet, the vault is listed first.
@@ -155,8 +158,9 @@ class Vault:
         """Write an object to a path (mode 0600) or into an open binary file, in constant memory.
 
         At a path there is all of it, verified, or nothing; `force` lets it replace what is there. Into an open file it
-        is written as it comes, each part authentic and in its place; only the return of this call says that nothing is
-        missing. `on_progress(done, total)` counts bytes.
+        is written as it comes; only the return of this call says that all of it is there and nothing else. Each part
+        is what was put in its place, unless whoever was revoked made it with the server (`old_streams`).
+        `on_progress(done, total)` counts bytes.
 
         Raises:
             MisuseError: something is at the path already; nothing was asked for.
@@ -336,6 +340,16 @@ class Vault:
         """
         with self._turn:
             return self._driver.run(self._steps.reseal(progress))
+
+    def old_streams(self) -> Sequence[VaultEntry]:
+        """Return the large objects whose segments are under a key of before a revocation; re-sealing leaves them so.
+
+        Who was revoked may have kept that key, and reads such an object's segments, if the server or a copy of the
+        database gives them; together with the server they can even make others, which `get`, and `get_to` a path,
+        refuse, but `open`, and `get_to` an open file, may give out. Putting the content anew (`replace`) ends that.
+        """
+        with self._turn:
+            return self._driver.run(self._steps.old_streams())
 
     def destroy(self, *, confirm: UUID | str) -> None:
         """Destroy this vault with its last phrase, for good: its keys first, then every object. `confirm`: its id.
