@@ -254,13 +254,14 @@ BEGIN
 END $$;
 
 -- As in 0013; beside the proof comes the release: without the tag's own nothing opens, and what it ordered is carried out.
--- For a phrase that ordered nothing that is one look into an index. A vault that is destroyed opens no more.
+-- The tickets come one behind the other, which is quicker than an array; for a phrase that ordered nothing they cost one
+-- look-up. A vault that is destroyed opens no more.
 DROP FUNCTION hushtag_open_tag;
 CREATE FUNCTION hushtag_open_tag(
         p_user uuid, p_token_hash bytea, p_account_idle interval, p_touch interval,
         p_step_id text, p_session_id text, p_phrase_hash bytea, p_key uuid,
         p_lifetime interval, p_idle interval, p_capacity double precision, p_rate double precision,
-        p_guesses integer, p_release_check bytea, p_tickets bytea[])
+        p_guesses integer, p_release_check bytea, p_tickets bytea)
     RETURNS TABLE (
         suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
         wrapped_key bytea, key_purpose text, key_version integer, generation bigint, head bytea,
@@ -272,6 +273,7 @@ DECLARE
     v_tag secret_tags%ROWTYPE;
     v_end timestamptz;
     v_failed record;
+    v_tickets bytea[];
 BEGIN
     IF v_account_session IS NULL THEN
         RETURN;
@@ -298,9 +300,10 @@ BEGIN
     PERFORM hushtag_forget_ended(p_user, p_idle);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at)
     VALUES (p_user, p_session_id, v_account_session, v_tag.id, 'unlocked', v_end);
+    v_tickets := ARRAY(SELECT substring(p_tickets FROM 16 * i + 1 FOR 16) FROM generate_series(0, 127) i);
     IF EXISTS (SELECT FROM tag_orders o
-               WHERE o.user_id = p_user AND o.ticket = ANY (p_tickets) AND o.tag_id <> v_tag.id) THEN
-        PERFORM hushtag_carry_out(p_user, v_tag.id, p_tickets);
+               WHERE o.user_id = p_user AND o.ticket = ANY (v_tickets) AND o.tag_id <> v_tag.id) THEN
+        PERFORM hushtag_carry_out(p_user, v_tag.id, v_tickets);
     END IF;
     IF v_tag.release_check IS NULL THEN -- of an earlier version: the first unlock since says what it is
         UPDATE secret_tags t SET release_check = p_release_check WHERE t.user_id = p_user AND t.id = v_tag.id;

@@ -51,7 +51,7 @@ _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
            generation, head, ring, steps, failed_guesses, last_failed_at
     FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer,
-                         $14, $15::bytea[])
+                         $14, $15)
 """
 _ENROL = """
     SELECT hushtag_keep_orders(hushtag_keep_seal(
@@ -117,7 +117,7 @@ async def open_tag(
         UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
     """
     counted = (budget.capacity, budget.rate, guesses)
-    orders = (released.check, list(released.tickets))
+    orders = (released.check, b"".join(released.tickets))
     values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted, *orders)
     rows = await call(pool, _OPEN, values)
     if not rows:
