@@ -223,3 +223,33 @@ async def test_a_worker_goes_on_removing_whatever_failed(streams, database, monk
         while rows(database) != [0, 0, 0]:
             await asyncio.sleep(0)
     assert [record.error for record in caplog.records if hasattr(record, "error")] == [["KeyError"]]
+
+
+async def test_the_bytes_of_an_account_go_in_batches_before_it_does(streams, database) -> None:
+    stream_id = await streams.upload(b"x", b"y", b"z")
+    await streams.commit(stream_id, 3, 3)
+    run_sql(
+        database,
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes)"
+        " SELECT user_id, vault_id, id, gen_random_uuid(), 0, 'x' FROM vault_streams, generate_series(1, 20)",
+    )
+    user = streams.vault.user_id
+    drain = "SELECT hushtag_drain_account(%s, 1)"
+    assert run_sql(database, drain, user) == [(0,)]
+    deleted = "UPDATE users SET deleted_at = now(), deletion_at = now() + %s::interval"
+    run_sql(database, deleted, "1 day")
+    assert run_sql(database, drain, user) == [(0,)]
+    assert rows(database) == [1, 3, 23]
+    run_sql(database, deleted, "0")
+    assert run_sql(database, drain, user) == [(16,)]
+    assert rows(database) == [1, 3, 7]
+    run_sql(
+        database,
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF EXISTS (SELECT FROM segment_parts) OR EXISTS (SELECT FROM vault_segments) THEN RAISE 'undrained'; END IF;"
+        " RETURN OLD; END $$",
+    )
+    run_sql(database, "CREATE TRIGGER late BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION late()")
+    assert maintained(database)["accounts"] == 1
+    assert rows(database) == [0, 0, 0]
+    assert run_sql(database, "SELECT count(*) FROM users") == [(0,)]

@@ -1,5 +1,5 @@
 -- Streams and their segments are lost, and objects of stores are left where they are.
-DROP FUNCTION hushtag_remove_segments, hushtag_end_stream, hushtag_read_part, hushtag_measure_stream,
+DROP FUNCTION hushtag_drain_account, hushtag_remove_segments, hushtag_end_stream, hushtag_read_part, hushtag_measure_stream,
     hushtag_list_segments, hushtag_finish_segment, hushtag_drop_parts, hushtag_put_part, hushtag_begin_segment;
 DROP FUNCTION hushtag_get_object;
 DROP FUNCTION hushtag_put_object;

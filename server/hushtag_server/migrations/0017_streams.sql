@@ -439,6 +439,32 @@ BEGIN
     RETURN v_gone;
 END $$;
 
+-- One batch of the bytes of an account whose grace has ended, which nobody can restore: up to 16 times `p_most` parts, then
+-- as many segments. Returns how many went; 0 is the end, and what erasing the account then cascades over is little. For
+-- maintenance, not for the server's role.
+CREATE FUNCTION hushtag_drain_account(p_user uuid, p_most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_gone bigint;
+BEGIN
+    PERFORM set_config('app.user_id', p_user::text, true);
+    IF NOT EXISTS (SELECT FROM users u WHERE u.id = p_user AND u.deletion_at <= now()) THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM segment_parts p USING (
+        SELECT o.vault_id, o.stream_id, o.segment_id, o.part FROM segment_parts o WHERE o.user_id = p_user
+        LIMIT p_most * 16) batch
+    WHERE p.user_id = p_user AND p.vault_id = batch.vault_id AND p.stream_id = batch.stream_id
+      AND p.segment_id = batch.segment_id AND p.part = batch.part;
+    GET DIAGNOSTICS v_gone = ROW_COUNT;
+    IF v_gone = 0 THEN
+        DELETE FROM vault_segments g USING (
+            SELECT o.vault_id, o.stream_id, o.id FROM vault_segments o WHERE o.user_id = p_user LIMIT p_most * 16) batch
+        WHERE g.user_id = p_user AND g.vault_id = batch.vault_id AND g.stream_id = batch.stream_id AND g.id = batch.id;
+        GET DIAGNOSTICS v_gone = ROW_COUNT;
+    END IF;
+    RETURN v_gone;
+END $$;
+
 -- As in 0003; with `p_stream` the row is the descriptor of that stream, whose segments must all be there. The stream the
 -- object had before, if it is another, ends, which the outcome `replaced_stream` tells.
 DROP FUNCTION hushtag_put_object;
@@ -595,7 +621,7 @@ GRANT SELECT, INSERT, DELETE ON vault_segments, segment_parts, segment_removals 
 GRANT UPDATE ON segment_removals TO hushtag_server; -- for FOR UPDATE, which claims them
 REVOKE ALL ON FUNCTION hushtag_note_removal, hushtag_begin_segment, hushtag_put_part, hushtag_drop_parts,
     hushtag_finish_segment, hushtag_list_segments, hushtag_measure_stream, hushtag_read_part, hushtag_end_stream,
-    hushtag_remove_segments, hushtag_put_object, hushtag_get_object FROM PUBLIC;
+    hushtag_remove_segments, hushtag_drain_account, hushtag_put_object, hushtag_get_object FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hushtag_begin_segment, hushtag_put_part, hushtag_drop_parts,
     hushtag_finish_segment, hushtag_list_segments, hushtag_measure_stream, hushtag_read_part, hushtag_end_stream,
     hushtag_remove_segments, hushtag_put_object, hushtag_get_object TO hushtag_server;

@@ -188,6 +188,21 @@ _ACCOUNTS: Final = _PerUser(
     "SELECT (coalesce(hushtag_erase_account(%(user)s)::text, 'true') IN ('true', ''))::integer",
 )
 
+# Its bytes first, batch by batch: one transaction over all of them would be as long as they are many.
+_DRAIN: Final = _PerUser(
+    "hushtag_drain_account(uuid, integer)", _ACCOUNTS.users, "SELECT hushtag_drain_account(%(user)s, %(segments)s)"
+)
+
+
+def _erase_accounts(work: Work) -> Iterator[int]:
+    drained = work.has_function(_DRAIN.function)
+    for user, _ in _each_user(work, _ACCOUNTS):
+        while drained and _call(work, _DRAIN, user):
+            pass
+        if done := _call(work, _ACCOUNTS, user):
+            yield done
+
+
 # --- tags of earlier versions --------------------------------------------------------------------------------
 
 # A tag that is locked has another phrase hash than its own, to which a seal would bind it: it waits.
@@ -281,7 +296,12 @@ STEPS: Final = (
     _removal(_PAIRINGS, "pairings of devices whose time is over"),
     _removal(_ATTEMPTS, "login attempts whose bucket is full again"),
     Step("tag_seals", "secret tags of earlier versions that get their seal", _unsealed, _seal_tags),
-    _per_user("accounts", "accounts whose grace has ended, with everything of theirs", _ACCOUNTS),
+    Step(
+        "accounts",
+        "accounts whose grace has ended, with everything of theirs",
+        lambda work: sum(due for _, due in _each_user(work, _ACCOUNTS)),
+        _erase_accounts,
+    ),
     _per_user("journals", "journal entries deleted longer ago than HUSHTAG_JOURNAL_PURGE_AFTER", _JOURNALS),
     _per_user("search_index", "journal entries indexed under a language their writer has left", _INDEX),
     _per_user("streams", "segments of uploads given up, of objects deleted and of vaults destroyed", _STREAMS),
