@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import hushtag.cli
 from hushtag.cli.group import _COMMANDS, cli
+from hushtag.phrase import draw_phrase
 from tests.cli.conftest import Run, command_line
 from tests.client.fake_server import FakeServer
-from tests.client.support import EMAIL, PASSWORD, PHRASE, UNKNOWN_PHRASE
+from tests.client.support import EMAIL, PASSWORD, PHRASE
 
 Process = Callable[..., subprocess.CompletedProcess[bytes]]
 OURS = [name for name in _COMMANDS if name not in ("vectors", "demo")]
@@ -59,6 +62,15 @@ class Terminal:
         return bool(piece)
 
 
+def foreign_phrase() -> str:
+    """Draw a phrase of which the command says no word by itself, as it would of "recommend"."""
+    own = "".join(path.read_text() for path in Path(hushtag.cli.__file__).parent.glob("*.py")).lower()
+    while True:
+        phrase = draw_phrase().text
+        if not any(word in own for word in phrase.split()):
+            return phrase
+
+
 def test_nothing_secret_is_echoed(environment: dict[str, str], url: str, server: FakeServer) -> None:
     login = Terminal(environment, "login", EMAIL, "--server", url)
     login.answer(b"Password: ", PASSWORD)
@@ -66,11 +78,12 @@ def test_nothing_secret_is_echoed(environment: dict[str, str], url: str, server:
     assert PASSWORD.encode() not in login.screen
     assert b"Logged in" in login.screen
     enrol = Terminal(environment, "enrol")
-    enrol.answer(b"Phrase: ", UNKNOWN_PHRASE)
-    enrol.answer(b"Repeat for confirmation: ", UNKNOWN_PHRASE)
+    phrase = foreign_phrase()
+    enrol.answer(b"Phrase: ", phrase)
+    enrol.answer(b"Repeat for confirmation: ", phrase)
     enrol.answer(b"[y/N]: ", "n")
     assert enrol.end() == 0
-    for word in UNKNOWN_PHRASE.split():
+    for word in phrase.split():
         assert word.encode() not in enrol.screen
     listing = Terminal(environment, "ls")
     listing.answer(b"Phrase: ", "not the phrase at all")
@@ -175,6 +188,24 @@ def test_two_processes_on_one_state_leave_a_whole_one(
     assert [each.returncode for each in running] == [0, 0, 0], ends
     assert logged_in("status").exit_code == 0
     assert len(server.tokens) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_command_as_ctrl_c_does(environment: dict[str, str], number: signal.Signals) -> None:
+    """So that everything is let go of: keys, sessions, and files that are not whole yet."""
+    code = (
+        "import os, sys\n"
+        "from hushtag.cli.failures import exit_code_of\n"
+        "with exit_code_of(as_json=False) as outcome:\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        __import__('time').sleep(30)\n"
+        "    finally:\n"
+        "        print('let go')\n"
+        "sys.exit(outcome.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"let go\n", b"interrupted\n")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) -> None:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from hushtag.cli.trees import DIRECTORY_TYPE, is_below, tree_lines
+from hushtag.cli.failures import UsageError
+from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
 from tests.cli.conftest import Run, as_json
 from tests.cli.test_vault_commands import put_named
 from tests.client.fake_server import FakeServer
@@ -221,3 +222,44 @@ def test_a_large_file_that_was_broken_off_goes_on(
 
 def test_the_type_of_an_empty_directory_is_one_that_others_know() -> None:
     assert DIRECTORY_TYPE == "inode/directory"
+
+
+def test_what_could_not_come_out_again_is_not_put(tmp_path: Path) -> None:
+    for side, name in (("x", "p/a.txt"), ("y", "p/a.txt"), ("z", "a"), ("v", "p/a.txt/b")):
+        path = tmp_path / side / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"1")
+    with pytest.raises(UsageError, match="both be called p/a"):
+        plan_put([tmp_path / "x/p", tmp_path / "y/p"], recursive=True)
+    with pytest.raises(UsageError, match="would lie in"):
+        plan_put([tmp_path / "x/p", tmp_path / "v/p"], recursive=True)
+    assert len(plan_put([tmp_path / "x/p", tmp_path / "z/a"], recursive=True).items) == 2
+    deep = tmp_path.joinpath("deep", *["d"] * (MAX_DEPTH - 1))
+    deep.mkdir(parents=True)
+    assert len(plan_put([tmp_path / "deep"], recursive=True).items) == 1
+    (deep / "file").write_bytes(b"1")
+    with pytest.raises(UsageError, match="more than 64"):
+        plan_put([tmp_path / "deep"], recursive=True)
+
+
+def test_one_object_that_cannot_be_placed_keeps_the_others_from_nobody(tmp_path: Path) -> None:
+    entries = [entry("ok"), entry("/".join("d" * 70)), entry("a/"), entry("a/")]
+    plan = plan_get(entries, ".", tmp_path, force=False)
+    assert [item.entry.name for item in plan.items] == ["a/", "ok"]
+    assert [each.name for each, _ in plan.left_out] == [entries[1].name]
+
+
+def test_a_file_is_replaced_only_if_it_was_there_when_all_was_planned(tmp_path: Path) -> None:
+    """So two names that are one on this file system do not replace each other."""
+    (tmp_path / "there").write_bytes(b"1")
+    plan = plan_get([entry("there"), entry("New"), entry("new")], ".", tmp_path, force=True)
+    assert {item.entry.name: item.replaces for item in plan.items} == {"there": True, "New": False, "new": False}
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "A").hardlink_to(tmp_path / "a")  # what a file system without cases shows of one file
+    with pytest.raises(UsageError, match="one file"):
+        plan_get([entry("A"), entry("a")], ".", tmp_path, force=True)
+
+
+def test_a_tree_shows_the_whole_name() -> None:
+    (line,) = tree_lines([entry("letter.pdf\0.exe")])
+    assert "letter.pdf\\u{0}.exe" in line

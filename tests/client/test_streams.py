@@ -1,10 +1,11 @@
 """Large objects on both clients: what goes in comes out, in parts and whole, through broken connections and lies."""
 
+import errno
 import io
 import os
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,13 +26,15 @@ from hushtag.client import (
     VaultLockedError,
     fetching_steps,
     storing_steps,
+    stream_files,
 )
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.sending_steps import segments_at_once
-from hushtag.client.stream_files import ContentSource
+from hushtag.client.stream_files import ContentSource, RegularFile
 from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
+from hushtag.objects import MAX_META_BYTES
 from hushtag.streams import StreamShape, seal_segment, sealed_length
 from hushtag.types import StreamKey
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
@@ -637,6 +640,60 @@ def test_a_get_leaves_a_whole_file_or_what_was_there(vault: Any, server: FakeSer
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_get_that_cannot_succeed_asks_for_nothing(vault: Any, server: FakeServer, tmp_path: Path) -> None:
+    stored = vault.put(BODY, name="film")
+    (tmp_path / "out").write_bytes(b"precious")
+    server.log.clear()
+    with pytest.raises(MisuseError, match="exists"):
+        vault.get_to(stored.object_id, tmp_path / "out")
+    assert server.log == []
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_get_shows_nothing_before_it_is_whole(
+    sync_vault: Any, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool, force: bool
+) -> None:
+    """A file without a name is gone with whoever is killed; where there is none, it is beside its place."""
+    if not nameless:
+        monkeypatch.setattr(stream_files, "_open_nameless", lambda _: None)
+    stored, out, seen = sync_vault.put(BODY, name="film"), tmp_path / "films" / "out", list[int]()
+    out.parent.mkdir()
+    server.on_request = lambda request: seen.append(len(list(out.parent.iterdir())))
+    sync_vault.get_to(stored.object_id, out, force=force)
+    server.on_request = None
+    assert set(seen[2:]) == {0 if nameless else 1}
+    assert (out.read_bytes(), out.stat().st_mode & 0o777) == (BODY, 0o600)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_a_get_needs_no_hard_links(vault: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no links here")
+
+    monkeypatch.setattr(stream_files, "_open_nameless", lambda _: None)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    stored, out = vault.put(BODY, name="film"), tmp_path / "films" / "out"
+    out.parent.mkdir()
+    vault.get_to(stored.object_id, out)
+    assert out.read_bytes() == BODY
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    with pytest.raises(MisuseError, match="exists"):
+        vault.get_to(stored.object_id, out)
+
+
+def test_a_found_file_that_became_a_link_or_a_pipe_is_not_put(vault: Any, tmp_path: Path, film: Path) -> None:
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(film)
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="symbolic links"):
+        vault.put(RegularFile(link))
+    with pytest.raises(MisuseError, match="regular"):
+        vault.put(RegularFile(pipe))
+    assert vault.put(RegularFile(film)).size == len(BODY)
+
+
 def test_an_object_replaced_while_it_is_read_is_a_conflict(connect: Connect, vault: Any, server: FakeServer) -> None:
     stored = vault.put(BODY, name="film")
     file = vault.open(stored.object_id)
@@ -785,6 +842,53 @@ def test_what_a_revoked_person_forges_with_the_server_is_never_left_as_the_conte
     with pytest.raises(IntegrityError):
         sync_vault.get_to(stored.object_id, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_may_be_as_long_as_the_metadata_of_its_size_lets_it(vault: Any, server: FakeServer) -> None:
+    name = "n" * (MAX_META_BYTES - 100)
+    assert vault.put(b"small", name=name, content_type="a/b").name == name
+    server.log.clear()
+    with pytest.raises(LimitError, match="metadata"):
+        vault.put(BODY, name=name, content_type="a/b")
+    assert sent(server) == 0
+
+
+def test_another_type_is_another_upload(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 4)
+    first = set(held.streams)
+    stored = reopened(connect, pages).put(film, content_type="text/plain")
+    assert stored.content_type == "text/plain"
+    assert len(set(held.streams) - first) == 1
+
+
+class BadPages(MemoryUploadPages):
+    """Pages of which the second cannot be read."""
+
+    def free(self) -> Iterator[Any]:
+        for number, page in enumerate(super().free()):
+            if number == 1:
+                page.read = lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error"))  # type: ignore[method-assign]
+            yield page
+
+
+def test_pages_are_let_go_of_when_one_cannot_be_read(connect: Connect, film: Path) -> None:
+    pages = BadPages()
+    with pytest.raises(OSError, match="Input"):
+        reopened(connect, pages).put(film)
+    assert len(list(MemoryUploadPages.free(pages))) == UPLOAD_PAGES
+
+
+def test_the_oldest_upload_gives_way_and_its_stream_is_given_up(
+    connect: Connect, server: FakeServer, held: FakeVault, tmp_path: Path
+) -> None:
+    pages = MemoryUploadPages()
+    for number in range(UPLOAD_PAGES + 1):
+        film = tmp_path / f"film {number}"
+        film.write_bytes(BODY)
+        begin(connect, server, pages, film, 4)
+    assert len(held.streams) == UPLOAD_PAGES
 
 
 def test_a_source_is_read_once_and_in_order(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,11 +147,27 @@ def report(error: BaseException, *, as_json: bool) -> int:
 
 
 @contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing unfinished is left; not where ignored."""
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+
+
+@contextmanager
 def exit_code_of(*, as_json: bool) -> Iterator[Outcome]:
     """Catch what a command raises, report it, and note the exit code."""
     outcome = Outcome()
     try:
-        yield outcome
+        with _ended_by_signals():
+            yield outcome
         outcome.code = outcome.result if isinstance(outcome.result, int) else 0
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -28,6 +28,8 @@ class PutItem(NamedTuple):
     name: str
     size: int
     is_directory: bool = False
+    is_found: bool = False
+    """In a directory, and not named by whoever puts it: it must be a regular file still when it is opened."""
 
 
 @dataclass
@@ -45,14 +47,39 @@ def plan_put(paths: Sequence[Path], *, recursive: bool) -> PutPlan:
         UsageError: a directory without `recursive`.
     """
     plan = PutPlan()
-    for path in paths:
+    for path in paths:  # what is named may be a link or a pipe, what is found in a directory may not
         if path.is_dir():
             if not recursive:
                 raise UsageError(f"{path} is a directory; use -r")
             _plan_directory(plan, path, Path(os.path.abspath(path)).name)
         else:
             _plan_file(plan, path, path.name, follow=True)
+    if recursive:
+        _check_tree(plan)
     return plan
+
+
+def _check_tree(plan: PutPlan) -> None:
+    """Refuse what could not come out again as it goes in.
+
+    Raises:
+        UsageError: two of one name, one that would lie in a file, or one in too many directories; nothing was stored.
+    """
+    files: dict[str, Path] = {}
+    for item in plan.items:
+        name = item.name.rstrip("/")
+        if name.count("/") >= MAX_DEPTH:
+            raise UsageError(f"{safe_text(str(item.path)[:100])}… lies in more than {MAX_DEPTH} directories")
+        other = files.setdefault(name, item.path)
+        if other != item.path:
+            both = f"{safe_text(str(other))} and {safe_text(str(item.path))}"
+            raise UsageError(f"{both} would both be called {safe_text(name)}; put them one by one with --name")
+    for name in files:
+        parents = name.split("/")
+        for length in range(1, len(parents)):
+            if "/".join(parents[:length]) in files:
+                file = files["/".join(parents[:length])]
+                raise UsageError(f"{safe_text(name)} would lie in what {safe_text(str(file))} is called")
 
 
 def _plan_directory(plan: PutPlan, path: Path, name: str) -> None:
@@ -61,6 +88,8 @@ def _plan_directory(plan: PutPlan, path: Path, name: str) -> None:
     except OSError as error:
         plan.left_out.append((path, error.strerror or "cannot be read"))
         return
+    if name.count("/") > MAX_DEPTH:
+        raise UsageError(f"{safe_text(str(path)[:100])}… lies in more than {MAX_DEPTH} directories")
     if not inside and _is_unicode(plan, path, name):
         plan.items.append(PutItem(path, f"{name}/", 0, is_directory=True))
     for each in inside:
@@ -81,7 +110,7 @@ def _plan_file(plan: PutPlan, path: Path, name: str, *, follow: bool) -> None:
     elif not follow and not stat.S_ISREG(found.st_mode):
         plan.left_out.append((path, "no regular file"))
     elif _is_unicode(plan, path, name):
-        plan.items.append(PutItem(path, name, found.st_size))
+        plan.items.append(PutItem(path, name, found.st_size, is_found=not follow))
 
 
 def _is_unicode(plan: PutPlan, path: Path, name: str) -> bool:
@@ -99,6 +128,14 @@ class GetItem(NamedTuple):
     entry: "VaultEntry"
     path: Path
     is_directory: bool
+    replaces: bool = False
+
+
+class GetPlan(NamedTuple):
+    """What is written where, and what is not and why."""
+
+    items: list[GetItem]
+    left_out: "list[tuple[VaultEntry, str]]"
 
 
 def is_below(name: str, prefix: str) -> bool:
@@ -107,43 +144,60 @@ def is_below(name: str, prefix: str) -> bool:
     return wanted in ("", ".") or name.rstrip("/") == wanted or name.startswith(f"{wanted}/")
 
 
-def _parts(name: str) -> list[str]:
-    """Return the parts of a harmless relative path: none hidden at the top, none that leads elsewhere.
-
-    Raises:
-        UsageError: it is too deep.
+def _parts(name: str) -> list[str] | None:
+    """Return the parts of a harmless relative path: none hidden at the top, none that leads elsewhere; `None` if there
+    are too many.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if len(parts) > MAX_DEPTH:
-        raise UsageError(f"{safe_text(name[:100])}… lies in more than {MAX_DEPTH} directories; get it by its id")
+        return None
     cleaned = [clean_name(part) for part in parts]
     return [safe_file_name(parts[0]), *cleaned[1:]] if parts else ["object"]
 
 
-def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, force: bool) -> list[GetItem]:
-    """Return where everything below a prefix goes.
+def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, force: bool) -> GetPlan:
+    """Return where everything below a prefix goes; a directory that is named several times is one.
 
     Raises:
         UsageError: two objects would go to one place, or something is there already; nothing was written.
     """
-    items = [
-        GetItem(entry, target.joinpath(*_parts(entry.name)), entry.name.endswith("/"))
-        for entry in sorted(entries, key=lambda each: (each.name, each.object_id))
-        if is_below(entry.name, prefix)
-    ]
-    files = {item.path for item in items if not item.is_directory}
-    seen: set[Path] = set()
-    for item in items:
-        if item.path in seen or (item.is_directory and item.path in files):
+    found, plan = [], GetPlan([], [])
+    for entry in sorted(entries, key=lambda each: (each.name, each.object_id)):
+        if is_below(entry.name, prefix):
+            parts = _parts(entry.name)
+            if parts is None:
+                plan.left_out.append((entry, f"in more than {MAX_DEPTH} directories; get it by its id"))
+            else:
+                found.append(GetItem(entry, target.joinpath(*parts), entry.name.endswith("/")))
+    files = {item.path for item in found if not item.is_directory}
+    seen: dict[Path, GetItem] = {}
+    for item in found:
+        before = seen.setdefault(item.path, item)
+        if before is not item and item.is_directory and before.is_directory:
+            continue
+        if before is not item or (item.is_directory and item.path in files):
             raise UsageError(f"several objects would be written to {safe_text(str(item.path))}; get them by their ids")
         if any(parent in files for parent in item.path.parents):
             raise UsageError(f"{safe_text(str(item.path))} would lie in a file; get it by its id")
-        seen.add(item.path)
-        _check_free(item, target, force=force)
-    return items
+        taken = _check_free(item, target, force=force)
+        plan.items.append(item._replace(replaces=taken and not item.is_directory))
+    _check_one_file_each(plan)
+    return plan
 
 
-def _check_free(item: GetItem, target: Path, *, force: bool) -> None:
+def _check_one_file_each(plan: GetPlan) -> None:
+    """Refuse to replace one file by two objects, where names that differ in case are one."""
+    known: dict[tuple[str, int, int], Path] = {}
+    for item in plan.items:
+        if item.replaces:
+            is_now = item.path.lstat()
+            other = known.setdefault((str(item.path).casefold(), is_now.st_dev, is_now.st_ino), item.path)
+            if other != item.path:
+                raise UsageError(f"{safe_text(str(item.path))} and {safe_text(str(other))} are one file here")
+
+
+def _check_free(item: GetItem, target: Path, *, force: bool) -> bool:
+    """Tell whether something is there that may be replaced."""
     for parent in _below(target, item.path.parent):
         if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
             raise UsageError(f"{safe_text(str(parent))} is a link or a file; nothing was written")
@@ -153,6 +207,7 @@ def _check_free(item: GetItem, target: Path, *, force: bool) -> None:
             raise UsageError(f"{safe_text(str(item.path))} is no directory; nothing was written")
     elif taken and (not force or (item.path.is_dir() and not item.path.is_symlink())):
         raise UsageError(f"{safe_text(str(item.path))} exists; use --force to replace files")
+    return taken
 
 
 def _below(target: Path, path: Path) -> Iterator[Path]:
@@ -177,30 +232,33 @@ def make_directories(target: Path, path: Path) -> None:
                 raise UsageError(f"{safe_text(str(each))} is a link or a file") from None
 
 
+_Branch = dict[tuple[str, str], "_Branch | VaultEntry"]
+"""What lies in a directory by name, and by id where names are equal."""
+
+
 def tree_lines(entries: "Iterable[VaultEntry]") -> Iterator[str]:
     """Yield the lines of a tree of directories, what people see of it made harmless."""
-    root: dict[str, object] = {}
+    root: _Branch = {}
     for entry in entries:
         *parents, last = entry.name.rstrip("/").split("/", MAX_DEPTH)
         place = root
         for parent in parents:
-            below = place.setdefault(parent + "/", {})
+            below = place.setdefault((parent + "/", ""), {})
             place = below if isinstance(below, dict) else {}
-        key = f"{last}/" if entry.name.endswith("/") else last
-        if key.endswith("/"):
-            place.setdefault(key, {})
+        if entry.name.endswith("/"):
+            place.setdefault((f"{last}/", ""), {})
         else:
-            place[f"{key}\0{entry.object_id}"] = entry
+            place[last, str(entry.object_id)] = entry
     yield from _branches(root, "")
 
 
-def _branches(place: dict[str, object], before: str) -> Iterator[str]:
+def _branches(place: "_Branch", before: str) -> Iterator[str]:
     from hushtag.cli.text import human_size
 
     for number, (key, value) in enumerate(sorted(place.items()), start=1):
         last = number == len(place)
-        name = safe_text(key.partition("\0")[0])
-        size = "" if isinstance(value, dict) else f"  {human_size(value.size)}"  # type: ignore[attr-defined]
+        name = safe_text(key[0])
+        size = "" if isinstance(value, dict) else f"  {human_size(value.size)}"
         yield f"{before}{'└── ' if last else '├── '}{name}{size}"
         if isinstance(value, dict):
             yield from _branches(value, before + ("    " if last else "│   "))

@@ -55,6 +55,8 @@ def put(
         raise UsageError("--name is for a single file")
     if replace and skip:
         raise UsageError("--replace and --skip exclude each other")
+    from hushtag.client.stream_files import RegularFile
+
     found = plan_put(files, recursive=recursive)
     if name is not None:
         found.items = [item._replace(name=name) for item in found.items]
@@ -70,7 +72,7 @@ def put(
             for item in items:
                 before = next(iter(known.get(item.name, {})), None) if replace else None
                 kind = DIRECTORY_TYPE if item.is_directory else content_type
-                content = b"" if item.is_directory else item.path
+                content = b"" if item.is_directory else (RegularFile(item.path) if item.is_found else item.path)
                 stored.append(
                     vault.put(content, name=item.name, content_type=kind, replace=before, on_progress=_counter(advance))
                 )
@@ -147,16 +149,24 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
 
 def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bool) -> None:
     with here.working("reading the vault"):
-        items = plan_get(vault.list(), prefix, target, force=force)
+        items, left_out = plan_get(vault.list(), prefix, target, force=force)
+    for entry, why in left_out:
+        here.note(f"left out: {entry.object_id}  {safe_text(entry.name[:100])} ({why})")
+    if left_out and not items:
+        raise UsageError(f"nothing was fetched: all of it lies {left_out[0][1]}")
     if not items:
         raise UsageError(f"nothing is called {safe_text(prefix)}/…")
     with here.progress("fetching", sum(item.entry.size for item in items)) as advance:
         for item in items:
             make_directories(target, item.path if item.is_directory else item.path.parent)
             if not item.is_directory:
-                vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=force)
+                vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=item.replaces)
     lines = [f"{safe_text(str(item.path))}  {human_size(item.entry.size)}" for item in items]
-    here.say("\n".join(lines), fetched=[{**item.entry._asdict(), "path": item.path} for item in items])
+    here.say(
+        "\n".join(lines),
+        fetched=[{**item.entry._asdict(), "path": item.path} for item in items],
+        **({"left_out": [str(entry.object_id) for entry, _ in left_out]} if left_out else {}),
+    )
 
 
 def _object_id(vault: "Vault", name_or_id: str) -> UUID:

@@ -126,6 +126,7 @@ class AsyncVault:
     ) -> FetchedObject:
         """As `Vault.get_to`; `on_progress` is called in the event loop, and must not block."""
         target = ContentTarget(place, force=force)
+        target.check()
         return await self._driver.run(self._steps.get_to(await self._find(object_id), target, on_progress))
 
     async def open(self, object_id: UUID) -> AsyncObjectFile:

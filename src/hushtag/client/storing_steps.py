@@ -71,7 +71,7 @@ class StoringSteps(DuressSteps):
         if not name:
             raise MisuseError("content without a path needs a name")
         kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
-        encode_meta(ObjectMeta(name, kind, int(time.time()), MAX_STREAM_SIZE, _LONGEST))  # or all would be sent in vain
+        encode_meta(ObjectMeta(name, kind, int(time.time()), SMALL_OBJECT_BYTES))
         if replace is not None:
             yield from self._current(replace)
         return Putting(content, name, kind, replace is not None, replace or uuid4())
@@ -89,6 +89,8 @@ class StoringSteps(DuressSteps):
             putting.looked = True
         if putting.small:
             return
+        # A descriptor says more than a small object's metadata; if it were too long, all would be sent in vain.
+        encode_meta(ObjectMeta(putting.name, putting.content_type, int(time.time()), MAX_STREAM_SIZE, _LONGEST))
         sender = self._sender(on_progress)
         while True:
             try:
@@ -145,7 +147,8 @@ class StoringSteps(DuressSteps):
             return None
         place, state = marks
         target = putting.object_id.bytes if putting.replace else b""
-        of = b"".join(len(part).to_bytes(4, "big") + part for part in (place, putting.name.encode(), target))
+        parts = (place, putting.name.encode(), putting.content_type.encode(), target)
+        of = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         wanted = Wanted(
             self.witness.data_key,
             self.witness.vault_id,
@@ -165,7 +168,7 @@ class StoringSteps(DuressSteps):
 
         def reopen() -> None:
             putting.source.close()
-            putting.source = ContentSource(putting.source.path or b"")
+            putting.source = putting.source.again()
             putting.source.open()
             memory.begin()
             putting.object_id = memory.upload.object_id

@@ -2,6 +2,7 @@
 memory.
 """
 
+import errno
 import os
 import secrets
 import stat
@@ -15,16 +16,28 @@ from hushtag.client.archive_file import Place, Progress
 from hushtag.errors import LimitError, MisuseError
 from hushtag.streams import MAX_STREAM_SIZE
 
-__all__ = ["ContentSource", "ContentTarget", "MemoryTarget", "Source", "SourceChangedError"]
+__all__ = ["ContentSource", "ContentTarget", "MemoryTarget", "RegularFile", "Source", "SourceChangedError"]
 
 Source = bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes]
 """What can be put: bytes, the path of a file, or an open binary file, which is read to its end."""
 
 _PIECE: Final = 1024 * 1024
+_DESCRIPTORS: Final = "/proc/self/fd"
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class SourceChangedError(MisuseError):
     """The file was changed while it was read; nothing was stored. Put it again."""
+
+
+class RegularFile:
+    """The path of what must be a regular file when it is opened: no link that was put there meanwhile, nor a pipe."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str:
+        return str(self._path)
 
 
 class ContentSource:
@@ -34,6 +47,7 @@ class ContentSource:
     """
 
     def __init__(self, source: Source) -> None:
+        self._given = source
         self.size: int | None = None
         self.name: str | None = None
         self.path: Path | None = None
@@ -67,12 +81,20 @@ class ContentSource:
             OSError: it cannot be read.
         """
         if self.path is not None:
-            self._file, self._own = self.path.open("rb", buffering=0), True
+            only = isinstance(self._given, RegularFile)
+            flags = os.O_NOFOLLOW | os.O_NONBLOCK if only else 0
+            self._file, self._own = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | flags), "rb", 0), True
             found = os.fstat(self._file.fileno())
             if stat.S_ISREG(found.st_mode):
                 self._found, self.size = found, found.st_size
+            elif only:
+                raise MisuseError(f"{self.path} is no regular file any more")
         if self.size is not None and self.size > MAX_STREAM_SIZE:
             raise LimitError(f"content is {self.size} bytes, at most {MAX_STREAM_SIZE}")
+
+    def again(self) -> "ContentSource":
+        """Return the same content from its beginning, of a path."""
+        return ContentSource(self._given)
 
     def marks(self) -> tuple[bytes, bytes] | None:
         """Return what stands for the file (32 bytes) and for how it looks now (32 bytes); `None` if it is no file."""
@@ -169,9 +191,22 @@ class ContentTarget:
         self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else place
         self._force = force
         self._temporary: Path | None = None
+        self._nameless = False
+
+    def check(self) -> None:
+        """Look at the place before anything is asked for.
+
+        Raises:
+            MisuseError: something is there already.
+        """
+        if self._path is not None and os.path.lexists(self._path) and not self._force:
+            raise MisuseError(f"{self._path} exists")
+
+    def _beside(self) -> Path:
+        return Path(self._path or "").with_name(f".hushtag-{secrets.token_hex(8)}")
 
     def open(self) -> None:
-        """Make the file beside its place (mode 0600).
+        """Make the file (mode 0600), where it can be without a name, so that nothing is left of it if we are killed.
 
         Raises:
             MisuseError: something is there already.
@@ -179,10 +214,12 @@ class ContentTarget:
         """
         if self._path is None:
             return
-        if os.path.lexists(self._path) and not self._force:
-            raise MisuseError(f"{self._path} exists")
-        self._temporary = self._path.with_name(f".hushtag-{secrets.token_hex(8)}")
-        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.check()
+        descriptor = _open_nameless(self._path.parent)
+        self._nameless = descriptor is not None
+        if descriptor is None:
+            self._temporary = self._beside()
+            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
 
     def take(self, piece: memoryview) -> None:
@@ -202,23 +239,69 @@ class ContentTarget:
         Raises:
             MisuseError: meanwhile something is there.
         """
-        if self._file is None or self._path is None or self._temporary is None:
+        if self._file is None or self._path is None:
             return
         os.fsync(self._file.fileno())
-        if self._force:
-            self._temporary.replace(self._path)
-            return
         try:
-            self._path.hardlink_to(self._temporary)  # unlike a rename, this fails if the name is taken
+            if self._nameless:
+                self._name(self._file.fileno())
+            elif self._force:
+                self._beneath().replace(self._path)
+            else:
+                self._link(self._beneath())
         except FileExistsError:
             raise MisuseError(f"{self._path} exists") from None
 
+    def _beneath(self) -> Path:
+        if self._temporary is None:
+            raise MisuseError("the target is closed")
+        return self._temporary
+
+    def _name(self, descriptor: int) -> None:
+        """Give the nameless file its name; unlike a rename, a link fails if the name is taken."""
+        place = self._path or Path()
+        if self._force:
+            self._temporary = self._beside()
+            place = self._temporary
+        names = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(str(descriptor), place, src_dir_fd=names, follow_symlinks=True)
+        finally:
+            os.close(names)
+        if self._force:
+            self._beneath().replace(self._path or "")
+
+    def _link(self, temporary: Path) -> None:
+        path = self._path or Path()
+        try:
+            path.hardlink_to(temporary)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # No hard links here, as on vfat: take the name with an empty file, and replace that.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            try:
+                temporary.replace(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
     def close(self) -> None:
         """Leave nothing unfinished behind."""
+        if self._path is not None and self._file is not None:
+            self._file.close()
         if self._temporary is not None:
-            if self._file is not None:
-                self._file.close()
             self._temporary.unlink(missing_ok=True)
+
+
+def _open_nameless(directory: Path) -> int | None:
+    """Return a new file of a directory without a name there; `None` where that, or naming it later, cannot be."""
+    if not hasattr(os, "O_TMPFILE") or not os.path.isdir(_DESCRIPTORS):
+        return None
+    try:
+        return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None  # why, the making of one with a name tells, if it cannot be made either
 
 
 Target = ContentTarget | MemoryTarget

@@ -37,29 +37,25 @@ class UploadMemory:
     @classmethod
     def claim(cls, pages: UploadPages, wanted: Wanted) -> Self | None:
         """Take up what is remembered of this upload, or begin to remember; `None` if every page is in use."""
-        own, free, mine = [], [], None
-        for page in pages.free():
-            found = Upload.open(wanted.data_key, wanted.vault_id, page.read(0, HEADER_BYTES))
-            if found is None:
-                free.append(page)
-            elif found.place == wanted.place:
-                mine = (page, found)
-                break
+        held: list[UploadPage] = []
+        taken = None
+        try:
+            taken, found = _choose(pages, wanted, held)
+            if taken is None:
+                return None
+            memory = cls(taken, _fresh(wanted), wanted)
+            if found is not None and found[:1] + found[5:7] == (wanted.key_version, wanted.place, wanted.state):
+                memory.upload, memory.resumed = found, True
             else:
-                own.append((found.begun_at, page))
-        rest = sorted(own, key=lambda each: each[0])
-        taken = mine[0] if mine else (free[0] if free else (rest[0][1] if rest else None))
-        for page in [*free, *(page for _, page in rest)]:
-            if page is not taken:
-                page.close()
-        if taken is None:
-            return None
-        memory = cls(taken, _fresh(wanted), wanted)
-        if mine is not None and (mine[1].state, mine[1].key_version) == (wanted.state, wanted.key_version):
-            memory.upload, memory.resumed = mine[1], True
-        else:
-            memory.begin()
-            memory.replaced = None if mine is None else mine[1].stream_id
+                memory.begin()
+                memory.replaced = None if found is None else found.stream_id
+        except BaseException:
+            taken = None
+            raise
+        finally:
+            for page in held:
+                if page is not taken:
+                    page.close()
         return memory
 
     def begin(self) -> None:
@@ -92,6 +88,26 @@ class UploadMemory:
     def close(self) -> None:
         """Let others have the page; what it says stays."""
         self._page.close()
+
+
+def _choose(pages: UploadPages, wanted: Wanted, held: list[UploadPage]) -> tuple[UploadPage | None, Upload | None]:
+    """Return the page of this upload, else one that is not in use, else that of the oldest; with what it says.
+
+    Whatever page was looked at is in `held`.
+    """
+    free, own = [], []
+    for page in pages.free():
+        held.append(page)
+        found = Upload.open(wanted.data_key, wanted.vault_id, page.read(0, HEADER_BYTES))
+        if found is None:
+            free.append(page)
+        elif found.place == wanted.place:
+            return page, found
+        else:
+            own.append((page, found))
+    if free:
+        return free[0], None
+    return min(own, key=lambda each: each[1].begun_at) if own else (None, None)
 
 
 def _fresh(wanted: Wanted) -> Upload:

@@ -54,6 +54,7 @@ class _Page:
     def write(self, offset: int, content: bytes) -> None:
         with self._turn:
             os.pwrite(self._descriptor, content, offset)
+            os.fdatasync(self._descriptor)  # a mark is there before its segment is sent, also after a power failure
 
     def close(self) -> None:
         with self._turn:

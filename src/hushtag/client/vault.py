@@ -168,6 +168,7 @@ class Vault:
             ConflictError: it was replaced or deleted while it was read; nothing is left at the path.
         """
         target = ContentTarget(place, force=force)
+        target.check()
         return self._driver.run(self._steps.get_to(self._find(object_id), target, on_progress))
 
     def open(self, object_id: UUID) -> ObjectFile:
