@@ -44,7 +44,7 @@ def note_backup(admin: Any, age: str) -> None:
 
 def test_every_warning_has_a_next_step(examined: Examined) -> None:
     findings = examine(examined)
-    assert len({finding.check for finding in findings}) == 13
+    assert len({finding.check for finding in findings}) == 14
     assert all(finding.next_step for finding in findings if finding.level == "warning")
 
 
