@@ -29,7 +29,6 @@ from hushtag.client import (
     MemoryUploadPages,
     Vault,
     ceremony_steps,
-    fetching_steps,
     sending_steps,
     storing_steps,
 )
@@ -76,7 +75,6 @@ def remembered() -> Iterator[None]:
         patch.setattr(storing_steps, "SEGMENT_SIZE", SEGMENT)
         patch.setattr(storing_steps, "SMALL_OBJECT_BYTES", SEGMENT)
         patch.setattr(sending_steps, "SEGMENTS_AT_ONCE", 1)
-        patch.setattr(fetching_steps, "SEGMENTS_AT_ONCE", 1)
         patch.setattr(_opaque, "binding", _binding)
         remember_stretches(patch)
         yield
