@@ -14,7 +14,11 @@ __all__ = ["remember_stretches", "stretched_once"]
 
 @functools.lru_cache(maxsize=4096)
 def _stretched(canonical: str, salt: bytes, suite: Any) -> bytes:
-    return stretch_phrase(canonical, salt, suite).expose()
+    stretch = stretch_phrase(canonical, salt, suite)
+    try:
+        return stretch.expose()
+    finally:
+        stretch.forget()
 
 
 def remember_stretches(patch: pytest.MonkeyPatch) -> None:

@@ -373,6 +373,8 @@ OPERATIONS: list[Operation] = [
     Operation("restoration", "Vault.restoration", lambda s: s.vault.restoration(), reviewed=True, composed=True),  # type: ignore[union-attr]
     Operation("accept_restored", "Vault.accept_restored", _accept_restored, reviewed=True),
     *_shared("phrases_shared", "phrases", _phrases),
+    *_vault("old_streams", "old_streams", lambda s: [entry.name for entry in s.vault.old_streams()]),  # type: ignore[union-attr]
+    *_shared("old_streams_shared", "old_streams", lambda s: [entry.name for entry in s.vault.old_streams()]),  # type: ignore[union-attr]
     *_shared("get_not_resealed", "get", _get("shared letter"), forbidden=(NotFoundError,)),
     *_shared("add_phrase", "add_phrase", _add_phrase),
     *_shared("revoke_phrase", "revoke_phrase", _revoke_phrase, forbidden=(NotFoundError,)),

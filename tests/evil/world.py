@@ -119,6 +119,13 @@ def copied_state(state: T) -> T:
     return copy
 
 
+def copied_pages(pages: MemoryUploadPages) -> MemoryUploadPages:
+    """Another device that was killed at the same place."""
+    other = MemoryUploadPages()
+    other._pages = copied_state(pages._pages)
+    return other
+
+
 def clone(server: FakeServer) -> HonestServer:
     """A server in the same state, open vault sessions included."""
     other = HonestServer()
@@ -254,7 +261,7 @@ class World:
         man = Man(server)
         store = self.pins() if pinned else None
         os.utime(self.film, ns=(self._made, self._made))
-        pages = copied_state(self.pages) if resuming else None
+        pages = copied_pages(self.pages) if resuming else None
         client = connect_sync(URL, man.transport(), pins=MemoryPins(), vault_pins=store, upload_pages=pages)
         client.log_in(email, PASSWORD)
         vault = client.unlock(phrase) if unlocked else None

@@ -16,13 +16,12 @@ import pytest
 from anyio.from_thread import BlockingPortal
 
 from hushtag import _opaque
-from hushtag.client import Client, MemoryPins, PinFile, RetryPolicy, Session, ceremony_steps
-from hushtag.types import Stretch
+from hushtag.client import Client, MemoryPins, PinFile, RetryPolicy, Session
 from hushtag_server.app import create_app
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.settings import Settings
 from tests.client.dying import DyingDriver
-from tests.evil.world import _stretched
+from tests.stretching import remember_stretches
 
 __all__ = ["Cut", "Wire", "World", "remembered_locates"]
 
@@ -47,7 +46,7 @@ def remembered_locates() -> Iterator[None]:
     """Pay for each stretch once in this process, and for each locate once per account; the proof is made each time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_opaque, "binding", _Locating(_opaque.binding))
-        patch.setattr(ceremony_steps, "stretch_phrase", lambda *known: Stretch(_stretched(*known)))
+        remember_stretches(patch)
         yield
 
 

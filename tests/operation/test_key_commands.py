@@ -79,10 +79,15 @@ def test_keys_change_under_a_running_server_and_nobody_notices(data_directory: P
         assert "1 secret tags are still under" in refused.stderr
         server.process.send_signal(signal.SIGHUP)
         _reloaded(server, token, 2)  # with the token of before: nobody was logged out
-        with _again(server) as vault:
-            assert [entry.name for entry in vault.list()] == ["note"]
-        rows = {row["id"]: row for row in done("keys", "status", "--json", data=data)}
-        assert [rows[key]["tags"] for key in (first["id"], rotated["id"])] == [0, 1]
+        tags: list[int] = []
+        for _ in range(10):  # the worker that is leaving may still answer one unlock; under its keys nothing moves
+            with _again(server) as vault:
+                assert [entry.name for entry in vault.list()] == ["note"]
+            rows = {row["id"]: row for row in done("keys", "status", "--json", data=data)}
+            tags = [rows[key]["tags"] for key in (first["id"], rotated["id"])]
+            if tags == [0, 1]:
+                break
+        assert tags == [0, 1]
         _scraped(server, f'hushtag_key_set_tags{{current="true",key_set="{rotated["id"]}"}} 1.0')
         assert "retired" in done("keys", "retire", first["id"], data=data)
         server.process.send_signal(signal.SIGHUP)

@@ -97,7 +97,7 @@ async def test_dead_vault_sessions_are_cleared_by_the_next_unlock(app_client, ac
     password = new_password()
     await enrol(app_client, account.headers, password)
     await unlock(app_client, account, password)
-    run_sql(database, "UPDATE opaque_sessions SET last_activity = now() - interval '16 minutes'")
+    run_sql(database, "UPDATE opaque_sessions SET expires_at = now() - interval '1 second'")
     await unlock(app_client, account, password)
     assert run_sql(database, "SELECT count(*) FROM opaque_sessions") == [(1,)]
 
