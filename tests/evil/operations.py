@@ -117,7 +117,8 @@ class Operation:
     `forbidden`: errors that would deny what is there. `composed`: of steps that other operations make as well; only
     fields are altered, each time. `pinned`: the device has seen the vault as it is, in an earlier session. `reviewed`:
     it has, and an older state is served, which it looks at.
-    `resuming`: it has begun a large upload, of which it remembers how far it came.
+    `resuming`: it has begun a large upload, of which it remembers how far it came. `in_doubt`: what it may ask besides,
+    where it is denied what an honest server has.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Operation:
     pinned: bool = False
     reviewed: bool = False
     resuming: bool = False
+    in_doubt: tuple[tuple[str, ...], ...] = ()
 
 
 def _vault(name: str, method: str, run: Callable[[Scene], Any], *, lists: bool = False, **more: Any) -> list[Operation]:
@@ -381,7 +383,13 @@ OPERATIONS: list[Operation] = [
     *_shared("change_phrase", "change_phrase", _change_phrase, forbidden=(NotFoundError,)),
     Operation("set_duress", "Vault.set_duress", _set_duress, unlocked=True, composed=True),
     *_shared("set_duress_on_a_guest", "set_duress", _set_duress_on_a_guest, forbidden=(NotFoundError,)),
-    Operation("clear_duress", "Vault.clear_duress", lambda s: s.vault.clear_duress(), unlocked=True),  # type: ignore[union-attr]
+    Operation(
+        "clear_duress",
+        "Vault.clear_duress",
+        lambda s: s.vault.clear_duress(),  # type: ignore[union-attr]
+        unlocked=True,
+        in_doubt=(("GET /v1/vaults/*/tags", "authorization"),),
+    ),
     *_shared("reseal", "reseal", lambda s: s.vault.reseal()),  # type: ignore[union-attr]
     Operation("put_film", "Vault.put", _put_film, unlocked=True),
     Operation("put_film_again", "Vault.put", _put_film_again, unlocked=True, resuming=True),
