@@ -61,10 +61,19 @@ TICKETS: Final = TICKETS_PER_VERDICT * len(Verdict)
 
 
 class Released(NamedTuple):
-    """What a release gives: the check value (32 bytes) and the tickets (128 of 16 bytes), sixteen for each verdict."""
+    """What a release gives: the check value (32 bytes) and the tickets (128 of 16 bytes), sixteen for each verdict.
+
+    The tickets lie together, as every finish sends them on.
+    """
 
     check: bytes
-    tickets: tuple[bytes, ...]
+    joined: bytes
+
+    @property
+    def tickets(self) -> tuple[bytes, ...]:
+        """Every ticket, in the order of the verdicts."""
+        starts = range(0, len(self.joined), TICKET_LENGTH)
+        return tuple(self.joined[start : start + TICKET_LENGTH] for start in starts)
 
     def of(self, verdict: Verdict) -> tuple[bytes, ...]:
         """Return the tickets of one verdict."""
@@ -79,7 +88,5 @@ def derive_release(export_key: ExportKey) -> Release:
 
 def expand_release(release: Release) -> Released:
     """Return check value and tickets; neither leads back to the release, nor from one of them to another."""
-    length = CHECK_LENGTH + TICKETS * TICKET_LENGTH
-    expanded = hkdf_sha512(release.expose(), b"", _labels.ORDER, length)
-    starts = range(CHECK_LENGTH, length, TICKET_LENGTH)
-    return Released(expanded[:CHECK_LENGTH], tuple(expanded[start : start + TICKET_LENGTH] for start in starts))
+    expanded = hkdf_sha512(release.expose(), b"", _labels.ORDER, CHECK_LENGTH + TICKETS * TICKET_LENGTH)
+    return Released(expanded[:CHECK_LENGTH], expanded[CHECK_LENGTH:])

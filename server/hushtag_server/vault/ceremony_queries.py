@@ -117,8 +117,7 @@ async def open_tag(
         UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
     """
     counted = (budget.capacity, budget.rate, guesses)
-    orders = (released.check, b"".join(released.tickets))
-    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted, *orders)
+    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted, *released)
     rows = await call(pool, _OPEN, values)
     if not rows:
         raise UnauthenticatedError("no such session")

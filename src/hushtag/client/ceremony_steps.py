@@ -148,12 +148,7 @@ def unlock(
         BudgetError: no guesses are left.
         CeremonyError: a step came too late.
     """
-    suite = suite_by_id(session.suite)
-    candidates = yield from compute(phrases)
-    with _Passwords(session, suite, device_secret) as passwords:
-        for canonical in candidates:
-            yield from compute(functools.partial(passwords.add, canonical))
-        finishing = yield from _prove(session, passwords.kept, suite)
+    finishing = yield from _prove_one(session, phrases, device_secret)
     try:
         answer = yield from post(
             "/v1/unlock/finish", finishing.message, session.token, 200, Unlocked, max_answer=MAX_LIST_BYTES
@@ -178,16 +173,23 @@ def release(
         MisuseError: the phrase is one of `members`.
         UnknownSuiteError, AuthenticationError, BudgetError, CeremonyError: as for `unlock`.
     """
+    finishing = yield from _prove_one(session, phrases, device_secret)
+    try:
+        return finishing.give_up(members)
+    finally:
+        finishing.abandon()
+
+
+def _prove_one(
+    session: Session, phrases: Callable[[], Sequence[str]], device_secret: DeviceSecret | None
+) -> Steps[Finishing]:
+    # The phrases are asked for when the suite is known, and stretched one after the other.
     suite = suite_by_id(session.suite)
     candidates = yield from compute(phrases)
     with _Passwords(session, suite, device_secret) as passwords:
         for canonical in candidates:
             yield from compute(functools.partial(passwords.add, canonical))
-        finishing = yield from _prove(session, passwords.kept, suite)
-    try:
-        return finishing.give_up(members)
-    finally:
-        finishing.abandon()
+        return (yield from _prove(session, passwords.kept, suite))
 
 
 def _prove(session: Session, passwords: Sequence[OpaquePassword], suite: Suite) -> Steps[Finishing]:

@@ -60,8 +60,8 @@ def _tag_key_pair(export_key: Octets, tag_id: UUID) -> _Result:
 
 def _release(export_key: Octets) -> _Result:
     release = derive_release(ExportKey(export_key))
-    check, tickets = expand_release(release)
-    return {"release": release.expose(), "release_check": check, "tickets": b"".join(tickets)}
+    released = expand_release(release)
+    return {"release": release.expose(), "release_check": released.check, "tickets": released.joined}
 
 
 def _vault_token(session_key: Octets) -> _Result:
