@@ -1,11 +1,10 @@
 """An object of the vault as a file of the client for an event loop."""
 
-import os
 from typing import TYPE_CHECKING, Self
-from uuid import UUID
 
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.fetching_steps import ContentReader
+from hushtag.client.placed_reader import PlacedReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -13,60 +12,18 @@ if TYPE_CHECKING:
 __all__ = ["AsyncObjectFile"]
 
 
-class AsyncObjectFile:
+class AsyncObjectFile(PlacedReader):
     """`ObjectFile` for an event loop: what may wait is awaited, and there are no lines. For one task at a time."""
 
     def __init__(self, driver: AsyncDriver, reader: ContentReader) -> None:
         self._driver = driver
         self._reader = reader
-        self._at = 0
         self._closed = False
-
-    @property
-    def name(self) -> str:
-        """The name of the object."""
-        return self._reader.name
-
-    @property
-    def object_id(self) -> UUID:
-        """The id of the object."""
-        return self._reader.object_id
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        return self._reader.size
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._closed
-
-    def readable(self) -> bool:
-        """It can be read."""
-        self._check_open()
-        return True
-
-    def seekable(self) -> bool:
-        """It can be searched through."""
-        self._check_open()
-        return True
-
-    def tell(self) -> int:
-        """Return where the next byte is read."""
-        self._check_open()
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a place; nothing is fetched by that."""
-        self._check_open()
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}.get(whence)
-        if start is None:
-            raise ValueError("whence is 0, 1 or 2")
-        if start + offset < 0:
-            raise ValueError("there is nothing before the beginning")
-        self._at = start + offset
-        return self._at
 
     async def read(self, size: int | None = -1, /) -> bytes:
         """Return the next `size` bytes, fewer only at the end; by default all that are left."""

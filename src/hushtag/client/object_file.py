@@ -1,12 +1,11 @@
 """An object of the vault as a file of the blocking client."""
 
 import io
-import os
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.fetching_steps import ContentReader
+from hushtag.client.placed_reader import PlacedReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectFile"]
 
 
-class ObjectFile(io.RawIOBase):
+class ObjectFile(PlacedReader, io.RawIOBase):
     """The content of one revision of an object: a binary file to read and to search through, at any place.
 
     Of a large object the segments that are read are fetched, and the last of them is kept. Every segment opens under
@@ -27,48 +26,6 @@ class ObjectFile(io.RawIOBase):
         super().__init__()
         self._driver = driver
         self._reader = reader
-        self._at = 0
-
-    @property
-    def name(self) -> str:
-        """The name of the object."""
-        return self._reader.name
-
-    @property
-    def object_id(self) -> UUID:
-        """The id of the object."""
-        return self._reader.object_id
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        return self._reader.size
-
-    def readable(self) -> bool:
-        """It can be read."""
-        self._check_open()
-        return True
-
-    def seekable(self) -> bool:
-        """It can be searched through."""
-        self._check_open()
-        return True
-
-    def tell(self) -> int:
-        """Return where the next byte is read."""
-        self._check_open()
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a place; nothing is fetched by that."""
-        self._check_open()
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}.get(whence)
-        if start is None:
-            raise ValueError("whence is 0, 1 or 2")
-        if start + offset < 0:
-            raise ValueError("there is nothing before the beginning")
-        self._at = start + offset
-        return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next `size` bytes, fewer only at the end; by default all that are left."""
