@@ -2,20 +2,11 @@
 
 import inspect
 from contextlib import suppress
-from types import ModuleType
 
 import msgspec
 
 from fuzz.target import hold, target
-from hushtag import (
-    account_messages,
-    journal_messages,
-    messages,
-    pairing_messages,
-    reminder_messages,
-    stream_messages,
-    transfer_messages,
-)
+from fuzz.wire_modules import WIRE_MODULES
 from hushtag.client.answers import decode, problem_of
 from hushtag.client.effects import Response
 from hushtag.client.event_stream import MAX_EVENT_BYTES, EventParser
@@ -28,19 +19,10 @@ from hushtag_server.wire import decode_message
 
 __all__ = ["MESSAGES"]
 
-_MODULES: tuple[ModuleType, ...] = (
-    messages,
-    account_messages,
-    journal_messages,
-    pairing_messages,
-    reminder_messages,
-    transfer_messages,
-    stream_messages,
-)
 MESSAGES: tuple[type[Message], ...] = tuple(
     dict.fromkeys(
         kind
-        for module in _MODULES
+        for module in WIRE_MODULES
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Message) and kind is not Message
     )

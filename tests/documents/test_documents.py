@@ -5,15 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fuzz.wire_modules import WIRE_MODULES
 from hushtag import (
     _labels,
-    account_messages,
-    journal_messages,
-    messages,
-    pairing_messages,
-    reminder_messages,
-    stream_messages,
-    transfer_messages,
 )
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
@@ -95,18 +89,7 @@ def spellings(value: int) -> set[str]:
 
 
 LIMITS = {
-    name: value
-    for module in (
-        messages,
-        account_messages,
-        journal_messages,
-        reminder_messages,
-        transfer_messages,
-        pairing_messages,
-        stream_messages,
-    )
-    for name, value in vars(module).items()
-    if re.match(r"(?:MAX|MIN)_", name)
+    name: value for module in WIRE_MODULES for name, value in vars(module).items() if re.match(r"(?:MAX|MIN)_", name)
 }
 
 

@@ -18,15 +18,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fuzz.wire_modules import WIRE_MODULES
 from hushtag import (
     _opaque,
-    account_messages,
-    journal_messages,
     messages,
-    pairing_messages,
-    reminder_messages,
-    stream_messages,
-    transfer_messages,
 )
 from hushtag.phrase import canonicalize
 from hushtag.types import OpaquePassword
@@ -58,11 +53,7 @@ def other() -> Trace:
 
 def message_types() -> dict[str, type[msgspec.Struct]]:
     """Every message of the wire."""
-    modules = (
-        messages, account_messages, journal_messages, reminder_messages, transfer_messages, pairing_messages,
-        stream_messages,
-    )  # fmt: skip
-    found = {name: value for module in modules for name, value in vars(module).items() if isinstance(value, type)}
+    found = {name: value for module in WIRE_MODULES for name, value in vars(module).items() if isinstance(value, type)}
     structs_only = {name: value for name, value in found.items() if issubclass(value, msgspec.Struct)}
     return {name: value for name, value in structs_only.items() if value not in {msgspec.Struct, messages.Message}}
 
