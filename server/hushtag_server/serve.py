@@ -139,8 +139,8 @@ def _run_granian(settings: Settings, port: int) -> None:
         _TARGET,
         factory=True,
         interface=Interfaces.ASGI,
-        # Named: whichever other loop happens to be installed would be taken, and another server be served than tested.
-        loop=Loops.asyncio,
+        # Named: whichever loop happens to be installed would be taken, and another server be served than tested.
+        loop=Loops.uvloop,
         address=settings.host,
         port=port,
         workers=settings.workers,
