@@ -195,6 +195,14 @@ def test_reminders_are_made_completed_and_put_off(ours: Process) -> None:
     assert re.search(r"^Done: .*Plants\nNext: .*Plants$", done, re.MULTILINE)
     assert "Plants" in text_of(ours("remind", "ls", "--status", "done"))
     assert "Reopened" in text_of(ours("remind", "reopen", plants["id"]))
+    options = ("--title", "Call Ada", "--at", "2031-12-24 19:30", "--repeat", "yearly", "-m", "about the engine")
+    changed = json_of(ours("remind", "edit", call["id"][:8], *options, "--priority", "4", "--json"))
+    assert (changed["title"], changed["reminder_time"], changed["priority"]) == ("Call Ada", "2031-12-24T18:30:00Z", 4)
+    assert (changed["repeat_pattern"], changed["description"]) == ("FREQ=YEARLY", "about the engine")
+    emptied = json_of(ours("remind", "edit", call["id"], "--repeat", "none", "-m", "", "--json"))
+    assert emptied.get("repeat_pattern") is emptied.get("description") is None
+    assert emptied["title"] == "Call Ada"
+    assert "say what is to change" in failed(ours("remind", "edit", call["id"], "--json"), 2)["message"]
     put_off = json_of(ours("remind", "snooze", call["id"], "--until", "2032-01-01 9:00", "--json"))
     assert put_off["reminders"][0]["snoozed_until"] == "2032-01-01T08:00:00Z"
     assert ours("remind", "snooze", call["id"]).returncode == 2
@@ -316,7 +324,7 @@ def test_a_terminal_gets_tables(ours: Process, environment: dict[str, str], clie
 
 GROUPS = {
     "journal": ["add", "ls", "search", "show", "edit", "rm", "restore", "tags"],
-    "remind": ["add", "ls", "done", "reopen", "snooze", "rm", "watch", "feed"],
+    "remind": ["add", "ls", "edit", "done", "reopen", "snooze", "rm", "watch", "feed"],
     "account": [
         *("show", "name", "settings", "email", "password", "deactivate", "delete", "reactivate", "restore"),
         *("consents", "audit", "sessions"),

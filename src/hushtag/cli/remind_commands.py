@@ -1,4 +1,4 @@
-"""Commands of reminders: add, ls, done, reopen, snooze, rm, watch, feed."""
+"""Commands of reminders: add, ls, edit, done, reopen, snooze, rm, watch, feed."""
 
 import json
 from datetime import UTC, datetime
@@ -53,6 +53,10 @@ def _when(client: "Client", at: str | None, span: str | None, names: str) -> dat
     return parse_moment(at or "", account_zone(client))
 
 
+def _rule(repeat: str) -> str:
+    return _WORDS.get(repeat.lower(), repeat)
+
+
 def _reminder_id(client: "Client", text: str) -> UUID:
     listing = chain.from_iterable(client.reminders.list(status=status) for status in (*_OPEN, "done"))
     return find_by_id(text, listing, "reminder")
@@ -89,10 +93,15 @@ def add(
       hushtag remind add "Tea" --in 5m --priority 5
       hushtag remind add "Bins out" --at "tomorrow 7:00" --repeat "FREQ=WEEKLY;BYDAY=MO,TH"
     """
-    pattern = None if repeat is None else _WORDS.get(repeat.lower(), repeat)
     with here.logged_in() as client:
         when = _when(client, at, span, "--at or --in")
-        made = client.reminders.create(title, when, description=message, priority=priority, repeat_pattern=pattern)
+        made = client.reminders.create(
+            title,
+            when,
+            description=message,
+            priority=priority,
+            repeat_pattern=None if repeat is None else _rule(repeat),
+        )
     here.say(f"Made: {_line(made)}", **plain(made))
 
 
@@ -122,6 +131,51 @@ def ls(here: Here, status: str, limit: int) -> None:
         )
         found = list(islice(listing, limit))
     say_rows(here, _HEADINGS, [_row(each) for each in found], reminders=plain(found))
+
+
+@remind.command()
+@click.argument("reminder_id", metavar="ID")
+@click.option("--title", metavar="TEXT", help="Another title.")
+@click.option("--at", metavar="TIME", help='Such as "2026-12-24 18:00", "tomorrow 8:30" or 2026-12-24T18:00+01:00.')
+@click.option("--in", "span", metavar="SPAN", help="From now, such as 90m, 2h, 3d.")
+@click.option("--repeat", metavar="RULE", help="daily, weekly, monthly, yearly, an RRULE of RFC 5545, or none.")
+@click.option("--priority", type=click.IntRange(1, 5), help="1 to 5, 5 the highest.")
+@click.option("-m", "--message", metavar="TEXT", help='Another description; "" for none.')
+@command_options
+def edit(
+    here: Here,
+    reminder_id: str,
+    title: str | None,
+    at: str | None,
+    span: str | None,
+    repeat: str | None,
+    priority: int | None,
+    message: str | None,
+) -> None:
+    """Change a reminder; what is not named stays. Another time or rule begins its series anew.
+
+    If somebody else changes it meanwhile, nothing is overwritten: the exit code is 5.
+
+    \b
+    Examples:
+      hushtag remind edit 3f0c2a9e --at "2026-12-24 19:00"
+      hushtag remind edit 3f0c2a9e --title "Call Grace and Alan" --priority 4
+      hushtag remind edit 3f0c2a9e --repeat none
+    """
+    wanted: dict[str, Any] = {
+        name: each for name, each in (("title", title), ("priority", priority)) if each is not None
+    }
+    if repeat is not None:
+        wanted["repeat_pattern"] = None if repeat.lower() == "none" else _rule(repeat)
+    if message is not None:
+        wanted["description"] = message or None
+    if not wanted and at is None and span is None:
+        raise UsageError("say what is to change: --title, --at, --in, --repeat, --priority or --message")
+    with here.logged_in() as client:
+        if at is not None or span is not None:
+            wanted["reminder_time"] = _when(client, at, span, "--at or --in")
+        changed = client.reminders.edit(client.reminders.get(_reminder_id(client, reminder_id)), **wanted)
+    here.say(f"Changed: {_line(changed)}", **plain(changed))
 
 
 def _each(here: Here, ids: tuple[str, ...], change: "Callable[[Client, UUID], Reminder]", word: str) -> None:
