@@ -35,5 +35,5 @@ def _serve_ours(target: str, **arguments: Any) -> Any:
 _Granian: Final[Any] = granian.Granian
 
 if __name__ == "__main__":
-    granian.Granian = _serve_ours  # type: ignore[assignment]
+    granian.Granian = _serve_ours  # type: ignore[assignment]  # a function in the place of the class
     main()

@@ -1,7 +1,8 @@
 """How long each callback holds the event loop: asyncio's own handles, timed one by one.
 
 While a callback runs, nothing else does: what it takes, every other request of the worker waits. CPU time of the
-thread is what counts; being put aside by the scheduler does not. A loop of another make (uvloop) has no such handles.
+thread is what counts; being put aside by the scheduler does not. uvloop, which the server runs on, has no such handles:
+the server that is watched runs on asyncio's loop instead, and its callbacks are the same.
 """
 
 import asyncio
@@ -66,5 +67,5 @@ def watch_callbacks() -> Watch:
         if handle._callback is not None:  # noqa: SLF001  (a cancelled one has none any more)
             watch.note(_name(handle), taken)
 
-    asyncio.events.Handle._run = timed  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    asyncio.events.Handle._run = timed  # type: ignore[method-assign,assignment]  # noqa: SLF001  (as above)
     return watch

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -147,12 +148,12 @@ def _keepass_times(rounds: int, count: int) -> dict[str, dict[str, list[float]]]
                 found["unlock"]["ours"].append((time.perf_counter() - begun) * 1000)
                 chosen = stored[turn % count].object_id
                 # The first read of a session lists and verifies the whole vault; a KeePass file is read whole as well.
-                found["read"]["ours"].append(_ms(lambda v=vault, o=chosen: v.get(o)))  # type: ignore[misc]
+                found["read"]["ours"].append(_ms(partial(vault.get, chosen)))
                 note = os.urandom(NOTE)
-                found["write"]["ours"].append(_ms(lambda v=vault, n=note: v.put(n, name="new")))  # type: ignore[misc]
+                found["write"]["ours"].append(_ms(partial(vault.put, note, name="new")))
             found["unlock"]["theirs"].append(_ms(theirs.open))
-            found["read"]["theirs"].append(_ms(lambda t=turn: theirs.read(f"note {t % count}")))  # type: ignore[misc]
-            found["write"]["theirs"].append(_ms(lambda n=note: theirs.write("new", n)))  # type: ignore[misc]
+            found["read"]["theirs"].append(_ms(partial(theirs.read, f"note {turn % count}")))
+            found["write"]["theirs"].append(_ms(partial(theirs.write, "new", note)))
     return found
 
 

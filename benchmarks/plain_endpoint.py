@@ -82,7 +82,7 @@ def from_environment() -> Application:
     real = real_from_environment()
     handlers = [store, fetch, callbacks, forget_callbacks]
     beside: Any = Litestar(handlers, request_max_body_size=None, openapi_config=None, logging_config=None)
-    beside.state["application"] = real.application.application  # type: ignore[attr-defined]
+    beside.state["application"] = real.application.application  # type: ignore[attr-defined]  # known as ASGI applications only
     beside.state["watch"] = watch
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

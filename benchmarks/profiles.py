@@ -68,7 +68,7 @@ async def _profiles(seconds: float) -> dict[str, Any]:
 
 
 async def _callbacks(seconds: float) -> dict[str, Any]:
-    async with running_stage(BENCH_CALLBACKS="1") as stage:
+    async with running_stage(BENCH_CALLBACKS="1", BENCH_GRANIAN='{"loop": "asyncio"}') as stage:
         found = {}
         for name, path in PATHS.items():
             await keep_busy(stage, path, CONNECTIONS, 1.0)

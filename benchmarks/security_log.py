@@ -79,11 +79,11 @@ class InProcess:
 def without_events() -> Any:
     """Let calls go through without an event."""
     original = recording.EventSource.through
-    recording.EventSource.through = lambda _, pool, *__: pool  # type: ignore[method-assign]
+    recording.EventSource.through = lambda _, pool, *__: pool  # type: ignore[method-assign]  # what is measured
     try:
         yield
     finally:
-        recording.EventSource.through = original  # type: ignore[method-assign]
+        recording.EventSource.through = original  # type: ignore[method-assign]  # as it was
 
 
 async def _sealed(pool: Any) -> None:

@@ -35,7 +35,6 @@ CHOICES: Final[dict[str, dict[str, Choice]]] = {
     "Granian: event loop and threads": {
         "as served": {},
         "asyncio's loop": _granian(loop="asyncio"),
-        "uvloop": _granian(loop="uvloop"),
         "2 runtime threads": _granian(runtime_threads=2),
         "runtime mode st": _granian(runtime_mode="st"),
         "runtime mode mt": _granian(runtime_mode="mt"),
