@@ -19,8 +19,8 @@ from hushtag.client.contents import (
     VaultPhrase,
 )
 from hushtag.client.drivers import AsyncDriver
-from hushtag.client.phrase_steps import Progress
 from hushtag.client.pinning import PinnedState
+from hushtag.client.resealing_steps import Progress
 from hushtag.client.row_steps import FoundObject
 from hushtag.client.stream_files import ContentTarget, Source
 from hushtag.client.vault_steps import OpenTag, VaultSteps

@@ -1,4 +1,4 @@
-"""Steps of several phrases for one vault: list, add, revoke, change; re-seal after a rotation; destroy.
+"""Steps of several phrases for one vault: list, add, revoke, change; destroy.
 
 Each change is one exchange for one generation, as a put is: the server takes all of it or nothing, and when the answer
 is lost, the head tells. A change of the ring is stored exactly if the ring that the head vouches for names it.
@@ -28,7 +28,7 @@ from hushtag.client.errors import (
 from hushtag.client.paging import collect
 from hushtag.client.phrase_changes import Replacement, Rotated
 from hushtag.client.policy import RetryPolicy
-from hushtag.client.restoring_steps import RestoringSteps
+from hushtag.client.resealing_steps import ResealingSteps
 from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.session import Session
 from hushtag.client.witness import Witness
@@ -38,7 +38,6 @@ from hushtag.head import VaultHead
 from hushtag.messages import (
     AddTag,
     NewTag,
-    ObjectEntry,
     RegistrationStarted,
     RotateVault,
     TagInfo,
@@ -50,10 +49,7 @@ from hushtag.ring import MAX_PHRASES, Member, check_ring
 from hushtag.tag_label import open_label
 from hushtag.types import DataKey, DeviceSecret
 
-__all__ = ["Known", "PhraseSteps", "Progress"]
-
-Progress = Callable[[int, int], None]
-"""Told how many objects are done, and how many there are."""
+__all__ = ["Known", "PhraseSteps"]
 
 
 class Known(NamedTuple):
@@ -63,7 +59,7 @@ class Known(NamedTuple):
     phrase: VaultPhrase
 
 
-class PhraseSteps(RestoringSteps):
+class PhraseSteps(ResealingSteps):
     """The phrases of one open vault. `ended` is called when the phrase that is open opens it no more."""
 
     def __init__(
@@ -322,72 +318,6 @@ class PhraseSteps(RestoringSteps):
             return None
         return phrase_changes.open_rotated(self.witness.vault_id, change.data_key, state, rotated)
 
-    # --- re-seal --------------------------------------------------------------------------------------------
-
-    def reseal(self, progress: Progress | None) -> Steps[int]:
-        """Seal every object under the present data key that is not yet; returns how many were sealed now.
-
-        Each is one change of its own, so it can be broken off anywhere and begun again; only when nothing is left
-        are the old data keys forgotten, here and by the server.
-
-        Raises:
-            ConflictError: the vault's key was rotated, or the vault changes too fast.
-            OutcomeUnknownError: the connection is gone; begin again later.
-        """
-        done = 0
-        for attempt in range(self.retry.changes):
-            entries = yield from self.listing()
-            left = [each for each in entries if each.key_version < self.witness.head.key_version]
-            total = done + len(left)
-            _tell(progress, done, total)
-            for entry in left:
-                done += yield from self._reseal_one(entry)
-                _tell(progress, done, total)
-            if not left and (yield from self._forget_old_keys()):
-                return done
-            if attempt:
-                yield Pause(self.retry.pause(attempt - 1))
-        raise ConflictError("the vault changes faster than it can be re-sealed; try again", code="busy")
-
-    def _reseal_one(self, entry: ObjectEntry) -> Steps[int]:
-        object_id = entry.object_id
-        if self.witness.rows is None:
-            yield from self.listing()
-        before = (self.witness.rows or {}).get(object_id)
-        try:
-            row, opened = yield from self._open_row(object_id)
-            if before is None or row != before:
-                return 0  # changed or deleted meanwhile: the next look tells what is left
-            if self._metas[row.digest].key_version != entry.key_version:
-                raise IntegrityError("listing of an object")
-            shown = self.shown.get(object_id) == before
-            sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
-            yield from self._commit((yield from compute(sealed)))
-        except NotFoundError:
-            return 0
-        except ConflictError as error:
-            if error.code != "revision_conflict":
-                raise
-            return 0
-        if not shown:
-            self.shown.pop(object_id, None)  # nobody was shown what was only sealed anew
-        return 1
-
-    def _forget_old_keys(self) -> Steps[bool]:
-        response = yield from fetch(Request("DELETE", f"{self.path}/old-keys", self.token), self.retry)
-        try:
-            expect_nothing(response)
-        except NotFoundError:
-            raise RollbackError(VAULT_DENIED) from None
-        except ConflictError as error:
-            if error.code != "reseal_unfinished":
-                raise
-            yield from self.refresh()
-            self.witness.rows = None
-            return False
-        self.witness.forget_old_keys()
-        return True
-
     # --- destroy --------------------------------------------------------------------------------------------
 
     def destroy(self, confirm: UUID | str) -> Steps[None]:
@@ -417,11 +347,6 @@ class PhraseSteps(RestoringSteps):
         except NotFoundError:
             raise RollbackError(VAULT_DENIED) from None
         self._ended()
-
-
-def _tell(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
 
 
 def _unknown() -> OutcomeUnknownError:

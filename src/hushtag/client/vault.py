@@ -18,8 +18,8 @@ from hushtag.client.contents import (
 )
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.object_file import ObjectFile
-from hushtag.client.phrase_steps import Progress
 from hushtag.client.pinning import PinnedState
+from hushtag.client.resealing_steps import Progress
 from hushtag.client.row_steps import FoundObject
 from hushtag.client.stream_files import ContentTarget, Source
 from hushtag.client.vault_steps import OpenTag, VaultSteps
