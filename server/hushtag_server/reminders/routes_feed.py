@@ -7,6 +7,7 @@ from uuid import UUID
 import anyio
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import ResponseHeader
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 
 from hushtag.errors import MalformedError
@@ -82,6 +83,7 @@ def _read_name(name: str) -> tuple[UUID, bytes]:
     summary="Read the calendar feed",
     media_type="text/calendar",
     response_headers=[ResponseHeader(name="ETag", documentation_only=True, description="changes when a reminder does")],
+    responses={304: ResponseSpec(None, description="If-None-Match names the present state")},
     opt={"problems": ["not_found"]},
 )
 async def read_calendar(feed: FeedName, request: Request[Any, Any, Any], services: ServicesDep) -> Response[bytes]:
