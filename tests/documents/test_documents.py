@@ -1,14 +1,16 @@
 """What the documents name exists, and what the code fixes stands in the documents."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from fuzz.wire_modules import WIRE_MODULES
-from hushtag import (
-    _labels,
-)
+from hushtag import _labels
+from hushtag.cli.group import cli
+from hushtag_server.cli import main as server_cli
 from hushtag_server.problems import PROBLEMS
 from tests.documents.blocks import ROOT
 
@@ -135,3 +137,22 @@ def test_readme_tells_the_limits_that_security_tells() -> None:
 def test_make_targets_that_contributing_names_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)`", read("CONTRIBUTING.md") + read("README.md"))) <= targets
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield every command below a group, such as `phrase draw`."""
+    if not isinstance(command, click.Group):
+        yield " ".join(path)
+        return
+    for name, each in command.commands.items():
+        yield from commands(each, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("program", "group", "page"),
+    [("hushtag", cli, "docs/COMMAND.md"), ("hushtag-server", server_cli, "docs/OPERATING.md")],
+)
+def test_every_command_stands_on_its_page(program: str, group: click.Group, page: str) -> None:
+    text = read(page)
+    missing = {name for name in commands(group) if not re.search(rf"(?:`|\| |{program} ){re.escape(name)}\b", text)}
+    assert not missing, f"{page} does not tell of {sorted(missing)}"
