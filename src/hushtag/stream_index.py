@@ -12,14 +12,27 @@ from blake3 import blake3
 
 from hushtag import _labels
 from hushtag.errors import AuthenticationError, MalformedError
-from hushtag.streams import DIGEST_BYTES
+from hushtag.streams import DIGEST_BYTES, StreamShape
 
-__all__ = ["GrowingIndex", "StreamIndex", "segment_digest"]
+__all__ = ["GrowingIndex", "StreamIndex", "content_of", "segment_digest"]
 
 
 def segment_digest(plain: bytes | bytearray | memoryview) -> bytes:
     """Return BLAKE3-256 of a segment's plaintext, padding included."""
     return blake3(plain).digest()
+
+
+def content_of(shape: StreamShape, seq: int, plain: memoryview) -> memoryview:
+    """Return the content in a segment that the index vouches for, without the zeros behind it.
+
+    Raises:
+        MalformedError: it has another length, or something else is behind the content.
+    """
+    content = shape.content(seq)
+    padding = bytes(plain[content:])
+    if len(plain) != shape.length(seq) or padding.count(0) != len(padding):
+        raise MalformedError("segment has the wrong length or padding")
+    return plain[:content]
 
 
 class GrowingIndex:

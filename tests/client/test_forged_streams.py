@@ -1,8 +1,8 @@
 """P8 for large objects: a person who was revoked and the server, together, against whoever reads.
 
-While their phrase was good they read the object, and so they keep its stream's key, which rotation leaves as it is: what
-they seal opens in whatever place they seal it for. What they cannot seal is the object's row. Not one byte of theirs may
-reach a reader, however much or little of the object is read, nor any of the object's own in another place.
+While their phrase was good they read the object, and so they keep its stream's key, which rotation leaves as it is:
+what they seal opens in whatever place they seal it for. What they cannot seal is the object's row. Not one byte of
+theirs may reach a reader, however much or little of the object is read, nor any of the object's own in another place.
 """
 
 import io
@@ -101,7 +101,7 @@ class Forger:
 
     def with_other(self, seq: int) -> list[bytes]:
         """The content with one segment replaced."""
-        return self.plain[:seq] + [self.other(seq)] + self.plain[seq + 1 :]
+        return [*self.plain[:seq], self.other(seq), *self.plain[seq + 1 :]]
 
 
 # Each returns how many bytes before the first lie are true.

@@ -25,7 +25,7 @@ from hushtag.keys import derive_kek, derive_tag_key_pair, unwrap_key
 from hushtag.objects import ObjectRow, open_object
 from hushtag.phrase import draw_phrase
 from hushtag.rotation import open_old_key, open_to_tag
-from hushtag.streams import StreamInfo, open_segment, segment_context
+from hushtag.streams import SegmentKind, StreamInfo, open_segment, segment_context
 from hushtag.tag_label import open_label
 from hushtag.types import DataKey, ExportKey, StreamKey, WrappedKey
 from tests.client.support import NO_PAUSE
@@ -222,7 +222,7 @@ def stream_keys(keys: list[DataKey], rows: Dump) -> dict[str, StreamInfo]:
 def opens(info: StreamInfo, vault_id: UUID, stream_id: UUID, sealed: bytes) -> bool:
     """Tell whether the only segment of a stream opens with another stream's key, wherever it is said to belong."""
     for stream, version in itertools.product((stream_id, info.id), range(1, 4)):
-        context = segment_context(vault_id, stream, version, 0, last=True)
+        context = segment_context(vault_id, stream, version, 0, SegmentKind.LAST)
         with contextlib.suppress(AuthenticationError):
             open_segment(StreamKey(info.key), context, memoryview(sealed), bytearray(len(sealed)))
             return True

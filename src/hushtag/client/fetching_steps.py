@@ -43,7 +43,7 @@ from hushtag.client.stream_files import ContentTarget, MemoryTarget, Sink
 from hushtag.client.writing_steps import WritingSteps
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
 from hushtag.objects import CONTENT_TYPE, shape_of
-from hushtag.stream_index import StreamIndex, segment_digest
+from hushtag.stream_index import StreamIndex, content_of, segment_digest
 from hushtag.streams import StreamInfo, StreamShape, open_segment, sealed_length
 from hushtag.types import StreamKey
 
@@ -235,6 +235,7 @@ class ContentReader:
 
         Raises:
             IntegrityError: it is another than was put in its place.
+            MalformedError: it was put so, and is not as a client puts it.
             VaultLockedError: the vault was locked.
         """
         self._steps.witness.check_open()
@@ -245,21 +246,18 @@ class ContentReader:
 
     def _vouch(self, fetched: Fetched) -> memoryview:
         seq, plain, digest = fetched
-        shape, content = self.shape, self.shape.content(seq)
+        segments = self.shape.segments
         if self.info is None:
             raise StateError("only a large object has segments")
-        if seq == shape.segments:
-            self._index = StreamIndex.open(self.info.root, seq, plain)
+        if seq == segments:
+            self._index = StreamIndex.open(self.info.root, segments, plain)
             return plain[:0]
         # The root of a single segment is that of its digest alone.
-        index = StreamIndex.open(self.info.root, 1, digest) if shape.segments == 1 else self._index
+        index = StreamIndex.open(self.info.root, 1, digest) if segments == 1 else self._index
         if index is None:
             raise StateError("the index of a stream comes before its segments")
         index.check(seq, digest)
-        padding = bytes(plain[content:])
-        if padding.count(0) != len(padding):
-            raise AuthenticationError
-        return plain[:content]
+        return content_of(self.shape, seq, plain)
 
     def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray, is_stopped: Callable[[], bool]) -> Steps[None]:
         path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"

@@ -24,8 +24,8 @@ from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, RollbackError, StateError
 from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE
-from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SEGMENT_DIGEST_HEADER, SegmentList, SegmentStored
 from hushtag.stream_index import GrowingIndex
+from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SEGMENT_DIGEST_HEADER, SegmentList, SegmentStored
 from hushtag.streams import MAX_STREAM_SIZE, SegmentKind, StreamInfo, StreamShape, seal_segment, sealed_length
 from hushtag.types import StreamKey
 
