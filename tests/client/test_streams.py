@@ -28,6 +28,7 @@ from hushtag.client import (
     storing_steps,
     stream_files,
 )
+from hushtag.client.errors import ServerError
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.sending_steps import segments_at_once
@@ -356,20 +357,27 @@ def reopened(connect: Connect, pages: Any) -> Any:
     return client.unlock(PHRASE)
 
 
+@pytest.mark.parametrize("done", [4, 6, 7], ids=["in between", "before the index", "with the index"])
 def test_a_killed_put_goes_on_where_it_was(
-    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path, done: int
 ) -> None:
-    begin(connect, server, pages, film, 4)
+    server.faults = [Fault("PUT", "/objects/", answer=problem(409, "stream_incomplete"))] if done == 7 else []
+    if done == 7:
+        with pytest.raises(ServerError):
+            reopened(connect, pages).put(film)
+        server.faults = []
+    else:
+        begin(connect, server, pages, film, done)
     stream_id, stream = next(iter(held.streams.items()))
     before = dict(stream.segments)
-    assert len(before) == 4
+    assert len(before) == done
     assert held.objects == {}
     vault = reopened(connect, pages)
     server.log.clear()
     stored = vault.put(film)
     assert set(held.streams) == {stream_id}
     assert all(held.streams[stream_id].segments[seq] == sealed for seq, sealed in before.items())
-    assert sent(server) == StreamShape(len(BODY), SEGMENT).places - 4
+    assert sent(server) == StreamShape(len(BODY), SEGMENT).places - done
     assert vault.get(stored.object_id).body == BODY
     assert len(vault.list()) == 1
 
@@ -387,6 +395,30 @@ def test_a_file_that_changed_since_is_begun_anew(
     stored = vault.put(film)
     assert not first & set(held.streams)
     assert vault.get(stored.object_id).body == film.read_bytes()
+
+
+def test_a_server_that_hides_the_index_gets_the_same_again(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 6)
+    vault = reopened(connect, pages)
+    first = next(iter(held.streams))
+
+    def hide(request: httpx.Request) -> None:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+
+    server.on_request = hide
+    with pytest.raises(KilledError):
+        vault.put(film)
+    del held.streams[first].segments[6]
+    server.on_request = None
+    again = reopened(connect, pages)
+    server.log.clear()
+    stored = again.put(film)
+    assert set(held.streams) == {first}
+    assert sent(server) == 1
+    assert again.get(stored.object_id).body == BODY
 
 
 def test_a_server_that_hides_a_segment_gets_no_second_plaintext_for_it(
