@@ -28,6 +28,7 @@ from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import StreamKey
 
 __all__ = [
+    "DIGEST_BYTES",
     "MAX_SEGMENT_SIZE",
     "MAX_STREAM_SEGMENTS",
     "MAX_STREAM_SIZE",

@@ -175,9 +175,10 @@ class ContentReader:
             room, plain = self.rooms()
             self._cached = None  # only one segment is held, also while the next one comes
             if self._index is None and self.shape.segments > 1:
-                self.vouch((yield from self.fetch(self.shape.segments, room, plain)))
+                index = yield from self.fetch(self.shape.segments, room, plain)
+                yield from compute(lambda: self.vouch(index))
             fetched = yield from self.fetch(seq, room, plain)
-            self._cached = (seq, bytes(self.vouch(fetched)))
+            self._cached = (seq, (yield from compute(lambda: bytes(self.vouch(fetched)))))
         start = seq * size
         return self._cached[1][offset - start : end - start]
 
