@@ -807,6 +807,28 @@ def test_no_lie_about_segments_is_believed(vault: Any, held: FakeVault, tmp_path
         file.read()
 
 
+def test_what_is_behind_the_content_is_nothing(vault: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where whoever put it put something there: two clients would take it for two contents."""
+    finish = storing_steps.StoringSteps.finish_put
+
+    def shortened(self: Any, putting: Any) -> Any:
+        putting.size -= 1
+        return finish(self, putting)
+
+    monkeypatch.setattr(storing_steps.StoringSteps, "finish_put", shortened)
+    body = BODY[:-1] + b"\1"
+    stored = vault.put(body, name="film")
+    for read in (lambda: vault.get(stored.object_id), lambda: vault.get_to(stored.object_id, tmp_path / "out")):
+        with pytest.raises(MalformedError, match="padding"):
+            read()
+    assert list(tmp_path.iterdir()) == []
+    file = vault.open(stored.object_id)
+    assert file.read(SEGMENT) == body[:SEGMENT]
+    file.seek(-1, os.SEEK_END)
+    with pytest.raises(MalformedError, match="padding"):
+        file.read(1)
+
+
 def test_a_listing_or_row_that_names_another_stream_is_refused(vault: Any, server: FakeServer) -> None:
     vault.put(BODY, name="film")
     stored = vault.put(b"small", name="note")
