@@ -158,8 +158,7 @@ class Vault:
         """Write an object to a path (mode 0600) or into an open binary file, in constant memory.
 
         At a path there is all of it, verified, or nothing; `force` lets it replace what is there. Into an open file it
-        is written as it comes; only the return of this call says that all of it is there. What is there is what was put:
-        each part is verified before a byte of it is written.
+        is written as it comes, each part verified before; only the return of this call says that all of it is there.
         `on_progress(done, total)` counts bytes.
 
         Raises:
