@@ -157,6 +157,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "tag_labels": [bytes(316), b"\0\0\0\2hi", b"\0\0\0\1\xff", b"\0\0\0\1ab"],
         "wrapped_keys": [bytes(40), bytes(32)],
         "large_objects": [bytes(200), _rows("suite/streams")[-1][:300]],
+        "stream_indexes": [b"", bytes(32), bytes(range(96)), bytes(33)],
         "upload_headers": [b"", bytes(60), bytes(233)],
         "typed_messages": [bytes(size) for size in (16, 32, 40, 64, 96, 128, 192, 320)],
         "opaque_server": [bytes(size) for size in (32, 64, 96, 128, 192)]

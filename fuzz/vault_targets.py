@@ -14,7 +14,8 @@ from hushtag.errors import AuthenticationError, HushtagError, MalformedError
 from hushtag.head import HEAD_LENGTH, VaultHead, open_head, seal_head
 from hushtag.keys import unwrap_key, wrap_key
 from hushtag.objects import ObjectRow, open_object, seal_object
-from hushtag.streams import open_segment, segment_context
+from hushtag.stream_index import GrowingIndex, StreamIndex, segment_digest
+from hushtag.streams import DIGEST_BYTES, SegmentKind, open_segment, segment_context
 from hushtag.types import (
     CredentialIdentifier,
     DataKey,
@@ -135,10 +136,31 @@ def wrapped_keys(octets: bytes) -> None:
 @target
 def large_objects(octets: bytes) -> None:
     """No bytes of a server are a segment of a stream, wherever it says they belong."""
-    context = segment_context(_VAULT, _THING, 1, len(octets) % 7, last=len(octets) % 2 == 0)
+    context = segment_context(_VAULT, _THING, 1, len(octets) % 7, SegmentKind(len(octets) % 3))
     with suppress(AuthenticationError, MalformedError):
         open_segment(StreamKey(bytes(32)), context, memoryview(octets), bytearray(len(octets)))
         hold(False, "bytes that nobody sealed are no segment")
+
+
+@target
+def stream_indexes(octets: bytes) -> None:
+    """No bytes are the index of another stream; of the stream they are the index of, they name each segment once."""
+    segments = max(1, len(octets) // DIGEST_BYTES)
+    with suppress(AuthenticationError, MalformedError):
+        StreamIndex.open(bytes(DIGEST_BYTES), segments, octets)
+        hold(False, "the root of nothing vouches for nothing")
+    growing, parts = GrowingIndex(), [octets[seq::segments] for seq in range(segments)]
+    for part in parts:
+        growing.add(part)
+    index = StreamIndex.open(growing.root, segments, growing.encoded)
+    for seq, part in enumerate(parts):
+        index.check(seq, segment_digest(part))
+        with suppress(AuthenticationError):
+            index.check(seq, segment_digest(part + b"\0"))
+            hold(False, "a segment is none with something behind it")
+    with suppress(AuthenticationError):
+        index.check(segments, segment_digest(b""))
+        hold(False, "nothing is behind the last segment")
 
 
 @target

@@ -9,6 +9,7 @@ CREDENTIAL = b"hushtag-v1/credential/"  # prefix of the OPAQUE credential identi
 KEK = b"hushtag-v1/kek"  # export key -> the key that wraps a vault's data key
 OBJECT = b"hushtag-v1/object"  # data key -> key and commitment of one revision of a small object
 STREAM = b"hushtag-v1/stream"  # no key; begins the context of each segment of a large object
+INDEX = b"hushtag-v1/index"  # no key; begins what the root of a stream sums up: the digests of its segments
 UPLOAD = b"hushtag-v1/upload"  # data key -> key and commitment of what a device remembers of an unfinished upload
 HEAD = b"hushtag-v1/head"  # data key -> key and commitment of one generation of the vault head
 SET_KEY = b"hushtag-v1/set-key"  # data key -> key of the set hash inside the vault head

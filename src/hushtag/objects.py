@@ -74,6 +74,7 @@ def shape_of(meta: ObjectMeta) -> StreamShape:
 
     Raises:
         MalformedError: the object has no stream.
+        LimitError: too long, or too many segments; never of an object that `open_object` returned.
     """
     if meta.stream is None:
         raise MalformedError("object has no stream")
@@ -179,6 +180,16 @@ def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
     return _U32.pack(len(encoded)) + encoded, body, bytes(padded - length)
 
 
+def _has_a_shape(meta: ObjectMeta) -> bool:
+    if meta.stream is None:
+        return 0 <= meta.size <= MAX_STREAM_SIZE
+    try:
+        shape_of(meta)
+    except LimitError:
+        return False
+    return True
+
+
 def _unframe(frame: bytes) -> OpenedObject:
     if len(frame) < _U32.size:
         raise MalformedError("object frame is too short")
@@ -191,7 +202,7 @@ def _unframe(frame: bytes) -> OpenedObject:
         raise MalformedError("object metadata does not parse") from None
     body_end = meta_end + meta.inline
     if (
-        not 0 <= meta.size <= MAX_STREAM_SIZE
+        not _has_a_shape(meta)
         or body_end > len(frame)
         or padded_length(body_end) != len(frame)
         or frame.count(0, body_end) != len(frame) - body_end
@@ -215,10 +226,12 @@ def seal_object(
     """Seal one revision of an object; `meta.size` must be `len(body)`, and a descriptor has no body.
 
     Raises:
-        LimitError: body or metadata is over its limit.
+        LimitError: body or metadata is over its limit, or the stream has too many segments.
     """
     if not 0 <= meta.size <= MAX_STREAM_SIZE:
         raise LimitError(f"metadata says {meta.size} bytes, at most {MAX_STREAM_SIZE}")
+    if meta.stream is not None:
+        shape_of(meta)
     if meta.inline != len(body):
         raise LimitError(f"metadata says {meta.size} bytes, the body has {len(body)}")
     if not (1 <= key_version <= MAX_KEY_VERSION and 1 <= revision <= MAX_GENERATION):

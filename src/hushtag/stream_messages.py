@@ -15,7 +15,7 @@ MAX_SEGMENT_PLAINTEXT: Final = 16 * 1024 * 1024
 MAX_SEGMENT_BYTES: Final = MAX_SEGMENT_PLAINTEXT + 64 * 1024
 """Bytes of one segment: its plaintext, and room for headers and tags of Cobblestone-256."""
 MAX_SEGMENTS: Final = 65_536
-"""Segments of one stream."""
+"""Segments of one stream, its index among them, which a server cannot tell from the others."""
 MAX_STREAM_PLAINTEXT: Final = 64 * 1024 * 1024 * 1024
 """Plaintext bytes of one stream."""
 MAX_STREAM_BYTES: Final = MAX_STREAM_PLAINTEXT + 128 * 1024 * 1024

@@ -2,8 +2,9 @@
 
 A page is random bytes at first: a sealed header, and a table of marks, one for each segment that may have been sent.
 Who does not hold the vault's data key cannot tell a page in use from one that never was. A mark is written before its
-segment is sent and sums up all of the content up to the segment's end, so a content that has changed since is noticed
-before a second segment is sealed for the same place: in one stream each place has one plaintext, for ever.
+segment is sent and sums up the digests of all segments up to it, so a content that has changed since is noticed
+before a second segment is sealed for the same place: in one stream each place has one plaintext, for ever. The index
+has a mark too, which then sums up all of the content.
 No input or output happens here.
 """
 
@@ -31,8 +32,8 @@ HEADER_BYTES: Final = _HEADER.size + OVERHEAD
 """Bytes of the sealed header."""
 MARK_BYTES: Final = 16
 _SEEN_BYTES: Final = 4
-MAX_MARKS: Final = StreamShape(MAX_STREAM_SIZE, SEGMENT_SIZE).segments
-"""Marks of a page: 16,384, for 64 GiB in segments of 4 MiB."""
+MAX_MARKS: Final = StreamShape(MAX_STREAM_SIZE, SEGMENT_SIZE).places
+"""Marks of a page: 16,385, for 64 GiB in segments of 4 MiB and their index."""
 PAGE_BYTES: Final = HEADER_BYTES + MAX_MARKS * MARK_BYTES
 UPLOAD_PAGES: Final = 4
 """Pages of a device: so many unfinished uploads are remembered."""
@@ -75,10 +76,10 @@ class Upload(NamedTuple):
     state: bytes
     object_id: UUID
 
-    def mark(self, seq: int, prefix_digest: bytes) -> Mark:
-        """Return the mark of a segment; `prefix_digest` is BLAKE3 of the content up to the segment's end."""
+    def mark(self, seq: int, root: bytes) -> Mark:
+        """Return the mark of a segment; `root` is that of the segments up to it, of the index that of all."""
         seen = blake3(u32(seq), key=self.check_key).digest(_SEEN_BYTES)
-        content = blake3(u32(seq) + prefix_digest, key=self.check_key).digest(MARK_BYTES - _SEEN_BYTES)
+        content = blake3(u32(seq) + root, key=self.check_key).digest(MARK_BYTES - _SEEN_BYTES)
         return Mark(seen, content)
 
     def seal(self, data_key: DataKey, vault_id: UUID, *, _entropy: Callable[[int], bytes] = os.urandom) -> bytes:

@@ -28,6 +28,7 @@ from hushtag.client import (
     storing_steps,
     stream_files,
 )
+from hushtag.client.errors import ServerError
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.sending_steps import segments_at_once
@@ -35,8 +36,7 @@ from hushtag.client.stream_files import ContentSource, RegularFile
 from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
 from hushtag.objects import MAX_META_BYTES
-from hushtag.streams import StreamShape, seal_segment, sealed_length
-from hushtag.types import StreamKey
+from hushtag.streams import StreamShape
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
@@ -138,12 +138,12 @@ def test_an_object_reads_like_a_file_and_fetches_what_is_read(vault: Any, server
     assert file.seek(3 * SEGMENT + 5) == 3 * SEGMENT + 5
     assert file.read(100) == BODY[3 * SEGMENT + 5 :][:100]
     assert file.read(100) == BODY[3 * SEGMENT + 105 :][:100]
-    assert sent(server, "GET") == 1
+    assert sent(server, "GET") == 2  # the index, and what is read
     assert file.tell() == 3 * SEGMENT + 205
     file.seek(-10, os.SEEK_END)
     assert file.read() == BODY[-10:]
     assert file.read() == b""
-    assert sent(server, "GET") == 2
+    assert sent(server, "GET") == 3
     file.seek(2 * SEGMENT - 3)
     assert file.read(6) == BODY[2 * SEGMENT - 3 :][:6]
     file.seek(0)
@@ -357,20 +357,27 @@ def reopened(connect: Connect, pages: Any) -> Any:
     return client.unlock(PHRASE)
 
 
+@pytest.mark.parametrize("done", [4, 6, 7], ids=["in between", "before the index", "with the index"])
 def test_a_killed_put_goes_on_where_it_was(
-    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path, done: int
 ) -> None:
-    begin(connect, server, pages, film, 4)
+    server.faults = [Fault("PUT", "/objects/", answer=problem(409, "stream_incomplete"))] if done == 7 else []
+    if done == 7:
+        with pytest.raises(ServerError):
+            reopened(connect, pages).put(film)
+        server.faults = []
+    else:
+        begin(connect, server, pages, film, done)
     stream_id, stream = next(iter(held.streams.items()))
     before = dict(stream.segments)
-    assert len(before) == 4
+    assert len(before) == done
     assert held.objects == {}
     vault = reopened(connect, pages)
     server.log.clear()
     stored = vault.put(film)
     assert set(held.streams) == {stream_id}
     assert all(held.streams[stream_id].segments[seq] == sealed for seq, sealed in before.items())
-    assert sent(server) == StreamShape(len(BODY), SEGMENT).segments - 4
+    assert sent(server) == StreamShape(len(BODY), SEGMENT).places - done
     assert vault.get(stored.object_id).body == BODY
     assert len(vault.list()) == 1
 
@@ -388,6 +395,30 @@ def test_a_file_that_changed_since_is_begun_anew(
     stored = vault.put(film)
     assert not first & set(held.streams)
     assert vault.get(stored.object_id).body == film.read_bytes()
+
+
+def test_a_server_that_hides_the_index_gets_the_same_again(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    begin(connect, server, pages, film, 6)
+    vault = reopened(connect, pages)
+    first = next(iter(held.streams))
+
+    def hide(request: httpx.Request) -> None:
+        if request.method == "PUT" and "/objects/" in request.url.path:
+            raise KilledError
+
+    server.on_request = hide
+    with pytest.raises(KilledError):
+        vault.put(film)
+    del held.streams[first].segments[6]
+    server.on_request = None
+    again = reopened(connect, pages)
+    server.log.clear()
+    stored = again.put(film)
+    assert set(held.streams) == {first}
+    assert sent(server) == 1
+    assert again.get(stored.object_id).body == BODY
 
 
 def test_a_server_that_hides_a_segment_gets_no_second_plaintext_for_it(
@@ -776,6 +807,28 @@ def test_no_lie_about_segments_is_believed(vault: Any, held: FakeVault, tmp_path
         file.read()
 
 
+def test_what_is_behind_the_content_is_nothing(vault: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where whoever put it put something there: two clients would take it for two contents."""
+    finish = storing_steps.StoringSteps.finish_put
+
+    def shortened(self: Any, putting: Any) -> Any:
+        putting.size -= 1
+        return finish(self, putting)
+
+    monkeypatch.setattr(storing_steps.StoringSteps, "finish_put", shortened)
+    body = BODY[:-1] + b"\1"
+    stored = vault.put(body, name="film")
+    for read in (lambda: vault.get(stored.object_id), lambda: vault.get_to(stored.object_id, tmp_path / "out")):
+        with pytest.raises(MalformedError, match="padding"):
+            read()
+    assert list(tmp_path.iterdir()) == []
+    file = vault.open(stored.object_id)
+    assert file.read(SEGMENT) == body[:SEGMENT]
+    file.seek(-1, os.SEEK_END)
+    with pytest.raises(MalformedError, match="padding"):
+        file.read(1)
+
+
 def test_a_listing_or_row_that_names_another_stream_is_refused(vault: Any, server: FakeServer) -> None:
     vault.put(BODY, name="film")
     stored = vault.put(b"small", name="note")
@@ -821,27 +874,6 @@ def test_rotation_seals_the_descriptor_anew_and_leaves_the_segments(vault: Any, 
     assert [entry.object_id for entry in vault.old_streams()] == [stored.object_id]
     vault.put(BODY, name="film", replace=stored.object_id)
     assert list(vault.old_streams()) == []
-
-
-def test_what_a_revoked_person_forges_with_the_server_is_never_left_as_the_content(
-    sync_vault: Any, held: FakeVault, tmp_path: Path
-) -> None:
-    """They have the stream's key, so their segment opens: only the digest tells, and only to who reads all of it."""
-    from hushtag.phrase import draw_phrase
-
-    stored = sync_vault.put(BODY, name="film")
-    info = sync_vault._find(stored.object_id).meta.stream
-    sync_vault.revoke_phrase(sync_vault.add_phrase(draw_phrase(), label="guest").tag_id)
-    sync_vault.reseal()
-    room = bytearray(sealed_length(SEGMENT))
-    context = info.context(sync_vault.vault_id, 2, last=False)
-    seal_segment(StreamKey(info.key), context, memoryview(b"F" * SEGMENT), room)
-    held.streams[info.id].segments[2] = bytes(room)
-    with pytest.raises(IntegrityError):
-        sync_vault.get(stored.object_id)
-    with pytest.raises(IntegrityError):
-        sync_vault.get_to(stored.object_id, tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_may_be_as_long_as_the_metadata_of_its_size_lets_it(vault: Any, server: FakeServer) -> None:

@@ -11,14 +11,19 @@ from uuid import UUID, uuid4
 
 import cryptography_vectors
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hushtag.errors import AuthenticationError, LimitError, MalformedError
 from hushtag.objects import ObjectMeta, open_object, padded_length, seal_object, shape_of
+from hushtag.stream_index import GrowingIndex, StreamIndex, segment_digest
+from hushtag.stream_messages import MAX_SEGMENTS, MAX_STREAM_BYTES
 from hushtag.streams import (
+    MAX_STREAM_SEGMENTS,
     MAX_STREAM_SIZE,
     SEGMENT_SIZE,
+    SegmentKind,
     StreamInfo,
     StreamShape,
     new_stream,
@@ -83,7 +88,7 @@ def test_there_are_published_vectors_of_both_kinds() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 256, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7])
 def test_a_segment_opens_as_it_was_sealed(length: int) -> None:
-    plain, context = os.urandom(length), segment_context(VAULT, STREAM, 1, 0, last=True)
+    plain, context = os.urandom(length), segment_context(VAULT, STREAM, 1, 0, SegmentKind.LAST)
     assert opened(seal(plain, context), context) == plain
 
 
@@ -92,10 +97,11 @@ def test_the_same_segment_sealed_twice_is_two_ciphertexts() -> None:
 
 
 def test_a_segment_opens_in_its_own_place_only() -> None:
-    places: dict[str, Any] = {"vault_id": VAULT, "stream_id": STREAM, "key_version": 1, "seq": 4, "last": False}
+    inner = SegmentKind.INNER
+    places: dict[str, Any] = {"vault_id": VAULT, "stream_id": STREAM, "key_version": 1, "seq": 4, "kind": inner}
     sealed = seal(bytes(CHUNK), segment_context(**places))
-    others = {"vault_id": OBJECT, "stream_id": VAULT, "key_version": 2, "seq": 5, "last": True}
-    for name, other in others.items():
+    others = {"vault_id": OBJECT, "stream_id": VAULT, "key_version": 2, "seq": 5, "kind": SegmentKind.LAST}
+    for name, other in (*others.items(), ("kind", SegmentKind.INDEX)):
         with pytest.raises(AuthenticationError):
             opened(sealed, segment_context(**(places | {name: other})))
     with pytest.raises(AuthenticationError):
@@ -104,29 +110,48 @@ def test_a_segment_opens_in_its_own_place_only() -> None:
 
 @pytest.mark.parametrize("cut", [1, 16, 17, CHUNK, CHUNK + 16])
 def test_a_segment_that_was_cut_or_extended_is_refused(cut: int) -> None:
-    context = segment_context(VAULT, STREAM, 1, 0, last=True)
+    context = segment_context(VAULT, STREAM, 1, 0, SegmentKind.LAST)
     sealed = seal(os.urandom(3 * CHUNK), context)
     for broken in (sealed[:-cut], sealed + bytes(cut)):
         with pytest.raises(AuthenticationError):
             opened(broken, context)
 
 
-@given(st.integers(0, MAX_STREAM_SIZE), st.sampled_from([CHUNK, 64 * 1024, SEGMENT_SIZE, 16 * 1024 * 1024]))
-def test_the_segments_of_a_shape_are_the_padded_content(size: int, segment_size: int) -> None:
+@given(
+    st.sampled_from([CHUNK, 64 * 1024, SEGMENT_SIZE, 16 * 1024 * 1024]).flatmap(
+        lambda length: st.tuples(st.integers(0, min(MAX_STREAM_SIZE, length * 60_000)), st.just(length))
+    )
+)
+def test_the_segments_of_a_shape_are_the_padded_content(drawn: tuple[int, int]) -> None:
+    size, segment_size = drawn
     shape = StreamShape(size, segment_size)
     last = shape.segments - 1
     assert shape.padded == padded_length(size) >= size
     assert last * segment_size + shape.length(last) == shape.padded
     assert 0 < shape.length(last) <= segment_size
-    assert shape.is_last(last)
-    assert last == 0 or not shape.is_last(last - 1)
+    assert shape.kind(last) is SegmentKind.LAST
+    assert last == 0 or shape.kind(last - 1) is SegmentKind.INNER
+    assert sum(shape.content(seq) for seq in {0, last}) + max(0, last - 1) * segment_size >= size
+    assert 0 <= shape.content(last) <= shape.length(last)
     sealed = last * sealed_length(segment_size) + sealed_length(shape.length(last))
+    if last:
+        assert shape.places == last + 2
+        assert (shape.kind(last + 1), shape.content(last + 1)) == (SegmentKind.INDEX, 0)
+        assert shape.length(last + 1) == 32 * (last + 1)
+        sealed += sealed_length(32 * (last + 1))
+    else:
+        assert shape.places == 1
     assert shape.sealed_size == sealed
-    assert shape.segments <= 65_536 * (SEGMENT_SIZE // min(segment_size, 1024 * 1024))
+    assert shape.longest == max(shape.length(seq) for seq in (0, shape.places - 1))
+    assert shape.places <= MAX_SEGMENTS
+    assert shape.sealed_size <= MAX_STREAM_BYTES
 
 
 def test_no_content_is_over_the_limit_or_under_nothing() -> None:
-    assert StreamShape(MAX_STREAM_SIZE).segments == MAX_MARKS
+    assert StreamShape(MAX_STREAM_SIZE).places == MAX_MARKS
+    most = MAX_STREAM_SEGMENTS * CHUNK
+    with pytest.raises(LimitError, match="65536 segments"):
+        StreamShape(most + 1, CHUNK)
     for size in (-1, MAX_STREAM_SIZE + 1):
         with pytest.raises(LimitError):
             StreamShape(size)
@@ -137,7 +162,7 @@ def test_no_content_is_over_the_limit_or_under_nothing() -> None:
 
 def info(**change: Any) -> StreamInfo:
     known = {"stream_id": STREAM.bytes, "key": KEY.expose(), "key_version": 1, "segment_size": SEGMENT_SIZE}
-    return StreamInfo(**(known | {"digest": bytes(32)} | change))
+    return StreamInfo(**(known | {"root": bytes(32)} | change))
 
 
 def row_of(meta: ObjectMeta, body: bytes = b"") -> Any:
@@ -154,6 +179,64 @@ def test_a_descriptor_is_a_row_without_a_body() -> None:
         row_of(meta, b"a body")
     with pytest.raises(MalformedError, match="no stream"):
         shape_of(ObjectMeta("a", "b", 0, 1))
+
+
+def test_a_descriptor_of_too_many_segments_is_none() -> None:
+    """A reader would have to hold their index in memory."""
+    for size, stream in ((10**9, info(segment_size=CHUNK)), (2**30, info(segment_size=2 * CHUNK))):
+        meta = ObjectMeta("film", "video/mp4", 0, size, stream)
+        assert open_object(DataKey(bytes(32)), row_of(meta), vault_id=VAULT, object_id=OBJECT).meta == meta
+    with pytest.raises(LimitError, match="65536 segments"):
+        row_of(ObjectMeta("film", "video/mp4", 0, 2**30, info(segment_size=CHUNK)))
+
+
+# --- the index ------------------------------------------------------------------------------------------------
+
+
+def index_of(segments: list[bytes]) -> GrowingIndex:
+    growing = GrowingIndex()
+    for each in segments:
+        growing.add(each)
+    return growing
+
+
+@given(st.lists(st.binary(max_size=100), min_size=1, max_size=20))
+def test_an_index_knows_each_segment_in_its_place_alone(segments: list[bytes]) -> None:
+    growing = index_of(segments)
+    index = StreamIndex.open(growing.root, len(segments), growing.encoded)
+    for place in range(len(segments) + 1):
+        for segment in segments:
+            if place < len(segments) and segments[place] == segment:
+                index.check(place, segment_digest(segment))
+            else:
+                with pytest.raises(AuthenticationError):
+                    index.check(place, segment_digest(segment))
+
+
+def test_an_index_is_what_its_root_says() -> None:
+    segments = [b"first", b"second", b"third"]
+    growing = index_of(segments)
+    encoded = growing.encoded
+    for place in range(0, len(encoded), 5):
+        flipped = bytearray(encoded)
+        flipped[place] ^= 1
+        with pytest.raises(AuthenticationError):
+            StreamIndex.open(growing.root, 3, flipped)
+    for number, broken in ((3, encoded[:-1]), (3, encoded + bytes(32)), (2, encoded), (3, b"")):
+        with pytest.raises(MalformedError):
+            StreamIndex.open(growing.root, number, broken)
+    for others in (segments[::-1], segments[:2], [*segments, b""], [b"first", b"third", b"second"]):
+        other = index_of(others)
+        assert other.root != growing.root
+        with pytest.raises((AuthenticationError, MalformedError)):
+            StreamIndex.open(growing.root, 3, other.encoded)
+
+
+def test_a_root_is_no_digest_of_the_index() -> None:
+    """Another hash would take a root for the digest of a segment that holds an index."""
+    growing = index_of([b"first", b"second"])
+    assert growing.root != segment_digest(growing.encoded)
+    assert growing.root == blake3(b"hushtag-v1/index" + blake3(b"first").digest() + blake3(b"second").digest()).digest()
 
 
 def test_a_descriptor_prints_without_its_key() -> None:

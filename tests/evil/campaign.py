@@ -14,11 +14,15 @@ import httpx
 import msgspec
 
 from hushtag.errors import HushtagError
+from hushtag.objects import shape_of
+from hushtag.stream_index import GrowingIndex
+from hushtag.streams import seal_segment, sealed_length
+from hushtag.types import StreamKey
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE
 from tests.evil.man import Act, Exchange, respond, route
 from tests.evil.mutations import Values, answer_acts, field_acts, harvest, row_acts, segment_acts
 from tests.evil.operations import ANSWERS, OPERATIONS, Operation
-from tests.evil.world import EVE, GUEST_PHRASE, SHARED_PHRASE, Scene, World, at_another_time, canaries
+from tests.evil.world import EVE, FILM, GUEST_PHRASE, SHARED_PHRASE, Scene, World, at_another_time, canaries
 
 FULL = os.environ.get("HUSHTAG_TEST_CAMPAIGN") == "full"
 SHARES = 6
@@ -83,6 +87,7 @@ class Campaign:
     elsewhere: dict[str, Values] = field(default_factory=dict)
     rows: list[bytes] = field(default_factory=list)
     segments: list[bytes] = field(default_factory=list)
+    forged: list[bytes] = field(default_factory=list)
     others: dict[str, Exchange] = field(default_factory=dict)
     older: dict[str, list[Any]] = field(default_factory=dict)
     most: int = 0
@@ -108,6 +113,20 @@ class Campaign:
                 self.rows = bodies
             elif kind == "segment":
                 self.segments = list(dict.fromkeys(bodies))[:5]
+        self.forged = list(self._forged())
+
+    def _forged(self) -> Iterator[bytes]:
+        """Yield what opens in each place of the film that is read, and an index that agrees: of another content."""
+        vault: Any = self.world.scene(unlocked=True, phrase=SHARED_PHRASE).vault
+        info, shape = (found := vault._find(self.world.ids["film"])).meta.stream, shape_of(found.meta)
+        content, growing = memoryview(FILM[::-1].ljust(shape.padded, b"\0")), GrowingIndex()
+        plain = [content[seq * info.segment_size :][: shape.length(seq)] for seq in range(shape.segments)]
+        for each in plain:
+            growing.add(each)
+        for seq, each in enumerate([*plain, memoryview(growing.encoded)]):
+            room = bytearray(sealed_length(len(each)))
+            seal_segment(StreamKey(info.key), info.context(vault.vault_id, seq, shape.kind(seq)), each, room)
+            yield bytes(room)
 
     def _at(self, operation: Operation, users: Any) -> Ending:
         scene = stage(self.world, operation)
@@ -199,7 +218,7 @@ class Campaign:
         elif kind == "row":
             found = row_acts(self.rows)
         elif kind == "segment":
-            found = segment_acts(self.segments)
+            found = segment_acts(self.segments, self.forged)
         elif kind is None:
             found["no content"] = {
                 "content": lambda man, request: respond(man.forward(request).status_code, b"{}", {"Content-Type": "a"})

@@ -335,8 +335,11 @@ SEGMENT_PARTS = {
 }
 
 
-def segment_acts(elsewhere: list[bytes]) -> dict[str, dict[str, Act]]:
-    """Return the acts on each part of a segment; `elsewhere`: segments of other places, streams, users and times."""
+def segment_acts(elsewhere: list[bytes], forged: list[bytes]) -> dict[str, dict[str, Act]]:
+    """Return the acts on each part of a segment; `elsewhere`: segments of other places, streams, users and times.
+
+    `forged`: what somebody sealed under the stream's key who was revoked and keeps it.
+    """
     found: dict[str, dict[str, Act]] = {"Segment": {}}
     for name, place in SEGMENT_PARTS.items():
         acts = found[f"Segment.{name}"] = {}
@@ -349,6 +352,8 @@ def segment_acts(elsewhere: list[bytes]) -> dict[str, dict[str, Act]]:
     for index, other in enumerate(elsewhere):
         found["Segment"][f"swapped {index}"] = altering(_with_body(lambda _, o=other: o))
         found["Segment"][f"followed by {index}"] = altering(_with_body(lambda sealed, o=other: sealed + o))
+    for index, other in enumerate(forged):
+        found["Segment"][f"forged {index}"] = altering(_with_body(lambda _, o=other: o))
     cuts = {"no chunk": 56, "first chunk": 56 + 16_400, "half": 8_000, "no header": 20}
     for name, end in cuts.items():
         found["Segment"][name] = altering(_with_body(lambda sealed, e=end: sealed[:e]))

@@ -55,13 +55,14 @@ ROWS = {
     "succession": {"suite.prove_succession", "suite.follow"},
     "shape of a stream": {"suite.stream_shape"},
     "segment": {"suite.open_segment"},
+    "content of a large object": {"suite.read_segment"},
     "large object's row, sealing": {"suite.seal_descriptor"},
     "large object's row, opening": {"suite.open_descriptor"},
     "unlock": {"suite.unlock"},
     "binary fields": {"wire.decode_binary"},
 }
 # A formula over all numbers refuses none.
-ONLY_POSITIVE = {"suite.padded_length", "suite.pin_keys", "suite.segment_context"}
+ONLY_POSITIVE = {"suite.padded_length", "suite.pin_keys", "suite.segment_context", "suite.stream_root"}
 
 
 def by_operation() -> dict[str, set[str]]:

@@ -1,9 +1,14 @@
-"""Steps that read a large object: segments fetched side by side and handed over in order, or one where it is needed."""
+"""Steps that read a large object: segments fetched side by side and handed over in order, or one where it is needed.
+
+Nothing of a segment is handed over before the object's row vouches for it: a segment that opens was sealed by somebody
+who knew the stream's key, and only the digest in the index, whose root the row holds, tells that it is the one that was
+put.
+"""
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 from weakref import WeakSet
 
@@ -38,6 +43,7 @@ from hushtag.client.stream_files import ContentTarget, MemoryTarget, Sink
 from hushtag.client.writing_steps import WritingSteps
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
 from hushtag.objects import CONTENT_TYPE, shape_of
+from hushtag.stream_index import StreamIndex, content_of, segment_digest
 from hushtag.streams import StreamInfo, StreamShape, open_segment, sealed_length
 from hushtag.types import StreamKey
 
@@ -74,7 +80,7 @@ class FetchingSteps(WritingSteps):
             if found.meta.size > MAX_IN_MEMORY:
                 raise LimitError(f"object is {found.meta.size} bytes; use get_to or open for more than {MAX_IN_MEMORY}")
             target = MemoryTarget()
-            yield from self._receive(found, found.meta.stream, target, None)
+            yield from self._receive(found, target, None)
             body = bytes(target.content)
         meta = found.meta
         return VaultObject(found.object_id, meta.name, meta.content_type, created_at(meta), found.revision, body)
@@ -94,25 +100,17 @@ class FetchingSteps(WritingSteps):
                 yield from compute(lambda: sink.take(memoryview(found.body)))
                 sink.tell()
             else:
-                yield from self._receive(found, meta.stream, target, on_progress)
+                yield from self._receive(found, target, on_progress)
             yield from compute(target.finish)
         finally:
             target.close()
         return FetchedObject(found.object_id, meta.name, meta.content_type, created_at(meta), meta.size, found.revision)
 
     def _receive(
-        self,
-        found: FoundObject,
-        info: StreamInfo,
-        target: ContentTarget | MemoryTarget,
-        on_progress: Progress | None,
+        self, found: FoundObject, target: ContentTarget | MemoryTarget, on_progress: Progress | None
     ) -> Steps[None]:
         reader = ContentReader(self, found)
-        sink = Sink(target, found.meta.size, on_progress)
-        receiving = _Receiving(reader, sink)
-        yield from receiving.run()
-        if not sink.is_whole(info.digest):
-            raise IntegrityError("content of an object")
+        yield from _Receiving(reader, Sink(target, found.meta.size, on_progress)).run()
 
     def reader(self, found: FoundObject) -> "ContentReader":
         """Return what reads the content of an object, any part of it."""
@@ -137,6 +135,14 @@ class FetchingSteps(WritingSteps):
         raise ConflictError("the object was changed while it was read; read it again", code="revision_conflict")
 
 
+class Fetched(NamedTuple):
+    """A segment that opened, with the digest of its plaintext; nothing vouches for it yet."""
+
+    seq: int
+    plain: memoryview
+    digest: bytes
+
+
 class ContentReader:
     """The content of one revision of an object, as its descriptor says it lies in segments."""
 
@@ -149,6 +155,7 @@ class ContentReader:
         self.info = found.meta.stream
         self.shape = StreamShape(self.size) if self.info is None else shape_of(found.meta)
         self._cached: tuple[int, bytes] | None = None
+        self._index: StreamIndex | None = None
 
     def read_at(self, offset: int, length: int) -> Steps[bytes]:
         """Return up to `length` bytes at `offset`, no further than to the end of their segment; none at the end.
@@ -167,24 +174,28 @@ class ContentReader:
         if self._cached is None or self._cached[0] != seq:
             room, plain = self.rooms()
             self._cached = None  # only one segment is held, also while the next one comes
-            got = yield from self.fetch(seq, room, plain)
-            self._cached = (seq, bytes(memoryview(plain)[:got]))
+            if self._index is None and self.shape.segments > 1:
+                index = yield from self.fetch(self.shape.segments, room, plain)
+                yield from compute(lambda: self.vouch(index))
+            fetched = yield from self.fetch(seq, room, plain)
+            self._cached = (seq, (yield from compute(lambda: bytes(self.vouch(fetched)))))
         start = seq * size
         return self._cached[1][offset - start : end - start]
 
     def forget(self) -> None:
         """Forget what was read."""
         self._cached = None
+        self._index = None
 
     def rooms(self) -> tuple[bytearray, bytearray]:
         """Return room for a sealed segment and for an open one."""
-        most = sealed_length(self.shape.length(0))
+        most = sealed_length(self.shape.longest)
         return bytearray(most), bytearray(most)
 
     def fetch(
         self, seq: int, room: bytearray, plain: bytearray, is_stopped: Callable[[], bool] = lambda: False
-    ) -> Steps[int]:
-        """Fetch and open one segment; returns its length, padding included.
+    ) -> Steps[Fetched]:
+        """Fetch and open one segment into `plain`. Nothing of it may be given out before `vouch`.
 
         Raises:
             IntegrityError: it is not that segment.
@@ -207,17 +218,47 @@ class ContentReader:
                 yield Pause(self._steps.retry.wait_for(attempt - 1, error))
         return (yield from compute(lambda: self._open(info, seq, room, plain)))
 
-    def _open(self, info: StreamInfo, seq: int, room: bytearray, plain: bytearray) -> int:
+    def _open(self, info: StreamInfo, seq: int, room: bytearray, plain: bytearray) -> Fetched:
         self._steps.witness.check_open()
-        length = self.shape.length(seq)
-        context = info.context(self._steps.witness.vault_id, seq, last=self.shape.is_last(seq))
+        sealed = memoryview(room)[: sealed_length(self.shape.length(seq))]
+        context = info.context(self._steps.witness.vault_id, seq, self.shape.kind(seq))
         key = StreamKey(info.key)
         try:
-            return open_segment(key, context, memoryview(room)[: sealed_length(length)], plain)
+            opened = memoryview(plain)[: open_segment(key, context, sealed, plain)]
         except AuthenticationError:
             raise IntegrityError("segment of an object") from None
         finally:
             key.forget()
+        return Fetched(seq, opened, segment_digest(opened))
+
+    def vouch(self, fetched: Fetched) -> memoryview:
+        """Return the content in a segment, if the object's row vouches for it; the index vouches for the others.
+
+        Raises:
+            IntegrityError: it is another than was put in its place.
+            MalformedError: it was put so, and is not as a client puts it.
+            VaultLockedError: the vault was locked.
+        """
+        self._steps.witness.check_open()
+        try:
+            return self._vouch(fetched)
+        except AuthenticationError:
+            raise IntegrityError("segment of an object") from None
+
+    def _vouch(self, fetched: Fetched) -> memoryview:
+        seq, plain, digest = fetched
+        segments = self.shape.segments
+        if self.info is None:
+            raise StateError("only a large object has segments")
+        if seq == segments:
+            self._index = StreamIndex.open(self.info.root, segments, plain)
+            return plain[:0]
+        # The root of a single segment is that of its digest alone.
+        index = StreamIndex.open(self.info.root, 1, digest) if segments == 1 else self._index
+        if index is None:
+            raise StateError("the index of a stream comes before its segments")
+        index.check(seq, digest)
+        return content_of(self.shape, seq, plain)
 
     def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray, is_stopped: Callable[[], bool]) -> Steps[None]:
         path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"
@@ -249,7 +290,7 @@ def _read_exactly(opened: Opened, room: memoryview, is_stopped: Callable[[], boo
 
 
 class _Receiving:
-    """Several workers fetch and open; each hands over when all segments before its own were."""
+    """Several workers fetch and open; each hands over when all segments before its own were, the index as the first."""
 
     def __init__(self, reader: ContentReader, sink: Sink) -> None:
         self._reader = reader
@@ -263,7 +304,7 @@ class _Receiving:
     def run(self) -> Steps[None]:
         """Receive everything."""
         shape = self._reader.shape
-        workers = [self._worker() for _ in range(segments_at_once(shape.segment_size, shape.segments))]
+        workers = [self._worker() for _ in range(segments_at_once(shape.segment_size, shape.places))]
         try:
             yield from gather(workers, len(workers), self.stop)
         except Exception:
@@ -275,25 +316,25 @@ class _Receiving:
         """Fetch nothing more, and wait for nobody."""
         self._stopped = True
         with self._turn:
-            self._next = self._reader.shape.segments
+            self._next = self._reader.shape.places
         self._order.stop()
 
     def _take(self) -> int | None:
         with self._turn:
-            seq = self._next
-            if seq >= self._reader.shape.segments:
+            place = self._next
+            if place >= self._reader.shape.places:
                 return None
-            self._next = seq + 1
-            return seq
+            self._next = place + 1
+            return place
 
     def _worker(self) -> Steps[None]:
         try:
             room, plain = self._reader.rooms()
-            while (seq := self._take()) is not None:
-                length = yield from self._reader.fetch(seq, room, plain, lambda: self._stopped)
-                yield Turn(self._order, seq)
-                view = memoryview(plain)[:length]
-                yield from compute(lambda v=view: self._sink.take(v))  # type: ignore[misc]
+            while (place := self._take()) is not None:
+                seq = (place or self._reader.shape.places) - 1  # the index, or the only segment, comes first
+                fetched = yield from self._reader.fetch(seq, room, plain, lambda: self._stopped)
+                yield Turn(self._order, place)
+                yield from compute(lambda f=fetched: self._sink.take(self._reader.vouch(f)))  # type: ignore[misc]
                 self._sink.tell()
                 self._order.advance()
         except BaseException as error:

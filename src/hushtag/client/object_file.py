@@ -16,10 +16,9 @@ __all__ = ["ObjectFile"]
 class ObjectFile(PlacedReader, io.RawIOBase):
     """The content of one revision of an object: a binary file to read and to search through, at any place.
 
-    Of a large object the segments that are read are fetched, and the last of them is kept. Every segment opens under
-    the stream's key, in its place, so nobody without that key made it. Who was revoked may have it
-    (`Vault.old_streams`), and only `Vault.get`, or `get_to` a path, finds out what they made with the server. Reading
-    may raise what `Vault.get` does, and `VaultLockedError` once the vault is locked.
+    Of a large object its index, once, and the segments that are read are fetched, and the last of them is kept. Nothing
+    of a segment is given out that the object's row does not vouch for, also not what somebody made who was revoked and
+    knows the stream's key. Reading may raise what `Vault.get` does, and `VaultLockedError` once the vault is locked.
     """
 
     def __init__(self, driver: SyncDriver, reader: ContentReader) -> None:

@@ -24,8 +24,9 @@ from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, RollbackError, StateError
 from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE
+from hushtag.stream_index import GrowingIndex
 from hushtag.stream_messages import MAX_SEGMENT_PAGE, MAX_SEGMENTS, SEGMENT_DIGEST_HEADER, SegmentList, SegmentStored
-from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape, seal_segment, sealed_length
+from hushtag.streams import MAX_STREAM_SIZE, SegmentKind, StreamInfo, StreamShape, seal_segment, sealed_length
 from hushtag.types import StreamKey
 
 __all__ = ["SEGMENTS_AT_ONCE", "Sending", "StartAgainError", "StreamSender", "segments_at_once"]
@@ -49,12 +50,12 @@ class StartAgainError(Exception):
 
 @dataclass(slots=True)
 class Job:
-    """One segment to send; `known`: a segment with this very plaintext may be there already."""
+    """One segment to send, of which `content` bytes are content; `known`: one with this very plaintext may be there."""
 
     seq: int
-    length: int
+    plain: memoryview
     content: int
-    last: bool
+    kind: SegmentKind
     known: bool
 
 
@@ -70,7 +71,7 @@ class Sending:
         self._segment_size = segment_size
         self._shape = None if source.size is None else StreamShape(source.size, segment_size)
         self._turn = threading.Lock()
-        self._hasher = blake3()
+        self._index = GrowingIndex()
         self._next = 0
         self._read = 0
         self.stopped = False
@@ -84,9 +85,9 @@ class Sending:
         return self._shape
 
     @property
-    def digest(self) -> bytes:
-        """BLAKE3-256 of the content."""
-        return self._hasher.digest()
+    def root(self) -> bytes:
+        """What sums up the segments that were taken: of all of them, the stream's root."""
+        return self._index.root
 
     @property
     def total(self) -> int:
@@ -95,8 +96,8 @@ class Sending:
 
     @property
     def longest(self) -> int:
-        """Bytes of its longest segment."""
-        return self._segment_size if self._shape is None else self._shape.length(0)
+        """Bytes of its longest segment; the index of a content whose length is not known may be longer."""
+        return self._segment_size if self._shape is None else self._shape.longest
 
     @property
     def waits(self) -> bool:
@@ -106,14 +107,14 @@ class Sending:
     @property
     def most(self) -> int:
         """How many segments there can be."""
-        return MAX_SEGMENTS if self._shape is None else self._shape.segments
+        return MAX_SEGMENTS if self._shape is None else self._shape.places
 
     def stop(self) -> None:
         """Give out nothing more."""
         self.stopped = True
 
     def take(self, room: bytearray) -> Job | None:
-        """Read the next segment into `room` and return it; `None` at the end.
+        """Read the next segment into `room` and return it, behind several their index; `None` at the end.
 
         Raises:
             StartAgainError: it is not what was read when the stream was begun.
@@ -122,18 +123,21 @@ class Sending:
         with self._turn:
             if self.stopped:
                 raise StoppedError
-            if self._shape is not None and self._next >= self._shape.segments:
+            shape, seq = self._shape, self._next
+            if shape is not None and seq >= shape.places:
                 return None
-            job = self._read_next(memoryview(room))
+            if shape is not None and seq == shape.segments:
+                job = Job(seq, memoryview(self._index.encoded), 0, SegmentKind.INDEX, self._is_known(seq))
+            else:
+                job = self._read_next(seq, memoryview(room))
             self._next += 1
             return job
 
-    def _read_next(self, room: memoryview) -> Job:
-        seq, size = self._next, self._segment_size
+    def _read_next(self, seq: int, room: memoryview) -> Job:
+        size = self._segment_size
         wanted = size if self._shape is None else max(0, min(size, self._shape.size - self._read))
         content = self._source.read_into(room[:wanted])
         self._read += content
-        self._hasher.update(room[:content])
         if self._shape is None:
             if self._read > MAX_STREAM_SIZE:
                 raise LimitError(f"content is over {MAX_STREAM_SIZE} bytes")
@@ -143,14 +147,16 @@ class Sending:
             raise SourceChangedError("the file was changed while it was read; nothing was stored")
         if self._shape is not None and self._read == self._shape.size:
             self._source.check_unchanged()
-        length, last = (size, False) if self._shape is None else (self._shape.length(seq), self._shape.is_last(seq))
+        shape = self._shape
+        length, kind = (size, SegmentKind.INNER) if shape is None else (shape.length(seq), shape.kind(seq))
         room[content:length] = bytes(length - content)
-        return Job(seq, length, content, last, self._is_known(seq))
+        self._index.add(room[:length])
+        return Job(seq, room[:length], content, kind, self._is_known(seq))
 
     def _is_known(self, seq: int) -> bool:
         if self._memory is None:
             return False
-        known = self._memory.note(seq, self._hasher.digest())
+        known = self._memory.note(seq, self._index.root)
         if known is None or (seq in self._stored and not known):
             raise StartAgainError
         return known
@@ -162,7 +168,7 @@ class Sending:
             StartAgainError: it has something else there.
         """
         found = self._stored.get(job.seq)
-        if found is not None and found != sealed_length(job.length):
+        if found is not None and found != sealed_length(len(job.plain)):
             raise StartAgainError
         return found is not None
 
@@ -249,9 +255,8 @@ class StreamSender:
             room = bytearray(sealed_length(sending.longest))
             while (job := (yield from compute(lambda: sending.take(plain), waits=sending.waits))) is not None:
                 if not sending.is_stored(job):
-                    context = info.context(self._vault_id, job.seq, last=job.last)
-                    view = memoryview(plain)[: job.length]
-                    sealed, digest = yield from compute(lambda c=context, v=view: self._seal(key, c, v, room))  # type: ignore[misc]
+                    context = info.context(self._vault_id, job.seq, job.kind)
+                    sealed, digest = yield from compute(lambda c=context, p=job.plain: self._seal(key, c, p, room))  # type: ignore[misc]
                     yield from self._send(info.id, job, sealed, digest, sending)
                 self._tell(job, sending)
         except BaseException as error:
@@ -268,6 +273,8 @@ class StreamSender:
 
     def _seal(self, key: StreamKey, context: bytes, plain: memoryview, room: bytearray) -> tuple[memoryview, str]:
         self._token()  # a locked vault seals nothing more
+        if len(room) < (length := sealed_length(len(plain))):
+            room = bytearray(length)
         sealed = memoryview(room)[: seal_segment(key, context, plain, room)]
         return sealed, encode_binary(blake3(sealed).digest())
 

@@ -138,7 +138,7 @@ class StoringSteps(DuressSteps):
                 yield from sender.abandon(stream_id)
             raise
         putting.size = sending.shape.size
-        putting.stream = StreamInfo(stream_id.bytes, info.key, version, SEGMENT_SIZE, sending.digest)
+        putting.stream = StreamInfo(stream_id.bytes, info.key, version, SEGMENT_SIZE, sending.root)
         key.forget()
 
     def _remember(self, putting: Putting) -> UploadMemory | None:

@@ -308,30 +308,20 @@ Target = ContentTarget | MemoryTarget
 
 
 class Sink:
-    """Takes a content in order, counts it and sums it up."""
+    """Takes a content in order, each part verified before, and counts it."""
 
     def __init__(self, target: Target, size: int, on_progress: Progress | None) -> None:
         self._target = target
         self._left = size
         self._size = size
-        self._hasher = blake3()
         self._on_progress = on_progress
-        self.zeros = True
 
     def take(self, piece: memoryview) -> None:
-        """Take the next part; what is beyond the content's end is padding."""
-        content = piece[: self._left]
-        self._hasher.update(content)
-        self._target.take(content)
-        self._left -= len(content)
-        padding = bytes(piece[len(content) :])
-        self.zeros = self.zeros and padding.count(0) == len(padding)
+        """Take the next part."""
+        self._target.take(piece)
+        self._left -= len(piece)
 
     def tell(self) -> None:
         """Tell how far it is."""
         if self._on_progress is not None:
             self._on_progress(self._size - self._left, self._size)
-
-    def is_whole(self, digest: bytes) -> bool:
-        """Tell whether all of the content came, with this digest and nothing but zeros behind it."""
-        return self.zeros and not self._left and self._hasher.digest() == digest

@@ -65,14 +65,14 @@ class UploadMemory:
         self._page.write(0, os.urandom(PAGE_BYTES))
         self._page.write(0, self.upload.seal(self._wanted.data_key, self._wanted.vault_id))
 
-    def note(self, seq: int, prefix_digest: bytes) -> bool | None:
-        """Note that a segment is going to be sent; tells whether that was noted before.
+    def note(self, seq: int, root: bytes) -> bool | None:
+        """Note that a segment is going to be sent, `root` summing up those to it; tells whether that was noted before.
 
         Returns `None`, and notes nothing, if it was noted of another content.
         """
         if seq >= MAX_MARKS:
             return False
-        mark = self.upload.mark(seq, prefix_digest)
+        mark = self.upload.mark(seq, root)
         found = self._page.read(mark_place(seq), MARK_BYTES)
         if found == mark.encoded:
             return True

@@ -158,8 +158,7 @@ class Vault:
         """Write an object to a path (mode 0600) or into an open binary file, in constant memory.
 
         At a path there is all of it, verified, or nothing; `force` lets it replace what is there. Into an open file it
-        is written as it comes; only the return of this call says that all of it is there and nothing else. Each part
-        is what was put in its place, unless whoever was revoked made it with the server (`old_streams`).
+        is written as it comes, each part verified before; only the return of this call says that all of it is there.
         `on_progress(done, total)` counts bytes.
 
         Raises:
@@ -346,8 +345,7 @@ class Vault:
         """Return the large objects whose segments are under a key of before a revocation; re-sealing leaves them so.
 
         Who was revoked may have kept that key, and reads such an object's segments, if the server or a copy of the
-        database gives them; together with the server they can even make others, which `get`, and `get_to` a path,
-        refuse, but `open`, and `get_to` an open file, may give out. Putting the content anew (`replace`) ends that.
+        database gives them; they cannot put others in their place. Putting the content anew (`replace`) ends that.
         """
         with self._turn:
             return self._driver.run(self._steps.old_streams())

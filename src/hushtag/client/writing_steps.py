@@ -191,7 +191,7 @@ class WritingSteps(ReadingSteps):
         if change.meta is not None and change.meta.stream is not None:
             shape = shape_of(change.meta)
             headers[STREAM_HEADER] = str(change.meta.stream.id)
-            headers[STREAM_SEGMENTS_HEADER] = str(shape.segments)
+            headers[STREAM_SEGMENTS_HEADER] = str(shape.places)
             headers[STREAM_SIZE_HEADER] = str(shape.sealed_size)
         return Request("PUT", path, self.token, change.row.encoded, CONTENT_TYPE, headers)
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hushtag.vectors import _device, _epoch, _independent, _keys, _opaque, _phrase, _rotation, _sealed, _unlock
+from hushtag.vectors import (
+    _device,
+    _epoch,
+    _independent,
+    _keys,
+    _opaque,
+    _phrase,
+    _rotation,
+    _sealed,
+    _streams,
+    _unlock,
+)
 from hushtag.vectors._files import find_directory, list_groups
 from hushtag.vectors._operation import Operation
 
@@ -42,7 +53,7 @@ GROUPS: Final = (
 
 OPERATIONS: Final = {
     name: Operation(implementation)
-    for module in (_device, _epoch, _independent, _keys, _opaque, _phrase, _rotation, _sealed, _unlock)
+    for module in (_device, _epoch, _independent, _keys, _opaque, _phrase, _rotation, _sealed, _streams, _unlock)
     for name, implementation in module.OPERATIONS.items()
 }
 REFERENCE_ONLY: Final = _independent.REFERENCE_ONLY | _opaque.REFERENCE_ONLY

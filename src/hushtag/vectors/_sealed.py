@@ -1,19 +1,17 @@
-"""The operations on sealed values: objects, head, label, streams; and on binary fields of the wire."""
+"""The operations on sealed values: objects, head, label; and on binary fields of the wire."""
 
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
 import msgspec
-from blake3 import blake3
 
 from hushtag.errors import MalformedError
 from hushtag.head import VaultHead, open_head, seal_head, set_element, set_hash, set_key
 from hushtag.messages import decode_binary, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, open_object, padded_length, row_digest, seal_object
-from hushtag.streams import StreamInfo, StreamShape, open_segment, segment_context
 from hushtag.tag_label import open_label, seal_label
-from hushtag.types import DataKey, StreamKey
+from hushtag.types import DataKey
 from hushtag.vectors._operation import Implementation, Octets
 
 _Result = dict[str, object]
@@ -176,82 +174,6 @@ def _open_label(
     return {"label": label}
 
 
-def _stream_shape(size: int, segment_size: int) -> _Result:
-    shape = StreamShape(size, segment_size)
-    last = shape.segments - 1
-    return {
-        "padded": shape.padded,
-        "segments": shape.segments,
-        "last_length": shape.length(last),
-        "sealed_size": shape.sealed_size,
-    }
-
-
-def _segment_context(vault_id: UUID, stream_id: UUID, key_version: int, seq: int, last: int) -> _Result:
-    return {"context": segment_context(vault_id, stream_id, key_version, seq, last=bool(last))}
-
-
-def _open_segment(
-    stream_key: Octets, vault_id: UUID, stream_id: UUID, key_version: int, seq: int, last: int, segment: Octets
-) -> _Result:
-    room = bytearray(len(segment))
-    context = segment_context(vault_id, stream_id, key_version, seq, last=bool(last))
-    length = open_segment(StreamKey(stream_key), context, memoryview(segment), room)
-    return {"length": length, "plaintext_blake3": blake3(room[:length]).digest()}
-
-
-def _seal_descriptor(
-    data_key: Octets,
-    vault_id: UUID,
-    object_id: UUID,
-    key_version: int,
-    revision: int,
-    name: str,
-    content_type: str,
-    created_at: int,
-    size: int,
-    stream_id: UUID,
-    stream_key: Octets,
-    stream_key_version: int,
-    segment_size: int,
-    digest: Octets,
-    iv: Octets,
-) -> _Result:
-    stream = StreamInfo(stream_id.bytes, bytes(stream_key), stream_key_version, segment_size, bytes(digest))
-    row = seal_object(
-        DataKey(data_key),
-        vault_id=vault_id,
-        object_id=object_id,
-        key_version=key_version,
-        revision=revision,
-        meta=ObjectMeta(name, content_type, created_at, size, stream),
-        body=b"",
-        _entropy=fixed_entropy(iv),
-    )
-    return {"content_size": row.content_size, "row": row.encoded, "row_digest": row_digest(row)}
-
-
-def _open_descriptor(
-    data_key: Octets, vault_id: UUID, object_id: UUID, key_version: int, revision: int, row: Octets
-) -> _Result:
-    sealed = ObjectRow.decode(row, key_version=key_version, revision=revision)
-    opened = open_object(DataKey(data_key), sealed, vault_id=vault_id, object_id=object_id)
-    meta, stream = opened.meta, opened.meta.stream
-    if stream is None:
-        raise MalformedError("row is no descriptor")
-    return {
-        "name": meta.name,
-        "content_type": meta.content_type,
-        "created_at": meta.created_at,
-        "size": meta.size,
-        "stream_id": stream.id,
-        "stream_key": stream.key,
-        "stream_key_version": stream.key_version,
-        "segment_size": stream.segment_size,
-        "digest": stream.digest,
-    }
-
-
 def _decode_binary(text: str, length: int) -> _Result:
     value = decode_binary(text, length)
     return {"value": value, "text": encode_binary(value)}
@@ -269,10 +191,5 @@ OPERATIONS: Final[dict[str, Implementation]] = {
     "suite.open_head": _open_head,
     "suite.seal_label": _seal_label,
     "suite.open_label": _open_label,
-    "suite.stream_shape": _stream_shape,
-    "suite.segment_context": _segment_context,
-    "suite.open_segment": _open_segment,
-    "suite.seal_descriptor": _seal_descriptor,
-    "suite.open_descriptor": _open_descriptor,
     "wire.decode_binary": _decode_binary,
 }
