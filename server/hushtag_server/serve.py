@@ -26,9 +26,11 @@ from hushtag_server.errors import StartError
 from hushtag_server.keyfile import ensure_keys
 from hushtag_server.migrate import migrate
 from hushtag_server.observability import log_config
+from hushtag_server.pool import make_pool
 from hushtag_server.settings import Settings, to_environment
+from hushtag_server.streams.stores import IN_DATABASE, SegmentStores
 
-__all__ = ["check_database", "reachable_database", "serve"]
+__all__ = ["check_database", "check_store", "reachable_database", "serve"]
 
 _TARGET: Final = "hushtag_server.app:from_environment"
 _SPARE_CONNECTIONS: Final = 20  # start-up checks, dumps, PostgreSQL's own reserve
@@ -77,6 +79,21 @@ def check_database(url: str) -> None:
         StartError: says which, and the next step.
     """
     asyncio.run(_check(url))
+
+
+async def _claim(url: str, settings: Settings) -> None:
+    async with make_pool(url, replace(settings, pool_size=1)) as pool:
+        await SegmentStores(settings).start(pool, strict=True)
+
+
+def check_store(url: str, settings: Settings) -> None:
+    """Refuse an object store that does not answer, or is another installation's.
+
+    Raises:
+        StartError: says what is wrong with it.
+    """
+    if settings.segment_store != IN_DATABASE:
+        asyncio.run(_claim(url, settings))
 
 
 @contextlib.contextmanager
@@ -172,6 +189,7 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
         url = settings.database_url or ""
         check_database(url)
         ensure_keys(url, settings, _make_setup)
+        check_store(url, settings)
         port = stack.enter_context(_reserved_port(settings.host, settings.port))
         if settings.workers > 1:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))

@@ -228,6 +228,9 @@ class Settings:
         str,
         _Rule(_segment_store, "where segments of large objects go: postgres, file:///DIRECTORY, s3://BUCKET/PREFIX, …"),
     ] = "postgres"
+    segment_store_timeout: Annotated[
+        timedelta, _Rule(_duration(1, 600), "longest request to an object store, and as long it is tried again")
+    ] = timedelta(seconds=30)
     stream_hours: Annotated[
         int, _Rule(_whole(1, 8760), "an upload without activity is removed after so many hours")
     ] = 24
