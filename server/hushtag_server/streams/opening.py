@@ -1,8 +1,9 @@
 """From an address to a store: with which time-outs and how many tries, and whose it is."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -10,11 +11,27 @@ from hushtag_server.errors import StartError
 from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import MARK, ObjectStore
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
 __all__ = ["check_mark", "claim_store", "open_store"]
 
 _CONNECT: Final = timedelta(seconds=5)
+_PREFIXES: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+_FROM_ENVIRONMENT: Final = (
+    *("allow_http", "allow_invalid_certificates", "http1_only", "http2_only", "pool_idle_timeout"),
+    *("pool_max_idle_per_host", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "user_agent"),
+)
 _TRIES: Final = 4
 _PAUSE: Final = timedelta(seconds=2)  # the longest between two of them
+
+
+def _client_options(scheme: str, longest: timedelta) -> "ClientConfig":
+    # What is given here takes the place of all that the environment says of it, so that is said again.
+    prefix = _PREFIXES[scheme]
+    found = {name: os.environ.get(f"{prefix}_{name.upper()}", "") for name in _FROM_ENVIRONMENT}
+    given: dict[str, Any] = {name: value for name, value in found.items() if value}
+    return cast("ClientConfig", {**given, "connect_timeout": min(_CONNECT, longest), "timeout": longest})
 
 
 def open_store(url: str, settings: Settings) -> ObjectStore:
@@ -38,7 +55,7 @@ def open_store(url: str, settings: Settings) -> ObjectStore:
             return ObjectStore(LocalStore(prefix=directory, mkdir=True), directory)
         backend = from_url(
             url,
-            client_options={"connect_timeout": min(_CONNECT, longest), "timeout": longest},
+            client_options=_client_options(url.partition("://")[0], longest),
             retry_config={
                 "max_retries": _TRIES - 1,
                 "retry_timeout": longest,
