@@ -258,7 +258,7 @@ async def test_a_store_that_dies_leaves_nothing_half_visible(
 ) -> None:
     doomed = KINDS[kind]()
     use(monkeypatch, doomed)
-    there = replace(settings, segment_store=doomed.address(), segment_store_timeout=5 * SECOND)
+    there = replace(settings, segment_store=doomed.address(), segment_store_timeout=2 * SECOND)
 
     async def dying() -> AsyncIterator[bytes]:
         for number in range(12):

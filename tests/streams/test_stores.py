@@ -16,7 +16,7 @@ from hushtag_server.operation.segment_checks import StoreState, compare_store, c
 from hushtag_server.operation.segment_moves import Moved, _Move, move_segments
 from hushtag_server.operation.segments import stores_of
 from hushtag_server.settings import Settings, SettingsError, load_settings
-from hushtag_server.streams import object_store, queries, uploading
+from hushtag_server.streams import object_store, queries, removing, uploading
 from hushtag_server.streams.object_store import MARK, ObjectStore, ObjectStoreError
 from hushtag_server.streams.removing import OBJECTS
 from tests.operation.conftest import Silent
@@ -315,7 +315,7 @@ async def test_a_move_that_crashes_at_a_step_loses_nothing(
 
     with monkeypatch.context() as patched:
         if step == "noted":
-            patched.setattr(ObjectStore, "write", crash)
+            patched.setattr(ObjectStore, "write_whole", crash)
         else:
             rename = _Move._rename
 
@@ -426,6 +426,83 @@ async def test_removing_needs_one_connection_and_no_second(
         run_sql(database, "DELETE FROM users WHERE id = %s", streams.vault.user_id)
         services.segments._open.clear()
         assert await services.remover.remove_objects(services.pool) == 1
+    assert objects(directory) == []
+
+
+@pytest.mark.parametrize("step", ["claimed", "removed"])
+async def test_a_remover_that_dies_is_followed_by_another_when_its_claim_is_over(
+    stored, database, directory, owner, monkeypatch, step
+) -> None:
+    services = stored.client.app.application.application.state["services"]
+    remove = ObjectStore.remove
+
+    async def crash(self, segment_id):
+        if step == "removed":
+            await remove(self, segment_id)
+        raise Crash
+
+    await stored.upload(b"one", b"two")
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "remove", crash)
+        patched.setattr(removing, "remove_all", dying)
+        with pytest.raises(Crash):
+            await services.remover.remove_objects(services.pool)
+    claimed = "SELECT count(*) FROM segment_removals WHERE claimed_at IS NOT NULL AND due_at > now() + '9 minutes'"
+    assert run_sql(database, claimed) == [(2,)]
+    assert (await maintained(owner, database))["segment_objects"] == 0  # as long as somebody may be at it
+    run_sql(database, "UPDATE segment_removals SET due_at = now()")
+    assert (await maintained(owner, database))["segment_objects"] == 2
+    assert objects(directory) == []
+    assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(0,)]
+
+
+async def dying(stores, claimed):
+    """Remove as a worker does whose process ends with the first failure."""
+    for store_id, segment_id in claimed:
+        await stores[store_id].remove(segment_id)
+
+
+async def test_no_transaction_is_open_while_the_store_removes(stored, database, monkeypatch) -> None:
+    services = stored.client.app.application.application.state["services"]
+    open_ones = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
+    seen, remove = [], ObjectStore.remove
+
+    async def looking(self, segment_id):
+        seen.append(run_sql(database, open_ones + " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+        await remove(self, segment_id)
+
+    await stored.upload(b"x")
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    monkeypatch.setattr(ObjectStore, "remove", looking)
+    assert await services.remover.remove_objects(services.pool) == 1
+    assert seen == [[(0,)]]
+
+
+async def test_an_upload_whose_removal_is_claimed_is_not_a_segment(stored, database, directory, monkeypatch) -> None:
+    services = stored.client.app.application.application.state["services"]
+    finish, remove = queries.finish_segment, ObjectStore.remove
+    outcomes = []
+
+    async def finishing(self, segment_id):
+        monkeypatch.setattr(ObjectStore, "remove", remove)
+        outcomes.append(await finish(*given.pop()))
+        await remove(self, segment_id)
+
+    async def late(*values):
+        # Its day came while the body was on its way: the remover has claimed it, and the store is about to remove it.
+        run_sql(database, "UPDATE segment_removals SET due_at = now()")
+        given.append(values)
+        monkeypatch.setattr(ObjectStore, "remove", finishing)
+        assert await services.remover.remove_objects(services.pool) == 1
+        return outcomes[0]
+
+    given: list[tuple] = []
+    monkeypatch.setattr(queries, "finish_segment", late)
+    stream_id = uuid4()
+    assert (await stored.put(stream_id, 0, b"bytes")).status_code == 503
+    assert outcomes == ["lost"]
+    assert (await stored.listed(stream_id)).segments == []
     assert objects(directory) == []
 
 
@@ -541,10 +618,9 @@ async def test_a_segment_that_is_deleted_while_it_moves_is_not_damaged(
 async def test_a_store_that_fails_is_not_damage(stored, owner, monkeypatch) -> None:
     async def failing(*_):
         raise ObjectStoreError("away")
-        yield b""
 
     await stored.upload(b"bytes")
-    monkeypatch.setattr(ObjectStore, "read", failing)
+    monkeypatch.setattr(ObjectStore, "read_whole", failing)
     with pytest.raises(OperationError, match="the object store refused"):
         await move_to(owner, "postgres")
 

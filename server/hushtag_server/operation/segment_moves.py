@@ -6,7 +6,7 @@ meanwhile follows the row.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
@@ -122,12 +122,7 @@ class _Move:
         return b"".join(row[0] for row in rows)
 
     def _from_store(self, store_id: UUID, segment: _Segment) -> bytes:
-        store = self._store(store_id)
-
-        async def read() -> bytes:
-            return b"".join([piece async for piece in store.read(segment.id, 0, segment.size)])
-
-        return asyncio.run(read())
+        return asyncio.run(self._store(store_id).read_whole(segment.id))
 
     def _read(self, segment: _Segment) -> bytes | None:
         """Return the bytes of a segment, or None where they are not those that were stored."""
@@ -157,13 +152,8 @@ class _Move:
             "INSERT INTO segment_removals (id, store_id, due_at) VALUES (%s, %s, now() + %s)",
             [new, store_id, upload_age(self._settings)],
         )
-
-        async def parts() -> AsyncIterator[bytes]:
-            for start in range(0, len(content), PART_BYTES):
-                yield content[start : start + PART_BYTES]
-
         try:
-            asyncio.run(self._store(store_id).write(new, parts()))
+            asyncio.run(self._store(store_id).write_whole(new, content))
         except ObjectStoreError as error:
             raise _refused(error) from None
 

@@ -6,11 +6,13 @@ What the library says of a failure may quote addresses, with their signatures: i
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from hushtag_server.streams.limits import PART_BYTES
@@ -26,6 +28,8 @@ _CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload; a directory nee
 _AT_ONCE: Final = 2  # of them, for one segment
 _PREFIX: Final = "segments"
 _PAGE: Final = 1000
+_THREADS: Final = ThreadPoolExecutor(16, "object-store")  # started as they are needed
+Result = TypeVar("Result")
 
 
 class ObjectStoreError(Exception):
@@ -79,6 +83,13 @@ def _failure(error: BaseException) -> ObjectStoreError:
     return ObjectStoreError(f"it is out of reach, or answers otherwise than a store does: {type(error).__name__}")
 
 
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    # The library's own coroutines call into Python from threads of theirs, even a moment after their result is there: a
+    # process that ends in that moment is aborted (seen with Python 3.11, one time in ten). Commands end at once, so what
+    # they use waits in threads of ours. They are the stores' alone: one that hangs keeps nobody else waiting.
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+
+
 @contextmanager
 def _asking() -> Iterator[None]:
     """Turn what the library raises into errors of ours."""
@@ -100,20 +111,41 @@ class ObjectStore:
         self.directory = directory
         self.marked = False
 
+    def _get_mark(self) -> str | None:
+        import obstore
+
+        try:
+            with _asking():
+                return bytes(obstore.get(self._backend, MARK).bytes()).decode("ascii", "replace")
+        except ObjectGoneError:
+            return None
+
     async def mark(self) -> str | None:
         """Return what the store's mark says, or None if it has none.
 
         Raises:
             ObjectStoreError: the store failed.
         """
+        return await _in_thread(self._get_mark)
+
+    def _put_mark(self, text: str) -> None:
         import obstore
+        from obstore import exceptions
+
+        def put(mode: Literal["create", "overwrite"]) -> None:
+            obstore.put(self._backend, MARK, text.encode("ascii"), use_multipart=False, mode=mode)
 
         try:
-            with _asking():
-                found = await obstore.get_async(self._backend, MARK)
-                return bytes(await found.bytes_async()).decode("ascii", "replace")
-        except ObjectGoneError:
-            return None
+            try:
+                put("create")
+            except exceptions.AlreadyExistsError:
+                return
+            except (exceptions.NotSupportedError, NotImplementedError):
+                put("overwrite")
+            if self.directory is not None:
+                _sync(self.directory / MARK)
+        except (exceptions.BaseError, OSError) as error:
+            raise _failure(error) from None
 
     async def make_mark(self, text: str) -> None:
         """Write the mark, unless there is one: what is there afterwards says whose the store is.
@@ -121,23 +153,7 @@ class ObjectStore:
         Raises:
             ObjectStoreError: the store failed, or has no such bucket.
         """
-        import obstore
-        from obstore import exceptions
-
-        async def put(mode: Literal["create", "overwrite"]) -> None:
-            await obstore.put_async(self._backend, MARK, text.encode("ascii"), use_multipart=False, mode=mode)
-
-        try:
-            try:
-                await put("create")
-            except exceptions.AlreadyExistsError:
-                return
-            except (exceptions.NotSupportedError, NotImplementedError):
-                await put("overwrite")
-            if self.directory is not None:
-                await asyncio.to_thread(_sync, self.directory / MARK)
-        except (exceptions.BaseError, OSError) as error:
-            raise _failure(error) from None
+        await _in_thread(partial(self._put_mark, text))
 
     async def _put(self, name: str, parts: AsyncIterator[bytes]) -> None:
         """Store what fits into one part of an upload with one request, and more as an upload in parts."""
@@ -227,19 +243,66 @@ class ObjectStore:
                 if start == before:
                     raise ObjectStoreError("it has less of an object than was written")
 
+    def _delete(self, segment_id: UUID) -> None:
+        import obstore
+
+        with _asking():
+            obstore.delete(self._backend, _name(segment_id))
+
     async def remove(self, segment_id: UUID) -> None:
         """Remove an object; one that is not there is removed already.
 
         Raises:
             ObjectStoreError: the store failed.
         """
-        import obstore
-
         try:
-            with _asking():
-                await obstore.delete_async(self._backend, _name(segment_id))
+            await _in_thread(partial(self._delete, segment_id))
         except ObjectGoneError:
             await self._is_there()
+
+    def _get(self, segment_id: UUID) -> bytes:
+        import obstore
+
+        with _asking():
+            return bytes(obstore.get(self._backend, _name(segment_id)).bytes())
+
+    async def read_whole(self, segment_id: UUID) -> bytes:
+        """Return an object; for commands, which have time and no need to send while they read.
+
+        Raises:
+            ObjectGoneError: there is none. ObjectStoreError: the store failed.
+        """
+        try:
+            return await _in_thread(partial(self._get, segment_id))
+        except ObjectGoneError:
+            await self._is_there()
+            raise
+
+    def _put_whole(self, segment_id: UUID, content: bytes) -> None:
+        import obstore
+        from obstore import exceptions
+
+        try:
+            obstore.put(
+                self._backend,
+                _name(segment_id),
+                content,
+                use_multipart=len(content) > _CHUNK,
+                chunk_size=_CHUNK,
+                max_concurrency=_AT_ONCE,
+            )
+            if self.directory is not None:
+                _sync(self.directory / _name(segment_id))
+        except (exceptions.BaseError, OSError) as error:
+            raise _failure(error) from None
+
+    async def write_whole(self, segment_id: UUID, content: bytes) -> None:
+        """Store an object, whole and durable or not at all; for commands.
+
+        Raises:
+            ObjectStoreError: it is not stored.
+        """
+        await _in_thread(partial(self._put_whole, segment_id, content))
 
     def list(self) -> Iterator[StoredObject]:
         """Yield every object under the server's prefix.
