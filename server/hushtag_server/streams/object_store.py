@@ -85,8 +85,8 @@ def _failure(error: BaseException) -> ObjectStoreError:
 
 async def _in_thread(work: Callable[[], Result]) -> Result:
     # The library's own coroutines call into Python from threads of theirs, even a moment after their result is there: a
-    # process that ends in that moment is aborted (seen with Python 3.11, one time in ten). Commands end at once, so what
-    # they use waits in threads of ours. They are the stores' alone: one that hangs keeps nobody else waiting.
+    # process that ends in that moment is aborted (seen with Python 3.11, one time in ten). Commands end at once; what
+    # they use waits in threads of ours. These are the stores' alone: one that hangs keeps nobody else waiting.
     return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 
 
