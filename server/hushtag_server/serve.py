@@ -119,7 +119,8 @@ def _missing(host: str, port: int) -> str:
         if answer.status == http.HTTPStatus.OK:
             return ""
         parts = json.loads(answer.read(_READY_BYTES))
-        return f"a worker answers, but has not: {', '.join(name for name, there in parts.items() if not there and name != 'ready')}"
+        lacking = [name for name, there in parts.items() if not there and name != "ready"]
+        return f"a worker answers, but has not: {', '.join(lacking)}"
     except (OSError, http.client.HTTPException):
         return f"no worker answers on {host}:{port}"
     except (ValueError, TypeError, AttributeError):
