@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS_INSTALLED := $(VENV)/.installed-bench
 FUZZ_INSTALLED := $(VENV)/.installed-fuzz
+AZURITE := 3.37.0
+AZURITE_INSTALLED := $(VENV)/.installed-azurite-$(AZURITE)
 MUTATION_INSTALLED := $(VENV)/.installed-mutation
 FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
@@ -13,7 +15,7 @@ MACHINE_STEPS ?= 50
 PYTEST_FLAGS ?= -n 3 --dist loadgroup
 
 .PHONY: help install demo serve test campaign machine check format bench bench-compare bench-baseline profiles \
-  kill-streams kill-uploads vectors fuzz mutation
+  kill-streams kill-uploads stores vectors fuzz mutation
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -74,6 +76,14 @@ profiles: $(PEERS_INSTALLED) ## a flame graph of every server path, and the tabl
 
 kill-streams: $(INSTALLED) ## kill server and database 50 times each in uploads of 256 MiB
 	@HUSHTAG_KILL_ROUNDS=50 HUSHTAG_KILL_MIB=256 $(BIN)/python -m pytest -q -s tests/streams/test_kill.py
+
+$(AZURITE_INSTALLED): $(INSTALLED)
+	@command -v npm >/dev/null || { echo "make stores needs Node 20 or later, with npm, for Azure's emulator" >&2; exit 1; }
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/azurite azurite@$(AZURITE)
+	@touch $@
+
+stores: $(AZURITE_INSTALLED) ## the tests of object stores on every emulator there is: S3's and Azure's, which needs Node 20
+	@HUSHTAG_TEST_STORES="s3 azure" $(BIN)/python -m pytest -q tests/streams/test_object_stores.py
 
 kill-uploads: $(INSTALLED) ## kill the client and cut the network, 50 times each, in uploads of 256 MiB
 	@$(BIN)/python -m tests.client.killed_uploads --rounds 50 --mib 256

@@ -52,8 +52,10 @@ class _Exchange:
         self.body_complete = False
         self.task = asyncio.current_task()
         self.expired = False
+        self.deadlines: Deadlines | None = None
         self.prolonged_until = 0.0
         self.listening_since = 0.0  # 0 while no piece of the body is waited for
+        self.patience = 0.0  # seconds that may still be spent waiting for pieces; those that come give some back
         self._headers = headers
         self._receive = receive
         self._send = send
@@ -62,11 +64,14 @@ class _Exchange:
     async def receive(self) -> Message:
         if self.body_complete:  # what comes next is the end of the connection, and may take its time
             return await self._receive()
-        self.listening_since = time.perf_counter()
+        began = self.listening_since = time.perf_counter()
         try:
             message = await self._receive()
         finally:
+            self.patience -= time.perf_counter() - began
             self.listening_since = 0.0
+        if self.deadlines is not None:
+            self.deadlines.heard(self, len(message.get("body", b"")))
         if message["type"] == "http.disconnect":
             raise MalformedRequestError  # the client left in the middle of its body; nobody reads the answer
         if message["type"] == "http.request" and not message.get("more_body", False):
@@ -117,12 +122,15 @@ def _over_limit(scope: Scope) -> str | None:
 class Deadlines:
     """Cancels exchanges that have run too long: one timer for all of them instead of one for each.
 
-    A request gets `seconds`, and between two pieces of its body `pause` seconds; and at most a twentieth more.
+    A request gets `seconds` from the last piece of its body on, and between two pieces `pause` seconds; and at most a
+    twentieth more. A body may be waited for `seconds` more than `rate` bytes a second would take: a line may be slow
+    all the time. What comes faster saves up no more than those `seconds`: no fast start pays for a trickle.
     """
 
-    def __init__(self, seconds: float, pause: float) -> None:
+    def __init__(self, seconds: float, pause: float, rate: int) -> None:
         self._seconds = seconds
         self._pause = pause
+        self._rate = rate
         self._turn = min(seconds, pause) / 20
         self._running: dict[_Exchange, None] = {}  # the oldest first
         self._timer: asyncio.TimerHandle | None = None
@@ -130,8 +138,14 @@ class Deadlines:
     def begin(self, exchange: _Exchange) -> None:
         """Watch an exchange from now on."""
         self._running[exchange] = None
+        exchange.deadlines, exchange.patience = self, self._seconds
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._turn, self._look)
+
+    def heard(self, exchange: _Exchange, size: int) -> None:
+        """Count a piece of a body in."""
+        exchange.patience = min(exchange.patience + size / self._rate, self._seconds)
+        exchange.prolonged_until = max(exchange.prolonged_until, time.perf_counter() + self._seconds)
 
     def end(self, exchange: _Exchange) -> None:
         """Stop watching it."""
@@ -141,7 +155,7 @@ class Deadlines:
         now = time.perf_counter()
         for exchange in self._running:
             late = exchange.started < now - self._seconds and exchange.prolonged_until < now
-            silent = 0.0 < exchange.listening_since < now - self._pause
+            silent = 0.0 < exchange.listening_since < now - min(self._pause, max(0.0, exchange.patience))
             if (late or silent) and exchange.task is not None and not exchange.expired:
                 exchange.expired = True
                 exchange.task.cancel()
@@ -159,7 +173,7 @@ class Edge:
         self.application = application
         self._metrics = metrics
         self._settings = settings = settings or Settings()
-        self._deadlines = Deadlines(deadline, settings.body_pause.total_seconds())
+        self._deadlines = Deadlines(deadline, settings.body_pause.total_seconds(), settings.body_rate)
         self._headers = answer_headers(settings)
         self._origins = Origins(settings.allowed_origins)
         self._turns = Turns(settings)

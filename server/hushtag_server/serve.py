@@ -26,14 +26,16 @@ from hushtag_server.errors import StartError
 from hushtag_server.keyfile import ensure_keys
 from hushtag_server.migrate import migrate
 from hushtag_server.observability import log_config
+from hushtag_server.pool import make_pool
 from hushtag_server.settings import Settings, to_environment
+from hushtag_server.streams.stores import IN_DATABASE, SegmentStores
 
-__all__ = ["check_database", "reachable_database", "serve"]
+__all__ = ["check_database", "check_store", "reachable_database", "serve"]
 
 _TARGET: Final = "hushtag_server.app:from_environment"
 _SPARE_CONNECTIONS: Final = 20  # start-up checks, dumps, PostgreSQL's own reserve
 _SPARE_FILES: Final = 512  # database connections, logs, temporary files of imports
-_READY_WAIT: Final = 60.0
+_READY_BYTES: Final = 4096
 
 
 def _make_setup() -> bytes:
@@ -79,6 +81,21 @@ def check_database(url: str) -> None:
     asyncio.run(_check(url))
 
 
+async def _claim(url: str, settings: Settings) -> None:
+    async with make_pool(url, replace(settings, pool_size=1)) as pool:
+        await SegmentStores(settings).start(pool, strict=True)
+
+
+def check_store(url: str, settings: Settings) -> None:
+    """Refuse an object store that does not answer, or is another installation's.
+
+    Raises:
+        StartError: says what is wrong with it.
+    """
+    if settings.segment_store != IN_DATABASE:
+        asyncio.run(_claim(url, settings))
+
+
 @contextlib.contextmanager
 def _reserved_port(host: str, port: int) -> Iterator[int]:
     """Yield a free port for port 0; held by a socket that never listens, so that nobody else takes it meanwhile."""
@@ -93,30 +110,64 @@ def _reserved_port(host: str, port: int) -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
-def _answers(host: str, port: int) -> bool:
+def _missing(host: str, port: int) -> str:
+    """Return what the server waits for; nothing if it is ready."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", "/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
-        return False
+        answer = connection.getresponse()
+        if answer.status == http.HTTPStatus.OK:
+            return ""
+        parts = json.loads(answer.read(_READY_BYTES))
+        lacking = [name for name, there in parts.items() if not there and name != "ready"]
+        return f"a worker answers, but has not: {', '.join(lacking)}"
+    except (OSError, http.client.HTTPException):
+        return f"no worker answers on {host}:{port}"
+    except (ValueError, TypeError, AttributeError):
+        return f"what answers on {host}:{port} is not this server"
     finally:
         connection.close()
 
 
-def _announce(settings: Settings, port: int, as_json: bool) -> None:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  (a comparison)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    deadline = time.monotonic() + _READY_WAIT
-    while not _answers(host, port):
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.05)
-    line = f"hushtag-server listens on {url}; its data lies in {settings.data}"
-    if as_json:
-        line = json.dumps({"url": url, "pid": os.getpid(), "data": str(settings.data)})
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+class _Announcement:
+    """Says where the server listens once it does, and ends it if that takes too long."""
+
+    def __init__(self, settings: Settings, port: int, as_json: bool) -> None:
+        self._settings, self._port, self._as_json = settings, port, as_json
+        self.given_up = ""
+        """What was waited for in vain."""
+
+    def run(self) -> None:
+        """Wait until the server is ready, or no longer."""
+        settings = self._settings
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  (a comparison)
+        url = f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        deadline = time.monotonic() + settings.ready_wait.total_seconds()
+        while missing := _missing(host, self._port):
+            if time.monotonic() > deadline:
+                self.given_up = missing
+                os.kill(os.getpid(), signal.SIGTERM)  # granian stops its workers, and `serve` goes on
+                return
+            time.sleep(0.05)
+        line = f"hushtag-server listens on {url}; its data lies in {settings.data}"
+        if self._as_json:
+            line = json.dumps({"url": url, "pid": os.getpid(), "data": str(settings.data)})
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def check(self) -> None:
+        """Complain if it was given up.
+
+        Raises:
+            StartError: it was.
+        """
+        if self.given_up:
+            wait = int(self._settings.ready_wait.total_seconds())
+            raise StartError(
+                f"not ready after {wait} s (HUSHTAG_READY_WAIT): {self.given_up}; what the workers said stands above, "
+                f"on standard error, and what an embedded PostgreSQL did in {self._settings.data}/postgres.log; "
+                "`hushtag-server doctor` looks further"
+            )
 
 
 def _allow_connections(wanted: int) -> None:
@@ -172,11 +223,14 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
         url = settings.database_url or ""
         check_database(url)
         ensure_keys(url, settings, _make_setup)
+        check_store(url, settings)
         port = stack.enter_context(_reserved_port(settings.host, settings.port))
         if settings.workers > 1:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))
         os.environ.update(to_environment(settings))
         _allow_connections(settings.connections + _SPARE_FILES)
-        threading.Thread(target=_announce, args=(settings, port, as_json), daemon=True).start()
+        announcement = _Announcement(settings, port, as_json)
+        threading.Thread(target=announcement.run, daemon=True).start()
         _run_granian(settings, port)
+        announcement.check()

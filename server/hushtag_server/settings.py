@@ -158,6 +158,9 @@ class Settings:
     host: Annotated[str, _Rule(str, "address to listen on")] = "127.0.0.1"
     port: Annotated[int, _Rule(_whole(0, 65535), "port to listen on; 0 takes a free one")] = 8787
     workers: Annotated[int, _Rule(_whole(1, 64), "worker processes")] = 1
+    ready_wait: Annotated[
+        timedelta, _Rule(_duration(1, 3600), "how long a start may take until the server answers; then it is given up")
+    ] = timedelta(seconds=60)
     pool_size: Annotated[int, _Rule(_whole(1, 200), "database connections per worker")] = 10
     pool_wait: Annotated[timedelta, _Rule(_duration(1, 60), "how long a request waits for a connection before 503")] = (
         timedelta(seconds=5)
@@ -172,6 +175,7 @@ class Settings:
     body_pause: Annotated[timedelta, _Rule(_duration(1, 600), "longest time between two pieces of a body")] = timedelta(
         seconds=15
     )
+    body_rate: Annotated[int, _Rule(_whole(1, 2**30), "bytes a second that a body must bring on average")] = 2048
     connections: Annotated[int, _Rule(_whole(16, 100_000), "connections per worker; more wait to be accepted")] = 4096
     requests_at_once_per_address: Annotated[
         int, _Rule(_whole(0, 100_000), "requests of one client address that a worker serves at once; 0 is no limit")
@@ -228,6 +232,9 @@ class Settings:
         str,
         _Rule(_segment_store, "where segments of large objects go: postgres, file:///DIRECTORY, s3://BUCKET/PREFIX, …"),
     ] = "postgres"
+    segment_store_timeout: Annotated[
+        timedelta, _Rule(_duration(1, 600), "longest request to an object store, and as long it is tried again")
+    ] = timedelta(seconds=30)
     stream_hours: Annotated[
         int, _Rule(_whole(1, 8760), "an upload without activity is removed after so many hours")
     ] = 24

@@ -33,6 +33,8 @@ MAX_ARCHIVE_PART_BYTES: Final = 64 * 1024 * 1024
 """Bytes of one part, inflated."""
 MAX_ARCHIVE_BYTES: Final = 4 * 1024 * 1024 * 1024
 """Bytes of all parts together, inflated."""
+MAX_ARCHIVE_SEGMENT_BYTES: Final = 4 * 1024 * 1024 * 1024
+"""Bytes of the segments of large objects in one archive: whole streams, as long as they fit."""
 MAX_ARCHIVE_RATIO: Final = 250
 """Inflated bytes of the parts for each byte of the archive, above the first 64 MiB."""
 MAX_ARCHIVE_LINE: Final = 1024 * 1024
@@ -47,7 +49,7 @@ WallClock = Annotated[datetime, Meta(tz=False)]
 Text = Annotated[str, Meta(max_length=4096)]
 
 
-class Counts(Message, frozen=True):
+class Counts(Message, frozen=True, omit_defaults=True):
     """How many rows of each kind an archive holds."""
 
     consents: Count
@@ -57,6 +59,7 @@ class Counts(Message, frozen=True):
     audit: Count
     vaults: Count
     objects: Count
+    segments: Count = 0
 
 
 class Manifest(Message, frozen=True):
@@ -190,8 +193,11 @@ class ArchivedVault(Message, frozen=True, omit_defaults=True):
     old_keys: list[OldKey] = field(default_factory=list)
 
 
-class ArchivedObject(Message, frozen=True):
-    """A line of `vault/ID/objects.ndjson`; its bytes are the member `vault/ID/rows/OBJECT_ID`."""
+class ArchivedObject(Message, frozen=True, omit_defaults=True):
+    """A line of `vault/ID/objects.ndjson`; its bytes are the member `vault/ID/rows/OBJECT_ID`.
+
+    `stream_id`: the stream of a large object, whose segments are the members `vault/ID/segments/STREAM_ID/NNNNN`.
+    """
 
     object_id: UUID
     revision: Count
@@ -200,6 +206,21 @@ class ArchivedObject(Message, frozen=True):
     digest: B32
     created_at: datetime
     updated_at: datetime
+    stream_id: UUID | None = None
+
+
+class ArchivedSegment(Message, frozen=True):
+    """A line of `vault/ID/segments.ndjson`: a segment of a large object; `digest` is BLAKE3-256 of its bytes.
+
+    `archived`: the member has exactly these bytes. Otherwise there is none, for the archive has as many bytes of
+    segments as it may, or one that is not whole, for the object went while it was read.
+    """
+
+    stream_id: UUID
+    seq: Count
+    size: Number
+    digest: B32
+    archived: bool
 
 
 class Imported(Message, frozen=True):

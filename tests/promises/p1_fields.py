@@ -617,8 +617,9 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
         "created_at",
         "updated_at",
     },
-    "segment_stores": {"id", "url", "created_at", "updated_at"},
-    "segment_removals": {"id", "store_id", "due_at", "created_at", "updated_at"},
+    "installations": {"id", "created_at", "updated_at"},
+    "segment_stores": {"id", "url", "marked_at", "created_at", "updated_at"},
+    "segment_removals": {"id", "store_id", "due_at", "claimed_at", "created_at", "updated_at"},
     "opaque_sessions": {
         "user_id",
         "user_session_id",

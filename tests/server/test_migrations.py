@@ -44,6 +44,7 @@ TENANT = [
 ]
 WITHOUT_USER = [
     "backups",
+    "installations",
     "login_attempts",
     "seal_copies",
     "security_audit_checkpoints",
@@ -197,6 +198,7 @@ def test_grants_are_exact(database: Any) -> None:
         "journals": everything,
         "backups": "SELECT",
         "seal_copies": "SELECT",
+        "installations": "SELECT",
         "login_attempts": everything,
         "opaque_sessions": everything,
         "reminder_deliveries": "INSERT SELECT",
@@ -231,6 +233,7 @@ def test_grants_are_exact(database: Any) -> None:
         "pairings": everything,
     }
     assert [row[0] for row in columns] == [
+        "segment_stores.marked_at",
         "tag_seals.seal",
         "user_sessions.guesses_at",
         "user_sessions.guesses_locked_until",

@@ -249,3 +249,24 @@ def test_the_commands_teach_and_tell(database: Any, settings: Any, keys: Any) ->
     assert migrated.stdout == "nothing to do\n"
     undone = _command("migrate", "--rollback", "1", HUSHTAG_DATABASE_URL=database.owner_url)
     assert undone.stdout == f"undone {known_migrations()[-1]}\n"
+
+
+def test_a_start_that_never_gets_ready_is_given_up_and_says_what_it_waits_for(database, tmp_path) -> None:
+    given = {"HUSHTAG_DATABASE_URL": database.app_url, "HUSHTAG_DATA": str(tmp_path), "HUSHTAG_READY_WAIT": "8s"}
+    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--port", "0"]
+    with (
+        psycopg.connect(database.admin_url, autocommit=True) as connection,
+        subprocess.Popen(
+            command, env={**os.environ, **given}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server,
+    ):
+        # Once the keys are checked and before a worker runs they are other ones: no worker can be ready.
+        deadline = time.monotonic() + 30
+        change = "UPDATE server_keys SET fingerprint = set_byte(fingerprint, 0, get_byte(fingerprint, 0) # 1)"
+        while connection.execute(change).rowcount == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        said, complained = server.communicate(timeout=60)
+    assert (server.returncode, said) == (1, "")
+    last = complained.strip().splitlines()[-1]
+    why = "not ready after 8 s (HUSHTAG_READY_WAIT): a worker answers, but has not: keys; what the workers said"
+    assert last.startswith(f"hushtag-server: {why}")

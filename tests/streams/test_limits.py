@@ -1,6 +1,7 @@
 """What a vault may store, what becomes of uploads that nobody goes on with, and of vaults that are destroyed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -139,23 +140,38 @@ async def test_a_worker_removes_what_it_ended_by_itself(streams, database) -> No
             await asyncio.sleep(0)
 
 
-async def test_a_slow_body_has_as_long_as_it_gets_on(settings, keys, serve_in_process, sign_in, database) -> None:
-    hasty = replace(settings, request_timeout=timedelta(seconds=1), body_pause=timedelta(seconds=5))
+@pytest.mark.parametrize(
+    ("start", "size", "stored"),
+    [(0, 10_000, True), (0, 10, False), (MIB, 10, False)],
+    ids=["slow but honest", "trickling", "trickling after a fast start"],
+)
+async def test_a_body_has_as_long_as_it_brings_its_least_rate(
+    settings, keys, serve_in_process, sign_in, database, start, size, stored
+) -> None:
+    hasty = replace(settings, request_timeout=timedelta(seconds=1), body_pause=timedelta(seconds=5), body_rate=4096)
+    began = []
 
-    async def pieces(size: int, pause: float) -> AsyncIterator[bytes]:
-        for _ in range(4):
-            await asyncio.sleep(pause)  # time is what this is about
+    async def pieces() -> AsyncIterator[bytes]:
+        if start:
+            yield bytes(start)
+        began.append(time.monotonic())
+        for _ in range(8):
+            await asyncio.sleep(0.4)  # time is what this is about
             yield bytes(size)
 
     async with serve_in_process(hasty, keys) as client:
         streams = Streams(await open_vault(client, await sign_in(client)))
         stream_id = uuid4()
-        slow = await streams.put(stream_id, 0, pieces(MIB, 0.6), Content_Length=str(4 * MIB))
-        assert slow.status_code == 201, slow.text
-        trickling = await streams.put(stream_id, 1, pieces(10, 0.6), Content_Length="40")
-        assert (trickling.status_code, trickling.json()["code"]) == (408, "request_timeout")
+        answer = await streams.put(stream_id, 0, pieces(), Content_Length=str(start + 8 * size))
+        took = time.monotonic() - began[0]
+        if stored:
+            assert answer.status_code == 201, answer.text
+            assert took > 2  # twice the time of a request
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+            assert took < 2.5  # the time of a request, and no more for what came before
         assert (await streams.put(stream_id, 1, b"x")).status_code == 201
-    assert rows(database) == [1, 2, 5]
+        assert len((await streams.listed(stream_id)).segments) == 1 + stored
 
 
 async def test_a_destroyed_vault_with_wrong_counts_leaves_no_segments(streams, database) -> None:

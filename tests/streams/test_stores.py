@@ -12,12 +12,12 @@ import pytest
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached, connect
-from hushtag_server.operation.segment_checks import compare_store, count_leftovers, repair_segments
+from hushtag_server.operation.segment_checks import StoreState, compare_store, count_leftovers, repair_segments
 from hushtag_server.operation.segment_moves import Moved, _Move, move_segments
 from hushtag_server.operation.segments import stores_of
 from hushtag_server.settings import Settings, SettingsError, load_settings
-from hushtag_server.streams import object_store, queries, uploading
-from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
+from hushtag_server.streams import object_store, queries, removing, uploading
+from hushtag_server.streams.object_store import MARK, ObjectStore, ObjectStoreError
 from hushtag_server.streams.removing import OBJECTS
 from tests.operation.conftest import Silent
 from tests.server.vault_support import open_vault, run_sql
@@ -58,7 +58,18 @@ async def stored(settings, keys, store_url, serve_in_process, sign_in):
 
 
 def objects(directory: Path) -> list[Path]:
-    return [path for path in directory.rglob("*") if path.is_file()]
+    return [path for path in directory.rglob("*") if path.is_file() and path.name != MARK]
+
+
+async def compared(owner: Settings) -> StoreState:
+    """Compare the store with the rows, in a thread: commands have event loops of their own."""
+
+    def run() -> StoreState:
+        with connect(owner.database_url) as connection:
+            (store_id,) = stores_of(connection)
+            return compare_store(connection, owner, store_id, owner.segment_store)
+
+    return await asyncio.to_thread(run)
 
 
 def leftovers(owner: Settings):
@@ -233,11 +244,10 @@ async def test_doctor_finds_and_repairs_what_is_left_over(stored, database, dire
     )
     soon = replace(owner, stream_hours=1)
     with connect(owner.database_url) as connection:
-        (store_id,) = stores_of(connection)
-        young = compare_store(connection, soon, store_id, owner.segment_store)
+        young = await compared(soon)
         assert (young.objects, young.nobodys, young.missing, young.foreign) == (3, [], 0, 1)
         os.utime(place, (1, 1))
-        found = compare_store(connection, soon, store_id, owner.segment_store)
+        found = await compared(soon)
         assert (found.nobodys, found.missing) == ([stray], 0)
         left = count_leftovers(connection, owner)
         assert (left.rows, left.objects, left.miscounted, left.hollow) == (1, 0, 2, 0)
@@ -254,9 +264,7 @@ async def test_bytes_that_are_gone_break_the_answer_off_and_are_reported(stored,
     objects(directory)[0].unlink()
     with pytest.raises(AssertionError):  # of the transport: the answer has no end
         await stored.read(stream_id, 0)
-    with connect(owner.database_url) as connection:
-        (store_id,) = stores_of(connection)
-        assert compare_store(connection, owner, store_id, owner.segment_store).missing == 1
+    assert (await compared(owner)).missing == 1
 
 
 @pytest.mark.parametrize("way", ["into the store", "into the database"])
@@ -307,7 +315,7 @@ async def test_a_move_that_crashes_at_a_step_loses_nothing(
 
     with monkeypatch.context() as patched:
         if step == "noted":
-            patched.setattr(ObjectStore, "write", crash)
+            patched.setattr(ObjectStore, "write_whole", crash)
         else:
             rename = _Move._rename
 
@@ -418,6 +426,83 @@ async def test_removing_needs_one_connection_and_no_second(
         run_sql(database, "DELETE FROM users WHERE id = %s", streams.vault.user_id)
         services.segments._open.clear()
         assert await services.remover.remove_objects(services.pool) == 1
+    assert objects(directory) == []
+
+
+@pytest.mark.parametrize("step", ["claimed", "removed"])
+async def test_a_remover_that_dies_is_followed_by_another_when_its_claim_is_over(
+    stored, database, directory, owner, monkeypatch, step
+) -> None:
+    services = stored.client.app.application.application.state["services"]
+    remove = ObjectStore.remove
+
+    async def crash(self, segment_id):
+        if step == "removed":
+            await remove(self, segment_id)
+        raise Crash
+
+    await stored.upload(b"one", b"two")
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "remove", crash)
+        patched.setattr(removing, "remove_all", dying)
+        with pytest.raises(Crash):
+            await services.remover.remove_objects(services.pool)
+    claimed = "SELECT count(*) FROM segment_removals WHERE claimed_at IS NOT NULL AND due_at > now() + '9 minutes'"
+    assert run_sql(database, claimed) == [(2,)]
+    assert (await maintained(owner, database))["segment_objects"] == 0  # as long as somebody may be at it
+    run_sql(database, "UPDATE segment_removals SET due_at = now()")
+    assert (await maintained(owner, database))["segment_objects"] == 2
+    assert objects(directory) == []
+    assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(0,)]
+
+
+async def dying(stores, claimed):
+    """Remove as a worker does whose process ends with the first failure."""
+    for store_id, segment_id in claimed:
+        await stores[store_id].remove(segment_id)
+
+
+async def test_no_transaction_is_open_while_the_store_removes(stored, database, monkeypatch) -> None:
+    services = stored.client.app.application.application.state["services"]
+    open_ones = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
+    seen, remove = [], ObjectStore.remove
+
+    async def looking(self, segment_id):
+        seen.append(run_sql(database, open_ones + " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+        await remove(self, segment_id)
+
+    await stored.upload(b"x")
+    run_sql(database, "DELETE FROM users WHERE id = %s", stored.vault.user_id)
+    monkeypatch.setattr(ObjectStore, "remove", looking)
+    assert await services.remover.remove_objects(services.pool) == 1
+    assert seen == [[(0,)]]
+
+
+async def test_an_upload_whose_removal_is_claimed_is_not_a_segment(stored, database, directory, monkeypatch) -> None:
+    services = stored.client.app.application.application.state["services"]
+    finish, remove = queries.finish_segment, ObjectStore.remove
+    outcomes = []
+
+    async def finishing(self, segment_id):
+        monkeypatch.setattr(ObjectStore, "remove", remove)
+        outcomes.append(await finish(*given.pop()))
+        await remove(self, segment_id)
+
+    async def late(*values):
+        # Its day came while the body was on its way: the remover has claimed it, and the store is about to remove it.
+        run_sql(database, "UPDATE segment_removals SET due_at = now()")
+        given.append(values)
+        monkeypatch.setattr(ObjectStore, "remove", finishing)
+        assert await services.remover.remove_objects(services.pool) == 1
+        return outcomes[0]
+
+    given: list[tuple] = []
+    monkeypatch.setattr(queries, "finish_segment", late)
+    stream_id = uuid4()
+    assert (await stored.put(stream_id, 0, b"bytes")).status_code == 503
+    assert outcomes == ["lost"]
+    assert (await stored.listed(stream_id)).segments == []
     assert objects(directory) == []
 
 
@@ -533,10 +618,9 @@ async def test_a_segment_that_is_deleted_while_it_moves_is_not_damaged(
 async def test_a_store_that_fails_is_not_damage(stored, owner, monkeypatch) -> None:
     async def failing(*_):
         raise ObjectStoreError("away")
-        yield b""
 
     await stored.upload(b"bytes")
-    monkeypatch.setattr(ObjectStore, "read", failing)
+    monkeypatch.setattr(ObjectStore, "read_whole", failing)
     with pytest.raises(OperationError, match="the object store refused"):
         await move_to(owner, "postgres")
 

@@ -10,10 +10,12 @@ from typing import Any
 import anyio
 import pytest
 
-from hushtag_server.transfer import exporting
+from hushtag_server.streams import queries as stream_queries
+from hushtag_server.transfer import exporting, segment_export
 from tests.server.test_isolation import make_person
 from tests.server.vault_support import new_id, open_vault, run_sql
-from tests.transfer.support import create, export, fill, members, rows
+from tests.streams.support import MIB, Streams, digest, random_bytes
+from tests.transfer.support import create, export, fill, members, pack, rows, send
 
 pytestmark = pytest.mark.anyio
 UUID = re.compile(rb"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -102,6 +104,67 @@ async def test_a_vault_token_adds_the_rows_its_phrase_opens_and_no_other(app_cli
     # Without it, the rest is the same.
     without = members(await export(app_client, ada.account))
     assert set(found) - set(without) == {name for name in found if name.startswith("vault/")}
+
+
+async def test_a_vault_token_adds_the_segments_of_large_objects(app_client, sign_in, monkeypatch) -> None:
+    signed = await sign_in(app_client)
+    streams = Streams(await open_vault(app_client, signed))
+    bodies, second = [random_bytes(2 * MIB + 1), b"x"], random_bytes(7)
+    first_id, second_id = sorted([new_id(), new_id()])
+    streams_of = {}
+    for object_id, segments in ((first_id, bodies), (second_id, [second])):
+        streams_of[object_id] = await streams.upload(*segments)
+        size = sum(map(len, segments))
+        put = await streams.commit(streams_of[object_id], len(segments), size, object_id=object_id)
+        assert put.status_code == 201
+    await streams.upload(b"not committed")
+    token, place = {"Hushtag-Vault-Token": streams.vault.token}, f"vault/{streams.vault.vault_id}"
+    found = members(await export(app_client, signed, **token))
+    names = [f"{place}/segments/{streams_of[first_id]}/{seq:05}" for seq in range(2)]
+    names.append(f"{place}/segments/{streams_of[second_id]}/00000")
+    assert [found[name] for name in names] == [*bodies, second]
+    assert [name for name in found if "/segments/" in name] == names
+    lines = rows(found, f"{place}/segments")
+    assert [tuple(line.values()) for line in lines] == [
+        (str(streams_of[object_id]), seq, len(body), digest(body), True)
+        for object_id, seq, body in ((first_id, 0, bodies[0]), (first_id, 1, b"x"), (second_id, 0, second))
+    ]
+    objects = {line["object_id"]: line["stream_id"] for line in rows(found, f"{place}/objects")}
+    assert objects == {str(object_id): str(stream_id) for object_id, stream_id in streams_of.items()}
+    assert json.loads(found["manifest.json"])["counts"]["segments"] == 3
+    assert (await send(app_client, signed, pack(found))).json()["vault_objects"]["skipped"] == 2
+    # Whole streams, as long as they fit.
+    monkeypatch.setattr(segment_export, "MAX_ARCHIVE_SEGMENT_BYTES", MIB)
+    found = members(await export(app_client, signed, **token))
+    assert [name for name in found if "/segments/" in name] == names[2:]
+    assert [line["archived"] for line in rows(found, f"{place}/segments")] == [False, False, True]
+    assert json.loads(found["manifest.json"])["counts"]["segments"] == 1
+
+
+@pytest.mark.parametrize("fault", ["deleted", "damaged"])
+async def test_a_large_object_that_goes_while_it_is_exported_breaks_nothing_off(
+    app_client, sign_in, monkeypatch, database, fault
+) -> None:
+    signed = await sign_in(app_client)
+    streams = Streams(await open_vault(app_client, signed))
+    object_id, stream_id = new_id(), await streams.upload(random_bytes(3 * MIB), b"x")
+    await streams.commit(stream_id, 2, 3 * MIB + 1, object_id=object_id)
+    services, read = app_client.app.application.application.state["services"], stream_queries.read_part
+
+    async def going(pool, place, segment_id, number):
+        if number == 1 and fault == "deleted":
+            await streams.vault.delete(object_id, revision=1)
+            await services.remover.remove(services.pool, streams.vault.user_id)
+        elif number == 1:
+            run_sql(database, "DELETE FROM segment_parts WHERE part = 1")
+        return await read(pool, place, segment_id, number)
+
+    monkeypatch.setattr(stream_queries, "read_part", going)
+    found = members(await export(app_client, signed, **{"Hushtag-Vault-Token": streams.vault.token}))
+    place = f"vault/{streams.vault.vault_id}"
+    assert len(found[f"{place}/segments/{stream_id}/00000"]) == MIB
+    archived = [line["archived"] for line in rows(found, f"{place}/segments")]
+    assert archived == ([False, False] if fault == "deleted" else [False, True])
 
 
 @pytest.mark.parametrize(

@@ -318,9 +318,12 @@ def segment_stores(examined: Examined) -> Iterator[Finding]:
     for store_id, url in stores_of(examined.connection).items():
         try:
             found = compare_store(examined.connection, examined.settings, store_id, url)
-        except (ObjectStoreError, StartError) as error:
+        except StartError as error:
+            yield Finding("segment store", "warning", str(error), "nothing of it is removed until it is this one's")
+            continue
+        except ObjectStoreError as error:
             step = "see the store's address and credentials"
-            yield Finding("segment store", "warning", f"{url} cannot be listed ({error})", step)
+            yield Finding("segment store", "warning", f"{url} cannot be listed: {error}", step)
             continue
         if found.missing:
             says = f"{url} lacks {found.missing} segments: their objects cannot be read"

@@ -12,13 +12,14 @@ from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.operation.segments import (
     USERS_WITH_LEFTOVERS,
     due_objects,
+    reach_store,
     remove_objects,
     remove_segments,
     stores_of,
     upload_age,
 )
 from hushtag_server.settings import Settings
-from hushtag_server.streams.object_store import ObjectStoreError, open_store
+from hushtag_server.streams.object_store import ObjectStoreError
 
 __all__ = ["Leftovers", "StoreState", "compare_store", "count_leftovers", "repair_segments"]
 
@@ -52,7 +53,10 @@ _HOLLOW: Final = """
         SELECT coalesce(sum(octet_length(p.bytes)), 0) FROM segment_parts p WHERE p.user_id = g.user_id
           AND p.vault_id = g.vault_id AND p.stream_id = g.stream_id AND p.segment_id = g.id)
 """
-_LISTED: Final = "CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz) ON COMMIT DROP"
+_LISTED: Final = """
+    CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz);
+    GRANT SELECT ON listed_objects TO hushtag_maintainer
+"""
 # What is under way is noted before it is written, so what neither a row nor a note names is nobody's. Whichever store
 # they name: ids are random and used once, and two addresses may lead to one place.
 _NOBODYS: Final = """
@@ -113,14 +117,18 @@ def _pages(entries: Iterable[tuple[UUID, datetime]]) -> Iterator[list[tuple[UUID
         yield page
 
 
-def compare_store(connection: Connection, settings: Settings, store_id: UUID, url: str) -> StoreState:
+def compare_store(
+    connection: Connection, settings: Settings, store_id: UUID, url: str, *, claim: bool = False
+) -> StoreState:
     """List a store and compare it with the rows; objects younger than an upload may take are left out.
 
+    With `claim` a store that was never marked is marked as this installation's.
+
     Raises:
-        ObjectStoreError, StartError: it cannot be listed.
+        ObjectStoreError, StartError: it cannot be listed, or is another installation's.
     """
     begin, counts = datetime.now(UTC), [0, 0]
-    store = open_store(url)
+    store = reach_store(connection, settings, store_id, claim=claim)
 
     def ours() -> Iterator[tuple[UUID, datetime]]:
         for entry in store.list():
@@ -128,14 +136,18 @@ def compare_store(connection: Connection, settings: Settings, store_id: UUID, ur
             if entry.segment_id is not None:
                 yield entry.segment_id, entry.modified
 
-    with as_maintainer(connection):
-        connection.execute(_LISTED)
+    # Listed first, and compared in one transaction then: none is open as long as the store takes.
+    connection.execute(_LISTED)
+    try:
         with connection.cursor() as cursor:
             for page in _pages(ours()):
                 cursor.executemany("INSERT INTO listed_objects VALUES (%s, %s) ON CONFLICT DO NOTHING", page)
-        values = {"store": store_id, "before": begin - upload_age(settings), "begin": begin}
-        nobodys = [row[0] for row in connection.execute(_NOBODYS, values)]
-        missing = connection.execute(_MISSING, values).fetchone()
+        with as_maintainer(connection):
+            values = {"store": store_id, "before": begin - upload_age(settings), "begin": begin}
+            nobodys = [row[0] for row in connection.execute(_NOBODYS, values)]
+            missing = connection.execute(_MISSING, values).fetchone()
+    finally:
+        connection.execute("DROP TABLE listed_objects")
     return StoreState(url, counts[0], nobodys, int(missing[0]) if missing else 0, counts[1])
 
 
@@ -158,9 +170,11 @@ def repair_segments(connection: Connection, settings: Settings) -> int:
     repaired = 0
     for store_id, url in stores_of(connection).items():
         try:
-            nobodys = compare_store(connection, settings, store_id, url).nobodys
-        except (ObjectStoreError, StartError) as error:
-            raise OperationError(f"the object store {url} cannot be listed ({error}); see its settings") from None
+            nobodys = compare_store(connection, settings, store_id, url, claim=True).nobodys
+        except StartError as error:
+            raise OperationError(str(error)) from None
+        except ObjectStoreError as error:
+            raise OperationError(f"the object store {url} cannot be listed: {error}; see its settings") from None
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO segment_removals (id, store_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
@@ -169,7 +183,7 @@ def repair_segments(connection: Connection, settings: Settings) -> int:
     for user_id, _ in _users(connection, settings):
         while gone := remove_segments(connection, settings, user_id):
             repaired += gone
-    repaired += sum(remove_objects(connection))
+    repaired += sum(remove_objects(connection, settings))
     before = count_leftovers(connection, settings).miscounted
     _recount(connection)
     return repaired + before

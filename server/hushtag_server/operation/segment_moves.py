@@ -6,7 +6,7 @@ meanwhile follows the row.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
@@ -15,10 +15,11 @@ from psycopg.errors import ForeignKeyViolation
 
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection, as_maintainer
-from hushtag_server.operation.segments import remove_objects, stores_of, upload_age
+from hushtag_server.operation.segments import reach_store, remove_objects, upload_age
 from hushtag_server.settings import Settings
 from hushtag_server.streams.limits import PART_BYTES
-from hushtag_server.streams.object_store import ObjectGoneError, ObjectStore, ObjectStoreError, open_store
+from hushtag_server.streams.object_store import ObjectGoneError, ObjectStore, ObjectStoreError
+from hushtag_server.streams.opening import open_store
 from hushtag_server.streams.stores import IN_DATABASE
 
 __all__ = ["Moved", "count_segments", "move_segments"]
@@ -92,7 +93,7 @@ def _act_as(connection: Connection, user_id: UUID) -> None:
 
 def _refused(error: ObjectStoreError) -> OperationError:
     return OperationError(
-        f"the object store refused ({error}); what was moved is moved, the rest is where it was: see the store's "
+        f"the object store refused: {error}; what was moved is moved, the rest is where it was: see the store's "
         "settings, then run this again"
     )
 
@@ -106,7 +107,7 @@ class _Move:
 
     def _store(self, store_id: UUID) -> ObjectStore:
         if store_id not in self._open:
-            self._open[store_id] = open_store(stores_of(self._connection)[store_id])
+            self._open[store_id] = reach_store(self._connection, self._settings, store_id)
         return self._open[store_id]
 
     def _from_database(self, segment: _Segment) -> bytes:
@@ -120,8 +121,8 @@ class _Move:
             ).fetchall()
         return b"".join(row[0] for row in rows)
 
-    async def _from_store(self, store_id: UUID, segment: _Segment) -> bytes:
-        return b"".join([piece async for piece in self._store(store_id).read(segment.id, 0, segment.size)])
+    def _from_store(self, store_id: UUID, segment: _Segment) -> bytes:
+        return asyncio.run(self._store(store_id).read_whole(segment.id))
 
     def _read(self, segment: _Segment) -> bytes | None:
         """Return the bytes of a segment, or None where they are not those that were stored."""
@@ -129,7 +130,7 @@ class _Move:
             if segment.store_id is None:
                 content = self._from_database(segment)
             else:
-                content = asyncio.run(self._from_store(segment.store_id, segment))
+                content = self._from_store(segment.store_id, segment)
         except ObjectGoneError:
             return None
         except ObjectStoreError as error:
@@ -151,13 +152,8 @@ class _Move:
             "INSERT INTO segment_removals (id, store_id, due_at) VALUES (%s, %s, now() + %s)",
             [new, store_id, upload_age(self._settings)],
         )
-
-        async def parts() -> AsyncIterator[bytes]:
-            for start in range(0, len(content), PART_BYTES):
-                yield content[start : start + PART_BYTES]
-
         try:
-            asyncio.run(self._store(store_id).write(new, parts()))
+            asyncio.run(self._store(store_id).write_whole(new, content))
         except ObjectStoreError as error:
             raise _refused(error) from None
 
@@ -174,7 +170,11 @@ class _Move:
             [*segment[:3], segment.id if changed else new],
         )
         if changed and self._to is not None:
-            self._connection.execute("DELETE FROM segment_removals WHERE store_id = %s AND id = %s", [self._to, new])
+            noted = self._connection.execute(
+                "DELETE FROM segment_removals WHERE store_id = %s AND id = %s AND claimed_at IS NULL", [self._to, new]
+            ).rowcount
+            if not noted:
+                raise OperationError("the new object was taken for a leftover; set HUSHTAG_STREAM_HOURS higher")
         return bool(changed)
 
     def _is_named(self, segment: _Segment) -> bool:
@@ -207,13 +207,18 @@ class _Move:
             return False  # its stream is gone
 
 
-def _destination(connection: Connection, to: str) -> UUID | None:
+def _destination(connection: Connection, settings: Settings, to: str) -> UUID | None:
     if to == IN_DATABASE:
         return None
-    open_store(to)  # before anything is written
+    open_store(to, settings)  # before it is noted
     connection.execute("INSERT INTO segment_stores (url) VALUES (%s) ON CONFLICT DO NOTHING", [to])
     row = connection.execute("SELECT s.id FROM segment_stores s WHERE s.url = %s", [to]).fetchone()
     found: UUID | None = row[0] if row else None
+    if found is not None:
+        try:
+            reach_store(connection, settings, found)
+        except ObjectStoreError as error:
+            raise _refused(error) from None
     return found
 
 
@@ -223,7 +228,7 @@ def move_segments(connection: Connection, settings: Settings, to: str, watcher: 
     Raises:
         OperationError, StartError: a store refused or cannot be opened; what was moved is moved.
     """
-    destination = _destination(connection, to)
+    destination = _destination(connection, settings, to)
     move, segments, size, damaged = _Move(connection, settings, destination), 0, 0, 0
     watcher.begin(count_segments(connection, destination))
     for segment in _elsewhere(connection, destination):
@@ -231,6 +236,6 @@ def move_segments(connection: Connection, settings: Settings, to: str, watcher: 
         segments, size = segments + bool(moved), size + (segment.size if moved else 0)
         damaged += moved is None
         watcher.done(1)
-    for _ in remove_objects(connection):
+    for _ in remove_objects(connection, settings):
         pass
     return Moved(segments, size, damaged)

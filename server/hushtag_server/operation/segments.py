@@ -1,20 +1,36 @@
 """Segments of large objects, as maintenance sees them: what ended goes, in the database and in object stores."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
+from psycopg import RawCursor
+
+from hushtag_server.errors import StartError
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection
 from hushtag_server.settings import Settings
-from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError, open_store
-from hushtag_server.streams.removing import BATCH, CLAIM_REMOVALS, OBJECTS, STORES_OF_REMOVALS, remove_all
+from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
+from hushtag_server.streams.opening import check_mark, claim_store, open_store
+from hushtag_server.streams.removing import (
+    BATCH,
+    CLAIM,
+    CLAIM_REMOVALS,
+    FORGET_REMOVALS,
+    OBJECTS,
+    RETURN_REMOVALS,
+    STORES_OF_REMOVALS,
+    Claimed,
+    columns,
+    remove_all,
+)
 
 __all__ = [
     "USERS_WITH_LEFTOVERS",
     "due_objects",
+    "reach_store",
     "remove_objects",
     "remove_segments",
     "segments_elsewhere",
@@ -37,6 +53,11 @@ USERS_WITH_LEFTOVERS: Final = """
               AND g.stream_id = p.stream_id AND g.id = p.segment_id)) l
     WHERE l.user_id > %(after)s GROUP BY 1 ORDER BY 1 LIMIT %(most)s
 """
+
+
+_REACHED: Final = "SELECT s.url, s.marked_at IS NOT NULL, i.id FROM segment_stores s, installations i WHERE s.id = %s"
+
+_MARKED: Final = "UPDATE segment_stores SET marked_at = now() WHERE id = %s AND marked_at IS NULL"
 
 
 def upload_age(settings: Settings) -> timedelta:
@@ -74,24 +95,59 @@ def due_objects(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def remove_objects(connection: Connection) -> Iterator[int]:
-    """Remove the objects that are due, their notes in the transaction that is committed afterwards.
+def reach_store(connection: Connection, settings: Settings, store_id: UUID, *, claim: bool = True) -> ObjectStore:
+    """Open the store of that id and see whose it is; with `claim` it is marked, if it never was.
+
+    Raises:
+        StartError: it cannot be opened, or is another installation's.
+        ObjectStoreError: it failed.
+    """
+    row = connection.execute(_REACHED, [store_id]).fetchone()
+    if row is None:
+        raise ObjectStoreError("no such store")
+    url, marked, installation = row
+    store = open_store(url, settings)
+    if claim:
+        asyncio.run(claim_store(store, url, installation, marked=marked))
+        connection.execute(_MARKED, [store_id])
+    else:
+        asyncio.run(check_mark(store, url, installation, marked=marked))
+    return store
+
+
+def _refused(error: BaseException) -> OperationError:
+    return OperationError(f"an object store refused: {error}; see its settings, then try again")
+
+
+def _run(connection: Connection, statement: LiteralString, values: Sequence[object]) -> list[Any]:
+    # With the server's own statements, whose parameters are written $1, $2, …
+    cursor = RawCursor(connection)
+    cursor.execute(statement, values)
+    return cursor.fetchall() if cursor.description else []
+
+
+def remove_objects(connection: Connection, settings: Settings) -> Iterator[int]:
+    """Remove the objects that are due: claimed, removed, forgotten, and no transaction open while the stores work.
 
     Raises:
         OperationError: a store did not answer; what it was to remove stays noted.
     """
     opened: dict[UUID, ObjectStore] = {}
     while True:
-        addresses = stores_of(connection)
-        for (store_id,) in connection.execute(STORES_OF_REMOVALS).fetchall():
-            if store_id not in opened:
-                opened[store_id] = open_store(addresses[store_id])
-        with connection.transaction():
-            claimed = connection.execute(CLAIM_REMOVALS, [list(opened), OBJECTS]).fetchall()
-            if not claimed:
-                return
-            try:
-                asyncio.run(remove_all(opened, claimed))
-            except ObjectStoreError as error:
-                raise OperationError(f"an object store refused ({error}); see its settings, then try again") from None
+        try:
+            for (store_id,) in connection.execute(STORES_OF_REMOVALS).fetchall():
+                if store_id not in opened:
+                    opened[store_id] = reach_store(connection, settings, store_id)
+        except (ObjectStoreError, StartError) as error:
+            raise _refused(error) from None
+        claimed: list[Claimed] = _run(connection, CLAIM_REMOVALS, (list(opened), OBJECTS, CLAIM))
+        if not claimed:
+            return
+        removed = asyncio.run(remove_all(opened, claimed))
+        _run(connection, FORGET_REMOVALS, columns(removed.gone))
+        if removed.error is not None:
+            _run(connection, RETURN_REMOVALS, columns(removed.failed))
+            if isinstance(removed.error, ObjectStoreError):
+                raise _refused(removed.error) from None
+            raise removed.error
         yield len(claimed)

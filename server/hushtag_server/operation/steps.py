@@ -309,7 +309,7 @@ STEPS: Final = (
         "segment_objects",
         "objects of segment stores that no segment names any more",
         lambda work: segments.due_objects(work.connection),
-        lambda work: segments.remove_objects(work.connection),
+        lambda work: segments.remove_objects(work.connection, work.settings),
         always=True,
     ),
     _per_user("destroyed_vaults", "rows of vaults whose keys were destroyed with their last phrase", _DESTROYED),

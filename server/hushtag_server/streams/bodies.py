@@ -9,7 +9,6 @@ from uuid import UUID
 
 from blake3 import blake3
 
-from hushtag_server.edge import prolong_deadline
 from hushtag_server.errors import MalformedRequestError, TooManyStreamsError, UnavailableError
 from hushtag_server.streams.limits import MAX_BODIES, MAX_BODIES_PER_SESSION, MAX_BODIES_PER_USER, PART_BYTES
 
@@ -52,15 +51,11 @@ class Lanes:
 
 
 class Body:
-    """A body of a known length, hashed while it arrives: `parts()` once, then `digest`.
+    """A body of a known length, hashed while it arrives: `parts()` once, then `digest`."""
 
-    Each part puts off the request's deadline by `pause` seconds, so a slow line has as long as it makes progress.
-    """
-
-    def __init__(self, scope: Any, receive: Any, length: int, pause: float) -> None:
-        self._scope, self._receive = scope, receive
+    def __init__(self, receive: Any, length: int) -> None:
+        self._receive = receive
         self.length = length
-        self._pause = pause
         self._hash = blake3()
 
     @property
@@ -95,7 +90,6 @@ class Body:
                 if left < 0:
                     raise MalformedRequestError
                 self._hash.update(part)
-                prolong_deadline(self._scope, self._pause)
                 yield part
             pieces, held = ([whole[ready:]], held - ready) if ready < held else ([], 0)
         if left:

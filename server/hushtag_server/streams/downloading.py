@@ -21,11 +21,15 @@ from hushtag_server.streams.object_store import ObjectGoneError, ObjectStoreErro
 from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
 from hushtag_server.vault.schemas import VaultCaller
 
-__all__ = ["BodyResponse", "Reading", "checked_page"]
+__all__ = ["BodyResponse", "BytesGoneError", "Reading", "checked_page"]
 
 _AHEAD: Final = 16
 """Segments that are looked up at once, which authenticates anew."""
 _log = logging.getLogger("hushtag.server")
+
+
+class BytesGoneError(UnavailableError):
+    """A segment's row is there, and its bytes are not."""
 
 
 class _MovedError(Exception):
@@ -49,7 +53,7 @@ class Reading:
     """One caller reading one stream."""
 
     def __init__(self, services: Services, caller: VaultCaller, place: StreamPlace) -> None:
-        self._services, self._caller, self._place = services, caller, place
+        self._services, self._caller, self.place = services, caller, place
 
     async def look_up(self, first: int, count: int) -> list[SegmentRow]:
         """Authenticate and return the segments numbered `first` and up, without a gap.
@@ -58,7 +62,7 @@ class Reading:
             UnauthenticatedError, NotFoundError: the session ended, or the stream did.
         """
         page = await queries.list_segments(
-            self._services.pool, self._caller, self._place, after=first - 1, limit=min(count, _AHEAD)
+            self._services.pool, self._caller, self.place, after=first - 1, limit=min(count, _AHEAD)
         )
         rows = checked_page(page).segments
         return [row for number, row in enumerate(rows, start=first) if row.seq == number]
@@ -66,7 +70,7 @@ class Reading:
     async def _from_parts(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
         for number in range(start // PART_BYTES, -(-end // PART_BYTES)):
             async with self._services.lanes.parts:
-                part = await queries.read_part(self._services.pool, self._place, segment_id, number)
+                part = await queries.read_part(self._services.pool, self.place, segment_id, number)
             if part is None:
                 raise _MovedError
             begin = number * PART_BYTES
@@ -90,7 +94,7 @@ class Reading:
         """Yield bytes `start` to `end` of a segment; one that is moved to another store meanwhile is followed there.
 
         Raises:
-            UnavailableError: its bytes are gone.
+            BytesGoneError: its bytes are gone. NotFoundError: the stream ended.
         """
         while True:
             with contextlib.suppress(_MovedError):
@@ -101,7 +105,7 @@ class Reading:
                 return
             found = await self.look_up(row.seq, 1)
             if not found or found[0].segment_id == row.segment_id or found[0].digest != row.digest:
-                raise UnavailableError("the bytes of a segment are gone")
+                raise BytesGoneError("the bytes of a segment are gone")
             row = found[0]
 
     async def segments(self, first: int, count: int) -> AsyncGenerator[bytes, None]:

@@ -1,30 +1,35 @@
-"""Object stores by obstore: directories, S3-compatible ones, Google's and Azure's. The one importer of that library.
+"""Object stores by obstore: directories, S3-compatible ones, Google's and Azure's. Only `opening` imports it besides.
 
 Objects have random names and no metadata: whoever runs the store learns sizes and times, and neither user nor vault.
-Credentials come from the environment, as each provider's own tools read them (AWS_…, GOOGLE_…, AZURE_…).
+What the library says of a failure may quote addresses, with their signatures: it is never shown or logged.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
-from hushtag_server.errors import StartError
 from hushtag_server.streams.limits import PART_BYTES
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
-__all__ = ["ObjectGoneError", "ObjectStore", "ObjectStoreError", "StoredObject", "open_store"]
+__all__ = ["MARK", "ObjectGoneError", "ObjectStore", "ObjectStoreError", "StoredObject"]
 
+MARK: Final = "hushtag-installation"
+"""Name of the object that says whose the store is."""
 _CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload; a directory needs none
 _AT_ONCE: Final = 2  # of them, for one segment
 _PREFIX: Final = "segments"
 _PAGE: Final = 1000
+_THREADS: Final = ThreadPoolExecutor(16, "object-store")  # started as they are needed
+Result = TypeVar("Result")
 
 
 class ObjectStoreError(Exception):
@@ -68,12 +73,108 @@ def _sync(path: Path) -> None:
             os.close(handle)
 
 
+def _failure(error: BaseException) -> ObjectStoreError:
+    from obstore import exceptions
+
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | PermissionError):
+        return ObjectStoreError("it refuses the credentials")
+    if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+        return ObjectStoreError("it has no such bucket, container or directory")
+    return ObjectStoreError(f"it is out of reach, or answers otherwise than a store does: {type(error).__name__}")
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    # The library's own coroutines call into Python from threads of theirs, even a moment after their result is there: a
+    # process that ends in that moment is aborted (seen with Python 3.11, one time in ten). Commands end at once; what
+    # they use waits in threads of ours. These are the stores' alone: one that hangs keeps nobody else waiting.
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Turn what the library raises into errors of ours."""
+    from obstore import exceptions
+
+    try:
+        yield
+    except (exceptions.NotFoundError, FileNotFoundError):
+        raise ObjectGoneError("no such object") from None
+    except (exceptions.BaseError, OSError) as error:
+        raise _failure(error) from None
+
+
 class ObjectStore:
-    """The segments of one store, each an object."""
+    """The segments of one store, each an object. `marked` once its mark was seen: without it, it is another one."""
 
     def __init__(self, backend: "Backend", directory: Path | None = None) -> None:
         self._backend = backend
         self.directory = directory
+        self.marked = False
+
+    def _get_mark(self) -> str | None:
+        import obstore
+
+        try:
+            with _asking():
+                return bytes(obstore.get(self._backend, MARK).bytes()).decode("ascii", "replace")
+        except ObjectGoneError:
+            return None
+
+    async def mark(self) -> str | None:
+        """Return what the store's mark says, or None if it has none.
+
+        Raises:
+            ObjectStoreError: the store failed.
+        """
+        return await _in_thread(self._get_mark)
+
+    def _put_mark(self, text: str) -> None:
+        import obstore
+        from obstore import exceptions
+
+        def put(mode: Literal["create", "overwrite"]) -> None:
+            obstore.put(self._backend, MARK, text.encode("ascii"), use_multipart=False, mode=mode)
+
+        try:
+            try:
+                put("create")
+            except exceptions.AlreadyExistsError:
+                return
+            except (exceptions.NotSupportedError, NotImplementedError):
+                put("overwrite")
+            if self.directory is not None:
+                _sync(self.directory / MARK)
+        except (exceptions.BaseError, OSError) as error:
+            raise _failure(error) from None
+
+    async def make_mark(self, text: str) -> None:
+        """Write the mark, unless there is one: what is there afterwards says whose the store is.
+
+        Raises:
+            ObjectStoreError: the store failed, or has no such bucket.
+        """
+        await _in_thread(partial(self._put_mark, text))
+
+    async def _put(self, name: str, parts: AsyncIterator[bytes]) -> None:
+        """Store what fits into one part of an upload with one request, and more as an upload in parts."""
+        import obstore
+
+        held: list[bytes] = []
+        async for part in parts:
+            held.append(part)
+            if sum(map(len, held)) > _CHUNK:
+                break
+        else:
+            await obstore.put_async(self._backend, name, b"".join(held), use_multipart=False)
+            return
+
+        async def all_parts() -> AsyncIterator[bytes]:
+            while held:
+                yield held.pop(0)
+            async for part in parts:
+                yield part
+
+        await obstore.put_async(self._backend, name, all_parts(), chunk_size=_CHUNK, max_concurrency=_AT_ONCE)
 
     async def write(self, segment_id: UUID, parts: AsyncIterable[bytes]) -> None:
         """Store an object, whole and durable or not at all.
@@ -95,36 +196,58 @@ class ObjectStore:
                 raise
 
         try:
-            await obstore.put_async(
-                self._backend,
-                _name(segment_id),
-                watched(),
-                chunk_size=_CHUNK if self.directory is None else PART_BYTES,
-                max_concurrency=_AT_ONCE,
-            )
-            if self.directory is not None:
+            if self.directory is None:
+                await self._put(_name(segment_id), watched())
+            else:
+                await obstore.put_async(self._backend, _name(segment_id), watched(), chunk_size=PART_BYTES)
                 await asyncio.to_thread(_sync, self.directory / _name(segment_id))
         except Exception as error:
             if raised:
                 raise raised[0] from None
-            raise ObjectStoreError(type(error).__name__) from error
+            raise _failure(error) from None
+
+    async def _is_there(self) -> None:
+        # Stores answer alike that an object is gone and that the bucket is.
+        if self.marked and await self.mark() is None:
+            raise ObjectStoreError(f"it has no such bucket, container or directory, or no {MARK} any more")
+
+    async def _read_on(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
+        import obstore
+
+        with _asking():
+            found = await obstore.get_async(self._backend, _name(segment_id), options={"range": (start, end)})
+            async for piece in found.stream(min_chunk_size=PART_BYTES):
+                yield bytes(piece)
 
     async def read(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield bytes `start` to `end` of an object, in pieces of about 1 MiB.
 
+        An answer that breaks off is asked for again from there: a request may take so long, and its reader longer.
+
         Raises:
             ObjectGoneError: there is none. ObjectStoreError: the store failed.
         """
+        while start < end:
+            before = start
+            try:
+                async for piece in self._read_on(segment_id, start, end):
+                    start += len(piece)
+                    yield piece
+            except ObjectGoneError:
+                await self._is_there()
+                raise
+            except ObjectStoreError:
+                if start == before:
+                    raise
+            else:
+                if start == before:
+                    raise ObjectStoreError("it has less of an object than was written")
+
+    def _delete(self, segment_id: UUID) -> None:
         import obstore
 
-        try:
-            found = await obstore.get_async(self._backend, _name(segment_id), options={"range": (start, end)})
-            async for piece in found.stream(min_chunk_size=PART_BYTES):
-                yield bytes(piece)
-        except (obstore.exceptions.NotFoundError, FileNotFoundError):
-            raise ObjectGoneError("no such object") from None
-        except (obstore.exceptions.BaseError, OSError) as error:
-            raise ObjectStoreError(type(error).__name__) from error
+        with _asking():
+            obstore.delete(self._backend, _name(segment_id))
 
     async def remove(self, segment_id: UUID) -> None:
         """Remove an object; one that is not there is removed already.
@@ -132,14 +255,54 @@ class ObjectStore:
         Raises:
             ObjectStoreError: the store failed.
         """
+        try:
+            await _in_thread(partial(self._delete, segment_id))
+        except ObjectGoneError:
+            await self._is_there()
+
+    def _get(self, segment_id: UUID) -> bytes:
         import obstore
 
+        with _asking():
+            return bytes(obstore.get(self._backend, _name(segment_id)).bytes())
+
+    async def read_whole(self, segment_id: UUID) -> bytes:
+        """Return an object; for commands, which have time and no need to send while they read.
+
+        Raises:
+            ObjectGoneError: there is none. ObjectStoreError: the store failed.
+        """
         try:
-            await obstore.delete_async(self._backend, _name(segment_id))
-        except (obstore.exceptions.NotFoundError, FileNotFoundError):
-            return
-        except (obstore.exceptions.BaseError, OSError) as error:
-            raise ObjectStoreError(type(error).__name__) from error
+            return await _in_thread(partial(self._get, segment_id))
+        except ObjectGoneError:
+            await self._is_there()
+            raise
+
+    def _put_whole(self, segment_id: UUID, content: bytes) -> None:
+        import obstore
+        from obstore import exceptions
+
+        try:
+            obstore.put(
+                self._backend,
+                _name(segment_id),
+                content,
+                use_multipart=len(content) > _CHUNK,
+                chunk_size=_CHUNK,
+                max_concurrency=_AT_ONCE,
+            )
+            if self.directory is not None:
+                _sync(self.directory / _name(segment_id))
+        except (exceptions.BaseError, OSError) as error:
+            raise _failure(error) from None
+
+    async def write_whole(self, segment_id: UUID, content: bytes) -> None:
+        """Store an object, whole and durable or not at all; for commands.
+
+        Raises:
+            ObjectStoreError: it is not stored.
+        """
+        await _in_thread(partial(self._put_whole, segment_id, content))
 
     def list(self) -> Iterator[StoredObject]:
         """Yield every object under the server's prefix.
@@ -155,28 +318,4 @@ class ObjectStore:
                     name = entry["path"]
                     yield StoredObject(name, _segment_of(name), entry["size"], entry["last_modified"])
         except (obstore.exceptions.BaseError, OSError) as error:
-            raise ObjectStoreError(type(error).__name__) from error
-
-
-def open_store(url: str) -> ObjectStore:
-    """Return the store of an address: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`.
-
-    Raises:
-        StartError: obstore is not installed, or it cannot make a store of the address.
-    """
-    try:
-        from obstore.store import LocalStore, from_url
-    except ImportError:
-        raise StartError(
-            "segments in an object store need the package obstore; install it with `pip install 'hushtag[objectstore]'`"
-        ) from None
-    try:
-        if url.startswith("file://"):
-            directory = Path(unquote(urlsplit(url).path))
-            return ObjectStore(LocalStore(prefix=directory, mkdir=True), directory)
-        return ObjectStore(from_url(url))
-    except Exception as error:
-        raise StartError(
-            f"HUSHTAG_SEGMENT_STORE: no store at {url.partition('?')[0]} ({type(error).__name__}); see that the "
-            "address, its directory or bucket, and the provider's own variables for credentials are right"
-        ) from None
+            raise _failure(error) from None

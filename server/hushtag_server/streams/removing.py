@@ -3,48 +3,89 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from hushtag_server.database import Pool, call, transaction
+from hushtag_server.database import Pool, call
 from hushtag_server.settings import Settings
 from hushtag_server.streams import queries
 from hushtag_server.streams.object_store import ObjectStore
 from hushtag_server.streams.stores import SegmentStores
 from hushtag_server.vault.phrase_queries import remove_destroyed
 
-__all__ = ["BATCH", "CLAIM_REMOVALS", "OBJECTS", "STORES_OF_REMOVALS", "Remover", "remove_all"]
+__all__ = [
+    "BATCH",
+    "CLAIM",
+    "CLAIM_REMOVALS",
+    "FORGET_REMOVALS",
+    "OBJECTS",
+    "RETURN_REMOVALS",
+    "STORES_OF_REMOVALS",
+    "Claimed",
+    "Remover",
+    "columns",
+    "remove_all",
+]
+
+Claimed = tuple[UUID, UUID]
+"""A store's id and a segment's: a removal that is claimed."""
 
 BATCH: Final = 16
 """Segments removed in one transaction."""
 _USERS: Final = 10_000  # remembered at most; maintenance finds the others
 OBJECTS: Final = 10
-"""Objects removed in one transaction, which lasts as long as the store takes."""
+"""Objects claimed at once, and removed side by side."""
+CLAIM: Final = timedelta(minutes=10)
+"""How long a claimed removal is left to who claimed it."""
 STORES_OF_REMOVALS: Final = "SELECT DISTINCT r.store_id FROM segment_removals r WHERE r.due_at <= now()"
-# Deleted, and given back should the removal fail: nobody else removes the same objects meanwhile, nor waits for them.
-# Of stores that are open already: nothing else is looked up while the transaction is held.
+# Three steps, of which each is committed before the next: claim, remove from the store, forget. No transaction is open
+# while the store works. Nobody else removes the same objects meanwhile, nor waits for them; should this worker end in
+# between, somebody claims them again: to remove an object twice does no harm, for its name is never used again.
 CLAIM_REMOVALS: Final = """
-    DELETE FROM segment_removals r WHERE (r.store_id, r.id) IN (
-        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() AND o.store_id = ANY (%s)
-        ORDER BY o.due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+    UPDATE segment_removals r SET claimed_at = now(), due_at = now() + $3
+    WHERE (r.store_id, r.id) IN (
+        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() AND o.store_id = ANY ($1::uuid[])
+        ORDER BY o.due_at LIMIT $2::integer FOR UPDATE SKIP LOCKED)
     RETURNING r.store_id, r.id
+"""
+# Only what is still claimed: the row of a segment that took its note away before the claim stays untouched.
+FORGET_REMOVALS: Final = """
+    DELETE FROM segment_removals r USING unnest($1::uuid[], $2::uuid[]) AS c (store_id, id)
+    WHERE r.store_id = c.store_id AND r.id = c.id AND r.claimed_at IS NOT NULL
+"""
+# At once due again, and claimed for ever: the object may be gone.
+RETURN_REMOVALS: Final = """
+    UPDATE segment_removals r SET due_at = now() FROM unnest($1::uuid[], $2::uuid[]) AS c (store_id, id)
+    WHERE r.store_id = c.store_id AND r.id = c.id AND r.claimed_at IS NOT NULL
 """
 _log = logging.getLogger("hushtag.server")
 
 
-async def remove_all(stores: Mapping[UUID, ObjectStore], claimed: Iterable[tuple[UUID, UUID]]) -> None:
-    """Remove objects of stores, all at once: the transaction that claimed them waits for the slowest alone.
+class Removed(NamedTuple):
+    """What became of claimed removals: pairs of store and segment, and the first failure if there was one."""
 
-    Raises:
-        ObjectStoreError: one of the stores failed; the others did what they were asked.
-    """
+    gone: list[Claimed]
+    failed: list[Claimed]
+    error: BaseException | None
+
+
+async def remove_all(stores: Mapping[UUID, ObjectStore], claimed: Sequence[Claimed]) -> Removed:
+    """Remove objects of stores, side by side; raises nothing."""
     removals = [stores[store_id].remove(segment_id) for store_id, segment_id in claimed]
-    for outcome in await asyncio.gather(*removals, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+    outcomes = await asyncio.gather(*removals, return_exceptions=True)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    ended: dict[bool, list[Claimed]] = {False: [], True: []}
+    for pair, outcome in zip(claimed, outcomes, strict=True):
+        ended[isinstance(outcome, BaseException)].append(pair)
+    return Removed(ended[False], ended[True], errors[0] if errors else None)
+
+
+def columns(claimed: Sequence[Claimed]) -> tuple[list[UUID], list[UUID]]:
+    """Return stores and segments apart, as the statements above take them."""
+    return [store_id for store_id, _ in claimed], [segment_id for _, segment_id in claimed]
 
 
 class Remover:
@@ -94,12 +135,22 @@ class Remover:
             pass
 
     async def remove_objects(self, pool: Pool) -> int:
-        """Remove up to ten objects that are due; the notes go in the transaction that is committed after it."""
+        """Remove up to ten objects that are due; returns how many.
+
+        Raises:
+            ObjectStoreError: one of the stores failed; what it was to remove is due again.
+        """
         due = [row[0] for row in await call(pool, STORES_OF_REMOVALS, ())]
         if not due:
             return 0
         stores = {store_id: await self._stores.of(pool, store_id) for store_id in due}
-        async with transaction(pool, None) as connection:
-            claimed = await (await connection.execute(CLAIM_REMOVALS, [list(stores), OBJECTS])).fetchall()
-            await remove_all(stores, claimed)
+        claimed: list[Claimed] = await call(pool, CLAIM_REMOVALS, (list(stores), OBJECTS, CLAIM))
+        if not claimed:
+            return 0
+        removed = await remove_all(stores, claimed)
+        if removed.gone:
+            await call(pool, FORGET_REMOVALS, columns(removed.gone))
+        if removed.error is not None:
+            await call(pool, RETURN_REMOVALS, columns(removed.failed))
+            raise removed.error
         return len(claimed)

@@ -167,7 +167,7 @@ async def put_segment(
         refusals = recorded_pool(request, services, SEGMENT_REFUSED, vault_id, stream=stream_id, seq=seq)
         begun = await queries.begin_segment(refusals, caller, place, seq, length, new, services.settings)
         _refuse(begun.outcome)
-        body = Body(request.scope, request.receive, length, services.settings.request_timeout.total_seconds())
+        body = Body(request.receive, length)
         if begun.outcome == "known":
             outcome = await _compare(body, begun.digest)
         else:

@@ -1,7 +1,8 @@
-"""The ciphertext of the vaults that one unlocked tag opens, added to an export."""
+"""The ciphertext of the vaults that one unlocked tag opens, added to an export: rows here, segments by their module."""
 
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any, Final, TypeVar
@@ -16,6 +17,7 @@ from hushtag_server.security_log.events import VAULTS_EXPORTED
 from hushtag_server.security_log.recording import Subject
 from hushtag_server.transfer import vault_queries as queries
 from hushtag_server.transfer.access import Transfer
+from hushtag_server.transfer.segment_export import SegmentExport
 from hushtag_server.transfer.vault_queries import KeyRow, StoredRow, TagRow, VaultRow
 from hushtag_server.transfer.zip_writer import ZipWriter
 from hushtag_server.vault.phrase_queries import list_old_keys
@@ -38,10 +40,17 @@ class _VaultExport:
     """One vault on its way into the archive."""
 
     def __init__(
-        self, transfer: Transfer, archive: ZipWriter, vault: VaultRow, now: datetime, lines: IO[bytes]
+        self,
+        transfer: Transfer,
+        archive: ZipWriter,
+        vault: VaultRow,
+        now: datetime,
+        lines: IO[bytes],
+        segments: SegmentExport,
     ) -> None:
         self._transfer, self._zip, self._vault, self._now, self._lines = transfer, archive, vault, now, lines
         self._place = f"vault/{vault.id}"
+        self._segments = segments
 
     async def run(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.crypto)
@@ -53,12 +62,17 @@ class _VaultExport:
             names = (connection, self._transfer.user_id, self._transfer.tag_id, self._vault.id)
             return await queries.list_rows(*names, after=after, rows=_ROWS, most=_PAGE_BYTES)
 
-    async def rows(self, counts: dict[str, int]) -> AsyncIterator[bytes]:
+    async def rows(self, counts: dict[str, int]) -> AsyncGenerator[bytes, None]:
         after = None
         while page := await self._page(after):
             counts["objects"] += len(page)
             for row in page:
                 yield await self.run(partial(self._add_row, row))
+                if row.stream_id is None:
+                    continue
+                async with aclosing(self._segments.stream(self._vault.id, row.stream_id, counts)) as pieces:
+                    async for octets in pieces:
+                        yield octets
             after = page[-1].object_id
 
     def _add_row(self, row: StoredRow) -> bytes:
@@ -117,12 +131,15 @@ async def export_vaults(
             told = {"vaults": [events.hashed(b"vault", vault.id.bytes) for vault in vaults]}
             subject = Subject(transfer.user_id, transfer.vault.secret_hash, None, told)
             await events.record(connection, VAULTS_EXPORTED, subject)
+    segments = SegmentExport(transfer, archive, now)
     for vault in vaults:
         counts["vaults"] += 1
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as lines:
-            export = _VaultExport(transfer, archive, vault, now, lines)
-            async for octets in export.rows(counts):
-                yield octets
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as lines, segments.listed(vault.id) as listed:
+            export = _VaultExport(transfer, archive, vault, now, lines, segments)
+            async with aclosing(export.rows(counts)) as rows:
+                async for octets in rows:
+                    yield octets
+            yield await export.run(listed.add)
             async with transfer.transaction() as connection:
                 names = (connection, transfer.user_id, transfer.tag_id)
                 tag = await queries.find_tag(*names)

@@ -53,6 +53,7 @@ class StoredRow(NamedTuple):
     digest: bytes
     created_at: datetime
     updated_at: datetime
+    stream_id: UUID | None
     body: bytes
 
 
@@ -78,7 +79,7 @@ _ROWS: Final = """
               ORDER BY object_id LIMIT %(rows)s) b
     )
     SELECT b.object_id, b.revision, b.key_version, b.content_size, b.row_digest AS digest, b.created_at, b.updated_at,
-        b.iv || b.ciphertext || b.auth_tag AS body
+        b.stream_id, b.iv || b.ciphertext || b.auth_tag AS body
     FROM near n JOIN vault_blobs b
         ON b.user_id = %(user_id)s AND b.vault_id = %(vault_id)s AND b.object_id = n.object_id
     WHERE n.upto - n.content_size < %(most)s

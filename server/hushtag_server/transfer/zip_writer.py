@@ -115,20 +115,35 @@ class ZipWriter:
         self._zip.NameToInfo = _NoNames()
         self._sums = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  (closed below)
         self.members = 0
+        self._file: Any = None
+        self._digest = hashlib.sha256()
+        self._name = ""
 
-    def add(self, name: str, chunks: Iterable[bytes], moment: datetime, *, compress: bool = True) -> str:
-        """Add a member (less than 2 GiB; no line break or backslash in its name) and return its SHA-256 in hex."""
+    def begin(self, name: str, moment: datetime, *, compress: bool = True) -> None:
+        """Begin a member (less than 2 GiB; no line break or backslash in its name), which `write` fills."""
         member = zipfile.ZipInfo(name, _dos_time(moment))
         member.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
         member.external_attr = 0o100600 << 16  # a plain file, for its owner alone
-        digest = hashlib.sha256()
-        with self._zip.open(member, "w") as file:
-            for chunk in chunks:
-                digest.update(chunk)
-                file.write(chunk)
-        self._sums.write(f"{digest.hexdigest()}  {name}\n".encode())
+        self._file, self._digest, self._name = self._zip.open(member, "w"), hashlib.sha256(), name
+
+    def write(self, chunk: bytes) -> None:
+        """Write into the member that was begun."""
+        self._digest.update(chunk)
+        self._file.write(chunk)
+
+    def finish(self) -> str:
+        """End the member and return its SHA-256 in hex."""
+        self._file.close()
+        self._sums.write(f"{self._digest.hexdigest()}  {self._name}\n".encode())
         self.members += 1
-        return digest.hexdigest()
+        return self._digest.hexdigest()
+
+    def add(self, name: str, chunks: Iterable[bytes], moment: datetime, *, compress: bool = True) -> str:
+        """Add a whole member and return its SHA-256 in hex."""
+        self.begin(name, moment, compress=compress)
+        for chunk in chunks:
+            self.write(chunk)
+        return self.finish()
 
     def add_sums(self, moment: datetime) -> str:
         """Add SHA256SUMS with the members so far and return its own SHA-256 in hex."""
@@ -156,6 +171,8 @@ class ZipWriter:
 
     def close(self) -> None:
         """Let go of the temporary files, of an archive that is broken off too."""
+        if self._file is not None:
+            self._file.close()  # a member that was broken off: or it would write its end when it is collected
         self._zip.fp = None  # or it would still write its directory when it is collected
         self._directory.close()
         self._sums.close()
