@@ -4,6 +4,7 @@ Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
 import copy
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
@@ -38,6 +39,12 @@ hypothesis_settings.register_profile(
 
 # No test may touch the keyring of whoever runs it, not even in a process of its own.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end; the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
