@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -121,17 +122,26 @@ async def _log_in_at_once(client: httpx.AsyncClient, count: int) -> None:
 
 
 class _Crowd(PasswordHasher):
-    """Counts how many verifications are under way."""
+    """Holds every verification until it may go on, and counts how many are under way."""
 
-    inside, most = 0, 0
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=64, parallelism=1)
+        self.inside, self.most = 0, 0
+        self.may_go_on = threading.Event()
+        self._counting = threading.Lock()
+
+    def _count(self, step: int) -> None:
+        with self._counting:
+            self.inside += step
+            self.most = max(self.most, self.inside)
 
     def verify(self, *login: Any) -> Any:
-        self.inside += 1  # as exact as it must be: whoever is missed for a moment is seen the next time
-        self.most = max(self.most, self.inside)
+        self._count(1)
+        self.may_go_on.wait(60)
         try:
             return super().verify(*login)
         finally:
-            self.inside -= 1
+            self._count(-1)
 
 
 async def test_200_logins_at_once_wait_for_their_turn_and_are_all_answered(
@@ -147,10 +157,15 @@ async def test_200_logins_at_once_wait_for_their_turn_and_are_all_answered(
     )
     async with serve_in_process(few, keys) as client:
         await client.post("/v1/accounts", json=KNOWN)
-        crowd = _Crowd(time_cost=1, memory_cost=64, parallelism=1)
+        crowd = _Crowd()
         monkeypatch.setattr(passwords, "_HASHER", crowd)
-        await _log_in_at_once(client, LOGINS)
-    assert 1 < crowd.most <= 4
+        queue = client.app.application.application.state["services"].passwords
+        async with anyio.create_task_group() as group:
+            group.start_soon(_log_in_at_once, client, LOGINS)
+            while queue.in_line + crowd.inside < LOGINS:
+                await anyio.sleep(0.01)
+            crowd.may_go_on.set()
+    assert crowd.most == 4
 
 
 # --- a real server ------------------------------------------------------------------------------------------
