@@ -10,7 +10,8 @@ FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
 MACHINE_EXAMPLES ?= 300
 MACHINE_STEPS ?= 50
-PYTEST_FLAGS ?= -n 3 --dist loadgroup
+# tests/order.py says which tests begin first.
+PYTEST_FLAGS ?= -n 3 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help install demo serve test campaign machine check format bench bench-compare bench-baseline profiles \
   kill-streams kill-uploads vectors fuzz mutation

@@ -28,9 +28,11 @@ from hushtag_server.settings import Settings
 from tests import live_server
 from tests.canaries import WATCH, pytest_runtest_makereport
 from tests.databases import Database, made_database, make_template, stop_syncing
+from tests.order import pytest_collection_modifyitems
 from tests.people import PASSWORD, SignedIn
 
-__all__ = ["pytest_runtest_makereport"]  # the hook that looks for secrets in what a test said
+# The hooks that look for secrets in what a test said, and that say which tests begin first.
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
 # `make mutation` runs the quick tests thousands of times: few examples, and always the same ones.
 hypothesis_settings.register_profile(
