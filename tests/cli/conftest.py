@@ -45,7 +45,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command in this process tries again at once; how long it ought to wait is tried in tests/client."""
-    monkeypatch.setattr(RetryPolicy, "pause", lambda *_: 0.0)
+    monkeypatch.setattr(RetryPolicy, "_pause", lambda *_: 0.0)
 
 
 @pytest.fixture
