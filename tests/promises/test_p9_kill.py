@@ -8,7 +8,8 @@ Afterwards another client unlocks, verifies the listing against the head and ope
 
 Not covered: loss of power, disks that lie about fsync.
 
-`make kill-puts` does it 10 times for each victim. A run prints its seed; `HUSHTAG_KILL_SEED=N` draws the same puts to be killed and the same moments again.
+`make kill-puts` does it 10 times for each victim. A run prints its seed; `HUSHTAG_KILL_SEED=N` draws the same puts to
+be killed and the same moments again.
 """
 
 import contextlib
