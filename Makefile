@@ -42,7 +42,8 @@ serve: $(INSTALLED) ## a server with an embedded PostgreSQL in ./hushtag-data
 
 test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
 	@$(BIN)/python -m compileall -q src server
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+# Whatever the environment says of bytecode: pytest keeps what it made of each test, and need not make it again.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 campaign: $(INSTALLED) ## every attack on every operation, and many made-up requests to each; `make test` runs a share
 	@HUSHTAG_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PYTEST_FLAGS) --timeout 0 \
