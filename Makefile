@@ -12,10 +12,11 @@ FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
 MACHINE_EXAMPLES ?= 300
 MACHINE_STEPS ?= 50
-PYTEST_FLAGS ?= -n 3 --dist loadgroup
+# tests/order.py says which tests begin first.
+PYTEST_FLAGS ?= -n 3 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help install demo serve test campaign machine check format bench bench-compare bench-baseline profiles \
-  kill-streams kill-uploads stores vectors fuzz mutation
+  kill-puts kill-streams kill-uploads stores vectors fuzz mutation
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,10 +44,12 @@ serve: $(INSTALLED) ## a server with an embedded PostgreSQL in ./hushtag-data
 
 test: $(INSTALLED) ## every test, on real PostgreSQL and real HTTP
 	@$(BIN)/python -m compileall -q src server
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+# Whatever the environment says of bytecode: pytest keeps what it made of each test, and need not make it again.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-campaign: $(INSTALLED) ## every attack of the evil server on every operation, of which `make test` runs a share
-	@HUSHTAG_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/evil/test_campaign.py
+campaign: $(INSTALLED) ## every attack on every operation, and many made-up requests to each; `make test` runs a share
+	@HUSHTAG_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PYTEST_FLAGS) --timeout 0 \
+	  tests/evil/test_campaign.py tests/server/test_fuzz_api.py
 
 check: $(PEERS_INSTALLED) ## lint, types, import contracts, vectors byte for byte, README blocks
 	@$(BIN)/ruff format --check .
@@ -73,6 +76,9 @@ bench-baseline: $(PEERS_INSTALLED) ## keep what was measured last as the baselin
 
 profiles: $(PEERS_INSTALLED) ## a flame graph of every server path, and the tables of PROFILES.md, into benchmarks/results
 	@$(BIN)/python -m benchmarks.profiles $(PROFILES)
+
+kill-puts: $(INSTALLED) ## kill server and database inside 80 puts each, of 1,000
+	@HUSHTAG_KILL_ROUNDS=10 $(BIN)/python -m pytest -q -s --timeout 0 tests/promises/test_p9_kill.py
 
 kill-streams: $(INSTALLED) ## kill server and database 50 times each in uploads of 256 MiB
 	@HUSHTAG_KILL_ROUNDS=50 HUSHTAG_KILL_MIB=256 $(BIN)/python -m pytest -q -s tests/streams/test_kill.py

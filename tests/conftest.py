@@ -4,6 +4,7 @@ Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
 import copy
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
@@ -27,9 +28,11 @@ from hushtag_server.settings import Settings
 from tests import live_server
 from tests.canaries import WATCH, pytest_runtest_makereport
 from tests.databases import Database, made_database, make_template, stop_syncing
+from tests.order import pytest_collection_modifyitems
 from tests.people import PASSWORD, SignedIn
 
-__all__ = ["pytest_runtest_makereport"]  # the hook that looks for secrets in what a test said
+# The hooks that look for secrets in what a test said, and that say which tests begin first.
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
 # `make mutation` runs the quick tests thousands of times: few examples, and always the same ones.
 hypothesis_settings.register_profile(
@@ -38,6 +41,12 @@ hypothesis_settings.register_profile(
 
 # No test may touch the keyring of whoever runs it, not even in a process of its own.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end; the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate
@@ -30,12 +32,27 @@ def _database(postgres: EmbeddedPostgres, name: str) -> Database:
     return Database(name, *(postgres.url(role, name) for role in ("hushtag_owner", "hushtag_app", "postgres")))
 
 
+def _roles(postgres: EmbeddedPostgres) -> dict[str, str]:
+    """Return the password of each role."""
+    names = ("postgres", "hushtag_owner", "hushtag_app")
+    return {name: str(conninfo_to_dict(postgres.url(name, "postgres"))["password"]) for name in names}
+
+
 def stop_syncing(postgres: EmbeddedPostgres) -> None:
-    """Let a cluster that is thrown away skip the disk: only a power cut would lose what was written."""
+    """Let a cluster that is thrown away skip what costs time and guards against nothing here.
+
+    That is the disk, for only a power cut would lose what was written; and the thousands of hashes of a password by
+    which a thief of the cluster would be slowed down, for every connection pays them.
+    """
     with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         for name in ("fsync", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {name} = off")
         connection.execute("SELECT pg_reload_conf()")
+        if connection.info.server_version >= 160000:  # before, their number was fixed
+            connection.execute("SET scram_iterations = 1")
+            for name, password in _roles(postgres).items():
+                alter = sql.SQL("ALTER ROLE {} PASSWORD {}")
+                connection.execute(alter.format(sql.Identifier(name), sql.Literal(password)))
 
 
 def make_template(postgres: EmbeddedPostgres) -> str:

@@ -54,6 +54,7 @@ from hushtag_server.wire import WireRequest
 __all__ = ["create_app", "from_environment"]
 
 _CRYPTO_THREADS = 4
+_making_documents = threading.Lock()
 _ROUTES: Sequence[ControllerRouterHandler] = (
     *ACCOUNT_ROUTES,
     *AUDIT_ROUTES,
@@ -73,9 +74,15 @@ _DEPENDENCIES = {
 
 
 @cache
-def _documents() -> Documents:
-    # Of these routes whatever the settings are, and before anybody asks: it takes too long for the event loop.
+def _made_documents() -> Documents:
+    # Of these routes whatever the settings are.
     return make_documents(build_document(_ROUTES, _DEPENDENCIES))
+
+
+def _documents() -> Documents:
+    # Whoever asks first waits a quarter of a second in a thread of its own, and whoever asks meanwhile waits for that.
+    with _making_documents:
+        return _made_documents()
 
 
 def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Edge:
@@ -139,7 +146,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
         pdb_on_exception=False,
     )
     application.state["bell"] = bell
-    application.state["documents"] = _documents()
+    application.state["documents"] = _documents
     return Edge(
         DirectRoutes(application, [*UNLOCK_ROUTES, *ENTRY_ROUTES]),
         metrics,

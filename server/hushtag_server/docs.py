@@ -1,7 +1,9 @@
 """OpenAPI at /schema and a page at /docs made from it; the page loads nothing from anywhere."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import anyio
 import msgspec
 from litestar import Request, Response, get
 
@@ -21,21 +23,27 @@ class Documents(NamedTuple):
 
 
 def make_documents(openapi: dict[str, Any]) -> Documents:
-    """Write both; this takes milliseconds, so it is not for the event loop."""
+    """Write both; this takes a quarter of a second with what it is made of, so it is not for the event loop."""
     return Documents(msgspec.json.encode(openapi), render_page(openapi).encode())
+
+
+async def _documents(request: Request[Any, Any, Any]) -> Documents:
+    # Made when the first one asks, in a thread: most workers are never asked, and all would start later for it.
+    make: Callable[[], Documents] = request.app.state["documents"]
+    return await anyio.to_thread.run_sync(make)
 
 
 @get("/schema", include_in_schema=False)
 async def schema(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer the OpenAPI document."""
-    documents: Documents = request.app.state["documents"]
+    documents = await _documents(request)
     return Response(documents.schema, media_type="application/json")
 
 
 @get("/docs", include_in_schema=False)
 async def docs(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer the docs page."""
-    documents: Documents = request.app.state["documents"]
+    documents = await _documents(request)
     headers = {"content-security-policy": _POLICY}
     return Response(documents.page, media_type="text/html; charset=utf-8", headers=headers)
 

@@ -5,6 +5,7 @@ vanishes with its holder, so a killed migration never blocks the next one.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,9 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo is not t
             self.unmark_one(migration)
 
 
+@functools.cache
 def _read() -> MigrationList:
+    # The files of a version do not change while it runs, and to take their statements apart takes half a second.
     return read_migrations(str(MIGRATIONS))
 
 

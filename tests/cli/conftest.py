@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hushtag.cli.group import cli
+from hushtag.client import RetryPolicy
 from tests.cli.fake_http import served
 from tests.client.conftest import enrolled_server, server  # noqa: F401 - fixtures
 from tests.client.fake_server import FakeServer
@@ -39,6 +40,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.chdir(place)
     return place
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command in this process tries again at once; how long it ought to wait is tried in tests/client."""
+    monkeypatch.setattr(RetryPolicy, "_pause", lambda *_: 0.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command in its own process against a real server, for somebody with an account."""
+"""What a run of the command said, for somebody with an account on a real server."""
 
 import json
 import subprocess

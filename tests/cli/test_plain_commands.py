@@ -1,5 +1,6 @@
-"""journal, remind and account as processes of their own against a real server."""
+"""journal, remind and account against a real server; with a terminal or a signal as processes of their own."""
 
+import os
 import re
 import select
 import signal
@@ -12,7 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
+from hushtag.cli.group import cli
 from hushtag.client import Client
 from hushtag.client.state import StateFile
 from tests.cli.conftest import command_line
@@ -27,6 +30,20 @@ __all__ = ["real_url"]  # the fixture
 @pytest.fixture
 def email() -> str:
     return f"{uuid4().hex}@example.org"
+
+
+@pytest.fixture
+def process(environment: dict[str, str]) -> Process:
+    """`process("journal", "ls", input=b"…")` runs the command in this process, and tells what one of its own would."""
+
+    def start(*arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:  # noqa: A002 - subprocess's
+        ours = {name: None for name in os.environ if name.startswith("HUSHTAG_")} | environment
+        done = CliRunner().invoke(cli, arguments, input=input, env=ours)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout_bytes, done.stderr_bytes)
+
+    return start
 
 
 @pytest.fixture

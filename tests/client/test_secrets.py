@@ -1,7 +1,6 @@
 """Keys are gone when the vault is locked, however it came to be locked; and nothing that is printed holds a secret."""
 
 import gc
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -33,26 +32,22 @@ from hushtag.unlock import OpenVault, UnlockedTag
 from tests.client.fake_server import START, URL, FakeServer, Fault, answer
 from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
 
-_others: list[Secret] = []
-"""Secrets of other tests (fixtures, tracebacks of failures); held here, so that no new one gets an old identity."""
 
+@pytest.fixture(autouse=True)
+def _only_what_this_test_makes() -> None:
+    """Put what is there already (fixtures, tracebacks of failures) out of the collector's sight, for good.
 
-def _unforgotten() -> list[Secret]:
+    To go through the objects of a whole run three times would take longer than the test.
+    """
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, Secret) and each._buffer is not None]
+    gc.freeze()
 
 
 def living_secrets() -> list[Secret]:
-    known = {id(each) for each in _others}
+    gc.collect()
+    found = [each for each in gc.get_objects() if isinstance(each, Secret) and each._buffer is not None]
     # What every logged-in device keeps, opened a vault or not, is no key of a vault.
-    return [each for each in _unforgotten() if id(each) not in known and not isinstance(each, DeviceSecret)]
-
-
-@pytest.fixture(autouse=True)
-def _secrets_of_others() -> Iterator[None]:
-    _others[:] = _unforgotten()
-    yield
-    _others.clear()
+    return [each for each in found if not isinstance(each, DeviceSecret)]
 
 
 CALLS: dict[str, Any] = {

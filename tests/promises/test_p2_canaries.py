@@ -1,15 +1,15 @@
 """Promise P2: the server never sees phrase, keys, names, types or content. The demonstration's search, as a test."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from hushtag.cli import demo
 from hushtag.cli.canaries import Canary
 from hushtag.cli.demo_server import DemoServer
+from hushtag.cli.group import cli
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +57,13 @@ def test_a_leak_into_any_place_is_sighted(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not outcome.held
 
 
-def test_the_command_ends_with_zero_only_when_everything_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hushtag.cli", "demo", "--json"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize(("held", "code"), [(True, 0), (False, 1)])
+def test_the_command_ends_with_zero_only_when_everything_held(
+    outcome: demo.Outcome, monkeypatch: pytest.MonkeyPatch, held: bool, code: int
+) -> None:
+    shown = outcome if held else demo.Outcome(checks=[("something", False)])
+    monkeypatch.setattr(demo, "run_demo", lambda *_: shown)
+    done = CliRunner().invoke(cli, ["demo", "--json"])
+    assert done.exit_code == code, done.stderr
     told = json.loads(done.stdout)
-    assert told["held"]
-    assert told["found"] == []
-    broken = demo.Outcome(checks=[("something", False)])
-    monkeypatch.setattr(demo, "run_demo", lambda _: broken)
-    with pytest.raises(SystemExit) as ended:
-        demo.demo.main([], standalone_mode=False)
-    assert ended.value.code == 1
+    assert (told["held"], told["found"]) == (held, [])

@@ -4,7 +4,6 @@ Each reminder is an event without length that reminds at its time; calendars tha
 and most of them no to-dos. A repeating one carries its rule, so the occurrences to come are in it.
 """
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from hushtag import __version__
 from hushtag_server.reminders.rules import parse_rule
 from hushtag_server.reminders.schemas import ReminderRow
 
-__all__ = ["calendar_tag", "write_calendar"]
+__all__ = ["write_calendar"]
 
 _PRIORITIES: Final = {1: 9, 2: 7, 3: 5, 4: 3, 5: 1}  # RFC 5545, section 3.8.1.9: 1 is the highest, 9 the lowest
 
@@ -69,14 +68,6 @@ def _event(row: ReminderRow) -> Event:
         event.add("rrule", _remaining_rule(row, row.repeat_pattern))
     event.add_component(_alarm(row))
     return event
-
-
-def calendar_tag(rows: Iterable[ReminderRow]) -> str:
-    """Return the strong ETag of the calendar of these reminders: it changes exactly when one of them does."""
-    digest = hashlib.blake2s(__version__.encode(), digest_size=16)
-    for row in rows:
-        digest.update(row.id.bytes + row.version.to_bytes(8, "big") + row.updated_at.isoformat().encode())
-    return f'"{digest.hexdigest()}"'
 
 
 def write_calendar(rows: Iterable[ReminderRow]) -> bytes:

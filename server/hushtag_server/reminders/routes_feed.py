@@ -1,6 +1,7 @@
 """Routes of the calendar feed: opening and revoking its address, and the address itself."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from hushtag.reminder_messages import MAX_FEED_REMINDERS, Feed, FeedOpened
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
 from hushtag_server.errors import NotFoundError
 from hushtag_server.reminders import feed_queries
-from hushtag_server.reminders.calendar import calendar_tag, write_calendar
+from hushtag_server.reminders.calendar_tag import calendar_tag
+from hushtag_server.reminders.schemas import ReminderRow
 from hushtag_server.services import ServicesDep
 from hushtag_server.tokens import token_hash
 
@@ -33,6 +35,13 @@ FeedName = Annotated[
         schema_extra={"pattern": r"^[A-Za-z0-9_-]{64}\.ics$"},  # documented, not checked: every other name is a 404
     ),
 ]
+
+
+def _write_calendar(rows: Sequence[ReminderRow]) -> bytes:
+    # In the thread of the first feed: to import the library takes a tenth of a second, and most workers serve none.
+    from hushtag_server.reminders.calendar import write_calendar
+
+    return write_calendar(rows)
 
 
 @post("/reminders/feed", status_code=201, summary="Open the calendar feed", **_ACCOUNT)
@@ -97,5 +106,5 @@ async def read_calendar(feed: FeedName, request: Request[Any, Any, Any], service
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if tag in {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}:
         return Response(b"", status_code=304, headers=headers)
-    written = await anyio.to_thread.run_sync(write_calendar, rows, limiter=services.crypto)
+    written = await anyio.to_thread.run_sync(_write_calendar, rows, limiter=services.crypto)
     return Response(written, media_type="text/calendar", headers=headers)
