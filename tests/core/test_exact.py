@@ -15,10 +15,12 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from hushtag import _opaque
 from hushtag._opaque import ServerSetup
+from hushtag._sealing import seal
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
 from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, RollbackError, StateError
-from hushtag.head import VaultHead, open_head, seal_head
+from hushtag.head import MAX_OBJECT_COUNT, MAX_RESTORATIONS, VaultHead, _aad, _info, open_head, seal_head
 from hushtag.messages import (
     MAX_GENERATION,
     MAX_KEY_VERSION,
@@ -36,6 +38,7 @@ from hushtag.objects import (
     ObjectRow,
     open_object,
     seal_object,
+    shape_of,
 )
 from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
@@ -301,3 +304,71 @@ def test_a_label_says_why_it_cannot_be_sealed_and_reaches_to_its_limit() -> None
 def test_a_row_says_how_long_it_is() -> None:
     words = f"object row is 0 bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}"
     _reject(words, MalformedError, lambda: ObjectRow.decode(b"", key_version=1, revision=1))
+
+
+def test_a_head_counts_to_its_limits() -> None:
+    most = VaultHead(1, MAX_OBJECT_COUNT, 1, bytes(32), MAX_RESTORATIONS)
+    assert VaultHead.decode(most.encode()) == most
+    words = "vault head counts more restorations or objects than it can hold"
+    for field, value in (("restorations", 2**16), ("restorations", -1), ("object_count", 2**48), ("object_count", -1)):
+        _reject(words, LimitError, replace(most, **{field: value}).encode)  # type: ignore[arg-type]
+
+
+def test_a_head_for_another_generation_inside_is_refused_in_words() -> None:
+    """Only who has the data key can make one; the seal is of generation 2, the head inside of 1."""
+    key, head = DataKey(bytes(32)), VaultHead.first()
+    inside = replace(head, generation=2)
+    crafted = bytes(
+        seal(key.expose(), bytes(12), _info(VAULT, 1, 2), [head.encode()], _aad(HUSHTAG_V1, VAULT, 1, 2, None))
+    )
+    words = "vault head names another generation or key version than it was sealed for"
+    _reject(words, RollbackError, lambda: open_head(key, VAULT, crafted, generation=2, key_version=1))
+    assert open_head(key, VAULT, seal_head(key, VAULT, inside), generation=2, key_version=1) == inside
+
+
+def test_the_server_stores_of_an_enrolment_what_the_message_says(world: World) -> None:
+    message = next(iter(world.tags.values())).message
+    accepted = accept_enrollment(message)
+    assert accepted.message is message
+    named = ("phrase_hash", "salt", "record", "public_key", "sealed_label")
+    assert [encode_binary(getattr(accepted, name)) for name in named] == [getattr(message, name) for name in named]
+
+
+def test_a_record_that_parses_to_another_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such record is known: the binding refuses other encodings. A later one might not."""
+    record = next(iter(world.tags.values())).record
+
+    class _Lenient:
+        @staticmethod
+        def server_registration_finish(given: bytes) -> "_Lenient":
+            return _Lenient()
+
+        @staticmethod
+        def get_password_file() -> bytes:
+            return bytes(192)
+
+    monkeypatch.setattr(_opaque, "binding", _Lenient)
+    _reject("registration record is not in canonical form", MalformedError, lambda: _opaque.check_record(record))
+
+
+def test_an_enrolment_that_gets_no_randomness_fails_with_that(world: World) -> None:
+    def entropy(size: int) -> bytes:
+        raise OSError("no randomness")
+
+    awaiting = start_enrollment(world.password("open sesame"), _entropy=entropy)
+    response = answer_enrollment(world.setup, world.credential_id, awaiting.message)
+    answer = RegistrationStarted(session_id=SESSION, registration_response=response)
+    with pytest.raises(OSError, match="^no randomness$"):
+        awaiting.finish(answer, label="l")
+
+
+def test_an_object_without_a_stream_has_no_shape() -> None:
+    _reject("object has no stream", MalformedError, lambda: shape_of(_meta(1)))
+
+
+def test_a_state_between_steps_says_how_long_it_is() -> None:
+    for decode in (LocatedState.decode, ProvingState.decode):
+        for size in (0, 3):
+            _reject(
+                f"ceremony state is {size} bytes", MalformedError, lambda decode=decode, size=size: decode(bytes(size))
+            )

@@ -142,7 +142,9 @@ def test_an_unlock_that_fails_forgets_what_was_prepared(two: TwoSetups) -> None:
         assert registered is not None
         with pytest.raises((AuthenticationError, MalformedError)):
             end(finishing)
-        assert [secret._buffer for secret in (registered[1], finishing._export_key, finishing._vault_token)] == [None] * 3
+        assert [secret._buffer for secret in (registered[1], finishing._export_key, finishing._vault_token)] == [
+            None
+        ] * 3
 
 
 def test_a_tag_under_the_current_setup_cannot_be_offered_to_move(two: TwoSetups) -> None:
@@ -175,7 +177,6 @@ def _check_key(export_key: ExportKey, message: MoveTag, tag_id: UUID, vault: Vau
         key_version=moved.key_version,
         ring=None if moved.ring is None else decode_binary(moved.ring),
     )
-
 
 
 def test_a_move_wraps_every_key_and_seals_every_head_anew(two: TwoSetups) -> None:

@@ -58,7 +58,7 @@ def _join(world: World, *, earlier: tuple[ServerSetup, ...] = ()) -> Joined:
         asked.append(size)
         return os.urandom(size)
 
-    awaiting = start_enrollment(world.password("another phrase"), _entropy=entropy)
+    awaiting = start_enrollment(world.password("third sesame"), _entropy=entropy)
     answers = [answer_enrollment(setup, world.credential_id, awaiting.message) for setup in (world.setup, *earlier)]
     answer = RegistrationStarted(session_id="b" * 64, registration_response=answers[0], earlier=answers[1:])
     data_key = DataKey(KEY)
@@ -112,7 +112,7 @@ def _answer(message: NewTag, **vault: object) -> Unlocked:
 
 
 def _unlock(world: World, answer: Unlocked) -> Opened:
-    finishing, _ = world.prove("another phrase")
+    finishing, _ = world.prove("third sesame")
     export_key = ExportKey(finishing._export_key.expose())
     return Opened(finishing.finish(answer), export_key)
 
@@ -189,13 +189,13 @@ def test_a_phrase_is_looked_for_under_every_other_setup(world: World, joined: Jo
 
 
 def test_an_enrolment_looks_under_every_other_setup_too(world: World) -> None:
-    awaiting = start_enrollment(world.password("another phrase"))
+    awaiting = start_enrollment(world.password("third sesame"))
     other = ServerSetup.generate()
     answers = [answer_enrollment(setup, world.credential_id, awaiting.message) for setup in (world.setup, other)]
     answer = RegistrationStarted(session_id=SESSION, registration_response=answers[0], earlier=answers[1:])
     enrolled = awaiting.finish(answer, label="l")
     # What a locate under the other setup would find.
-    password = world.password("another phrase")
+    password = world.password("third sesame")
     state, request = _opaque.start_registration(password)
     evaluated = _opaque.answer_registration(other, world.credential_id, request)
     record, _ = _opaque.finish_registration(password, state, evaluated)
@@ -203,15 +203,13 @@ def test_an_enrolment_looks_under_every_other_setup_too(world: World) -> None:
 
 
 def test_an_answer_for_a_further_phrase_that_does_not_parse_ends_it(world: World) -> None:
-    good = answer_enrollment(
-        world.setup, world.credential_id, start_enrollment(world.password("another phrase")).message
-    )
+    good = answer_enrollment(world.setup, world.credential_id, start_enrollment(world.password("third sesame")).message)
     bad = encode_binary(bytes(64))
     for answer in (
         RegistrationStarted(session_id=SESSION, registration_response=bad),
         RegistrationStarted(session_id=SESSION, registration_response=good, earlier=[bad]),
     ):
-        awaiting = start_enrollment(world.password("another phrase"))
+        awaiting = start_enrollment(world.password("third sesame"))
         with pytest.raises(MalformedError, match="^registration response does not parse$"):
             awaiting.join(answer, label="x", vault_id=VAULT, data_key=DataKey(KEY), key_version=1)
         assert awaiting._state._buffer is None

@@ -121,3 +121,26 @@ def test_a_refusal_names_rule_code_point_and_place():
         canonicalize("a \u00bd")
     with pytest.raises(PhraseError, match=r"code point 1, U\+0378, is unassigned in Unicode 14\.0"):
         canonicalize("\u0378")
+
+
+@pytest.mark.parametrize(
+    ("transcript", "words"),
+    [
+        ("", "no word is left: the phrase is empty or only fillers and punctuation"),
+        ("um, uh!", "no word is left: the phrase is empty or only fillers and punctuation"),
+        ("a" * 513, "the transcript has 513 code points, at most 512 are allowed"),
+        ("9" * 103, "the canonical form has 514 code points, at most 512 are allowed"),
+        ("a \u00bd", "code point 3, U+00BD, is a number that is no decimal digit; say it in words"),
+        ("a\ue000", "code point 2, U+E000, is unassigned in Unicode 14.0, private use or a surrogate"),
+    ],
+)
+def test_a_refusal_is_said_in_these_words(transcript, words):
+    with pytest.raises(PhraseError) as refusal:
+        canonicalize(transcript)
+    assert str(refusal.value) == words
+
+
+def test_a_transcript_and_its_form_reach_to_the_limit():
+    assert canonicalize("a" * MAX_CODE_POINTS) == "a" * MAX_CODE_POINTS
+    with pytest.raises(MisuseError, match=r"^a transcript is a str, not NoneType$"):
+        canonicalize(None)

@@ -181,3 +181,16 @@ def test_looking_drawn_takes_six_to_twenty_four_different_listed_words():
     assert not looks_drawn(some_listed(words=25))
     assert not looks_drawn(f"{some_listed()} pelicans")
     assert not looks_drawn(" ".join([WORDS[0], *WORDS[:6]]))
+
+
+def test_a_refusal_is_said_in_these_words():
+    with pytest.raises(LimitError, match=r"^5 words asked for, 6 to 24 can be drawn$"):
+        draw_phrase(5)
+    with pytest.raises(LimitError, match=r"^more than 100 transcripts$"):
+        filter_candidates(["my dog"] * 101)
+    with pytest.raises(MisuseError, match=r"^transcripts is a collection of str, not one str$"):
+        filter_candidates("my dog")
+    with pytest.raises(MisuseError, match=r"^kind is 'drawn', 'free' or None$"):
+        filter_candidates(["my dog"], kind="other")
+    with pytest.raises(PhraseError, match=r"^none of 2 transcripts can be the phrase: say or type it again$"):
+        filter_candidates(["um", "uh"])

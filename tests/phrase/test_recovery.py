@@ -3,6 +3,7 @@
 import math
 import pickle
 import random
+from hashlib import blake2s
 
 import pytest
 from hypothesis import given
@@ -124,3 +125,25 @@ def test_a_code_does_not_show_itself() -> None:
         pickle.dumps(CODE)
     with pytest.raises(PhraseError):
         RecoveryCode(("umbrella",) * 14 + ("hushtag",))
+
+
+def test_a_refusal_is_said_in_these_words() -> None:
+    for words in (CODE.words[:-1], (*CODE.words[:-1], "hushtag")):
+        with pytest.raises(PhraseError, match=r"^a recovery code is 15 words of the list$"):
+            RecoveryCode(words)
+    swapped = (CODE.words[1], CODE.words[0], *CODE.words[2:])
+    with pytest.raises(ListedWordError, match=r"^the words do not fit together$") as caught:
+        RecoveryCode(swapped)
+    assert caught.value.near == {}
+    with pytest.raises(MisuseError, match=r"^a RecoveryCode must not be pickled or copied$"):
+        pickle.dumps(CODE)
+    assert CODE == RecoveryCode(CODE.words)
+    assert hash(CODE) == hash(RecoveryCode(CODE.words))
+    assert CODE != CODE.words
+    assert CODE.words.__class__ is tuple
+
+
+def test_the_check_words_are_of_a_public_hash() -> None:
+    digest = blake2s(" ".join(CODE.words[:13]).encode(), person=b"hushrec1").digest()
+    number = int.from_bytes(digest[:8]) % 1_000_000
+    assert CODE.words[13:] == (WORDS[number // 1000], WORDS[number % 1000])
