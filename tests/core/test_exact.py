@@ -358,7 +358,7 @@ def test_an_enrolment_that_gets_no_randomness_fails_with_that(world: World) -> N
     awaiting = start_enrollment(world.password("open sesame"), _entropy=entropy)
     response = answer_enrollment(world.setup, world.credential_id, awaiting.message)
     answer = RegistrationStarted(session_id=SESSION, registration_response=response)
-    with pytest.raises(OSError, match="^no randomness$"):
+    with pytest.raises(OSError, match=r"^no randomness$"):
         awaiting.finish(answer, label="l")
 
 

@@ -91,7 +91,7 @@ def test_a_page_or_value_of_another_length_is_refused() -> None:
     with pytest.raises(MalformedError, match=f"^page of pins is {len(page) - 1} bytes, expected {len(page)}$"):
         read_slots(page[:-1], HEADS, KEY)
     for wrong in ((page[:-1], _value(HEADS)), (page, _value(HEADS)[:-1]), (page + b"\0", _value(HEADS))):
-        with pytest.raises(MalformedError, match="^page or value of a pin has the wrong length$"):
+        with pytest.raises(MalformedError, match=r"^page or value of a pin has the wrong length$"):
             write_slots(wrong[0], HEADS, KEY, wrong[1])
 
 

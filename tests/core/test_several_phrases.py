@@ -210,7 +210,7 @@ def test_an_answer_for_a_further_phrase_that_does_not_parse_ends_it(world: World
         RegistrationStarted(session_id=SESSION, registration_response=good, earlier=[bad]),
     ):
         awaiting = start_enrollment(world.password("third sesame"))
-        with pytest.raises(MalformedError, match="^registration response does not parse$"):
+        with pytest.raises(MalformedError, match=r"^registration response does not parse$"):
             awaiting.join(answer, label="x", vault_id=VAULT, data_key=DataKey(KEY), key_version=1)
         assert awaiting._state._buffer is None
 
@@ -231,7 +231,7 @@ def test_the_server_stores_of_a_further_phrase_what_the_message_says(joined: Joi
     }
     assert encode_binary(tag.wrapped_key) == message.wrapped_key.wrapped_key
     forged = msgspec.structs.replace(message, phrase_hash=encode_binary(bytes(16)))
-    with pytest.raises(MalformedError, match="^phrase hash does not belong to the record$"):
+    with pytest.raises(MalformedError, match=r"^phrase hash does not belong to the record$"):
         accept_tag(forged)
     with pytest.raises(MalformedError):
         accept_tag(msgspec.structs.replace(message, suite="hushtag-v2"))
@@ -248,7 +248,7 @@ def test_a_ring_and_a_rotation_make_the_next_generation_of_the_same_objects() ->
     key = DataKey(KEY)
     sealed = seal_head(key, VAULT, rotated)
     assert open_head(key, VAULT, sealed, generation=42, key_version=4, ring=b"q" * 32) == rotated
-    with pytest.raises(MalformedError, match="^ring digest is 31 bytes, expected 32$"):
+    with pytest.raises(MalformedError, match=r"^ring digest is 31 bytes, expected 32$"):
         open_head(key, VAULT, sealed, generation=42, key_version=4, ring=b"q" * 31)
 
 
@@ -291,13 +291,13 @@ def test_a_data_key_goes_to_one_tag_for_one_version() -> None:
     assert sealed != seal_to_tag(DataKey(KEY), public_key, **place)  # type: ignore[arg-type]
     assert open_to_tag(private_key, sealed, **place) == DataKey(KEY)  # type: ignore[arg-type]
     for changed in ({"vault_id": uuid4()}, {"tag_id": uuid4()}, {"key_version": 3}):
-        with pytest.raises(AuthenticationError, match="^sealed data key does not open$"):
+        with pytest.raises(AuthenticationError, match=r"^sealed data key does not open$"):
             open_to_tag(private_key, sealed, **(place | changed))  # type: ignore[arg-type]
     for short in (sealed[:79], sealed + b"\0"):
         with pytest.raises(MalformedError, match=f"^sealed data key is {len(short)} bytes, expected 80$"):
             open_to_tag(private_key, short, **place)  # type: ignore[arg-type]
     for key in (bytes(31), bytes(32)):
-        with pytest.raises(MalformedError, match="^public key of a tag is none$"):
+        with pytest.raises(MalformedError, match=r"^public key of a tag is none$"):
             seal_to_tag(DataKey(KEY), key, **place)  # type: ignore[arg-type]
 
 
@@ -352,7 +352,7 @@ def test_a_step_that_nobody_vouches_for_is_not_followed(world: World, joined: Jo
     step = _step(message, KEY, second, VERSION + 1)
     _, sealed = _head(VERSION + 1, key=second)
     imposed = step._replace(proof=bytes(32))
-    with pytest.raises(AuthenticationError, match="^data key does not follow the one before it$"):
+    with pytest.raises(AuthenticationError, match=r"^data key does not follow the one before it$"):
         _unlock(_with(world, message), _answer(message, generation=9, head=sealed, steps=_wire([imposed])))
     # The head has to be under the last key, and under its version.
     _, stale = _head(VERSION)
