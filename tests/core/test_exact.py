@@ -9,6 +9,7 @@ import pickle
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import msgspec
@@ -40,6 +41,7 @@ from hushtag.objects import (
     seal_object,
     shape_of,
 )
+from hushtag.streams import StreamShape
 from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
@@ -364,6 +366,11 @@ def test_an_enrolment_that_gets_no_randomness_fails_with_that(world: World) -> N
 
 def test_an_object_without_a_stream_has_no_shape() -> None:
     _reject("object has no stream", MalformedError, lambda: shape_of(_meta(1)))
+
+
+def test_the_shape_of_an_object_has_the_segments_its_own_metadata_names() -> None:
+    meta = SimpleNamespace(size=40_000, stream=SimpleNamespace(segment_size=16_384))
+    assert shape_of(meta) == StreamShape(40_000, 16_384)  # type: ignore[arg-type]  # only these two are read
 
 
 def test_a_state_between_steps_says_how_long_it_is() -> None:

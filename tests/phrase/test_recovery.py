@@ -139,6 +139,7 @@ def test_a_refusal_is_said_in_these_words() -> None:
         pickle.dumps(CODE)
     assert RecoveryCode(CODE.words) == CODE
     assert hash(CODE) == hash(RecoveryCode(CODE.words))
+    assert len({hash(draw_recovery_code()) for _ in range(10)}) > 1
     assert CODE.words != CODE
 
 
