@@ -41,7 +41,7 @@ from hushtag.objects import (
     seal_object,
     shape_of,
 )
-from hushtag.streams import StreamShape
+from hushtag.streams import MAX_STREAM_SIZE, StreamShape
 from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
@@ -127,6 +127,9 @@ def test_metadata_and_frames_reach_to_their_limit() -> None:
 
 def test_an_object_says_why_it_cannot_be_sealed() -> None:
     _reject("metadata says 2 bytes, the body has 1", LimitError, lambda: _seal(_meta(2), b"x"))
+    for size in (-1, MAX_STREAM_SIZE + 1):
+        words = f"metadata says {size} bytes, at most {MAX_STREAM_SIZE}"
+        _reject(words, LimitError, lambda size=size: _seal(_meta(size), b"x"))
     bad = msgspec.structs.replace(_meta(1), name="\ud800")
     _reject("object name or type is not valid Unicode", LimitError, lambda: _seal(bad, b"x"))
 

@@ -7,7 +7,7 @@ alone. Needs a server, so tested there: that all or nothing is stored.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -133,15 +133,16 @@ def test_without_an_offer_nothing_moves_and_what_was_prepared_is_forgotten(two: 
 
 
 def test_an_unlock_that_fails_forgets_what_was_prepared(two: TwoSetups) -> None:
-    for end in (
-        lambda finishing: finishing.finish(unlocked_message(_tag(two), generation=2)),
-        lambda finishing: finishing.finish(msgspec.structs.replace(unlocked_message(_tag(two)), suite="hushtag-v2")),
-    ):
+    older = unlocked_message(_tag(two), generation=2)
+    for answer in (older, msgspec.structs.replace(older, move=OFFER), None):
         finishing = two.prove("open sesame")
         registered = finishing._place.registered
         assert registered is not None
-        with pytest.raises((AuthenticationError, MalformedError)):
-            end(finishing)
+        if answer is None:
+            finishing.abandon()
+        else:
+            with pytest.raises(AuthenticationError):
+                finishing.finish(answer)
         assert [secret._buffer for secret in (registered[1], finishing._export_key, finishing._vault_token)] == [
             None
         ] * 3
@@ -232,6 +233,30 @@ def test_a_moved_phrase_opens_under_the_current_setup_alone(two: TwoSetups) -> N
     assert (again.tag_id, again.move) == (opened.tag_id, None)
     assert again.vaults[0].data_key == opened.vaults[0].data_key
     assert encode_binary(again.tag_public_key) == message.public_key
+
+
+def test_a_move_names_its_own_suite(two: TwoSetups) -> None:
+    """A later suite is another id; a move under it seals label and heads under that one and no other."""
+    later = replace(HUSHTAG_V1, id="hushtag-v9")
+    prepared, vaults = _move(two), _vaults()
+    export_key = ExportKey(prepared._export_key.expose())
+    move = TagMove(OFFER, prepared.tag_id, prepared._record, export_key, suite=later)
+    message = move.finish(vaults, "l", {}).message
+    assert message.suite == later.id
+    first = vaults[0]
+    sealed, version = decode_binary(message.vaults[0].head), first.head.key_version
+    head = open_head(first.data_key, first.vault_id, sealed, generation=10, key_version=version, suite=later)
+    assert head.generation == 10
+    label = open_label(
+        first.data_key,
+        decode_binary(message.sealed_label),
+        vault_id=first.vault_id,
+        tag_id=move.tag_id,
+        key_version=version,
+        public_key=decode_binary(message.public_key),
+        suite=later,
+    )
+    assert label == "l"
 
 
 def test_a_tag_that_a_ring_does_not_count_does_not_move(two: TwoSetups) -> None:

@@ -7,7 +7,7 @@ from hashlib import blake2s
 from math import log2, perm
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hushtag import _drawn
@@ -27,7 +27,7 @@ from hushtag.phrase import (
     looks_drawn,
     passes_self_check,
 )
-from tests.phrase.reading import vectors
+from tests.phrase.reading import examples, vectors
 
 CHANCE = random.Random(20240914)
 
@@ -131,7 +131,7 @@ def test_only_what_looks_drawn_and_fails_is_dropped_where_nothing_is_known():
     assert filter_candidates([listed, right, "my dog"]) == [right, "my dog"]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(st.sampled_from([*WORDS[:40], "pelicans", "juggle"]), min_size=6, max_size=9).map(" ".join))
 def test_whatever_can_be_enrolled_is_found_again(text):
     try:

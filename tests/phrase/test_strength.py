@@ -5,7 +5,7 @@ import random
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hushtag._common_words import COMMON_WORDS
@@ -24,7 +24,7 @@ from hushtag.phrase import (
     passes_self_check,
 )
 from hushtag.recovery import draw_recovery_code
-from tests.phrase.reading import vectors
+from tests.phrase.reading import examples, vectors
 
 STRONG = "walrus juggles purple teapots beside frozen harbours"  # 70 bits, seven words
 OWN_WORDS = st.lists(
@@ -82,7 +82,7 @@ def test_the_common_words_are_canonical_and_their_credit_grows_with_their_rank()
         assert word == "oh" or exact - 0.25 < _word_quarters(word) / 4 <= exact
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(OWN_WORDS, st.randoms(use_true_random=False))
 def test_order_and_repetition_add_nothing(words, chance):
     bits = _bits(words)
@@ -91,7 +91,7 @@ def test_order_and_repetition_add_nothing(words, chance):
     assert _bits(shuffled) == bits == _bits([*words, words[0]])
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(OWN_WORDS)
 def test_no_word_counts_more_than_a_drawn_one(words):
     assert _bits(words) <= 10 * len(set(words))
