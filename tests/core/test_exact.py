@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from hushtag import _opaque
+from hushtag import _opaque, tag_label
 from hushtag._opaque import ServerSetup
 from hushtag._sealing import seal
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
@@ -304,6 +304,24 @@ def test_a_label_says_why_it_cannot_be_sealed_and_reaches_to_its_limit() -> None
     _reject("label is not valid Unicode", LimitError, lambda: seal_label(key, "\ud800", **place))  # type: ignore[arg-type]
     longest = "x" * MAX_LABEL_BYTES
     assert open_label(key, seal_label(key, longest, **place), **place) == longest  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (bytes([0, 0, 0, 253]) + b"x" * 252, "label frame has the wrong length or padding"),
+        (bytes([0, 0, 0, 1]) + b"xy" + bytes(250), "label frame has the wrong length or padding"),
+        (bytes([0, 0, 0, 1]) + b"x" + bytes(250) + b"y", "label frame has the wrong length or padding"),
+        (bytes([0, 0, 0, 1]) + b"\xff" + bytes(251), "label is not UTF-8"),
+    ],
+)
+def test_a_crafted_label_is_refused_in_words(frame: bytes, words: str) -> None:
+    """Only who has the data key can make one."""
+    key, public_key = DataKey(bytes(32)), bytes(32)
+    aad = tag_label._aad(HUSHTAG_V1, VAULT, OBJECT, 1, public_key)
+    sealed = bytes(seal(key.expose(), bytes(12), tag_label._info(VAULT, OBJECT, 1), [frame], aad))
+    place = {"vault_id": VAULT, "tag_id": OBJECT, "key_version": 1, "public_key": public_key}
+    _reject(words, MalformedError, lambda: open_label(key, sealed, **place))  # type: ignore[arg-type]
 
 
 def test_a_row_says_how_long_it_is() -> None:

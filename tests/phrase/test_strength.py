@@ -177,6 +177,12 @@ LISTED_AND_FAILING = next(
             "the phrase has about 43 effective bits, 50 are needed: add at least 1 more uncommon word, "
             "different from the others",
         ),
+        (
+            WeakPhraseError,
+            "walrus juggles purple walrus seven oh",
+            "the phrase has about 36 effective bits, 50 are needed: add at least 2 more uncommon words, "
+            "different from the others",
+        ),
         (MisuseError, "My dog", "the phrase is not canonical: canonicalize it first"),
         (
             PhraseError,
