@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hushtag import _opaque, tag_label
 from hushtag._opaque import ServerSetup
 from hushtag._sealing import seal
+from hushtag._stretch import stretch_phrase
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
 from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, RollbackError, StateError
 from hushtag.head import MAX_OBJECT_COUNT, MAX_RESTORATIONS, VaultHead, _aad, _info, open_head, seal_head
@@ -400,3 +401,9 @@ def test_a_state_between_steps_says_how_long_it_is() -> None:
             _reject(
                 f"ceremony state is {size} bytes", MalformedError, lambda decode=decode, size=size: decode(bytes(size))
             )
+
+
+def test_a_phrase_salt_of_another_length_is_refused_in_words() -> None:
+    for size in (0, 15, 17):
+        words = f"phrase salt is {size} bytes, expected 16"
+        _reject(words, MalformedError, lambda size=size: stretch_phrase("open sesame", bytes(size), HUSHTAG_V1))

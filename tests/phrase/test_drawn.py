@@ -157,6 +157,10 @@ def test_at_most_five_candidates_are_kept_and_a_hundred_read():
         filter_candidates([*many, "one more"])
     with pytest.raises(LimitError):
         filter_candidates(iter(lambda: "endless", ""))
+    offered = iter([*many, "one more", "not looked at"])
+    with pytest.raises(LimitError):
+        filter_candidates(offered)
+    assert list(offered) == ["not looked at"]
 
 
 @pytest.mark.parametrize("transcripts", [[], ["um"], ["", "\u00bd", "\ud800"]])
@@ -180,6 +184,7 @@ def test_looking_drawn_takes_six_to_twenty_four_different_listed_words():
     assert not looks_drawn(some_listed(words=5))
     assert not looks_drawn(some_listed(words=25))
     assert not looks_drawn(f"{some_listed()} pelicans")
+    assert not looks_drawn(some_listed().replace(" ", "\t"))
     assert not looks_drawn(" ".join([WORDS[0], *WORDS[:6]]))
 
 

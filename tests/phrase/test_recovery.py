@@ -61,6 +61,7 @@ def test_the_words_of_a_code_are_recognised_and_other_words_are_not() -> None:
     assert recovery_form(" ".join(CODE.words[:-1])) is None
     assert recovery_form(draw_phrase(15).text) is None
     assert recovery_form(CODE.canonical) is None
+    assert recovery_form("\t".join(CODE.words)) is None
 
 
 @pytest.mark.parametrize("place", range(1, CODE_WORDS + 1))
