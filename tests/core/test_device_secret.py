@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hushtag._pairing_keys import pairing_keys
 from hushtag._words import WORDS
 from hushtag.device_secret import NAME_WORDS, TEXT_PREFIX, device_name, from_text, generate_device_secret, to_text
 from hushtag.errors import AuthenticationError, HushtagError, MalformedError
@@ -56,3 +57,36 @@ def test_any_text_is_a_typed_error(text: str) -> None:
     for given_text in (text, TEXT_PREFIX + text):
         with pytest.raises(HushtagError):
             from_text(given_text, USER)
+
+
+def test_a_refusal_is_said_in_these_words() -> None:
+    text = to_text(DeviceSecret(bytes(range(32))), USER)
+    body = text.removeprefix(TEXT_PREFIX)
+    none, misread = "not the text of a device secret", "the text of the device secret was misread"
+    for wrong, words in (
+        (body, none),
+        (text[:-1], none),
+        (TEXT_PREFIX + "1" + body[1:], none),
+        (TEXT_PREFIX + "\u00e4" + body[1:], none),
+        (TEXT_PREFIX + ("A" if body[0] != "A" else "B") + body[1:], misread),
+    ):
+        with pytest.raises(MalformedError, match=f"^{words}$"):
+            from_text(wrong, USER)
+    with pytest.raises(AuthenticationError, match=r"^the device secret belongs to another account$"):
+        from_text(text, UUID(int=1))
+
+
+def test_a_secret_is_drawn_once_from_the_source_given() -> None:
+    drawn: list[int] = []
+
+    def entropy(size: int) -> bytes:
+        drawn.append(size)
+        return bytes(range(size))
+
+    assert generate_device_secret(_entropy=entropy) == DeviceSecret(bytes(range(32)))
+    assert drawn == [32]
+
+
+def test_the_keys_of_a_pairing_do_not_show_themselves() -> None:
+    keys = pairing_keys(bytes(32), USER, bytes(16))
+    assert repr(keys) == f"{keys}" == "PairingKeys(<redacted>)"

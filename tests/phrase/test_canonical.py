@@ -5,12 +5,12 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hushtag.errors import MisuseError, PhraseError
 from hushtag.phrase import MAX_CODE_POINTS, canonicalize
-from tests.phrase.reading import REFUSED, form, vectors
+from tests.phrase.reading import REFUSED, examples, form, vectors
 
 # Confirmed with Unicode 14.0, 15.0 and 15.1; SPEC.md has the procedure and the value.
 ALL_CODE_POINTS = "95b2bb2f76a697f8231020261ed0ac402106d2852d1f5ca7fa3e15fc524d5f96"
@@ -51,7 +51,7 @@ def test_every_code_point_alone_and_between_letters_as_in_every_other_unicode_ve
     assert digest.hexdigest() == ALL_CODE_POINTS
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 @given(ANY_TEXT | RULE_TEXT)
 @example("one hun'dred and five")
 @example("one \u200dand\u200d five")
@@ -64,7 +64,7 @@ def test_total_and_idempotent(transcript):
         assert 1 <= len(canonical) <= MAX_CODE_POINTS
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 @given(ANY_TEXT | RULE_TEXT)
 def test_a_result_is_words_of_letters_and_their_marks(transcript):
     canonical = form(transcript)
@@ -75,7 +75,7 @@ def test_a_result_is_words_of_letters_and_their_marks(transcript):
             assert {unicodedata.category(character)[0] for character in word} <= {"L", "M"}
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(st.text("0123456789,$. ", min_size=1, max_size=MAX_CODE_POINTS))
 def test_any_run_of_digits_is_read_or_too_long(transcript):
     canonical = form(transcript)
@@ -121,3 +121,26 @@ def test_a_refusal_names_rule_code_point_and_place():
         canonicalize("a \u00bd")
     with pytest.raises(PhraseError, match=r"code point 1, U\+0378, is unassigned in Unicode 14\.0"):
         canonicalize("\u0378")
+
+
+@pytest.mark.parametrize(
+    ("transcript", "words"),
+    [
+        ("", "no word is left: the phrase is empty or only fillers and punctuation"),
+        ("um, uh!", "no word is left: the phrase is empty or only fillers and punctuation"),
+        ("a" * 513, "the transcript has 513 code points, at most 512 are allowed"),
+        ("9" * 103, "the canonical form has 514 code points, at most 512 are allowed"),
+        ("a \u00bd", "code point 3, U+00BD, is a number that is no decimal digit; say it in words"),
+        ("a\ue000", "code point 2, U+E000, is unassigned in Unicode 14.0, private use or a surrogate"),
+    ],
+)
+def test_a_refusal_is_said_in_these_words(transcript, words):
+    with pytest.raises(PhraseError) as refusal:
+        canonicalize(transcript)
+    assert str(refusal.value) == words
+
+
+def test_a_transcript_and_its_form_reach_to_the_limit():
+    assert canonicalize("a" * MAX_CODE_POINTS) == "a" * MAX_CODE_POINTS
+    with pytest.raises(MisuseError, match=r"^a transcript is a str, not NoneType$"):
+        canonicalize(None)

@@ -7,7 +7,7 @@ from hashlib import blake2s
 from math import log2, perm
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hushtag import _drawn
@@ -27,7 +27,7 @@ from hushtag.phrase import (
     looks_drawn,
     passes_self_check,
 )
-from tests.phrase.reading import vectors
+from tests.phrase.reading import examples, vectors
 
 CHANCE = random.Random(20240914)
 
@@ -131,7 +131,7 @@ def test_only_what_looks_drawn_and_fails_is_dropped_where_nothing_is_known():
     assert filter_candidates([listed, right, "my dog"]) == [right, "my dog"]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(st.sampled_from([*WORDS[:40], "pelicans", "juggle"]), min_size=6, max_size=9).map(" ".join))
 def test_whatever_can_be_enrolled_is_found_again(text):
     try:
@@ -157,6 +157,10 @@ def test_at_most_five_candidates_are_kept_and_a_hundred_read():
         filter_candidates([*many, "one more"])
     with pytest.raises(LimitError):
         filter_candidates(iter(lambda: "endless", ""))
+    offered = iter([*many, "one more", "not looked at"])
+    with pytest.raises(LimitError):
+        filter_candidates(offered)
+    assert list(offered) == ["not looked at"]
 
 
 @pytest.mark.parametrize("transcripts", [[], ["um"], ["", "\u00bd", "\ud800"]])
@@ -180,4 +184,18 @@ def test_looking_drawn_takes_six_to_twenty_four_different_listed_words():
     assert not looks_drawn(some_listed(words=5))
     assert not looks_drawn(some_listed(words=25))
     assert not looks_drawn(f"{some_listed()} pelicans")
+    assert not looks_drawn(some_listed().replace(" ", "\t"))
     assert not looks_drawn(" ".join([WORDS[0], *WORDS[:6]]))
+
+
+def test_a_refusal_is_said_in_these_words():
+    with pytest.raises(LimitError, match=r"^5 words asked for, 6 to 24 can be drawn$"):
+        draw_phrase(5)
+    with pytest.raises(LimitError, match=r"^more than 100 transcripts$"):
+        filter_candidates(["my dog"] * 101)
+    with pytest.raises(MisuseError, match=r"^transcripts is a collection of str, not one str$"):
+        filter_candidates("my dog")
+    with pytest.raises(MisuseError, match=r"^kind is 'drawn', 'free' or None$"):
+        filter_candidates(["my dog"], kind="other")
+    with pytest.raises(PhraseError, match=r"^none of 2 transcripts can be the phrase: say or type it again$"):
+        filter_candidates(["um", "uh"])

@@ -3,6 +3,7 @@
 import math
 import pickle
 import random
+from hashlib import blake2s
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,7 @@ def test_the_words_of_a_code_are_recognised_and_other_words_are_not() -> None:
     assert recovery_form(" ".join(CODE.words[:-1])) is None
     assert recovery_form(draw_phrase(15).text) is None
     assert recovery_form(CODE.canonical) is None
+    assert recovery_form("\t".join(CODE.words)) is None
 
 
 @pytest.mark.parametrize("place", range(1, CODE_WORDS + 1))
@@ -124,3 +126,25 @@ def test_a_code_does_not_show_itself() -> None:
         pickle.dumps(CODE)
     with pytest.raises(PhraseError):
         RecoveryCode(("umbrella",) * 14 + ("hushtag",))
+
+
+def test_a_refusal_is_said_in_these_words() -> None:
+    for words in (CODE.words[:-1], (*CODE.words[:-1], "hushtag")):
+        with pytest.raises(PhraseError, match=r"^a recovery code is 15 words of the list$"):
+            RecoveryCode(words)
+    swapped = (CODE.words[1], CODE.words[0], *CODE.words[2:])
+    with pytest.raises(ListedWordError, match=r"^the words do not fit together$") as caught:
+        RecoveryCode(swapped)
+    assert caught.value.near == {}
+    with pytest.raises(MisuseError, match=r"^a RecoveryCode must not be pickled or copied$"):
+        pickle.dumps(CODE)
+    assert RecoveryCode(CODE.words) == CODE
+    assert hash(CODE) == hash(RecoveryCode(CODE.words))
+    assert len({hash(draw_recovery_code()) for _ in range(10)}) > 1
+    assert CODE.words != CODE
+
+
+def test_the_check_words_are_of_a_public_hash() -> None:
+    digest = blake2s(" ".join(CODE.words[:13]).encode(), person=b"hushrec1").digest()
+    number = int.from_bytes(digest[:8]) % 1_000_000
+    assert CODE.words[13:] == (WORDS[number // 1000], WORDS[number % 1000])

@@ -1,18 +1,30 @@
 """The strength floor: the vectors, the monotone estimate, well-known lines, and a floor that only rises."""
 
 import math
+import random
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hushtag._common_words import COMMON_WORDS
 from hushtag._known_lines import LINES, RUN
 from hushtag._strength import _RANKS, _word_quarters
 from hushtag.errors import LimitError, MisuseError, PhraseError, WeakPhraseError
-from hushtag.phrase import FLOOR_BITS, MIN_FREE_WORDS, canonicalize, check_phrase, draw_phrase, looks_drawn
-from tests.phrase.reading import vectors
+from hushtag.phrase import (
+    FLOOR_BITS,
+    MIN_FREE_WORDS,
+    WORDS,
+    Strength,
+    canonicalize,
+    check_phrase,
+    draw_phrase,
+    looks_drawn,
+    passes_self_check,
+)
+from hushtag.recovery import draw_recovery_code
+from tests.phrase.reading import examples, vectors
 
 STRONG = "walrus juggles purple teapots beside frozen harbours"  # 70 bits, seven words
 OWN_WORDS = st.lists(
@@ -70,7 +82,7 @@ def test_the_common_words_are_canonical_and_their_credit_grows_with_their_rank()
         assert word == "oh" or exact - 0.25 < _word_quarters(word) / 4 <= exact
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(OWN_WORDS, st.randoms(use_true_random=False))
 def test_order_and_repetition_add_nothing(words, chance):
     bits = _bits(words)
@@ -79,7 +91,7 @@ def test_order_and_repetition_add_nothing(words, chance):
     assert _bits(shuffled) == bits == _bits([*words, words[0]])
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(OWN_WORDS)
 def test_no_word_counts_more_than_a_drawn_one(words):
     assert _bits(words) <= 10 * len(set(words))
@@ -120,3 +132,81 @@ def test_a_refusal_never_repeats_the_phrase():
         with pytest.raises(WeakPhraseError) as refusal:
             check_phrase(weak)
         assert not any(word in str(refusal.value).split() for word in ("walrus", "teapots", "question"))
+
+
+RECOVERY = draw_recovery_code(_rng=random.Random(1).randrange)
+LISTED_AND_FAILING = next(
+    text for text in (" ".join(WORDS[start : start + 6]) for start in range(990)) if not passes_self_check(text)
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "words"),
+    [
+        (
+            WeakPhraseError,
+            "walrus",
+            "the phrase has 1 words, at least 6 are needed: add 5 or more that do not follow from the others, "
+            "and put spaces between the words",
+        ),
+        (
+            WeakPhraseError,
+            "walrus teapots",
+            "the phrase has 2 words, at least 6 are needed: add 4 or more that do not follow from the others",
+        ),
+        (
+            WeakPhraseError,
+            next(line for line in LINES if len(line.split()) >= MIN_FREE_WORDS),
+            "the phrase is a well-known line: add words of your own that nobody would expect there",
+        ),
+        (
+            WeakPhraseError,
+            LISTED_AND_FAILING,
+            "every word is of the word list, but the self-check of drawn phrases fails: "
+            "let the library draw the phrase, or add a word that is not of the list",
+        ),
+        (
+            WeakPhraseError,
+            "walrus walrus walrus walrus walrus walrus",
+            "the phrase has about 10 effective bits, 50 are needed: add at least 4 more uncommon words, "
+            "different from the others",
+        ),
+        (
+            WeakPhraseError,
+            "walrus juggles purple teapots walrus seven",
+            "the phrase has about 43 effective bits, 50 are needed: add at least 1 more uncommon word, "
+            "different from the others",
+        ),
+        (
+            WeakPhraseError,
+            "walrus juggles purple walrus seven oh",
+            "the phrase has about 36 effective bits, 50 are needed: add at least 2 more uncommon words, "
+            "different from the others",
+        ),
+        (MisuseError, "My dog", "the phrase is not canonical: canonicalize it first"),
+        (
+            PhraseError,
+            " ".join(RECOVERY.words),
+            "these are the words of a recovery code; enrol it as one, or take another phrase",
+        ),
+    ],
+)
+def test_a_refusal_is_said_in_these_words(error, text, words):
+    with pytest.raises(error) as refusal:
+        check_phrase(text)
+    assert type(refusal.value) is error
+    assert str(refusal.value) == words
+
+
+def test_a_drawn_phrase_below_a_raised_floor_is_to_be_drawn_longer():
+    with pytest.raises(WeakPhraseError) as refusal:
+        check_phrase(draw_phrase().text, floor_bits=72)
+    assert str(refusal.value) == (
+        "the phrase has about 51.7 effective bits, 72 are needed: draw a phrase with at least 3 more uncommon words, "
+        "different from the others"
+    )
+    words = r"^the floor may be raised, never lowered: a finite number of at least 50 bits$"
+    with pytest.raises(LimitError, match=words):
+        check_phrase(STRONG, floor_bits=math.inf)
+    assert check_phrase(STRONG, floor_bits=50) == Strength(70.0, 7, drawn=False)
+    assert check_phrase(draw_phrase(7).text) == Strength(61.7, 7, drawn=True)
