@@ -12,8 +12,8 @@ FUZZ_SECONDS ?= 600
 MUTATION_CHILDREN ?= 2
 MACHINE_EXAMPLES ?= 300
 MACHINE_STEPS ?= 50
-# tests/order.py says which tests begin first.
-PYTEST_FLAGS ?= -n 3 --dist loadgroup --no-loadscope-reorder
+# A file stays at one worker, so that its server is started once; tests/order.py says which files begin first.
+PYTEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo serve test campaign machine check format bench bench-compare bench-baseline profiles \
   kill-puts kill-streams kill-uploads stores vectors fuzz mutation

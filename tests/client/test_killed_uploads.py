@@ -13,13 +13,11 @@ def made() -> Iterator[Uploads]:
         yield running
 
 
-@pytest.mark.xdist_group("killed uploads")
 @pytest.mark.parametrize("number", range(3))
 def test_a_killed_client_leaves_nothing_half_and_goes_on(made: Uploads, number: int) -> None:
     print(number, made.kill_client())
 
 
-@pytest.mark.xdist_group("killed uploads")
 @pytest.mark.parametrize("number", range(2))
 def test_a_network_that_is_cut_is_waited_for(made: Uploads, number: int) -> None:
     print(number, made.cut_network())
