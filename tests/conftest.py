@@ -6,6 +6,7 @@ Nothing here skips: where PostgreSQL cannot run, the tests fail.
 import copy
 import gc
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,11 @@ __all__ = ["pytest_collection_modifyitems", "pytest_runtest_makereport"]
 hypothesis_settings.register_profile(
     "mutation", max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+# Tests that run in the background may have these ignored (POSIX, 2.12); what a test starts must not inherit that.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 # No test may touch the keyring of whoever runs it, not even in a process of its own.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from hushtag.errors import AuthenticationError
 from hushtag.messages import Located
 from hushtag.unlock import start_unlock
 from tests.client.support import PHRASE, connect_sync
@@ -56,6 +57,17 @@ def _again(server: Any) -> Iterator[Any]:
             yield vault
 
 
+def _names_in_the_end(server: Any) -> list[str]:
+    """List the vault; a worker of before, which does not know the set the tag is under, may answer first."""
+    for _ in range(10):
+        try:
+            with _again(server) as vault:
+                return [entry.name for entry in vault.list()]
+        except AuthenticationError:
+            time.sleep(1)  # it is leaving; nothing here could be awaited
+    raise AssertionError("the phrase opens nothing after the rotation")
+
+
 def test_keys_change_under_a_running_server_and_nobody_notices(data_directory: Path, run_server: Any) -> None:
     data, copies = data_directory / "data", data_directory / "copies"
     data_directory.chmod(0o755)
@@ -92,8 +104,7 @@ def test_keys_change_under_a_running_server_and_nobody_notices(data_directory: P
         assert "retired" in done("keys", "retire", first["id"], data=data)
         server.process.send_signal(signal.SIGHUP)
         _reloaded(server, token, 1)
-        with _again(server) as vault:
-            assert len(vault.list()) == 1
+        assert _names_in_the_end(server) == ["note"]
         done("keys", "export", str(copies / "keys"), "--passphrase-stdin", data=data, given=line)
         assert "all 1 key sets" in done(
             "keys", "check", str(copies / "keys"), "--passphrase-stdin", data=data, given=line
