@@ -21,13 +21,22 @@ from hushtag._opaque import ServerSetup
 from hushtag._sealing import seal
 from hushtag._stretch import stretch_phrase
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
-from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, RollbackError, StateError
+from hushtag.errors import (
+    AuthenticationError,
+    HushtagError,
+    LimitError,
+    MalformedError,
+    MisuseError,
+    RollbackError,
+    StateError,
+)
 from hushtag.head import MAX_OBJECT_COUNT, MAX_RESTORATIONS, VaultHead, _aad, _info, open_head, seal_head
 from hushtag.messages import (
     MAX_GENERATION,
     MAX_KEY_VERSION,
     Located,
     RegistrationStarted,
+    UnlockStarted,
     decode_binary,
     encode_binary,
 )
@@ -46,8 +55,15 @@ from hushtag.streams import MAX_STREAM_SIZE, StreamShape
 from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
-from hushtag.unlock import UnlockedTag, start_unlock
-from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_candidates
+from hushtag.unlock import Locating, UnlockedTag, start_unlock
+from hushtag.unlock_server import (
+    Evaluated,
+    LiveSetup,
+    LocatedState,
+    ProvingState,
+    answer_candidates,
+    evaluate_candidates,
+)
 from tests.core.ceremony import KEYS, SESSION, World, unlocked_message
 
 VAULT, OBJECT = uuid4(), uuid4()
@@ -407,3 +423,51 @@ def test_a_phrase_salt_of_another_length_is_refused_in_words() -> None:
     for size in (0, 15, 17):
         words = f"phrase salt is {size} bytes, expected 16"
         _reject(words, MalformedError, lambda size=size: stretch_phrase("open sesame", bytes(size), HUSHTAG_V1))
+
+
+def _evaluated(world: World, locating: Locating, setups: int) -> Evaluated:
+    live = [LiveSetup(UUID(int=number), world.setup) for number in range(setups)]
+    return evaluate_candidates(live, world.credential_id, locating.message)
+
+
+@pytest.mark.parametrize(("asked", "answered"), [(1, 4), (2, 1), (2, 3), (2, 5)])
+def test_answers_to_a_locate_are_counted(world: World, asked: int, answered: int) -> None:
+    locating = start_unlock([world.password("open sesame")] * asked)
+    response = _evaluated(world, locating, 1).responses[0]
+    words = f"located {answered} candidates, asked for {asked}"
+    answer = Located(session_id=SESSION, responses=[response] * answered)
+    _reject(words, MalformedError, lambda: locating.finish(answer))
+
+
+def test_every_step_names_the_session_of_the_answer_before_it(world: World) -> None:
+    """Under three setups, the most there may be; here they are one, so the first entry opens."""
+    locating = start_unlock([world.password("open sesame")])
+    evaluated = _evaluated(world, locating, 3)
+    proving = locating.finish(Located(session_id="c" * 64, responses=evaluated.responses))
+    assert proving.message.session_id == "c" * 64
+    assert len(proving.message.candidates) == 3
+    live = [LiveSetup(key_id, world.setup) for key_id in evaluated.state.key_ids]
+    _, ke2 = answer_candidates(
+        live, world.credential_id, evaluated.state, proving.message, lambda _, found: world.records()[found]
+    )
+    finishing = proving.finish(UnlockStarted(session_id="d" * 64, state="c3RhdGU", ke2=ke2))
+    message = finishing.message
+    assert (message.session_id, message.state, message.candidate) == ("d" * 64, "c3RhdGU", 0)
+
+
+def test_an_unlock_that_opens_nothing_says_no_more_than_that(world: World) -> None:
+    _reject("the phrase opens nothing here", AuthenticationError, lambda: world.prove("open says me"))
+    locating, located, state = world.locate("open sesame", "other")
+    proving = locating.finish(located)
+    started, _ = world.start(proving, state)
+    short = msgspec.structs.replace(started, ke2=started.ke2[:1])
+    _reject("answered 1 candidates, asked for 2", MalformedError, lambda: proving.finish(short))
+
+
+def test_a_server_refuses_what_was_not_located_in_these_words(world: World) -> None:
+    _, _, elsewhere = world.locate("open sesame")
+    locating, located, _ = world.locate("open sesame")
+    proving = locating.finish(located)
+    _reject("ke1 was not located", AuthenticationError, lambda: world.start(proving, elsewhere))
+    two = elsewhere._replace(elements=elsewhere.elements * 2)
+    _reject("not the located candidates", AuthenticationError, lambda: world.start(proving, two))
