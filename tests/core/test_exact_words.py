@@ -250,3 +250,27 @@ def test_an_unlock_takes_five_candidates_and_says_so(world: World) -> None:
     for count in (0, 6):
         words = f"an unlock takes 1 to 5 candidates, not {count}"
         reject(words, LimitError, lambda count=count: start_unlock([world.password("open sesame")] * count))
+
+
+class PanicException(BaseException):
+    """As the binding names what a panic of its own becomes; no input is known that makes one."""
+
+
+def test_whatever_the_binding_raises_becomes_the_refusal_and_an_interrupt_gets_through() -> None:
+    failure = AuthenticationError()
+    for raised in (ValueError("says why"), PanicException("says where")):
+
+        def fail(raised: BaseException = raised) -> None:
+            raise raised
+
+        with pytest.raises(AuthenticationError) as caught:
+            _opaque._call(fail, failure)
+        assert caught.value is failure
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _opaque._call(interrupt, failure)
