@@ -6,23 +6,17 @@ Found by mutation testing (docs/mutation.md): each test here fails for a change 
 import copy
 import os
 import pickle
-import re
-from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from hushtag import _opaque, tag_label
 from hushtag._opaque import ServerSetup
-from hushtag._sealing import seal
-from hushtag._stretch import stretch_phrase
 from hushtag.enrollment import accept_enrollment, answer_enrollment, start_enrollment
-from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, RollbackError, StateError
-from hushtag.head import MAX_OBJECT_COUNT, MAX_RESTORATIONS, VaultHead, _aad, _info, open_head, seal_head
+from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError, StateError
+from hushtag.head import VaultHead, open_head, seal_head
 from hushtag.messages import (
     MAX_GENERATION,
     MAX_KEY_VERSION,
@@ -40,15 +34,15 @@ from hushtag.objects import (
     ObjectRow,
     open_object,
     seal_object,
-    shape_of,
 )
-from hushtag.streams import MAX_STREAM_SIZE, StreamShape
+from hushtag.streams import MAX_STREAM_SIZE
 from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
 from hushtag.unlock import UnlockedTag, start_unlock
 from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_candidates
 from tests.core.ceremony import KEYS, SESSION, World, unlocked_message
+from tests.core.refusals import reject as _reject
 
 VAULT, OBJECT = uuid4(), uuid4()
 _META = msgspec.msgpack.encode(ObjectMeta("n", "t", 1, 4))
@@ -74,11 +68,6 @@ def _seal(meta: ObjectMeta, body: bytes, *, key_version: int = 1, revision: int 
 
 def _open(row: ObjectRow) -> bytes:
     return open_object(DataKey(bytes(32)), row, vault_id=VAULT, object_id=OBJECT).body
-
-
-def _reject(words: str, error: type[HushtagError], call: Callable[[], object]) -> None:
-    with pytest.raises(error, match=f"^{re.escape(words)}$"):
-        call()
 
 
 def test_a_head_says_what_is_wrong_with_a_listing() -> None:
@@ -307,103 +296,6 @@ def test_a_label_says_why_it_cannot_be_sealed_and_reaches_to_its_limit() -> None
     assert open_label(key, seal_label(key, longest, **place), **place) == longest  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("frame", "words"),
-    [
-        (bytes([0, 0, 0, 253]) + b"x" * 252, "label frame has the wrong length or padding"),
-        (bytes([0, 0, 0, 1]) + b"xy" + bytes(250), "label frame has the wrong length or padding"),
-        (bytes([0, 0, 0, 1]) + b"x" + bytes(250) + b"y", "label frame has the wrong length or padding"),
-        (bytes([0, 0, 0, 1]) + b"\xff" + bytes(251), "label is not UTF-8"),
-    ],
-)
-def test_a_crafted_label_is_refused_in_words(frame: bytes, words: str) -> None:
-    """Only who has the data key can make one."""
-    key, public_key = DataKey(bytes(32)), bytes(32)
-    aad = tag_label._aad(HUSHTAG_V1, VAULT, OBJECT, 1, public_key)
-    sealed = bytes(seal(key.expose(), bytes(12), tag_label._info(VAULT, OBJECT, 1), [frame], aad))
-    place = {"vault_id": VAULT, "tag_id": OBJECT, "key_version": 1, "public_key": public_key}
-    _reject(words, MalformedError, lambda: open_label(key, sealed, **place))  # type: ignore[arg-type]
-
-
 def test_a_row_says_how_long_it_is() -> None:
     words = f"object row is 0 bytes, expected {ROW_OVERHEAD} to {MAX_ROW_BYTES}"
     _reject(words, MalformedError, lambda: ObjectRow.decode(b"", key_version=1, revision=1))
-
-
-def test_a_head_counts_to_its_limits() -> None:
-    most = VaultHead(1, MAX_OBJECT_COUNT, 1, bytes(32), MAX_RESTORATIONS)
-    assert VaultHead.decode(most.encode()) == most
-    words = "vault head counts more restorations or objects than it can hold"
-    for field, value in (("restorations", 2**16), ("restorations", -1), ("object_count", 2**48), ("object_count", -1)):
-        _reject(words, LimitError, replace(most, **{field: value}).encode)  # type: ignore[arg-type]
-
-
-def test_a_head_for_another_generation_inside_is_refused_in_words() -> None:
-    """Only who has the data key can make one; the seal is of generation 2, the head inside of 1."""
-    key, head = DataKey(bytes(32)), VaultHead.first()
-    inside = replace(head, generation=2)
-    crafted = bytes(
-        seal(key.expose(), bytes(12), _info(VAULT, 1, 2), [head.encode()], _aad(HUSHTAG_V1, VAULT, 1, 2, None))
-    )
-    words = "vault head names another generation or key version than it was sealed for"
-    _reject(words, RollbackError, lambda: open_head(key, VAULT, crafted, generation=2, key_version=1))
-    assert open_head(key, VAULT, seal_head(key, VAULT, inside), generation=2, key_version=1) == inside
-
-
-def test_the_server_stores_of_an_enrolment_what_the_message_says(world: World) -> None:
-    message = next(iter(world.tags.values())).message
-    accepted = accept_enrollment(message)
-    assert accepted.message is message
-    named = ("phrase_hash", "salt", "record", "public_key", "sealed_label")
-    assert [encode_binary(getattr(accepted, name)) for name in named] == [getattr(message, name) for name in named]
-
-
-def test_a_record_that_parses_to_another_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No such record is known: the binding refuses other encodings. A later one might not."""
-    record = next(iter(world.tags.values())).record
-
-    class _Lenient:
-        @staticmethod
-        def server_registration_finish(given: bytes) -> "_Lenient":
-            return _Lenient()
-
-        @staticmethod
-        def get_password_file() -> bytes:
-            return bytes(192)
-
-    monkeypatch.setattr(_opaque, "binding", _Lenient)
-    _reject("registration record is not in canonical form", MalformedError, lambda: _opaque.check_record(record))
-
-
-def test_an_enrolment_that_gets_no_randomness_fails_with_that(world: World) -> None:
-    def entropy(size: int) -> bytes:
-        raise OSError("no randomness")
-
-    awaiting = start_enrollment(world.password("open sesame"), _entropy=entropy)
-    response = answer_enrollment(world.setup, world.credential_id, awaiting.message)
-    answer = RegistrationStarted(session_id=SESSION, registration_response=response)
-    with pytest.raises(OSError, match=r"^no randomness$"):
-        awaiting.finish(answer, label="l")
-
-
-def test_an_object_without_a_stream_has_no_shape() -> None:
-    _reject("object has no stream", MalformedError, lambda: shape_of(_meta(1)))
-
-
-def test_the_shape_of_an_object_has_the_segments_its_own_metadata_names() -> None:
-    meta = SimpleNamespace(size=40_000, stream=SimpleNamespace(segment_size=16_384))
-    assert shape_of(meta) == StreamShape(40_000, 16_384)  # type: ignore[arg-type]  # only these two are read
-
-
-def test_a_state_between_steps_says_how_long_it_is() -> None:
-    for decode in (LocatedState.decode, ProvingState.decode):
-        for size in (0, 3):
-            _reject(
-                f"ceremony state is {size} bytes", MalformedError, lambda decode=decode, size=size: decode(bytes(size))
-            )
-
-
-def test_a_phrase_salt_of_another_length_is_refused_in_words() -> None:
-    for size in (0, 15, 17):
-        words = f"phrase salt is {size} bytes, expected 16"
-        _reject(words, MalformedError, lambda size=size: stretch_phrase("open sesame", bytes(size), HUSHTAG_V1))

@@ -152,6 +152,9 @@ def test_a_tag_under_the_current_setup_cannot_be_offered_to_move(two: TwoSetups)
     finishing = two.prove("open sesame", live=[LiveSetup(OLD, two.earlier.setup), LiveSetup(NEW, two.setup)])
     assert finishing.message.candidate == 0
     assert finishing._place.registered is None
+    second = two.prove("open says me", "close sesame", live=two.live()[::-1])
+    assert (second.message.candidate, second._place.phrase) == (2, 1)
+    assert second._place.registered is None
     words = "answer offers to move a tag that is under the current setup"
     with pytest.raises(MalformedError, match=f"^{words}$"):
         finishing.finish(msgspec.structs.replace(unlocked_message(_tag(two)), move=OFFER))
@@ -238,6 +241,11 @@ def test_a_moved_phrase_opens_under_the_current_setup_alone(two: TwoSetups) -> N
 def test_a_move_names_its_own_suite(two: TwoSetups) -> None:
     """A later suite is another id; a move under it seals label and heads under that one and no other."""
     later = replace(HUSHTAG_V1, id="hushtag-v9")
+    finishing = two.prove("open sesame")
+    finishing._suite = later
+    offered = finishing._move(msgspec.structs.replace(unlocked_message(_tag(two)), move=OFFER))
+    assert offered is not None
+    assert offered._suite is later
     prepared, vaults = _move(two), _vaults()
     export_key = ExportKey(prepared._export_key.expose())
     move = TagMove(OFFER, prepared.tag_id, prepared._record, export_key, suite=later)

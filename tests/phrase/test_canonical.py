@@ -142,5 +142,5 @@ def test_a_refusal_is_said_in_these_words(transcript, words):
 
 def test_a_transcript_and_its_form_reach_to_the_limit():
     assert canonicalize("a" * MAX_CODE_POINTS) == "a" * MAX_CODE_POINTS
-    with pytest.raises(MisuseError, match=r"^a transcript is a str, not NoneType$"):
-        canonicalize(None)
+    with pytest.raises(MisuseError, match=r"^a transcript is a str, not bytes$"):
+        canonicalize(b"my dog")

@@ -18,6 +18,7 @@ from hushtag.recovery import (
     DRAWN_CODE_WORDS,
     RECOVERY_BITS,
     RecoveryCode,
+    _check_words,
     draw_recovery_code,
     parse_recovery_code,
     recovery_form,
@@ -148,3 +149,18 @@ def test_the_check_words_are_of_a_public_hash() -> None:
     digest = blake2s(" ".join(CODE.words[:13]).encode(), person=b"hushrec1").digest()
     number = int.from_bytes(digest[:8]) % 1_000_000
     assert CODE.words[13:] == (WORDS[number // 1000], WORDS[number % 1000])
+
+
+def test_every_word_that_would_fit_at_a_place_is_suggested() -> None:
+    """Two words in a thousand at one place have the same check about every other time: then both may be meant."""
+    for rest in (WORDS[start : start + 12] for start in range(100)):
+        fitting: dict[tuple[str, ...], list[str]] = {}
+        for word in WORDS:
+            fitting.setdefault(_check_words([word, *rest]), []).append(word)
+        check, words = next(((check, words) for check, words in fitting.items() if len(words) > 1), ((), []))
+        if words:
+            break
+    wrong = next(word for word in WORDS if word not in words)
+    with pytest.raises(ListedWordError) as caught:
+        parse_recovery_code(" ".join([wrong, *rest, *check]))
+    assert caught.value.near[1] == tuple(words)
