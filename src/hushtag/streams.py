@@ -135,7 +135,7 @@ class StreamShape:
 
     def content(self, seq: int) -> int:
         """Return how many of a segment's bytes are content, before its padding; none in the index."""
-        return 0 if seq == self.segments else max(0, min(self.segment_size, self.size - seq * self.segment_size))
+        return max(0, min(self.segment_size, self.size - seq * self.segment_size))
 
     def kind(self, seq: int) -> SegmentKind:
         """Return what a segment holds."""

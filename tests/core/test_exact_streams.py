@@ -54,6 +54,12 @@ def test_the_kinds_and_contents_of_places() -> None:
     assert (single.kind(0), single.content(0), single.length(0), single.places) == (SegmentKind.LAST, 5, 256, 1)
 
 
+def test_the_last_segment_may_be_padding_alone() -> None:
+    shape = StreamShape(65 * CHUNK, CHUNK)
+    assert (shape.padded, shape.segments) == (66 * CHUNK, 66)
+    assert [shape.content(place) for place in (63, 64, 65, 66)] == [CHUNK, CHUNK, 0, 0]
+
+
 def test_a_content_that_is_no_content_is_refused_in_these_words() -> None:
     reject("content is -1 bytes, at most 68719476736", LimitError, lambda: StreamShape(-1))
     reject("content is 68719476737 bytes, at most 68719476736", LimitError, lambda: StreamShape(MAX_STREAM_SIZE + 1))
