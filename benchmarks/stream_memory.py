@@ -86,7 +86,7 @@ def child(url: str, phrase: str) -> None:
 def measure(sizes: list[int], place: Path | None) -> dict[str, Any]:
     """Return the figures; `sizes` in MiB."""
     phrase = draw_phrase().text
-    with temporary_directory() as data, run_server(data) as server:
+    with temporary_directory(in_memory=False) as data, run_server(data) as server:
         with Client(server.url) as client:
             client.sign_up(EMAIL, PASSWORD)
             client.log_in(EMAIL, PASSWORD)

@@ -35,9 +35,12 @@ def _place() -> str:
 
 
 @contextmanager
-def temporary_directory() -> Iterator[Path]:
-    """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-", dir=_place()))
+def temporary_directory(*, in_memory: bool = True) -> Iterator[Path]:
+    """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards.
+
+    Not `in_memory`: on the disk, for what would fill the memory of a small machine.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-", dir=_place() if in_memory else "/tmp"))
     try:
         yield directory
     finally:

@@ -235,7 +235,7 @@ def uploads(mib: int) -> Iterator[Uploads]:
     """A server, and an account on it."""
     seed = int(os.environ.get("HUSHTAG_KILL_SEED", random.SystemRandom().randrange(2**32)))
     print(f"HUSHTAG_KILL_SEED={seed}", flush=True)
-    with temporary_directory() as data, run_server(data, **SETTINGS) as server:
+    with temporary_directory(in_memory=mib < 64) as data, run_server(data, **SETTINGS) as server:
         yield Uploads(server.url, data / "client", mib, random.Random(seed))
 
 

@@ -44,7 +44,7 @@ def chance() -> random.Random:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    with temporary_directory() as directory:
+    with temporary_directory(in_memory=ROUNDS * SIZE < 1024 * MIB) as directory:
         made = Place(directory)
         try:
             yield made
