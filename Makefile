@@ -15,7 +15,7 @@ MACHINE_STEPS ?= 50
 # A file stays at one worker, so that its server is started once; tests/order.py says which files begin first.
 PYTEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo serve test campaign machine check format bench bench-compare bench-baseline profiles \
+.PHONY: help install demo serve test campaign machine check format bench absence bench-compare bench-baseline profiles \
   kill-puts kill-streams kill-uploads stores vectors fuzz mutation
 
 help: ## what there is
@@ -67,6 +67,9 @@ format: $(INSTALLED) ## let ruff write the code
 
 bench: $(PEERS_INSTALLED) ## ratios against floors of the same run, into benchmarks/results; BENCH='--quick --only growth'
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+absence: $(PEERS_INSTALLED) ## can an observer tell a phrase that opens something? 10,000 attempts of each kind
+	@BENCH_ABSENCE=10000 $(BIN)/python -m benchmarks --only absence
 
 bench-compare: $(PEERS_INSTALLED) ## what was measured last beside the baseline; COMPARE='--all' for what did not change too
 	@$(BIN)/python -m benchmarks.compare $(COMPARE)
