@@ -16,6 +16,7 @@ SMALLEST: Final = 0.004
 LETTER: Final = 6.2
 """Pixels of one letter."""
 LIBRARY: Final = f"/python{sys.version_info.major}.{sys.version_info.minor}/"
+NATIVE: Final = "granian's threads, outside Python"
 Stack = tuple[str, ...]
 
 
@@ -39,7 +40,7 @@ def read_stacks(raw: str) -> Counter[Stack]:
     for line in raw.splitlines():
         frames, _, count = line.rpartition(" ")
         if count.isdigit():
-            tidy = [_tidy(frame) for frame in frames.split(";") if not frame.startswith("process ")]
+            tidy = [_tidy(frame) or NATIVE for frame in frames.split(";") if not frame.startswith("process ")]
             # Threads that wait for their parent or for work are no part of what a request costs.
             if any("_leave_with_parent" in frame or "parent-watch" in frame for frame in tidy):
                 continue

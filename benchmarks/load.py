@@ -66,6 +66,8 @@ def answer_length(received: bytes) -> int | None:
         if last < 0:
             return None
         whole = last + len(CHUNKS_END)
+    elif fields.startswith((b"http/1.1 204", b"http/1.1 304")):
+        whole = head + 4  # such an answer has no body (RFC 9112, section 6.3)
     else:
         raise ValueError(f"an answer without a length: {fields!r}")
     return whole if len(received) >= whole else None
