@@ -26,6 +26,7 @@ from hushtag_server.streams.removing import (
     columns,
     remove_all,
 )
+from hushtag_server.streams.stores import MARK_STORE, STORE_BY_ID
 
 __all__ = [
     "USERS_WITH_LEFTOVERS",
@@ -53,11 +54,6 @@ USERS_WITH_LEFTOVERS: Final = """
               AND g.stream_id = p.stream_id AND g.id = p.segment_id)) l
     WHERE l.user_id > %(after)s GROUP BY 1 ORDER BY 1 LIMIT %(most)s
 """
-
-
-_REACHED: Final = "SELECT s.url, s.marked_at IS NOT NULL, i.id FROM segment_stores s, installations i WHERE s.id = %s"
-
-_MARKED: Final = "UPDATE segment_stores SET marked_at = now() WHERE id = %s AND marked_at IS NULL"
 
 
 def upload_age(settings: Settings) -> timedelta:
@@ -102,14 +98,14 @@ def reach_store(connection: Connection, settings: Settings, store_id: UUID, *, c
         StartError: it cannot be opened, or is another installation's.
         ObjectStoreError: it failed.
     """
-    row = connection.execute(_REACHED, [store_id]).fetchone()
-    if row is None:
+    found = _run(connection, STORE_BY_ID, (store_id,))
+    if not found:
         raise ObjectStoreError("no such store")
-    url, marked, installation = row
+    url, marked, installation = found[0]
     store = open_store(url, settings)
     if claim:
         asyncio.run(claim_store(store, url, installation, marked=marked))
-        connection.execute(_MARKED, [store_id])
+        _run(connection, MARK_STORE, (store_id,))
     else:
         asyncio.run(check_mark(store, url, installation, marked=marked))
     return store

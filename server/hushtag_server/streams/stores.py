@@ -11,7 +11,7 @@ from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
 from hushtag_server.streams.opening import claim_store, open_store
 
-__all__ = ["IN_DATABASE", "SegmentStores", "unusable"]
+__all__ = ["IN_DATABASE", "MARK_STORE", "STORE_BY_ID", "SegmentStores", "unusable"]
 
 IN_DATABASE: Final = "postgres"
 """The setting that keeps segments in PostgreSQL."""
@@ -20,8 +20,10 @@ _NOTE: Final = """
     ON CONFLICT DO NOTHING
 """
 _BY_URL: Final = "SELECT s.id FROM segment_stores s WHERE s.url = $1"
-_BY_ID: Final = "SELECT s.url, s.marked_at IS NOT NULL, i.id FROM segment_stores s, installations i WHERE s.id = $1"
-_MARKED: Final = "UPDATE segment_stores SET marked_at = now() WHERE id = $1 AND marked_at IS NULL"
+STORE_BY_ID: Final = (
+    "SELECT s.url, s.marked_at IS NOT NULL, i.id FROM segment_stores s, installations i WHERE s.id = $1"
+)
+MARK_STORE: Final = "UPDATE segment_stores SET marked_at = now() WHERE id = $1 AND marked_at IS NULL"
 _log = logging.getLogger("hushtag.server")
 
 
@@ -73,13 +75,13 @@ class SegmentStores:
         """
         store = self._open.get(store_id)
         if store is None:
-            found = await call(pool, _BY_ID, (store_id,))
+            found = await call(pool, STORE_BY_ID, (store_id,))
             if not found:
                 raise ObjectStoreError("no such store")
             url, marked, installation = found[0]
             # In a thread: the library is imported with the first store, and a directory may be on a slow disk.
             opened = await asyncio.to_thread(open_store, url, self._settings)
             await claim_store(opened, url, installation, marked=marked)
-            await call(pool, _MARKED, (store_id,))
+            await call(pool, MARK_STORE, (store_id,))
             store = self._open.setdefault(store_id, opened)
         return store

@@ -93,15 +93,10 @@ def add(
       hushtag remind add "Tea" --in 5m --priority 5
       hushtag remind add "Bins out" --at "tomorrow 7:00" --repeat "FREQ=WEEKLY;BYDAY=MO,TH"
     """
+    pattern = None if repeat is None else _rule(repeat)
     with here.logged_in() as client:
         when = _when(client, at, span, "--at or --in")
-        made = client.reminders.create(
-            title,
-            when,
-            description=message,
-            priority=priority,
-            repeat_pattern=None if repeat is None else _rule(repeat),
-        )
+        made = client.reminders.create(title, when, description=message, priority=priority, repeat_pattern=pattern)
     here.say(f"Made: {_line(made)}", **plain(made))
 
 
