@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -41,8 +43,26 @@ class Run(NamedTuple):
     found: str | None
 
 
-def _fuzz(name: str, flags: list[str], log: Path) -> int:
-    """Fuzz in a child, whose output goes into `log`; return its exit code."""
+class Child(NamedTuple):
+    """A target that is being fuzzed in a process of its own."""
+
+    name: str
+    begun: float
+    directory: "tempfile.TemporaryDirectory[str]"
+
+    @property
+    def work(self) -> Path:
+        """The inputs it has, and makes."""
+        return Path(self.directory.name) / self.name
+
+    @property
+    def log(self) -> Path:
+        """What libFuzzer says."""
+        return Path(self.directory.name) / "log"
+
+
+def _fork(name: str, flags: list[str], log: Path) -> int:
+    """Fuzz in a child, whose output goes into `log`; return its process id."""
     child = os.fork()
     if child == 0:
         try:
@@ -55,25 +75,41 @@ def _fuzz(name: str, flags: list[str], log: Path) -> int:
             traceback.print_exc()
             os._exit(1)  # nothing of the parent's is to be cleaned up here
         os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
-def run(name: str, seconds: int, *, grow: bool) -> Run:
+def _begin(name: str, seconds: int) -> tuple[int, Child]:
     """Fuzz one target on a copy of its corpus."""
-    FINDINGS.mkdir(exist_ok=True)
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as directory:
-        work, log = Path(directory) / name, Path(directory) / "log"
-        work.mkdir()
-        for path in corpus_of(name):
-            shutil.copy(path, work)
-        flags = [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-timeout={_SLOWEST}", "-rss_limit_mb=4096"]
-        code = _fuzz(name, [*flags, "-print_final_stats=1", f"-artifact_prefix={FINDINGS}/{name}-", str(work)], log)
-        said = log.read_text(errors="replace") if log.exists() else "the child said nothing"
+    child = Child(name, time.monotonic(), tempfile.TemporaryDirectory())
+    child.work.mkdir()
+    for path in corpus_of(name):
+        shutil.copy(path, child.work)
+    flags = [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-timeout={_SLOWEST}", "-rss_limit_mb=4096"]
+    flags += ["-print_final_stats=1", f"-artifact_prefix={FINDINGS}/{name}-", str(child.work)]
+    return _fork(name, flags, child.log), child
+
+
+def _end(child: Child, code: int, *, grow: bool) -> Run:
+    """Read what a target's process left."""
+    with child.directory:
+        said = child.log.read_text(errors="replace") if child.log.exists() else "the child said nothing"
         if code == 0 and grow:
-            _keep(name, work)
+            _keep(child.name, child.work)
     count = _EXECUTIONS.search(said)
-    return Run(name, time.monotonic() - begun, int(count[1]) if count else 0, said[-3000:] if code else None)
+    seconds = time.monotonic() - child.begun
+    return Run(child.name, seconds, int(count[1]) if count else 0, said[-3000:] if code else None)
+
+
+def run(names: Iterable[str], seconds: int, *, jobs: int, grow: bool) -> Iterator[Run]:
+    """Fuzz the targets, `jobs` of them at a time, and yield each as it ends."""
+    FINDINGS.mkdir(exist_ok=True)
+    waiting, running = iter(names), dict[int, Child]()
+    while True:
+        running |= (_begin(name, seconds) for name in islice(waiting, jobs - len(running)))
+        if not running:
+            return
+        ended, status = os.wait()
+        yield _end(running.pop(ended), os.waitstatus_to_exitcode(status), grow=grow)
 
 
 def _keep(name: str, work: Path) -> None:
@@ -87,9 +123,14 @@ def _keep(name: str, work: Path) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=600, help="seconds for each target")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="targets at a time (default: %(default)s)"
+    )
     parser.add_argument("--grow", action="store_true", help="keep inputs that cover something new in fuzz/corpus")
     parser.add_argument("targets", nargs="*", help=f"which of {', '.join(TARGETS)}; all if none is named")
     chosen = parser.parse_args()
+    if chosen.jobs < 1:
+        parser.error("--jobs must be at least 1")
     if unknown := set(chosen.targets) - set(TARGETS):
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
     return chosen
@@ -99,9 +140,8 @@ def main() -> int:
     """Run what was asked for; 1 if anything was found."""
     chosen = _arguments()
     runs = []
-    for name in chosen.targets or TARGETS:
-        runs.append(run(name, chosen.seconds, grow=chosen.grow))
-        last = runs[-1]
+    for last in run(chosen.targets or TARGETS, chosen.seconds, jobs=chosen.jobs, grow=chosen.grow):
+        runs.append(last)
         verdict = "FOUND" if last.found is not None else "ok"
         print(f"{last.name:24}{last.seconds:8.0f} s{last.executions:12,} inputs  {verdict}", flush=True)
         print(last.found or "", end="", flush=True)
