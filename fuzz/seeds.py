@@ -153,7 +153,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "object_rows": _rows("suite/objects")[:6],
         "object_frames": [frames[0] + b"body", frames[0], b"", bytes(256)],
         "sealed_values": [b"", bytes(60), bytes(61)],
-        "vault_heads": [bytes(112), bytes(52)],
+        "vault_heads": [bytes(112), bytes(52), bytes(84), b"\1" * 90],
         "tag_labels": [bytes(316), b"\0\0\0\2hi", b"\0\0\0\1\xff", b"\0\0\0\1ab"],
         "wrapped_keys": [bytes(40), bytes(32)],
         "large_objects": [bytes(200), _rows("suite/streams")[-1][:300]],

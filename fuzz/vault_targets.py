@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from fuzz.target import hold, target
 from hushtag import _labels, _opaque, _sealing, objects, tag_label, types
 from hushtag._kdf import lp
 from hushtag._opaque import ServerSetup
-from hushtag.errors import AuthenticationError, HushtagError, MalformedError
+from hushtag.errors import AuthenticationError, HushtagError, LimitError, MalformedError
 from hushtag.head import HEAD_LENGTH, VaultHead, open_head, seal_head
 from hushtag.keys import unwrap_key, wrap_key
 from hushtag.objects import ObjectRow, open_object, seal_object
@@ -94,17 +95,24 @@ def sealed_values(octets: bytes) -> None:
 
 @target
 def vault_heads(octets: bytes) -> None:
-    """A head is authentic and of its generation, or refused; one that is sealed over any hash opens again."""
+    """A head is authentic and of its generation, or refused; one of any numbers and any ring opens again."""
     with suppress(HushtagError):
         open_head(_key(), _VAULT, octets, generation=1, key_version=1)
         hold(False, "bytes that nobody sealed are no head")
     if len(octets) >= 52:
-        numbers = (int.from_bytes(octets[:8]), int.from_bytes(octets[8:16]), int.from_bytes(octets[16:20]))
-        head = VaultHead(*numbers, octets[20:52])
+        ring = octets[52:84] if len(octets) >= 84 else None
+        head = replace(VaultHead.decode(octets[:52]), ring=ring)
+        hold(head.encode() == octets[:52], "a head has one form")
         sealed = seal_head(_key(), _VAULT, head, _entropy=_NO_ENTROPY)
         hold(len(sealed) == HEAD_LENGTH, "every head has one length")
         place = {"generation": head.generation, "key_version": head.key_version}
-        hold(open_head(_key(), _VAULT, sealed, **place) == head, "a head survives sealing")
+        hold(open_head(_key(), _VAULT, sealed, ring=ring, **place) == head, "a head survives sealing")
+        with suppress(HushtagError):
+            open_head(_key(), _VAULT, sealed, ring=None if ring else bytes(32), **place)
+            hold(False, "a head opens beside its own ring alone")
+    with suppress(LimitError):
+        counted = VaultHead(1, int.from_bytes(octets[:8]), 1, bytes(32), int.from_bytes(octets[8:16]))
+        hold(VaultHead.decode(counted.encode()) == counted, "counts fit their fields or are refused")
 
 
 @target
