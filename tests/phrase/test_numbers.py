@@ -32,8 +32,14 @@ def spoken(number):
     return f"{below_thousand(number // 1000)} thousand{rest}"
 
 
-def test_every_number_below_a_million_is_its_english_words():
-    for number in range(1_000_000):
+ALL = range(1000)
+SOME = (0, 1, 7, 10, 13, 20, 42, 99, 100, 101, 110, 119, 999)
+
+
+@pytest.mark.parametrize(("thousands", "rests"), [(ALL, SOME), (SOME, ALL)], ids=["thousands", "rests"])
+def test_every_number_below_a_million_is_its_english_words(thousands, rests):
+    """A number is its thousands and the rest, each read by itself: every one of both beside some of the other."""
+    for number in (1000 * thousand + rest for thousand in thousands for rest in rests):
         assert cardinal(str(number), may_be_year=False) == spoken(number)
 
 
