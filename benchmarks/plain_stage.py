@@ -52,9 +52,12 @@ class Side(NamedTuple):
 
 
 @contextmanager
-def database(connections: int = 100) -> Iterator[EmbeddedPostgres]:
+def database(connections: int = 100, *, in_memory: bool = False) -> Iterator[EmbeddedPostgres]:
     """Yield a migrated database of this run alone."""
-    with temporary_directory() as directory, EmbeddedPostgres(directory, max_connections=connections) as postgres:
+    with (
+        temporary_directory(in_memory=in_memory) as directory,
+        EmbeddedPostgres(directory, max_connections=connections) as postgres,
+    ):
         migrate(postgres.owner_url)
         yield postgres
 

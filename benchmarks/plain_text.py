@@ -1,43 +1,48 @@
-"""100,000 entries of one account, made in the database, and what is searched in them.
+"""100,000 entries of one account, and what is searched in them.
 
 Words follow Zipf's law: the rank of each is log-uniform over 20,000 words. 60 to 180 words an entry, ten years of days,
-twelve tags of which each entry has two. Made by plain INSERTs, so that the triggers index every entry.
+twelve tags of which each entry has two. Stored by plain INSERTs, so that the triggers index every entry.
 """
 
 import random
 from datetime import timedelta
 from typing import Any, Final
 
-from benchmarks.plain_stage import FIRST_DAY, TAGS, Writer, vocabulary
+import psycopg
+
+from benchmarks.plain_stage import FIRST_DAY, TAGS, Account, Writer
 
 SEARCHED: Final = 100_000
 YEARS: Final = 10
 
-_WORDS = " ".join(vocabulary())
-_NAMES = ", ".join(f"('{{user}}'::uuid, '{name}')" for name in TAGS)
-FILL_SEARCHED: Final = f"""
-DO $fill$
-DECLARE
-    v_words text[] := string_to_array('{_WORDS}', ' ');
-    v_count integer := cardinality(v_words);
-    v_tags uuid[];
-BEGIN
-    PERFORM setseed(0.5), set_config('app.user_id', '{{user}}', true);
-    INSERT INTO tags (user_id, name) VALUES {_NAMES};
-    SELECT array_agg(t.id) INTO v_tags FROM tags t WHERE t.user_id = '{{user}}';
-    INSERT INTO journals (user_id, title, content, mood_rating, is_private, entry_date)
-    SELECT '{{user}}', substr(w.text, 1, 40), w.text, 1 + floor(random() * 10), random() < 0.5,
-        date '{FIRST_DAY.isoformat()}' + floor(random() * {YEARS * 365})::integer
-    FROM generate_series(1, {{entries}}) e
-    CROSS JOIN LATERAL (
-        SELECT string_agg(v_words[floor(power(v_count, random()))::integer], ' ') AS text
-        FROM generate_series(1, 60 + (e * 7919) % 121)
-    ) w;
-    INSERT INTO journal_tags (user_id, journal_id, tag_id)
-    SELECT j.user_id, j.id, v_tags[1 + ((hashtext(j.id::text) & 1023) + n.step * 5) % 12]
-    FROM journals j CROSS JOIN generate_series(0, 1) n (step) WHERE j.user_id = '{{user}}';
-END $fill$
+_TAG: Final = "INSERT INTO tags (user_id, name) SELECT %s, unnest(%s::text[])"
+_WRITE: Final = """
+INSERT INTO journals (user_id, title, content, mood_rating, is_private, entry_date)
+SELECT %s, substr(w.text, 1, 40), w.text, 1 + floor(random() * 10), random() < 0.5,
+    %s::date + floor(random() * %s)::integer
+FROM written w
 """
+_MARK: Final = """
+INSERT INTO journal_tags (user_id, journal_id, tag_id)
+SELECT j.user_id, j.id, g.ids[1 + ((hashtext(j.id::text) & 1023) + n.step * 5) %% 12]
+FROM journals j CROSS JOIN generate_series(0, 1) n (step)
+CROSS JOIN (SELECT array_agg(t.id) AS ids FROM tags t WHERE t.user_id = %s) g
+WHERE j.user_id = %s
+"""
+
+
+def fill_searched(url: str, account: Account, entries: int = SEARCHED) -> None:
+    """Store the entries of an account that has none (`url`: the superuser's)."""
+    writer, user = Writer(seed=5), account.user_id
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT setseed(0.5), set_config('app.user_id', %s, true)", [str(user)])
+        cursor.execute("CREATE TEMPORARY TABLE written (text text) ON COMMIT DROP")
+        with cursor.copy("COPY written FROM STDIN") as copy:
+            for number in range(entries):
+                copy.write_row([writer.text(60 + number * 7919 % 121)])
+        cursor.execute(_TAG, [user, TAGS])
+        cursor.execute(_WRITE, [user, FIRST_DAY, YEARS * 365])
+        cursor.execute(_MARK, [user, user])
 
 
 def _filter(drawn: random.Random) -> dict[str, Any]:
