@@ -178,6 +178,23 @@ async def test_common_words_cost_no_more_than_the_limit_and_find_the_newest(ada:
     assert await ada.found("river", **{"from": "2020-02-01", "to": "2020-02-02"}) == ["32", "31"]
 
 
+async def test_words_of_every_third_entry_are_sought_among_the_newest_alone(ada: Writer) -> None:
+    written = 11 * MAX_RANKED
+    ada.sql(
+        "INSERT INTO journals (user_id, title, content, entry_date, mood_rating) SELECT %s, n::text,"
+        " CASE WHEN n %% 2 = 0 THEN 'river' WHEN n %% 100 = 1 THEN 'lake' END, date '2020-01-01' + n, 1 + n %% 2"
+        " FROM generate_series(1, %s) n",
+        ada.user_id,
+        written,
+    )
+    assert await ada.found("river", limit=3) == [str(written - 2 * number) for number in range(3)]
+    assert sum(mood.count for mood in (await ada.search("river")).facets.moods) == MAX_RANKED // 2
+    assert await ada.found("river", **{"from": "2020-02-01", "to": "2020-02-04"}) == ["34", "32"]
+    # A word that is rarer is missed nowhere, however old the entry.
+    assert sum(mood.count for mood in (await ada.search("lake")).facets.moods) == written // 100
+    assert await ada.found("lake", to="2020-01-02") == ["1"]
+
+
 async def test_nobody_finds_what_is_anothers(ada: Writer, eve: Writer) -> None:
     await ada.write("hers", content="river")
     for query in ("river", "-lake", f'river or "{ada.user_id}"', f"@{ada.user_id}"):
