@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -61,6 +62,15 @@ class Child(NamedTuple):
         return Path(self.directory.name) / "log"
 
 
+def _check(name: str, octets: bytes) -> None:
+    """Try one input; leave it in `findings` if it is one. libFuzzer does that for what crashes or hangs, alone."""
+    try:
+        TARGETS[name].check(octets)
+    except BaseException:
+        (FINDINGS / f"{name}-{hashlib.sha256(octets).hexdigest()[:12]}").write_bytes(octets)
+        raise
+
+
 def _fork(name: str, flags: list[str], log: Path) -> int:
     """Fuzz in a child, whose output goes into `log`; return its process id."""
     child = os.fork()
@@ -69,7 +79,7 @@ def _fork(name: str, flags: list[str], log: Path) -> int:
             target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(target, 1)
             os.dup2(target, 2)
-            atheris.Setup([sys.argv[0], *flags], TARGETS[name].check, enable_python_coverage=True)
+            atheris.Setup([sys.argv[0], *flags], partial(_check, name), enable_python_coverage=True)
             atheris.Fuzz()
         except BaseException:
             traceback.print_exc()
