@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,13 +42,11 @@ class Watch:
     def now(self) -> int:
         processes = [self._process]
         if self._children:
-            processes += [each for each in self._process.children(recursive=True) if "postgres" not in each.name()]
+            processes += self._process.children(recursive=True)
         total = 0
         for each in processes:
-            try:
-                total += each.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
+            with suppress(psutil.NoSuchProcess):  # PostgreSQL's own come and go
+                total += 0 if "postgres" in each.name() else each.memory_info().rss
         return total
 
     def _run(self) -> None:
