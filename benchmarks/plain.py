@@ -39,7 +39,7 @@ CONNECTIONS = 32
 ENTRIES = 200
 WARM_UP = 1.5
 SECONDS = 2.0
-ROUNDS = 7
+ROUNDS = 5
 LIMITS = {"get": 5.0, "list": 5.0, "create": 4.0}
 """How many times the peer's requests a second."""
 EXPECTED = {"get": 200, "list": 200, "create": 201}

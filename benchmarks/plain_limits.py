@@ -27,7 +27,7 @@ from benchmarks.processes import resident_mib
 from hushtag_server.embedded import EmbeddedPostgres
 
 READS: Final = 1000
-SEARCHES: Final = 300
+SEARCHES: Final = 200
 BULK_SIZE: Final = 500
 BULKS: Final = 10
 HELD: Final = 100

@@ -33,7 +33,7 @@ CONNECTIONS: Final = (1, 8, 32, 100)
 JUDGED: Final = (1, 32)
 """One worker, at 32 connections."""
 LIMIT: Final = 0.25
-ROUNDS: Final = 5
+ROUNDS: Final = 4
 UNLOCKS: Final = {1: 60, 8: 120, 32: 120, 100: 200}
 """In one window, by connections."""
 ACCOUNTS: Final = 100
