@@ -53,8 +53,8 @@ _EXTENSIONS: Final = """
 def _dump_command(connection: Connection, program: Path, snapshot: str) -> list[str]:
     extensions = [f"--extension={row[0]}" for row in connection.execute(_EXTENSIONS)]
     return [
-        # Nearly all of it is ciphertext, which dumps as hexadecimal digits: the least effort halves those as well as the
-        # most, three times as fast.
+        # Nearly all of it is ciphertext, which dumps as hexadecimal digits: the least effort halves those nearly as
+        # well as the most, three times as fast.
         *(str(program), "--format=custom", "--compress=1", "--no-owner", f"--snapshot={snapshot}"),
         # The maintainer's policies show every row; taking the manifest has checked that each table has one.
         *(f"--role={MAINTAINER}", "--enable-row-security"),
