@@ -547,7 +547,7 @@ DECLARE
     v_language text;
     v_query tsquery;
     v_exact tsquery;
-    v_everywhere boolean;
+    v_listed integer := p_most;
     v_ids uuid[];
     v_ranks real[];
     v_dates date[];
@@ -574,15 +574,16 @@ BEGIN
         ('enable_mergejoin', 'off'), ('max_parallel_workers_per_gather', '0')) s (name, value);
     -- A list of so many entries would cost the index more than all the rest. Identifiers are drawn at random, so the
     -- first fifty are as good a sample of what somebody wrote at any time as others; a row is seen if its words match.
-    v_everywhere := EXISTS (
-            SELECT FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL OFFSET 10 * p_most)
+    IF EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL OFFSET 10 * p_most)
         AND (SELECT count(*) FROM (SELECT j.id FROM journals j WHERE j.user_id = p_user ORDER BY j.id LIMIT 50) s
              CROSS JOIN LATERAL (
-                 SELECT FROM journal_words w WHERE w.user_id = p_user AND w.journal_id = s.id OFFSET 0) w) >= 15;
+                 SELECT FROM journal_words w WHERE w.user_id = p_user AND w.journal_id = s.id OFFSET 0) w) >= 15 THEN
+        v_listed := 0;
+    END IF;
     EXECUTE format($query$
         WITH by_word AS MATERIALIZED (
             SELECT w.journal_id AS id, w.language, w.words
-            FROM journal_words w WHERE w.user_id IS NOT DISTINCT FROM $4 LIMIT CASE WHEN $10 THEN 0 ELSE $5 END
+            FROM journal_words w WHERE w.user_id IS NOT DISTINCT FROM $4 LIMIT $10
         ), candidate AS (
             SELECT j.id, j.entry_date, j.mood_order, w.language, w.words FROM by_word w
             CROSS JOIN LATERAL (SELECT * FROM journals j WHERE j.user_id = $4 AND j.id = w.id OFFSET 0) j
@@ -590,7 +591,7 @@ BEGIN
             UNION ALL
             SELECT j.id, j.entry_date, j.mood_order, w.language, w.words
             FROM (SELECT j.id, j.entry_date, j.mood_order FROM journals j
-                WHERE ($10 OR (SELECT count(*) FROM by_word) >= $5) AND %1$s
+                WHERE (SELECT count(*) FROM by_word) >= $10 AND %1$s
                 ORDER BY j.entry_date DESC, j.id DESC LIMIT $5) j
             CROSS JOIN LATERAL (
                 SELECT * FROM journal_words w WHERE w.user_id = $4 AND w.journal_id = j.id OFFSET 0) w
@@ -618,8 +619,7 @@ BEGIN
                    CROSS JOIN LATERAL (SELECT * FROM tags g WHERE g.user_id = $4 AND g.id = c.tag_id OFFSET 0) t
                    ORDER BY c.count DESC, t.folded LIMIT 100) t)
         $query$, hushtag_journal_filter(p_user, p_filter))
-    USING v_language, v_query, v_exact, p_user, p_most, p_after_id, p_after_rank, p_after_date, p_limit,
-        v_everywhere
+    USING v_language, v_query, v_exact, p_user, p_most, p_after_id, p_after_rank, p_after_date, p_limit, v_listed
     INTO v_ids, v_ranks, v_dates, v_moods, v_tags;
     more := coalesce(cardinality(v_ids), 0) > p_limit;
     v_ids := v_ids[1:p_limit];
