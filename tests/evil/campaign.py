@@ -26,6 +26,8 @@ from tests.evil.world import EVE, FILM, GUEST_PHRASE, SHARED_PHRASE, Scene, Worl
 
 FULL = os.environ.get("HUSHTAG_TEST_CAMPAIGN") == "full"
 SHARES = 16
+FEWEST = 16
+"""Attacks on any operation, in any run."""
 SECONDS = 20.0
 """A single attack may last that long at most, on any machine: nothing in memory makes the client wait."""
 
@@ -201,7 +203,7 @@ class Campaign:
             number = met[attack.strike, attack.field]
             met[attack.strike, attack.field] += 1
             new = (attack.field, attack.mutation) not in known
-            if FULL or new or number == 0 or (number + place) % SHARES == 0:
+            if FULL or new or number == 0 or len(share) < FEWEST or (number + place) % SHARES == 0:
                 share.append(attack)
                 known.add((attack.field, attack.mutation))
         return share

@@ -78,7 +78,7 @@ def fields_of_answers() -> set[str]:
 def test_every_altered_answer_ends_in_a_typed_error_or_in_the_truth(campaign: Campaign, name: str) -> None:
     """No wrong data, no endless asking, nothing told that an honest run does not tell."""
     judged = [campaign.judge(attack) for attack in campaign.chosen[name]]
-    assert len(judged) > 8
+    assert len(judged) > 10
     wrong = [text for texts in judged for text in texts]
     assert not wrong, "\n".join([f"{len(wrong)} of {len(judged)} attacks:", *wrong[:20]])
 
