@@ -100,6 +100,11 @@ def test_what_is_written_says_where_and_with_what_it_was_measured(tmp_path, monk
     assert json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))["figures"][1]["ratio"] == 3.0
 
 
+def test_what_has_no_figures_is_no_result(tmp_path, monkeypatch) -> None:
+    (tmp_path / "memory.json").write_text('{"machine": "a", "transfers": []}', encoding="utf-8")
+    assert list(_written(tmp_path, monkeypatch, 1.0)) == ["one"]
+
+
 def test_the_table_names_what_was_missed(tmp_path, monkeypatch) -> None:
     text = markdown(_written(tmp_path, monkeypatch, 1.0, 3.0))
     assert "MISSED: a." in text
