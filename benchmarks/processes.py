@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 import psutil
 
-MEMORY = "/dev/shm"
+from tests.live_server import place_in_memory
+
 START_WAIT = 60.0  # seconds
 STOP_WAIT = 120.0
 ANNOUNCE_WAIT = 120.0
@@ -43,10 +44,10 @@ def _clean_environment() -> dict[str, str]:
 def temporary_directory(*, in_memory: bool = False) -> Iterator[Path]:
     """Yield an empty directory that the user who runs PostgreSQL can reach; removed afterwards.
 
-    `in_memory`: where the machine has a file system in memory, so that no figure depends on how long its disk takes.
+    `in_memory`: where there is plenty of it, so that no figure depends on how long the disk takes.
     """
     end_in_order()
-    place = MEMORY if in_memory and os.access(MEMORY, os.W_OK) else None
+    place = place_in_memory() if in_memory else None
     with tempfile.TemporaryDirectory(prefix="hushtag-bench-", dir=place, ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)

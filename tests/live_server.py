@@ -26,7 +26,8 @@ from tests.databases import stop_syncing
 
 
 @functools.cache
-def _place() -> str:
+def place_in_memory() -> str:
+    """Return where files lie in memory, or the disk's own place."""
     # In memory where there is plenty: a database is a thousand files, and every test has one of its own. Else directly
     # under /tmp; pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
     memory = Path("/dev/shm")
@@ -40,7 +41,7 @@ def temporary_directory(*, in_memory: bool = True) -> Iterator[Path]:
 
     Not `in_memory`: on the disk, for what would fill the memory of a small machine.
     """
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-", dir=_place() if in_memory else "/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-", dir=place_in_memory() if in_memory else "/tmp"))
     try:
         yield directory
     finally:
@@ -94,7 +95,7 @@ def _first_line(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
 @functools.cache
 def _prepared() -> Path:
     """What a first start makes of an empty data directory, before there are keys; made once per process."""
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-prepared-", dir=_place()))
+    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-prepared-", dir=place_in_memory()))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     with EmbeddedPostgres(directory) as postgres:
         stop_syncing(postgres)
