@@ -195,6 +195,21 @@ async def test_words_of_every_third_entry_are_sought_among_the_newest_alone(ada:
     assert await ada.found("lake", to="2020-01-02") == ["1"]
 
 
+async def test_words_that_were_frequent_once_are_sought_among_all(ada: Writer) -> None:
+    # With identifiers in order of time, as a client may choose them: none of the newest tells of the rest.
+    ada.sql(
+        "INSERT INTO journals (user_id, id, title, content, entry_date, mood_rating) SELECT %s,"
+        " lpad(to_hex(n), 32, '0')::uuid, n::text, CASE WHEN n <= %s THEN 'brook' ELSE 'lake' END,"
+        " date '2020-01-01' + n, 1 FROM generate_series(1, %s) n",
+        ada.user_id,
+        10 * MAX_RANKED,
+        11 * MAX_RANKED,
+    )
+    assert sum(mood.count for mood in (await ada.search("brook")).facets.moods) == MAX_RANKED
+    # Where a filter lets the old ones through alone, its newest are the ones that tell.
+    assert await ada.found("brook", limit=2, to="2026-01-01") == ["2192", "2191"]
+
+
 async def test_nobody_finds_what_is_anothers(ada: Writer, eve: Writer) -> None:
     await ada.write("hers", content="river")
     for query in ("river", "-lake", f'river or "{ada.user_id}"', f"@{ada.user_id}"):

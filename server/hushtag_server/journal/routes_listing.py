@@ -63,7 +63,7 @@ async def search_journals(
     """Return matches in the user's language, accents folded, best first, with counts over all that were ranked.
 
     Of words in 500 entries or more, only those that the index gives first and those among the newest 500 entries that
-    the filters let through are ranked; of words in about a third of more than 5,000 entries, the latter alone.
+    the filters let through are ranked; of words in about a third of these, of 5,000 and more, the latter alone.
     """
     query = check_text(q, "q")
     return _json(await steps.search_journals(services, request.auth, query, chosen, cursor=cursor, limit=limit))

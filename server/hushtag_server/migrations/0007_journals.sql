@@ -532,10 +532,10 @@ $$;
 
 -- Matches, best first. An entry whose words were made with the user's present language is searched in it, any other by
 -- exact words. Of words that p_most entries or more have, only as many are ranked as the index gives first, and those
--- among the newest p_most entries that the filter lets through; of words that every third entry has, the latter alone. The
--- work is bounded, whatever is searched for. OFFSET 0 keeps look-ups look-ups: a planner that knows nothing of the tables
--- yet would ask the index of words for each entry. `results` are JSON objects, `facets` is one over all that were ranked;
--- `more`: there is a page after (last_rank, last_date, last_id).
+-- among the newest p_most entries that the filter lets through; in an account of many entries, of words that a third of
+-- these newest have, the latter alone. The work is bounded, whatever is searched for. OFFSET 0 keeps look-ups look-ups: a
+-- planner that knows nothing of the tables yet would ask the index of words for each entry. `results` are JSON objects,
+-- `facets` is one over all that were ranked; `more`: there is a page after (last_rank, last_date, last_id).
 CREATE FUNCTION hushtag_search_journals(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval, p_address text, p_agent text,
         p_query text, p_filter jsonb, p_after_rank double precision, p_after_date date, p_after_id uuid,
@@ -548,6 +548,8 @@ DECLARE
     v_query tsquery;
     v_exact tsquery;
     v_listed integer := p_most;
+    v_filter text;
+    v_common boolean;
     v_ids uuid[];
     v_ranks real[];
     v_dates date[];
@@ -572,13 +574,20 @@ BEGIN
     -- Plans for a few rows by index: what the planner takes for many is slower here, and workers take long to start.
     PERFORM set_config(name, value, true) FROM (VALUES ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
         ('enable_mergejoin', 'off'), ('max_parallel_workers_per_gather', '0')) s (name, value);
-    -- A list of so many entries would cost the index more than all the rest. Identifiers are drawn at random, so the
-    -- first fifty are as good a sample of what somebody wrote at any time as others; a row is seen if its words match.
-    IF EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL OFFSET 10 * p_most)
-        AND (SELECT count(*) FROM (SELECT j.id FROM journals j WHERE j.user_id = p_user ORDER BY j.id LIMIT 50) s
-             CROSS JOIN LATERAL (
-                 SELECT FROM journal_words w WHERE w.user_id = p_user AND w.journal_id = s.id OFFSET 0) w) >= 15 THEN
-        v_listed := 0;
+    v_filter := hushtag_journal_filter(p_user, p_filter);
+    -- A list of so many entries would cost the index more than all the rest, and the newest alone hold plenty of matches
+    -- where a third of them do. Every eleventh is looked at, which no habit of days or weeks keeps step with; a row is
+    -- seen if its words match.
+    IF EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL OFFSET 10 * p_most) THEN
+        EXECUTE format($sample$
+            SELECT count(*) * 11 * 10 >= $2 * 3 FROM (
+                SELECT j.id, row_number() OVER (ORDER BY j.entry_date DESC, j.id DESC) AS place
+                FROM journals j WHERE %1$s ORDER BY j.entry_date DESC, j.id DESC LIMIT $2) s
+            CROSS JOIN LATERAL (SELECT FROM journal_words w WHERE w.user_id = $1 AND w.journal_id = s.id OFFSET 0) w
+            WHERE s.place %% 11 = 1
+            $sample$, v_filter)
+        USING p_user, p_most INTO v_common;
+        v_listed := CASE WHEN v_common THEN 0 ELSE p_most END;
     END IF;
     EXECUTE format($query$
         WITH by_word AS MATERIALIZED (
@@ -618,7 +627,7 @@ BEGIN
                              WHERE k.user_id = $4 AND k.journal_id = f.id OFFSET 0) l GROUP BY l.tag_id) c
                    CROSS JOIN LATERAL (SELECT * FROM tags g WHERE g.user_id = $4 AND g.id = c.tag_id OFFSET 0) t
                    ORDER BY c.count DESC, t.folded LIMIT 100) t)
-        $query$, hushtag_journal_filter(p_user, p_filter))
+        $query$, v_filter)
     USING v_language, v_query, v_exact, p_user, p_most, p_after_id, p_after_rank, p_after_date, p_limit, v_listed
     INTO v_ids, v_ranks, v_dates, v_moods, v_tags;
     more := coalesce(cardinality(v_ids), 0) > p_limit;
