@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import psutil
 
-from tests.live_server import place_in_memory
+from tests.places import place_in_memory
 
 START_WAIT = 60.0  # seconds
 STOP_WAIT = 120.0

@@ -9,6 +9,8 @@ kept-alive HTTP connections, in three conditions:
   the time, the database and the client on the others. Now the worker always has work waiting, as on a server at its
   limit: this is the cost that decides how many unlocks a core can serve, and the one that is judged.
 
+`full, nothing of ours` is the floor: the last condition for a service that does no more than it must (`bare_unlock`).
+
 PostgreSQL's CPU is not counted, nor is the client's. What the client computes (OPAQUE's Argon2id fills the caches with
 19 MiB) it computes between the batches. The raw cost is measured in the same run and the same conditions: in this
 process, between the requests, as CPU time, with the binding's own types and nothing around them.
@@ -22,9 +24,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -33,7 +36,15 @@ import opaque_ke_py as binding
 import psutil
 
 from benchmarks.figures import Figure, Measured, quartile_range
-from benchmarks.processes import cpu_us, running_server, worker_of
+from benchmarks.plain_stage import database
+from benchmarks.processes import (
+    cpu_us,
+    free_port,
+    running_program,
+    running_server,
+    temporary_directory,
+    worker_of,
+)
 from hushtag import _labels
 from hushtag._opaque import finish_login, start_login
 from hushtag.duress import derive_release
@@ -60,6 +71,7 @@ BATCH = 100
 ACCOUNTS = 20
 CONDITIONS = {"alone": 1, "shared": 16, "full": 16}
 JUDGED = "full"
+BARE = "full, nothing of ours"
 NEIGHBOURS = 2
 T = TypeVar("T")
 
@@ -70,10 +82,12 @@ class RawCalls:
     def __init__(self) -> None:
         setup = binding.server_setup()
         identifier, password = _labels.CREDENTIAL + os.urandom(32), os.urandom(32).hex().encode()
+        self.password = password
         registration = binding.client_registration_start(password)
         evaluated = binding.server_registration_start(setup, registration.get_message(), identifier)
         finished = binding.client_registration_finish(password, registration.get_state(), evaluated.get_message())
         record = bytes(binding.server_registration_finish(finished.get_message()).get_password_file())
+        self._kept = {"setup": bytes(setup.to_bytes()), "record": record, "identifier": identifier}
         login = binding.client_login_start(password)
         ke1 = bytes(login.get_message())
         started = binding.server_login_start(setup, record, ke1, identifier)
@@ -92,6 +106,10 @@ class RawCalls:
             before = time.thread_time_ns()
             call()
             self._times[name].append(time.thread_time_ns() - before)
+
+    def write(self, path: Path) -> None:
+        """Write setup, record and credential identifier for `bare_unlock`."""
+        path.write_text(json.dumps({name: value.hex() for name, value in self._kept.items()}))
 
     def medians_us(self) -> dict[str, float]:
         """Return the median microseconds of each call so far, less what reading the clock twice costs."""
@@ -145,25 +163,13 @@ class Wire:
             writer.close()
 
 
-class Account:
-    """A signed-in account with one enrolled phrase, whose phrase hash the client knows from the enrolment."""
+class Unlocking:
+    """Somebody whose password has a record at a server, and the client half of their unlock."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, password: bytes) -> None:
         self.wire = wire
-        self.password = OpaquePassword(os.urandom(32).hex().encode())
-        self.phrase_hash = ""
-
-    async def prepare(self) -> None:
-        """Sign up, log in and enrol."""
-        credentials = {"email": f"{os.urandom(8).hex()}@example.org", "password": "correct horse battery"}
-        await self.wire.post("/v1/accounts", credentials)
-        opened = await self.wire.post("/v1/sessions", credentials, SessionOpened)
-        self.wire.authorization = f"Authorization: Bearer {opened.token}\r\n"
-        awaiting = start_enrollment(self.password)
-        answer = await self.wire.post("/v1/registrations", awaiting.message, RegistrationStarted)
-        enrolled = awaiting.finish(answer, label="").message
-        self.phrase_hash = enrolled.phrase_hash
-        await self.wire.post("/v1/tags", enrolled, TagEnrolled)
+        self.password = OpaquePassword(password)
+        self.phrase_hash = encode_binary(os.urandom(16))
 
     def blind(self) -> Attempt:
         """Make the first message of an unlock."""
@@ -193,6 +199,25 @@ class Account:
         await self.wire.post("/v1/unlock/finish", message, Unlocked)
 
 
+class Account(Unlocking):
+    """A signed-in account with one enrolled phrase, whose phrase hash the client knows from the enrolment."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire, os.urandom(32).hex().encode())
+
+    async def prepare(self) -> None:
+        """Sign up, log in and enrol."""
+        credentials = {"email": f"{os.urandom(8).hex()}@example.org", "password": "correct horse battery"}
+        await self.wire.post("/v1/accounts", credentials)
+        opened = await self.wire.post("/v1/sessions", credentials, SessionOpened)
+        self.wire.authorization = f"Authorization: Bearer {opened.token}\r\n"
+        awaiting = start_enrollment(self.password)
+        answer = await self.wire.post("/v1/registrations", awaiting.message, RegistrationStarted)
+        enrolled = awaiting.finish(answer, label="").message
+        self.phrase_hash = enrolled.phrase_hash
+        await self.wire.post("/v1/tags", enrolled, TagEnrolled)
+
+
 async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]], width: int) -> list[T]:
     """Run the jobs in order, `width` at a time, and return their results in order."""
     results: dict[int, T] = {}
@@ -207,14 +232,14 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[T]]], width: int) -
 
 
 async def unlock_batch(
-    accounts: Sequence[Account], worker: psutil.Process, size: int, width: int, raw: RawCalls
+    accounts: Sequence[Unlocking], worker: psutil.Process, size: int, width: int, raw: RawCalls
 ) -> tuple[float, float]:
     """Return the worker's CPU in microseconds for `size` locates with starts, and for their finishes.
 
     Neighbours are of different accounts: the guesses of one account are counted one after the other, on purpose.
     """
 
-    async def begin(account: Account, attempt: Attempt) -> UnlockStarted:
+    async def begin(account: Unlocking, attempt: Attempt) -> UnlockStarted:
         raw.sample()
         return await account.locate_and_start(attempt)
 
@@ -251,12 +276,12 @@ def _pin(process: psutil.Process, cores: list[int]) -> None:
 
 
 @contextmanager
-def full_load(server: psutil.Process, worker: psutil.Process) -> Iterator[None]:
-    """Give the worker a core that it shares with spinning processes alone, and everything else the other cores."""
+def full_load(worker: psutil.Process, others: Sequence[psutil.Process]) -> Iterator[None]:
+    """Give the worker a core that it shares with spinning processes alone, and the others and us the other cores."""
     cores = psutil.Process().cpu_affinity() or []
     if len(cores) < 2:
         raise RuntimeError("this benchmark needs two cores")
-    others = [psutil.Process(), *(each for each in [server, *server.children(recursive=True)] if each != worker)]
+    others = [psutil.Process(), *others]
     spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(NEIGHBOURS)]
     try:
         for process in others:
@@ -272,20 +297,61 @@ def full_load(server: psutil.Process, worker: psutil.Process) -> Iterator[None]:
             _pin(process, cores)
 
 
-async def measure(unlocks: int) -> dict[str, Any]:
-    """Return the measured figures: medians of batches, the conditions in turns."""
-    raws = {name: RawCalls() for name in CONDITIONS}
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in CONDITIONS}
+class Served(NamedTuple):
+    """A running server and those who unlock at it."""
+
+    worker: psutil.Process
+    others: list[psutil.Process]
+    """Its main process and its database's."""
+    people: Sequence[Unlocking]
+
+    @classmethod
+    def of(cls, processes: Sequence[psutil.Process], worker: psutil.Process, people: Sequence[Unlocking]) -> "Served":
+        """Gather what belongs to a worker."""
+        family = [each for process in processes for each in [process, *process.children(recursive=True)]]
+        return cls(worker, [each for each in family if each != worker], people)
+
+    async def batch(self, condition: str, raw: RawCalls) -> tuple[float, float]:
+        """Unlock so often in this condition."""
+        alone = full_load(self.worker, self.others) if condition == JUDGED else nullcontext()
+        with alone:
+            return await unlock_batch(self.people, self.worker, BATCH, CONDITIONS[condition], raw)
+
+
+@asynccontextmanager
+async def _ours() -> AsyncIterator[Served]:
     with running_server() as (url, server), closing(Wire(url)) as wire:
         accounts = [Account(wire.of_another()) for _ in range(ACCOUNTS)]
         for account in accounts:
             await account.prepare()
-        worker = worker_of(server)
-        await unlock_batch(accounts, worker, BATCH, 16, RawCalls())  # statements get prepared, caches fill
+        yield Served.of([server], worker_of(server), accounts)
+
+
+@asynccontextmanager
+async def _bare() -> AsyncIterator[Served]:
+    raw, port = RawCalls(), free_port()
+    with database() as postgres, temporary_directory() as directory:
+        raw.write(directory / "opaque")
+        variables = {"BARE_DATABASE_URL": postgres.app_url, "BARE_OPAQUE": str(directory / "opaque")}
+        with (
+            running_program("benchmarks.bare_unlock", [str(port)], port, **variables) as server,
+            closing(Wire(f"http://127.0.0.1:{port}")) as wire,
+        ):
+            people = [Unlocking(wire, raw.password) for _ in range(ACCOUNTS)]
+            yield Served.of([server, psutil.Process(postgres.pid)], worker_of(server), people)
+
+
+async def measure(unlocks: int) -> dict[str, Any]:
+    """Return the measured figures: medians of batches, the conditions in turns."""
+    raws = {name: RawCalls() for name in [*CONDITIONS, BARE]}
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in raws}
+    async with _ours() as ours, _bare() as bare:
+        for served in (ours, bare):
+            await unlock_batch(served.people, served.worker, BATCH, 16, RawCalls())  # statements prepared, caches full
         for _ in range(max(3, unlocks // BATCH)):
-            for name, width in CONDITIONS.items():
-                with full_load(server, worker) if name == "full" else nullcontext():
-                    spent[name].append(await unlock_batch(accounts, worker, BATCH, width, raws[name]))
+            for name in CONDITIONS:
+                spent[name].append(await ours.batch(name, raws[name]))
+            spent[BARE].append(await bare.batch(JUDGED, raws[BARE]))
     summaries = {name: _summary(figures, raws[name].medians_us()) for name, figures in spent.items()}
     return {
         "unlocks": len(spent[JUDGED]) * BATCH,
@@ -301,7 +367,7 @@ def measured(quick: bool) -> Measured:
     found = asyncio.run(measure(BATCH if quick else UNLOCKS))
     figures = [
         Figure(
-            name=f"the worker's CPU of an unlock, {condition}",
+            name=f"{'a bare service' if condition == BARE else 'the worker'}'s CPU of an unlock, {condition}",
             floor="its three binding calls",
             unit="µs",
             subject=summary["unlock_us"],

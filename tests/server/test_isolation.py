@@ -373,6 +373,10 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
         )
         results["get_object"].append((await vault_queries.get_object(pool, caller, hers.vault_id, ada.object_id)).body)
     page: dict[str, Any] = {"after": None, "limit": 10}
+    for caller, _ in callers[:2]:
+        with pytest.raises(UnauthenticatedError):
+            await vault_queries.list_objects(pool, caller, hers.vault_id, **page)
+    results["list_objects"] = [await vault_queries.list_objects(pool, callers[2][0], hers.vault_id, **page)]
     # A route that forgot every check and asks with ada's names inside eve's transaction, or inside nobody's.
     for user_id in (eve.user_id, None):
         async with services.transaction(user_id) as connection:
@@ -381,7 +385,6 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
             for name, found in {
                 "find_vault": await vault_queries.find_vault(*names),
                 "list_tags": await vault_queries.list_tags(*names, **page),
-                "list_objects": await vault_queries.list_objects(*names, **page),
                 "end_vault_session": await vault_queries.end_vault_session(connection, ada.user_id, session_id),
             }.items():
                 results.setdefault(name, []).append(found)
@@ -390,7 +393,6 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
         own = (connection, eve.user_id, eve.vault.tag.tag_id, hers.vault_id)
         results["find_vault"].append(await vault_queries.find_vault(*own))
         results["list_tags"].append(await vault_queries.list_tags(*own, **page))
-        results["list_objects"].append(await vault_queries.list_objects(*own, **page))
     return results
 
 
@@ -469,8 +471,8 @@ async def test_the_same_queries_find_everything_for_the_right_user(app_client, a
         names = (connection, ada.user_id, vault.tag.tag_id, vault.vault_id)
         assert await vault_queries.find_vault(*names)
         assert await vault_queries.list_tags(*names, after=None, limit=10)
-        assert (await vault_queries.list_objects(*names, after=None, limit=10)).objects
     caller = ada.vault_caller()
+    assert (await vault_queries.list_objects(services.pool, caller, vault.vault_id, after=None, limit=10)).objects
     assert (await vault_queries.get_object(services.pool, caller, vault.vault_id, ada.object_id)).body
 
 
@@ -512,4 +514,4 @@ async def test_two_tags_of_one_account_are_kept_apart_like_two_accounts(app_clie
         names = (connection, other.user_id, other.tag.tag_id, hers)
         assert await vault_queries.find_vault(*names) is None
         assert await vault_queries.list_tags(*names, after=None, limit=10) == []
-        assert await vault_queries.list_objects(*names, after=None, limit=10) is None
+    assert await vault_queries.list_objects(services.pool, caller, hers, after=None, limit=10) is None

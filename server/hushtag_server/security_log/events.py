@@ -110,7 +110,13 @@ SESSION_ENDED: Final = Event(
 _READ: Final = {"done": Outcome("read"), "not_found": _UNKNOWN}
 VAULT_READ: Final = Event("vault_read", "vault", "'done'", _READ, sensitive=True)
 TAGS_LISTED: Final = Event("tags_listed", "vault", "'done'", _READ, sensitive=True)
-OBJECTS_LISTED: Final = Event("objects_listed", "vault", "'done'", _READ, sensitive=True)
+OBJECTS_LISTED: Final = Event(
+    "objects_listed",
+    "vault",
+    "CASE WHEN d.tag_id IS NULL THEN NULL WHEN d.generation IS NULL THEN 'not_found' ELSE 'done' END",
+    _READ,
+    sensitive=True,
+)
 VAULTS_EXPORTED: Final = Event("vaults_exported", "vault", "'done'", _READ, sensitive=True)
 OBJECT_READ: Final = Event(
     "object_read",

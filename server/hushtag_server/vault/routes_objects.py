@@ -28,7 +28,7 @@ from hushtag.stream_messages import (
     STREAM_SEGMENTS_HEADER,
     STREAM_SIZE_HEADER,
 )
-from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
+from hushtag_server.auth import VAULT_SECURITY
 from hushtag_server.errors import (
     GenerationConflictError,
     LimitReachedError,
@@ -48,7 +48,6 @@ from hushtag_server.vault.callers import (
     require_open_vault,
     require_vault_token,
     vault_caller,
-    vault_subject,
 )
 from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectSummary, StreamNamed
 from hushtag_server.wire import OCTETS, After, Limit, WireRequest, read_octets
@@ -265,24 +264,20 @@ def _entry(row: ObjectSummary) -> ObjectEntry:
 @get(
     "/vaults/{vault_id:uuid}/objects",
     summary="List the vault's objects",
-    guards=[require_vault],
+    guards=[require_vault_token],
     security=VAULT_SECURITY,
     opt={"problems": ["not_found"]},
 )
 async def list_objects(
     vault_id: FromPath[UUID],
-    vault: VaultDep,
     request: WireRequest,
     services: ServicesDep,
     after: After = None,
     limit: Limit = 100,
 ) -> ObjectList:
     """List the objects by id; generation and page are of one moment."""
-    async with services.transaction(vault.user_id) as connection:
-        found = await queries.list_objects(connection, vault.user_id, vault.tag_id, vault_id, after=after, limit=limit)
-        events = services.events_of(request.scope)
-        subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
-        await events.record(connection, OBJECTS_LISTED, subject, "done" if found else "not_found")
+    pool = recorded_pool(request, services, OBJECTS_LISTED, vault_id)
+    found = await queries.list_objects(pool, vault_caller(request, services), vault_id, after=after, limit=limit)
     if found is None:
         raise NotFoundError("no such vault")
     following = found.objects[-1].object_id if len(found.objects) == limit else None

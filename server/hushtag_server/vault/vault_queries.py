@@ -7,6 +7,7 @@ from uuid import UUID
 
 from hushtag.objects import ObjectRow
 from hushtag_server.database import AnyPool, Connection, call
+from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.vault.schemas import (
     NO_STREAM,
     DeletedObject,
@@ -56,18 +57,11 @@ _TAGS = f"""
                   WHERE w.user_id = t.user_id AND w.tag_id = t.id AND w.vault_id = %(vault_id)s)
     ORDER BY t.id LIMIT %(limit)s
 """  # noqa: S608  (a constant)
-# One statement, so one snapshot: the page is of exactly the generation it names.
-_OBJECTS = f"""
-    SELECT v.generation, b.object_id, b.revision, b.key_version, b.content_size, b.row_digest,
-           b.created_at, b.updated_at, b.stream_id
-    FROM vaults v LEFT JOIN LATERAL (
-        SELECT * FROM vault_blobs o
-        WHERE o.user_id = v.user_id AND o.vault_id = v.id AND (%(after)s::uuid IS NULL OR o.object_id > %(after)s)
-        ORDER BY o.object_id LIMIT %(limit)s
-    ) b ON true
-    WHERE v.user_id = %(user_id)s AND v.id = %(vault_id)s AND {_OPENS}
-    ORDER BY b.object_id
-"""  # noqa: S608  (a constant)
+_LIST = """
+    SELECT tag_id, generation, object_id, revision, key_version, content_size, row_digest, created_at, updated_at,
+           stream_id
+    FROM hushtag_list_objects($1, $2, $3, $4, $5, $6::uuid, $7::integer)
+"""
 
 
 async def put_object(
@@ -111,6 +105,23 @@ async def get_object(pool: AnyPool, caller: VaultCaller, vault_id: UUID, object_
     return FoundObject(*(await call(pool, _GET, (*caller, vault_id, object_id)))[0])
 
 
+async def list_objects(
+    pool: AnyPool, caller: VaultCaller, vault_id: UUID, *, after: UUID | None, limit: int
+) -> ObjectListing | None:
+    """Authenticate and return up to `limit` objects by id of a vault that the tag opens.
+
+    Raises:
+        UnauthenticatedError: the token is unknown, locked or expired.
+    """
+    rows = await call(pool, _LIST, (*caller, vault_id, after, limit))
+    tag_id, generation = rows[0][:2]
+    if tag_id is None:
+        raise UnauthenticatedError("no such vault session")
+    if generation is None:
+        return None
+    return ObjectListing(generation, [ObjectSummary(*row[2:]) for row in rows if row[2] is not None])
+
+
 async def end_vault_session(connection: Connection, user_id: UUID, session_id: str) -> bool:
     """End a vault session (64 hex characters) and tell whether there was one."""
     done = await connection.execute(
@@ -133,14 +144,3 @@ async def list_tags(
     """Return up to `limit` tags by id that open a vault; none if `tag_id` does not open it."""
     values = {"user_id": user_id, "tag_id": tag_id, "vault_id": vault_id, "after": after, "limit": limit}
     return [TagSummary(*row) for row in await (await connection.execute(_TAGS, values)).fetchall()]
-
-
-async def list_objects(
-    connection: Connection, user_id: UUID, tag_id: UUID, vault_id: UUID, *, after: UUID | None, limit: int
-) -> ObjectListing | None:
-    """Return up to `limit` objects by id of a vault that the tag opens."""
-    values = {"user_id": user_id, "tag_id": tag_id, "vault_id": vault_id, "after": after, "limit": limit}
-    rows = await (await connection.execute(_OBJECTS, values)).fetchall()
-    if not rows:
-        return None
-    return ObjectListing(rows[0][0], [ObjectSummary(*row[1:]) for row in rows if row[1] is not None])
