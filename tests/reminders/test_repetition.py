@@ -138,7 +138,9 @@ def test_the_start_of_the_week_matters(first: str, days: list[str]) -> None:
         ("FREQ=DAILY;BYHOUR=", "BYHOUR must"),
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "within 40 years"),
         ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "within 40 years"),
-        ("FREQ=MONTHLY;BYDAY=6MO", "within 40 years"),
+        ("FREQ=MONTHLY;BYDAY=MO,6MO", "within months"),
+        ("FREQ=MONTHLY;BYDAY=41FR", "within months"),
+        ("FREQ=YEARLY;BYMONTH=12;BYDAY=-6SU", "within months"),
         ("FREQ=YEARLY;INTERVAL=41", "within 40 years"),
     ],
 )
@@ -251,6 +253,15 @@ def test_a_search_from_the_middle_finds_what_the_whole_series_has(pattern: str, 
     if "BYSETPOS" not in pattern:  # of the first, cut period the library takes positions in what is left of it
         judged = parse_rule(pattern).beginning(start)
         assert judged.after(start) == whole[1].replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    "rest", ["FREQ=YEARLY", "FREQ=YEARLY;BYMONTH=12", "FREQ=MONTHLY", "FREQ=MONTHLY;BYMONTHDAY=31"]
+)
+def test_whatever_number_a_weekday_has_the_rule_occurs_or_is_refused(rest: str) -> None:
+    for number in [*range(-53, 0), *range(1, 54)]:
+        with contextlib.suppress(MalformedRequestError):
+            check_repetition(f"{rest};BYDAY={number}SU", BERLIN, datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
 @given(st.text(alphabet="FREQ=DAILYWKMONTHBUSP;,0123456789-+:", max_size=60))

@@ -22,6 +22,7 @@ WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _WEEKDAY: Final = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,4}")
+_WEEKS_OF_A_MONTH: Final = 5
 _UNTIL: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -106,8 +107,11 @@ def _read_parts(text: str) -> dict[str, str]:
 
 def _check_together(parts: dict[str, str]) -> None:
     frequency = parts.get("FREQ")
-    numbered = any(character.isdigit() for character in parts.get("BYDAY", ""))
+    numbers = [int(found) for found in re.findall("[0-9]+", parts.get("BYDAY", ""))]
+    numbered = bool(numbers)
     by = {name for name in parts if name.startswith("BY")}
+    # Then they count within each month, and the library looks for the fortieth Friday beyond the end of its calendar.
+    of_months = frequency == "MONTHLY" or (frequency == "YEARLY" and "BYMONTH" in by)
     for refused, rule in (
         (frequency is None, "must name FREQ"),
         ({"COUNT", "UNTIL"} <= parts.keys(), "must not name both COUNT and UNTIL"),
@@ -115,6 +119,10 @@ def _check_together(parts: dict[str, str]) -> None:
         ("BYYEARDAY" in by and frequency != "YEARLY", "may name BYYEARDAY only with FREQ=YEARLY"),
         ("BYWEEKNO" in by and frequency != "YEARLY", "may name BYWEEKNO only with FREQ=YEARLY"),
         (numbered and frequency not in {"MONTHLY", "YEARLY"}, "may number BYDAY only with FREQ=MONTHLY or YEARLY"),
+        (
+            of_months and max(numbers, default=0) > _WEEKS_OF_A_MONTH,
+            "must number BYDAY within months from 1 to 5 or -5 to -1",
+        ),
         (numbered and "BYWEEKNO" in by, "must not number BYDAY together with BYWEEKNO"),
         (by == {"BYSETPOS"}, "must name BYSETPOS only together with another BY part"),
     ):
