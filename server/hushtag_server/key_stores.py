@@ -4,10 +4,13 @@
 writes another store writes a program for `command:` and no Python.
 """
 
+import contextlib
 import os
 import shlex
+import signal
 import stat
 import subprocess
+import threading
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -128,25 +131,53 @@ class _CommandStore:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             ) as program:
-                try:
-                    printed, _ = program.communicate(content, timeout=COMMAND_WAIT)
-                except BaseException:
-                    os.killpg(program.pid, 9)  # what it started holds the pipe open too
-                    raise
-                return program.returncode, printed
+                return self._talk(program, content)
         except OSError as error:
             raise StartError(f"cannot run {self.name}: {error.strerror}") from None
         except subprocess.TimeoutExpired:
             raise StartError(f"{self.name} took longer than {COMMAND_WAIT:.0f} seconds to {verb} the keys") from None
 
+    @staticmethod
+    def _talk(program: "subprocess.Popen[bytes]", content: bytes | None) -> tuple[int, bytes]:
+        late = False
+
+        def kill() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)  # what it started holds the pipe open too
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            kill()
+
+        timer = threading.Timer(COMMAND_WAIT, give_up)
+        timer.start()
+        try:
+            if program.stdin is not None:
+                with contextlib.suppress(BrokenPipeError), program.stdin as way_in:
+                    way_in.write(content or b"")
+            assert program.stdout is not None  # noqa: S101  (a pipe was asked for)
+            printed = program.stdout.read(MAX_CONTENT + 1)
+            if len(printed) > MAX_CONTENT:
+                kill()  # it may go on for ever
+            code = program.wait()
+        except BaseException:
+            kill()
+            raise
+        finally:
+            timer.cancel()
+        if late:
+            raise subprocess.TimeoutExpired(program.args, COMMAND_WAIT)
+        return code, printed
+
     def load(self) -> bytes | None:
         code, printed = self._run("load", None)
+        if len(printed) > MAX_CONTENT:
+            raise StartError(f"{self.name} printed more than a key file holds")
         if code == NOTHING_YET and not printed:
             return None
         if code != 0:
             raise StartError(f"{self.name} failed to load the keys (exit code {code}); run it by hand to see why")
-        if len(printed) > MAX_CONTENT:
-            raise StartError(f"{self.name} printed more than a key file holds")
         return printed
 
     def store(self, content: bytes, *, first: bool) -> None:
@@ -167,7 +198,8 @@ def _credential(credential: str) -> KeyStore:
     if directory is None:
         return _ReadOnlyStore(name, None, missing)
     try:
-        content = (Path(directory) / credential).read_bytes()[:MAX_CONTENT]
+        with (Path(directory) / credential).open("rb") as file:
+            content = file.read(MAX_CONTENT)
     except FileNotFoundError:
         return _ReadOnlyStore(name, None, missing)
     except OSError as error:

@@ -68,6 +68,8 @@ def test_checkpoints_are_read_out_of_a_log_of_the_server(
     log.write_text("{}\n")
     told = audit("verify", "--checkpoint", log)
     assert (told.exit_code, "holds no checkpoint" in told.output) == (1, True)
+    told = audit("verify", "--checkpoint", "/dev/zero")
+    assert (told.exit_code, "a line of more than" in told.output) == (1, True)
 
 
 def test_the_key_file_is_needed(audit: Callable[..., Result], settings: Settings) -> None:

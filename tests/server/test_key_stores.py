@@ -71,6 +71,7 @@ def test_a_program_keeps_the_keys_from_the_first_start_on(
         ("print('{'); sys.exit(3)", "exit code 3"),
         ("print('no keys'); sys.exit(0)", "not a key file"),
         ("sys.stdout.write('x' * 2_000_000); sys.exit(0)", "more than a key file"),
+        ("while True: sys.stdout.write('x' * 65536)", "more than a key file"),
         ("time.sleep(60)", "took longer than"),
     ],
 )

@@ -4,11 +4,15 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.security_log.chain import Checkpoint, read_checkpoint
 
-__all__ = ["append_checkpoint", "read_checkpoints"]
+__all__ = ["MAX_LINE", "append_checkpoint", "read_checkpoints"]
+
+MAX_LINE: Final = 1024 * 1024
+"""Characters of a line of a file that may hold checkpoints; a server's log has none that is longer."""
 
 
 def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -28,7 +32,11 @@ def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def _lines(path: Path) -> Iterator[Checkpoint]:
     with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
+        while line := file.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise OperationError(
+                    f"{path} has a line of more than {MAX_LINE} characters; it is no file of checkpoints"
+                )
             checkpoint = read_checkpoint(line)
             if checkpoint is not None:
                 yield checkpoint
@@ -38,7 +46,8 @@ def read_checkpoints(path: Path) -> list[Checkpoint]:
     """Return the checkpoints of a file, in its order; other lines, as of a server's log, do not count.
 
     Raises:
-        OperationError: it cannot be read, or holds none: a verification against it would mean nothing.
+        OperationError: it cannot be read, has a line without end, or holds none: a verification against it would mean
+            nothing.
     """
     try:
         found = list(_lines(path))
