@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_bytes
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID, uuid4
 
 import msgspec
@@ -41,10 +41,22 @@ class _KeyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit_key: B32
     decoy_seed: B32
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id)]
+
+    def __repr__(self) -> str:
+        return f"_KeyEntry({self.id}, not shown)"
+
 
 class _RetiredEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: UUID
     audit_key: B32
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id)]
+
+    def __repr__(self) -> str:
+        return f"_RetiredEntry({self.id}, not shown)"
 
 
 # Servers from before sets were retired know no such field, and none is written that they need not know.

@@ -7,7 +7,7 @@ and nothing can be smuggled beside it. Unknown fields are refused everywhere.
 
 from binascii import a2b_base64, b2a_base64
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -99,8 +99,20 @@ def decode_binary(text: str, length: int | None = None) -> bytes:
     return value
 
 
+_NOT_SHOWN: Final = frozenset({"password", "current_password", "new_password", "token", "release", "url_path"})
+
+
 class Message(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every JSON message: immutable, and unknown fields are refused."""
+    """Base of every JSON message: immutable, and unknown fields are refused. Prints without passwords and tokens."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what may be shown of each field; whoever prints a message, or a traceback with locals, comes here."""
+        held = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, "<redacted>" if name in _NOT_SHOWN and value is not None else value) for name, value in held]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
 
 
 # --- accounts -----------------------------------------------------------------------------------------------

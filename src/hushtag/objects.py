@@ -132,10 +132,13 @@ class ObjectRow(NamedTuple):
 
 
 class OpenedObject(NamedTuple):
-    """An authentic object."""
+    """An authentic object. Prints without what it holds."""
 
     meta: ObjectMeta
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"OpenedObject({len(self.body)} bytes not shown)"
 
 
 def _check_row_length(encoded: bytes | bytearray) -> None:

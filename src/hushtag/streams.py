@@ -12,7 +12,7 @@ import enum
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -79,6 +79,10 @@ class StreamInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_version: KeyVersion
     segment_size: Annotated[int, msgspec.Meta(ge=CHUNK_BYTES, le=MAX_SEGMENT_SIZE, multiple_of=CHUNK_BYTES)]
     root: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what may be shown; msgspec's own would tell the key to who prints with rich."""
+        return [("stream_id", self.id)]
 
     def __repr__(self) -> str:
         return f"StreamInfo(stream_id={self.id}, key=<redacted>)"

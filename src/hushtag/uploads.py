@@ -76,6 +76,9 @@ class Upload(NamedTuple):
     state: bytes
     object_id: UUID
 
+    def __repr__(self) -> str:
+        return f"Upload({self.stream_id}, keys not shown)"
+
     def mark(self, seq: int, root: bytes) -> Mark:
         """Return the mark of a segment; `root` is that of the segments up to it, of the index that of all."""
         seen = blake3(u32(seq), key=self.check_key).digest(_SEEN_BYTES)

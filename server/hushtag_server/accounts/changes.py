@@ -7,7 +7,7 @@ password as they were, or changes nothing.
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -36,7 +36,7 @@ class _Proven:
     """An account whose present password was proven: its email and password hash at that moment."""
 
     email: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     charge: Charge
 
 

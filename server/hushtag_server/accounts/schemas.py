@@ -1,6 +1,6 @@
 """Rows of accounts, as queries return them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
@@ -14,7 +14,7 @@ class NewUser:
 
     user_id: UUID
     email: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     first_name: str | None
     last_name: str | None
     phrase_salt: bytes
@@ -29,7 +29,7 @@ class Credentials:
     """What a user logs in with."""
 
     email: str
-    password_hash: str
+    password_hash: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class LoginRow:
     """What a login looks at."""
 
     id: UUID
-    password_hash: str
+    password_hash: str = field(repr=False)
     may_log_in: bool
 
 

@@ -63,6 +63,9 @@ class _Stored(NamedTuple):
     verifier: bytes
     envelope: bytes
 
+    def __repr__(self) -> str:
+        return "_Stored(<redacted>)"
+
     def open(self, user_id: UUID) -> Record | None:
         bound = _bound(user_id, self.phrase_hash, self.verifier)
         try:

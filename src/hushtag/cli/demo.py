@@ -31,8 +31,8 @@ class Account:
     """Credentials of one run; the phrase opens the vault, the rest opens only the account."""
 
     email: str = field(default_factory=lambda: f"demo-{secrets.token_hex(4)}@example.org")
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(15))
-    phrase: str = field(default_factory=lambda: draw_phrase().text)
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(15), repr=False)
+    phrase: str = field(default_factory=lambda: draw_phrase().text, repr=False)
 
 
 @dataclass

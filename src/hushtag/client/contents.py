@@ -63,7 +63,7 @@ class VaultEntry(NamedTuple):
 
 
 class VaultObject(NamedTuple):
-    """One object, decrypted and authentic."""
+    """One object, decrypted and authentic. Prints without its name and content."""
 
     object_id: UUID
     name: str
@@ -71,6 +71,9 @@ class VaultObject(NamedTuple):
     created_at: datetime
     revision: int
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"VaultObject({self.object_id}, revision={self.revision}, {len(self.body)} bytes not shown)"
 
 
 class StoredObject(NamedTuple):

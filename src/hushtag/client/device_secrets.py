@@ -7,7 +7,7 @@ whoever holds the unlocked device learns from it only that somebody logged in.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -100,6 +100,12 @@ class MemoryDeviceSecrets:
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     place: Literal["keyring", "file"]
     secrets: _Several | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("place", self.place)]
+
+    def __repr__(self) -> str:
+        return f"_Entry(place={self.place!r}, not shown)"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -27,6 +27,10 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: datetime
     suite: SuiteId
     phrase_salt: B16
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what may be shown; msgspec's own would tell the token to who prints with rich."""
+        return [("server", self.server), ("user_id", self.user_id)]
 
     def __repr__(self) -> str:
         return f"Session(server={self.server!r}, user_id={self.user_id}, token=<redacted>)"

@@ -39,7 +39,7 @@ class Putting:
     content_type: str
     replace: bool
     object_id: UUID
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     size: int = 0
     stream: StreamInfo | None = None
     memory: UploadMemory | None = None
