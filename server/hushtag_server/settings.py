@@ -99,6 +99,10 @@ def _switch(text: str) -> bool:
 def _database_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
+    place = text.partition("://")[2].partition("?")[0]
+    # Behind the first @ libpq reads a host, and says it when it finds none: that would be the rest of a password.
+    if "@" in place and (place.count("@") > 1 or place.index("@") > f"{place}/".index("/")):
+        raise ValueError("must spell @ and / as %40 and %2F in names and passwords")
     return text
 
 

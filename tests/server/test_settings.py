@@ -75,6 +75,16 @@ def test_networks_of_ipv4_that_are_written_as_ipv6_are_those_of_ipv4() -> None:
     assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "::/0")))
 
 
+@pytest.mark.parametrize("user", ["u:c@nary", "u:ca/nary", "u@h:c@nary"])
+def test_a_password_that_would_be_taken_for_a_host_is_refused_and_not_said(user: str) -> None:
+    for begin in ("postgresql", "postgres"):
+        with pytest.raises(SettingsError, match="must spell @ and / as %40 and %2F") as refused:
+            load_settings({"HUSHTAG_DATABASE_URL": f"{begin}://{user}@h/d"})
+        assert "nary" not in str(refused.value)
+    for url in ("postgresql://u:p%40ss@h/d", "postgresql://h/d", "postgresql:///d?user=a@b", "postgresql://u@h"):
+        assert load_settings({"HUSHTAG_DATABASE_URL": url}).database_url == url
+
+
 def test_secrets_are_neither_shown_nor_in_the_repr() -> None:
     settings = load_settings({"HUSHTAG_DATABASE_URL": "postgresql://u:canary@h/d", "HUSHTAG_KEYS": "canary"})
     assert "canary" not in repr(settings)
