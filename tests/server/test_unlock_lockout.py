@@ -292,3 +292,15 @@ async def test_nothing_is_told_outside_the_vault(app_client, sign_in) -> None:
         assert answer.status_code == 200
         assert b"guess" not in answer.content
         assert b"failed_" not in answer.content
+
+
+async def test_the_count_is_the_accounts_and_ends_with_the_proof_of_any_phrase(app_client, sign_in) -> None:
+    # SECURITY.md says so: whoever has a phrase of their own can hide guesses from the owner, and pays for each.
+    owner, thief, password, own = await sign_in(app_client), await sign_in(app_client), new_password(), new_password()
+    await enrol(app_client, owner.headers, password)
+    await enrol(app_client, thief.headers, own)
+    await guess(app_client, thief, 3)
+    assert (await unlock(app_client, thief, new_password(), own)).tag.failed_guesses == 3
+    assert (await unlock(app_client, owner, password)).tag.failed_guesses == 0
+    await guess(app_client, thief, 2)
+    assert (await unlock(app_client, owner, password)).tag.failed_guesses == 2
