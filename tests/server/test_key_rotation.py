@@ -1,5 +1,7 @@
 """Rotating the server's keys: nobody is logged out, tags move at their unlock, and nothing tells where a tag is."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -328,6 +330,60 @@ async def test_a_phrase_of_an_older_setup_is_not_enrolled_twice(server: Rotating
     left_out = msgspec.structs.replace(without.message, earlier_hashes=[])
     assert (await send(client, account.headers, "/v1/tags", left_out)).status_code == 401
     assert server.tags() == [1, 1]
+
+
+async def test_a_server_that_still_has_a_retired_set_stores_nothing_under_it(
+    server: Rotating, sign_in: Any, database: Any
+) -> None:
+    """P9: under keys that nobody has any more a phrase would open nothing, and its owner was told that it is there."""
+    outdated = await server.client()
+    account = await sign_in(outdated)
+    moved, phrase = new_password(), new_password()
+    await enrol(outdated, account.headers, moved)
+    old = load_keys(server.settings).current.id  # type: ignore[union-attr]
+    client = await server.rotate()
+    _, opened = await finish(client, account, moved)
+    retire_keys(server.settings, server.reached, old, force=True)
+    answer, _ = await send_enrolment(outdated, account.headers, phrase)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert server.tags() == [1, 0]
+    # To living keys it may still move.
+    assert (await move(client, opened)).status_code == 200
+    assert server.tags() == [0, 1]
+    client = await server.client()
+    await enrol(client, account.headers, phrase)
+    await unlock(client, account, phrase)
+    await unlock(client, account, moved)
+
+
+async def test_a_tag_that_is_being_stored_is_counted_before_its_keys_are_retired(
+    server: Rotating, sign_in: Any, database: Any
+) -> None:
+    client = await server.client()
+    account = await sign_in(client)
+    await enrol(client, account.headers, new_password())
+    old = load_keys(server.settings).current.id  # type: ignore[union-attr]
+    await server.rotate()
+    copied = (
+        "INSERT INTO secret_tags (user_id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
+        " sealed_label, public_key, server_key_id) SELECT user_id, decode(repeat('01', 16), 'hex'), salt, verifier_kv,"
+        " opaque_envelope, suite, 'another', sealed_label, public_key, server_key_id FROM secret_tags"
+    )
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%server_keys%%'"
+    with psycopg.connect(database.admin_url) as storing, ThreadPoolExecutor(1) as retiring:
+        storing.execute(copied)
+        storing.execute("DELETE FROM secret_tags WHERE tag_name <> 'another'")
+        done = retiring.submit(retire_keys, server.settings, server.reached, old)
+        for _ in range(200):
+            if run_sql(database, waits) != [(0,)]:
+                break
+            time.sleep(0.05)
+        assert not done.done()
+        storing.commit()
+        with pytest.raises(OperationError, match="1 secret tags are still under"):
+            done.result(timeout=30)
+    assert server.tags() == [1, 0]
+    assert old in load_keys(server.settings).by_id  # type: ignore[union-attr]
 
 
 # --- operation ----------------------------------------------------------------------------------------------

@@ -134,6 +134,21 @@ def rotate_keys(
     return Rotated(after, fresh, not prepare)
 
 
+def _end(connection: Connection, key_id: UUID, *, force: bool) -> int:
+    """Note that a key set is retired, unless tags are under it; return how many are."""
+    with connection.transaction():
+        # A tag that is being stored under it is waited for, and counted; later ones are refused (migration 0023).
+        connection.execute("SELECT FROM server_keys WHERE id = %s FOR UPDATE", [key_id])
+        connection.execute("UPDATE server_keys SET retired_at = now() WHERE id = %s", [key_id])
+        lost = count_tags(connection).get(key_id, 0)
+        if lost and not force:
+            raise OperationError(
+                f"{lost} secret tags are still under the key set {key_id} and would open nothing for ever; wait until "
+                "they are unlocked once, or retire it with --force"
+            )
+    return lost
+
+
 def retire_keys(settings: Settings, reached: Reached, key_id: UUID, *, force: bool = False) -> Retired:
     """Take a key set out of use and out of the store; `force` also while tags are under it, which then open nothing.
 
@@ -150,13 +165,7 @@ def retire_keys(settings: Settings, reached: Reached, key_id: UUID, *, force: bo
             raise OperationError(f"{key_store(settings).name} holds no key set {key_id}; see `keys status`")
         if keys.id == ring.current.id:
             raise OperationError("the current key set cannot be retired; rotate first")
-        lost = count_tags(connection).get(key_id, 0)
-        if lost and not force:
-            raise OperationError(
-                f"{lost} secret tags are still under the key set {key_id} and would open nothing for ever; wait until "
-                "they are unlocked once, or retire it with --force"
-            )
-        connection.execute("UPDATE server_keys SET retired_at = now() WHERE id = %s", [key_id])
+        lost = _end(connection, key_id, force=force)
         left = {other.id: other for other in ring.by_id.values() if other.id != key_id}
         retired = ring.retired_audit_keys | {key_id: keys.audit_key}
         key_store(settings).store(encode_key_ring(KeyRing(ring.current, left, retired)), first=False)
