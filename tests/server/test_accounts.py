@@ -11,7 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from hushtag_server.accounts import passwords
-from hushtag_server.keyfile import KeyRing
+from hushtag_server.keyfile import KeyRing, new_keys
 from hushtag_server.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -265,7 +265,7 @@ async def test_the_throttle_forgets_what_is_full_again(app_client: httpx.AsyncCl
 
 
 async def test_a_stranger_who_fails_for_ever_does_not_keep_the_owner_out(
-    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], make_setup: Callable[[], bytes]
 ) -> None:
     few = replace(settings, login_attempts_per_account=3)
     wrong = {**ADA, "password": "not the password"}
@@ -282,6 +282,14 @@ async def test_a_stranger_who_fails_for_ever_does_not_keep_the_owner_out(
     assert [await tried(elsewhere, wrong) for _ in range(5)] == [401, 401, 401, 429, 429]
     assert await tried(far_away, ADA) == 429  # nobody logged in from there yet
     assert [await tried(at_home, ADA) for _ in range(5)] == [201] * 5
+    # Nor does it when the server's keys are rotated, again and again, and the first set is retired.
+    for again in range(2):
+        fresh, before = new_keys(make_setup).current, keys
+        left = {} if again else before.by_id
+        retired = {each.id: each.audit_key for each in before.by_id.values() if again}
+        keys = KeyRing(fresh, {**left, fresh.id: fresh}, before.retired_audit_keys | retired)
+        assert [await tried(elsewhere, wrong) for _ in range(4)] == [401, 401, 401, 429]
+        assert [await tried(address, ADA) for address in (far_away, at_home, at_home)] == [429, 201, 201]
     # What the address has of its own is bounded as well, whoever sits there; a proof fills it again.
     assert [await tried(at_home, wrong) for _ in range(4)] == [401, 401, 401, 429]
     assert await tried(at_home, ADA) == 429

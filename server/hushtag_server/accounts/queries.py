@@ -1,5 +1,6 @@
 """SQL of accounts. Every statement names the user it is about; row-level security holds even where one would not."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,6 +19,7 @@ __all__ = [
     "know_address",
     "list_sessions",
     "refund_attempt",
+    "remember_address",
     "sign_up",
     "update_password",
 ]
@@ -54,6 +56,14 @@ _CHARGE_KNOWN = """
     WHERE a.scope = 'known' AND a.key_hash = %(key)s AND a.refilled_at >= now() - interval '90 days'
       AND least(%(capacity)s, a.tokens
             + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
+"""
+
+# Where there is a bucket under the present key, that one counts: a rotation gives nobody a second one.
+_REMEMBER = """
+    INSERT INTO login_attempts (scope, key_hash, tokens, refilled_at)
+    SELECT 'known', %(key)s, a.tokens, a.refilled_at FROM login_attempts a
+    WHERE a.scope = 'known' AND a.key_hash = ANY (%(earlier)s) ORDER BY a.refilled_at DESC LIMIT 1
+    ON CONFLICT DO NOTHING
 """
 
 # A proof fills it: what had failed from there was the owner's.
@@ -195,6 +205,11 @@ async def charge_known(connection: Connection, key: bytes, capacity: int, rate: 
     """Take one token from the bucket of an address that is known for this email; tell whether there was one."""
     values = {"key": key, "capacity": float(capacity), "rate": rate}
     return (await connection.execute(_CHARGE_KNOWN, values)).rowcount == 1
+
+
+async def remember_address(connection: Connection, key: bytes, earlier: Sequence[bytes]) -> None:
+    """Take over what is known of an address under earlier keys of the server, unless it is known under the present."""
+    await connection.execute(_REMEMBER, {"key": key, "earlier": list(earlier)})
 
 
 async def know_address(connection: Connection, key: bytes, capacity: int) -> None:

@@ -24,9 +24,9 @@ def _email(email: str) -> str:
     return unicodedata.normalize("NFKC", email).casefold()
 
 
-def _bucket(services: Services, scope: str, value: str) -> bytes:
+def _bucket(services: Services, scope: str, value: str, key: bytes | None = None) -> bytes:
     # Keyed, so that the table tells nobody which addresses or unknown emails were tried.
-    key = services.keys.current.audit_key
+    key = services.keys.current.audit_key if key is None else key
     return hashlib.blake2s(f"{scope}\0{value}".encode("utf-8", "surrogatepass"), key=key).digest()
 
 
@@ -47,6 +47,13 @@ def _known_bucket(services: Services, email: str, address: str) -> tuple[str, by
     return "known", _bucket(services, "known", pair), services.settings.login_attempts_per_account
 
 
+def _known_before(services: Services, email: str, address: str) -> list[bytes]:
+    # What the same bucket was called under the other keys of the ring: an address stays known when keys are rotated.
+    ring, pair = services.keys, f"{_email(email)}\0{address_group(address)}"
+    others = [keys.audit_key for key_id, keys in ring.by_id.items() if key_id != ring.current.id]
+    return [_bucket(services, "known", pair, key) for key in (*others, *ring.retired_audit_keys.values())]
+
+
 async def charge_attempt(
     services: Services, email: str | None, address: str | None, *, at_home: bool = False
 ) -> Charge:
@@ -65,6 +72,8 @@ async def charge_attempt(
             taken = (scope, key, capacity)
             if wait is not None and at_home and scope == "account" and email is not None and address is not None:
                 taken = _known_bucket(services, email, address)
+                if earlier := _known_before(services, email, address):
+                    await queries.remember_address(connection, taken[1], earlier)
                 if await queries.charge_known(connection, taken[1], capacity, capacity / _HOUR):
                     wait = None
             if wait is not None:
