@@ -1,7 +1,9 @@
 """Liveness, readiness and metrics."""
 
 import hmac
+from collections.abc import Iterable
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -9,6 +11,7 @@ from litestar import MediaType, Request, Response, get
 
 from hushtag_server.database import missing_migrations
 from hushtag_server.errors import NotFoundError, RefusedError
+from hushtag_server.keyfile import KeyRing
 from hushtag_server.operation.database_metrics import render_database
 from hushtag_server.peer import parsed_address
 from hushtag_server.services import Services, services_of
@@ -16,6 +19,7 @@ from hushtag_server.settings import Settings
 
 __all__ = ["HEALTH_ROUTES", "Readiness"]
 
+_KEY_SETS: Final = "SELECT id, fingerprint, retired_at IS NOT NULL FROM server_keys"
 _PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # what proxies add to the requests of others
 
 
@@ -40,16 +44,23 @@ async def health_live() -> Liveness:
     return Liveness()
 
 
+def _are_ours(ring: KeyRing, rows: Iterable[tuple[UUID, bytes, bool]]) -> bool:
+    """Tell whether these keys are those of the database: every set in use is here, and the current was not retired."""
+    ours = {keys.id: keys.fingerprint for keys in ring.by_id.values()}
+    return all(
+        ours.get(key_id, fingerprint if retired else b"") == fingerprint and not (retired and key_id == ring.current.id)
+        for key_id, fingerprint, retired in rows
+    )
+
+
 async def _readiness(services: Services) -> Readiness:
     try:
         async with services.transaction(None) as connection:
             migrated = not await missing_migrations(connection)
-            found = await connection.execute("SELECT id, fingerprint FROM server_keys") if migrated else None
-            rows = await found.fetchall() if found is not None else []
+            rows = await (await connection.execute(_KEY_SETS)).fetchall() if migrated else []
     except (RefusedError, psycopg.Error):
         return Readiness(ready=False, database=False, migrations=False, keys=False)
-    ours = {keys.id: keys.fingerprint for keys in services.keys.by_id.values()}
-    keys_match = bool(rows) and all(ours.get(key_id) == fingerprint for key_id, fingerprint in rows)
+    keys_match = bool(rows) and _are_ours(services.keys, rows)
     return Readiness(ready=migrated and keys_match, database=True, migrations=migrated, keys=keys_match)
 
 

@@ -356,6 +356,22 @@ async def test_a_server_that_still_has_a_retired_set_stores_nothing_under_it(
     await unlock(client, account, moved)
 
 
+async def test_a_server_is_ready_without_retired_keys_and_never_with_one_for_its_newest(server: Rotating) -> None:
+    async def ready(client: httpx.AsyncClient) -> bool:
+        answer = await client.get("/health/ready")
+        assert answer.status_code == (200 if answer.json()["keys"] else 503)
+        return bool(answer.json()["ready"])
+
+    outdated = await server.client()
+    old = load_keys(server.settings).current.id  # type: ignore[union-attr]
+    prepared = await server.rotate(prepare=True)
+    assert (await ready(outdated), await ready(prepared)) == (False, True)  # it cannot see what comes under the new set
+    client = await server.rotate()
+    retire_keys(server.settings, server.reached, old)
+    assert [await ready(each) for each in (outdated, prepared, client)] == [False, False, True]
+    assert await ready(await server.client())
+
+
 async def test_a_tag_that_is_being_stored_is_counted_before_its_keys_are_retired(
     server: Rotating, sign_in: Any, database: Any
 ) -> None:
