@@ -191,6 +191,29 @@ def test_a_sealer_goes_on_when_the_database_comes_back(
     assert (verified(database, keys).rows, kinds(database, keys)) == (1, [])
 
 
+@pytest.mark.parametrize(
+    ("session_id", "at"),
+    [("no hex", "now()"), ("", "'infinity'"), ("ab", "'-infinity'"), ("é" * 64, "'0001-01-01 BC'")],
+)
+def test_what_an_intruder_notes_as_an_end_does_not_stop_the_sealer(
+    database: Any, keys: KeyRing, settings: Settings, admin: Any, session_id: str, at: str
+) -> None:
+    admin.execute(
+        "INSERT INTO security_audit_ends (session_id, expired, created_at) VALUES (%s, false, " + at + ")", [session_id]
+    )
+    write(database.app_url, keys, 2)
+
+    async def until() -> None:
+        for _ in range(500):
+            if not admin.execute("SELECT FROM security_audit_unsealed").rowcount:
+                break
+            await asyncio.sleep(0.02)
+
+    asyncio.run(_run_sealer(settings, keys, Sealer(keys), until))
+    done = verified(database, keys)
+    assert (done.rows, done.waiting) == (3, 0)
+
+
 def test_a_session_that_ends_by_itself_leaves_an_event(database: Any, keys: KeyRing, admin: Any) -> None:
     admin.execute("INSERT INTO security_audit_ends (session_id, expired) VALUES (repeat('ab', 32), true)")
     assert seal(database.app_url, keys).rows == 1

@@ -42,9 +42,10 @@ _LINK: Final[LiteralString] = """
     INSERT INTO security_audit_links (seq, log_id, link, key_id)
     SELECT n.seq, n.log_id, n.link, %s FROM unnest(%s::bigint[], %s::uuid[], %s::bytea[]) n (seq, log_id, link)
 """
+# A time that no calendar has comes of an intruder as well; what a trigger wrote is never later than now.
 _ENDS: Final[LiteralString] = """
     DELETE FROM security_audit_ends WHERE id IN (SELECT id FROM security_audit_ends ORDER BY created_at LIMIT %s)
-    RETURNING session_id, expired, created_at
+    RETURNING session_id, expired, greatest(least(created_at, clock_timestamp()), '2000-01-01Z')
 """
 _CHECKPOINT: Final[LiteralString] = """
     INSERT INTO security_audit_checkpoints (kind, first_seq, last_seq, link, key_id, signed_at, signature)
@@ -72,11 +73,19 @@ async def store_checkpoint(connection: AsyncConnection[Any], keys: AuditKeys, he
     return checkpoint
 
 
+def _named_session(session_id: str) -> bytes:
+    # What is no session id an intruder wrote. It must not stop the sealer, or events would wait unsealed and could go.
+    try:
+        return bytes.fromhex(session_id)
+    except ValueError:
+        return session_id.encode()
+
+
 async def _sign_ends(connection: AsyncConnection[Any], keys: AuditKeys) -> None:
     # Sessions that are gone, by whatever way: signed here, because the database has no key.
     for session_id, expired, created_at in await (await connection.execute(_ENDS, [BATCH])).fetchall():
         message, error, severity = SESSION_ENDED.outcomes["expired" if expired else "ended"]
-        session = identifier(keys, b"session", bytes.fromhex(session_id))
+        session = identifier(keys, b"session", _named_session(session_id))
         row = EventRow(
             *(new_row_id(), keys.text_id, None, session, None, None, None, None, None, stamp(created_at), None),
             *(SESSION_ENDED.name, SESSION_ENDED.category, severity, message, SESSION_ENDED.sensitive, True, error),
