@@ -16,11 +16,13 @@ PREFLIGHT_SECONDS: Final = 600
 
 _METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
 _TAKEN: Final = (
-    b"Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, Hushtag-Request-Id, Hushtag-Revision,"
-    b" Hushtag-Key-Version, Hushtag-Generation, Hushtag-Head, Hushtag-Vault-Token"
+    b"Authorization, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Range, Hushtag-Confirm,"
+    b" Hushtag-Generation, Hushtag-Head, Hushtag-Key-Version, Hushtag-Request-Id, Hushtag-Revision,"
+    b" Hushtag-Segment-Digest, Hushtag-Stream, Hushtag-Stream-Segments, Hushtag-Stream-Size, Hushtag-Vault-Token"
 )
 _SHOWN: Final = (
-    b"ETag, Location, Retry-After, Hushtag-Request-Id, Hushtag-Revision, Hushtag-Key-Version, Hushtag-Archive-Members"
+    b"Content-Disposition, Content-Range, ETag, Location, Retry-After, Hushtag-Archive-Members, Hushtag-Key-Version,"
+    b" Hushtag-Request-Id, Hushtag-Revision, Hushtag-Segments, Hushtag-Stream"
 )
 _VARY: Final = (b"vary", b"Origin")
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from hushtag.stream_messages import STREAM_HEADER
 from hushtag_server.answer_headers import answer_headers
-from hushtag_server.origins import PREFLIGHT_SECONDS
+from hushtag_server.origins import PREFLIGHT_SECONDS, Origins
 from hushtag_server.settings import Settings, SettingsError, load_settings
 from hushtag_server.turns import MAX_WAIT, REFUSED_TURNS, REMEMBERED, SECONDS_AT_ONCE, Turns
 from tests.live_server import RunningServer, run_server, temporary_directory
@@ -159,6 +160,26 @@ def test_a_preflight_of_an_allowed_page_is_answered_for_any_route(client: httpx.
         assert answer.headers["access-control-max-age"] == str(PREFLIGHT_SECONDS)
         assert {"PUT", "DELETE"} <= set(answer.headers["access-control-allow-methods"].split(", "))
         assert {"Authorization", "Hushtag-Head"} <= set(answer.headers["access-control-allow-headers"].split(", "))
+
+
+@pytest.mark.anyio
+async def test_an_allowed_page_may_send_and_read_every_header_of_the_interface(
+    app_client: httpx.AsyncClient,
+) -> None:
+    document = (await app_client.get("/schema")).json()
+    operations = [each for path in document["paths"].values() for each in path.values() if isinstance(each, dict)]
+    parameters = [each for operation in operations for each in operation.get("parameters", [])]
+    sent = {each["name"] for each in parameters if each["in"] == "header"} | {"Authorization", "Content-Type"}
+    answers = [answer for operation in operations for answer in operation["responses"].values()]
+    read = {name for answer in answers for name in answer.get("headers", {})}
+    # What a large object needs and the document does not name.
+    read |= {STREAM_HEADER, "Hushtag-Revision", "Hushtag-Key-Version", "Content-Range"}
+    scope = {"method": "OPTIONS", "headers": [(b"origin", APP.encode()), (b"access-control-request-method", b"PUT")]}
+    origins = Origins([APP])
+    said = dict([*(origins.preflight(scope) or ()), *origins.headers(scope)])
+    assert {STREAM_HEADER, "Hushtag-Confirm", "Hushtag-Segment-Digest", "Range"} <= sent
+    assert sent - set(said[b"access-control-allow-headers"].decode().split(", ")) == set()
+    assert read - set(said[b"access-control-expose-headers"].decode().split(", ")) == set()
 
 
 @pytest.mark.anyio
