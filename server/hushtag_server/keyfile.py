@@ -188,7 +188,7 @@ def register_keys(connection: "psycopg.Connection[psycopg.rows.TupleRow]", ring:
     """Check the keys against those the database was made under; record those it does not know yet.
 
     Raises:
-        StartError: the database was made under other keys.
+        StartError: the database was made under other keys, or the current set was retired.
     """
     rows = connection.execute("SELECT id, fingerprint, retired_at IS NOT NULL FROM server_keys").fetchall()
     known: dict[UUID, bytes] = {row[0]: row[1] for row in rows}
@@ -201,6 +201,11 @@ def register_keys(connection: "psycopg.Connection[psycopg.rows.TupleRow]", ring:
             raise StartError(
                 f"the database was made under other server keys (id {key_id}); restore the key file that belongs to it"
             )
+    if ring.current.id in retired:
+        raise StartError(
+            f"the newest key set here (id {ring.current.id}) was retired, and nothing may be stored under it; bring "
+            "the keys of now: `hushtag-server keys export FILE` where they were retired, `keys import FILE` here"
+        )
     for keys in ring.by_id.values():
         if keys.id not in known:
             connection.execute("INSERT INTO server_keys (id, fingerprint) VALUES (%s, %s)", [keys.id, keys.fingerprint])

@@ -452,6 +452,23 @@ def test_at_most_three_sets_and_a_prepared_one_becomes_current(
     assert settings.key_path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_key_file_whose_newest_set_was_retired_is_refused(
+    settings: Settings, keys: KeyRing, database: Any, make_setup: Any
+) -> None:
+    """As on a host where the next set was prepared, and which then was forgotten."""
+    reached = Reached(database.owner_url)
+    rotate_keys(settings, reached, make_setup, prepare=True)
+    forgotten = settings.key_path.read_bytes()
+    rotate_keys(settings, reached, make_setup)
+    retire_keys(settings, reached, keys.current.id)
+    now = settings.key_path.read_bytes()
+    settings.key_path.write_bytes(forgotten)
+    with pytest.raises(StartError, match="was retired, and nothing may be stored under it"):
+        ensure_keys(database.app_url, settings, make_setup)
+    settings.key_path.write_bytes(now)
+    ensure_keys(database.app_url, settings, make_setup)
+
+
 def test_a_key_file_of_before_the_rotation_is_refused(
     settings: Settings, keys: KeyRing, database: Any, make_setup: Any, tmp_path: Path
 ) -> None:
