@@ -54,6 +54,36 @@ def test_no_sheet_is_left_of_a_code_that_came_to_nothing(inside: Run, server: Fa
     assert list(workplace.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["new", "replace"])
+@pytest.mark.parametrize("broken", ["answer", "afterwards"])
+def test_a_code_that_may_open_the_vault_is_kept_whatever_is_answered(
+    inside: Run, logged_in: Run, server: FakeServer, workplace: Path, command: str, broken: str
+) -> None:
+    """Otherwise the old code may open nothing any more, and the words of the new one are gone."""
+    if command == "replace":
+        inside("recovery", "new")
+    place = r"/rotations$" if command == "replace" else r"/v1/vaults/[^/]*/tags$"
+    stored: list[str] = []
+
+    def rewrite(request: Any, honest: Any) -> Any:
+        if request.method == "POST" and re.search(place, request.url.path):
+            stored.append(request.url.path)
+            return problem(400, "malformed_request") if broken == "answer" else honest
+        return problem(409, "already_exists") if stored and request.method == "GET" else honest
+
+    for sheet in (("--text", "sheet.txt"), ()):
+        stored.clear()
+        server.rewrite = rewrite
+        failed = inside("recovery", command, *sheet)
+        server.rewrite = None
+        assert failed.exit_code != 0
+        assert len(stored) == 1
+        assert "Whether the new code opens the vault is not known" in failed.stderr
+        lines = re.findall(r"^ +\d+\. \w+$", failed.stderr, re.MULTILINE)
+        code = code_on(workplace / "sheet.txt") if sheet else " ".join(parse_recovery_code("\n".join(lines)).words)
+        assert as_json(opened(logged_in, code)) == {"objects": []}
+
+
 def _mistyped(code: list[str]) -> str:
     """Two words in each other's place: of a few such swaps the checksum lets one through by chance at the most."""
     for place in range(len(code) - 1):

@@ -85,16 +85,30 @@ def add_recovery(vault: "Vault", sheet: Sheet, label: str) -> "tuple[RecoveryCod
     try:
         return code, vault.add_phrase(code, label=label)
     except BaseException as error:
-        _withdraw_unless_unknown(sheet, error)
+        _settle(sheet, code, error)
         raise
 
 
-def _withdraw_unless_unknown(sheet: Sheet, error: BaseException) -> None:
-    from hushtag.client import TransportError
+def _came_to_nothing(error: BaseException) -> bool:
+    """Tell whether an error says that the code was not stored: it comes before it was sent, or is the answer to it."""
+    from hushtag.client import BudgetError, CeremonyError, LimitReachedError
+    from hushtag.errors import LimitError, PhraseError
 
-    # After a lost answer the code may open the vault all the same: then its sheet must stay.
-    if not isinstance(error, TransportError) and isinstance(error, Exception):
+    if isinstance(error, BudgetError):
+        return error.code == "too_many_guesses"
+    return isinstance(error, CeremonyError | LimitReachedError | LimitError | PhraseError)
+
+
+def _settle(sheet: Sheet, code: "RecoveryCode", error: BaseException) -> None:
+    # After any other error the code may open the vault all the same, and the one before it nothing any more: what comes
+    # after it was stored can fail, too, here (pins on a full disk) and at the server. So the words are kept, or shown.
+    if _came_to_nothing(error):
         sheet.withdraw()
+        return
+    where = sheet.text(code) if sheet.path is None else f"The sheet stays: {safe_text(str(sheet.path))}"
+    click.echo(
+        f"Whether the new code opens the vault is not known. Try it before you part with an old one.\n{where}", err=True
+    )
 
 
 _PDF = click.option("--pdf", type=click.Path(path_type=Path, dir_okay=False), help="Write the sheet as PDF.")
@@ -149,6 +163,6 @@ def replace(here: Here, named: str | None, pdf: Path | None, text: Path | None, 
         try:
             phrase = vault.change_phrase(old.tag_id, code)
         except BaseException as error:
-            _withdraw_unless_unknown(sheet, error)
+            _settle(sheet, code, error)
             raise
     sheet.say(here, "Replaced", code, phrase)
