@@ -1,11 +1,14 @@
 """The phrases of a vault from the command line, each command in an unlock of its own."""
 
+import re
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.cli.conftest import Run, as_json, error_of
-from tests.client.fake_server import FakeServer
+from tests.client.fake_server import FakeServer, Fault, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
 
 
@@ -118,3 +121,40 @@ def test_a_duress_order_that_is_refused_is_not_given(
     result = logged_in("phrases", "duress", *arguments, "--phrase-stdin", "--json", input="\n".join(lines) + "\n")
     assert error_of(result)["exit_code"] == code
     assert not server.users[EMAIL].orders
+
+
+@pytest.mark.parametrize("arguments", [("add", "--draw"), ("change", "for the diary", "--draw")])
+@pytest.mark.parametrize("broken", ["lost", "afterwards"])
+def test_a_drawn_phrase_is_not_lost_with_the_answer(
+    logged_in: Run, server: FakeServer, arguments: tuple[str, ...], broken: str
+) -> None:
+    """P9: a changed vault opens with the drawn phrase alone, which nobody has seen yet."""
+    stored: list[str] = []
+
+    def rewrite(request: Any, honest: Any) -> Any:
+        if request.method == "POST" and re.search(r"/rotations$|/v1/vaults/[^/]*/tags$", request.url.path):
+            stored.append(request.url.path)
+            if broken == "lost":
+                raise httpx.ReadError("broken by the test", request=request)
+            return honest
+        if not stored or request.method != "GET":
+            return honest
+        if broken == "lost":
+            raise httpx.ConnectError("broken by the test", request=request)
+        return problem(409, "already_exists")
+
+    server.rewrite = rewrite
+    failed = logged_in("phrases", *arguments, "--phrase-stdin", input=PHRASE + "\n")
+    server.rewrite = None
+    assert failed.exit_code != 0
+    assert len(stored) == 1
+    assert "Whether the new phrase opens the vault is not known" in failed.stderr
+    drawn = re.findall(r"^    ([a-z ]+)$", failed.stderr, re.MULTILINE)
+    assert as_json(logged_in("ls", "--phrase-stdin", "--json", input=drawn[0] + "\n")) == {"objects": []}
+
+
+def test_a_drawn_phrase_that_was_not_stored_is_not_shown(logged_in: Run, server: FakeServer) -> None:
+    server.faults.append(Fault("POST", "/v1/registrations", answer=problem(429, "too_many_guesses", retry_after=9)))
+    failed = logged_in("phrases", "change", "for the diary", "--draw", "--phrase-stdin", input=PHRASE + "\n")
+    assert failed.exit_code == 6
+    assert "not known" not in failed.stderr

@@ -81,6 +81,22 @@ class _New:
         here.secrets.this_device = here.this_device_secret if new_this_device else None
         self.options: dict[str, Any] = {"device_secret": here.secrets.device_secret(), "floor_bits": floor_bits}
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Show a drawn phrase if it may open the vault though its command failed: nobody else has it."""
+        from hushtag.cli.recovery_commands import came_to_nothing
+
+        try:
+            yield
+        except BaseException as error:
+            if self.drawn is not None and not came_to_nothing(error):
+                click.echo(
+                    "Whether the new phrase opens the vault is not known. Try it before you part with an old one."
+                    f"\n\n    {self.drawn}\n",
+                    err=True,
+                )
+            raise
+
     def say(self, here: Here, did: str, phrase: "VaultPhrase") -> None:
         fields: dict[str, Any] = {"tag_id": phrase.tag_id, "label": phrase.label, "bits": self.bits}
         lines = [f"{did} “{safe_text(phrase.label)}” ({self.bits:.1f} bits): {phrase.tag_id}"]
@@ -115,7 +131,7 @@ def add(here: Here, label: str, **new: Any) -> None:
     """
     with here.open_vault() as vault:
         chosen = _New(here, **new)
-        with here.working("stretching the phrase"):
+        with chosen.kept(), here.working("stretching the phrase"):
             added = vault.add_phrase(chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Added", added)
 
@@ -191,7 +207,7 @@ def change(here: Here, named: str, label: str | None, **new: Any) -> None:
     with here.open_vault() as vault:
         old = find_phrase(vault, named)
         chosen = _New(here, **new)
-        with here.working("stretching the phrase"):
+        with chosen.kept(), here.working("stretching the phrase"):
             changed = vault.change_phrase(old.tag_id, chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Changed", changed)
 

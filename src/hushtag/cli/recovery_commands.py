@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hushtag.client import Vault, VaultPhrase
     from hushtag.recovery import RecoveryCode
 
-__all__ = ["RECOVERY_LABEL", "Sheet", "add_recovery", "recovery"]
+__all__ = ["RECOVERY_LABEL", "Sheet", "add_recovery", "came_to_nothing", "recovery"]
 
 RECOVERY_LABEL = "recovery code"
 
@@ -89,7 +89,7 @@ def add_recovery(vault: "Vault", sheet: Sheet, label: str) -> "tuple[RecoveryCod
         raise
 
 
-def _came_to_nothing(error: BaseException) -> bool:
+def came_to_nothing(error: BaseException) -> bool:
     """Tell whether an error says that the code was not stored: it comes before it was sent, or is the answer to it."""
     from hushtag.client import BudgetError, CeremonyError, LimitReachedError
     from hushtag.errors import LimitError, PhraseError
@@ -102,7 +102,7 @@ def _came_to_nothing(error: BaseException) -> bool:
 def _settle(sheet: Sheet, code: "RecoveryCode", error: BaseException) -> None:
     # After any other error the code may open the vault all the same, and the one before it nothing any more: what comes
     # after it was stored can fail, too, here (pins on a full disk) and at the server. So the words are kept, or shown.
-    if _came_to_nothing(error):
+    if came_to_nothing(error):
         sheet.withdraw()
         return
     where = sheet.text(code) if sheet.path is None else f"The sheet stays: {safe_text(str(sheet.path))}"
