@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hushtag.cli import phrases_commands
 from tests.cli.conftest import Run, as_json, error_of
 from tests.client.fake_server import FakeServer, Fault, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
@@ -151,6 +152,20 @@ def test_a_drawn_phrase_is_not_lost_with_the_answer(
     assert "Whether the new phrase opens the vault is not known" in failed.stderr
     drawn = re.findall(r"^    ([a-z ]+)$", failed.stderr, re.MULTILINE)
     assert as_json(logged_in("ls", "--phrase-stdin", "--json", input=drawn[0] + "\n")) == {"objects": []}
+
+
+def test_on_a_terminal_a_drawn_phrase_is_shown_before_it_is_sent(
+    logged_in: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(phrases_commands, "_is_watched", lambda: True)
+    monkeypatch.setattr("click.echo", lambda text, **_: order.append(str(text)))
+    server.rewrite = lambda request, honest: (order.append(request.url.path), honest)[1]
+    logged_in("phrases", "change", "for the diary", "--draw", "--phrase-stdin", input=PHRASE + "\n")
+    [shown] = [place for place, said in enumerate(order) if "which is good when" in said]
+    [stored] = [place for place, said in enumerate(order) if said.endswith("/rotations")]
+    assert shown < stored
+    assert re.search(r"^    [a-z]+( [a-z]+){5}$", order[shown], re.MULTILINE)
 
 
 def test_a_drawn_phrase_that_was_not_stored_is_not_shown(logged_in: Run, server: FakeServer) -> None:

@@ -60,6 +60,10 @@ def _new_phrase_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _is_watched() -> bool:
+    return sys.stderr.isatty()
+
+
 class _New:
     """The new phrase, as the options say: asked for after the vault is open, and checked before it is sent."""
 
@@ -82,10 +86,15 @@ class _New:
         self.options: dict[str, Any] = {"device_secret": here.secrets.device_secret(), "floor_bits": floor_bits}
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Show a drawn phrase if it may open the vault though its command failed: nobody else has it."""
+    def kept(self, here: Here) -> Iterator[None]:
+        """Show a drawn phrase if it may open the vault though its command failed: nobody else has it.
+
+        On a terminal it is shown before anything is sent, so that not even a kill or a power cut can lose it.
+        """
         from hushtag.cli.recovery_commands import came_to_nothing
 
+        if self.drawn is not None and not here.as_json and _is_watched():
+            click.echo(f"The new phrase, which is good when the command says so:\n\n    {self.drawn}\n", err=True)
         try:
             yield
         except BaseException as error:
@@ -131,7 +140,7 @@ def add(here: Here, label: str, **new: Any) -> None:
     """
     with here.open_vault() as vault:
         chosen = _New(here, **new)
-        with chosen.kept(), here.working("stretching the phrase"):
+        with chosen.kept(here), here.working("stretching the phrase"):
             added = vault.add_phrase(chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Added", added)
 
@@ -207,7 +216,7 @@ def change(here: Here, named: str, label: str | None, **new: Any) -> None:
     with here.open_vault() as vault:
         old = find_phrase(vault, named)
         chosen = _New(here, **new)
-        with chosen.kept(), here.working("stretching the phrase"):
+        with chosen.kept(here), here.working("stretching the phrase"):
             changed = vault.change_phrase(old.tag_id, chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Changed", changed)
 
