@@ -1,7 +1,6 @@
 """The one table from errors to HTTP (RFC 9457). No answer is ever made from `str(exc)`."""
 
 import logging
-import re
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,10 +13,12 @@ from litestar.exceptions import (
     ValidationException,
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import BaseRouteHandler
 
 from hushtag import errors as core
 from hushtag.messages import FieldProblem, Problem
 from hushtag_server import errors
+from hushtag_server.field_rules import parameter_problems
 from hushtag_server.observability import Metrics, describe_exception
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "answer_error",
     "describe_problem",
     "encode_problem",
-    "field_problem",
     "make_problem",
     "problem_headers",
 ]
@@ -46,7 +46,9 @@ class Kind(NamedTuple):
 
 
 PROBLEMS: Final[dict[str, Kind]] = {
-    "malformed_request": Kind(400, "The request is malformed"),
+    "malformed_request": Kind(
+        400, "The request is malformed", "body", "must be whole, and what the description of this operation says"
+    ),
     "unauthenticated": Kind(
         401,
         "A valid token is needed",
@@ -144,40 +146,6 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
 ]
 
 
-# What msgspec says, reduced to the rule: whatever may quote the request (unknown names, enum values) is dropped.
-_RULES: Final = re.compile(
-    r"(?:Expected (?P<rule>`[a-z0-9 |]+`(?: (?:of length|matching regex|of size)? ?[<>=]{0,2} ?[^`]*?)?)"
-    r"(?:, got `[a-z0-9 |]+`)?|Object missing required field `(?P<missing>[a-z_0-9]+)`"
-    r"|Object contains (?P<unknown>unknown field) `.*?`|Invalid (?P<type>[A-Za-z0-9 ]+))"
-    r"(?: - at `(?P<path>(?:\$|key)[a-z_0-9.\[\]]*)`)?",
-    re.DOTALL,
-)
-
-
-def field_problem(message: str, root: str = "$") -> FieldProblem:
-    """Turn a message of msgspec into field and rule; what it might quote from the request is left out."""
-    found = _RULES.fullmatch(message)
-    if found is None:
-        return FieldProblem(field=root, rule="is malformed")
-    path = (found["path"] or "$").replace("$", root, 1)
-    if found["missing"]:
-        return FieldProblem(field=f"{path}.{found['missing']}", rule="is required")
-    if found["unknown"]:
-        return FieldProblem(field=path, rule="must not have unknown fields")
-    rule = f"must be {found['rule']}" if found["rule"] else f"must be a valid {found['type']}"
-    return FieldProblem(field=path, rule=rule.replace("`", ""))
-
-
-def _litestar_fields(error: ValidationException) -> list[FieldProblem] | None:
-    extra = error.extra if isinstance(error.extra, list) else []
-    return [
-        # A parameter whose name Python reserves has an underscore behind it here, and none on the wire.
-        FieldProblem(field=str(item["key"]).removesuffix("_"), rule=field_problem(str(item.get("message"))).rule)
-        for item in extra
-        if isinstance(item, dict) and "key" in item
-    ] or None
-
-
 def _code_of(error: Exception) -> str:
     return next((code for kind, code in _CODES if isinstance(error, kind)), "internal_error")
 
@@ -217,7 +185,9 @@ def encode_problem(problem: Problem) -> tuple[list[tuple[bytes, bytes]], bytes]:
     return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()], body
 
 
-def describe_problem(error: Exception, request_id: str | None, metrics: Metrics | None) -> Problem:
+def describe_problem(
+    error: Exception, request_id: str | None, metrics: Metrics | None, handler: BaseRouteHandler | None = None
+) -> Problem:
     """Return the problem of any exception; what is not in the table is an internal error, logged by type and place."""
     code = _code_of(error)
     if code == "internal_error":
@@ -225,7 +195,9 @@ def describe_problem(error: Exception, request_id: str | None, metrics: Metrics 
     if metrics is not None:
         metrics.problems.labels(code).inc()
     retry_after = getattr(error, "retry_after", _UNAVAILABLE_RETRY if code == "unavailable" else None)
-    fields = _litestar_fields(error) if isinstance(error, ValidationException) else getattr(error, "fields", None)
+    fields = getattr(error, "fields", None)
+    if isinstance(error, ValidationException):
+        fields = parameter_problems(error, handler)
     return make_problem(code, request_id, retry_after=retry_after, fields=fields)
 
 
@@ -233,7 +205,8 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     """Answer any exception that Litestar meets."""
     services = request.app.state.get("services")
     metrics = services.metrics if services is not None else None
-    problem = describe_problem(error, request.scope.get("state", {}).get("request_id"), metrics)
+    request_id = request.scope.get("state", {}).get("request_id")
+    problem = describe_problem(error, request_id, metrics, request.scope.get("route_handler"))
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and "allow" in (error.headers or {}):
         headers["allow"] = (error.headers or {})["allow"]

@@ -13,7 +13,7 @@ from litestar.params import QueryParameter
 
 from hushtag.messages import MAX_JSON_BYTES, MAX_PAGE, FieldProblem
 from hushtag_server.errors import MalformedRequestError, UnsupportedMediaTypeError
-from hushtag_server.problems import field_problem
+from hushtag_server.field_rules import field_problem
 
 __all__ = [
     "MAX_JSON_BYTES",
@@ -66,7 +66,7 @@ def decode_message(kind: Any, body: bytes) -> Any:
     try:
         return _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
-        raise MalformedRequestError([field_problem(str(error))]) from None
+        raise MalformedRequestError([field_problem(str(error), kind)]) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise MalformedRequestError([FieldProblem(field="$", rule="must be JSON in UTF-8")]) from None
 

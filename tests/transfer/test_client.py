@@ -114,7 +114,7 @@ def test_an_archive_that_is_not_in_order_says_where(connect: Any, tmp_path: Path
         client.import_data(io.BytesIO(pack(found)))
     assert caught.value.code == "malformed_request"
     assert [(each.field, each.rule) for each in caught.value.fields] == [
-        ("journals/00001.ndjson:5 $.mood_rating", "must be int <= 10")
+        ("journals/00001.ndjson:5 $.mood_rating", "must be 10 or less")
     ]
 
 

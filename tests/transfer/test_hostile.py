@@ -57,16 +57,20 @@ def without(found: dict[str, bytes], name: str) -> dict[str, bytes]:
 
 
 LINES: list[tuple[Change, str, str]] = [
-    (lambda found: line(found, PART, mood_rating=11), f"{WHAT}$.mood_rating", "must be int <= 10"),
-    (lambda found: line(found, PART, mood_rating="5"), f"{WHAT}$.mood_rating", "must be int | null"),
+    (lambda found: line(found, PART, mood_rating=11), f"{WHAT}$.mood_rating", "must be 10 or less"),
+    (lambda found: line(found, PART, mood_rating="5"), f"{WHAT}$.mood_rating", "must be a whole number or null"),
     (lambda found: line(found, PART, title=...), f"{WHAT}$.title", "is required"),
-    (lambda found: line(found, PART, user_id="x"), f"{WHAT}$", "must not have unknown fields"),
-    (lambda found: line(found, PART, title="a\x00b"), f"{WHAT}$.title", "must be str matching regex"),
-    (lambda found: line(found, PART, content="x" * 100_001), f"{WHAT}$.content", "of length <= 100000"),
+    (lambda found: line(found, PART, user_id="x"), f"{WHAT}$", "must have no other fields than id, title,"),
+    (lambda found: line(found, PART, title="a\x00b"), f"{WHAT}$.title", "must be text without the character NUL"),
+    (lambda found: line(found, PART, content="x" * 100_001), f"{WHAT}$.content", "must have at most 100000 characters"),
     (lambda found: line(found, PART, tags=["  "]), f"{WHAT}$.tags[0]", "must have 1 to 100 characters"),
     (lambda found: line(found, PART, created_at="0001-01-01T00:00:00Z"), f"{WHAT}$.created_at", "in the years"),
-    (lambda found: line(found, PART, created_at="2026-01-01T00:00:00"), f"{WHAT}$.created_at", "timezone"),
-    (lambda found: line(found, PART, id="no"), f"{WHAT}$.id", "must be a valid UUID"),
+    (
+        lambda found: line(found, PART, created_at="2026-01-01T00:00:00"),
+        f"{WHAT}$.created_at",
+        "must be a time with its zone",
+    ),
+    (lambda found: line(found, PART, id="no"), f"{WHAT}$.id", "must be a UUID"),
     (lambda found: found | {PART: b"\xff\n" + found[PART]}, WHAT.strip(), "must be JSON in UTF-8"),
     (lambda found: found | {PART: b'{"title":"\\ud800"}\n'}, WHAT.strip(), "must be JSON in UTF-8"),
     (lambda found: found | {PART: b"[" * 100_000}, WHAT.strip(), "must be"),
@@ -88,7 +92,11 @@ LINES: list[tuple[Change, str, str]] = [
         f"{ONE}$.occurrence_time",
         "mu",
     ),
-    (lambda found: line(found, REMINDER, occurrence_number=2**31), f"{ONE}$.occurrence_number", "must be int"),
+    (
+        lambda found: line(found, REMINDER, occurrence_number=2**31),
+        f"{ONE}$.occurrence_number",
+        "must be 2147483647 or less",
+    ),
     (lambda found: found | {"account.json": b"{}"}, "account.json $.email", "is required"),
     (
         lambda found: of_another_format(found),

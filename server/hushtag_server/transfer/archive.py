@@ -24,7 +24,7 @@ from hushtag.transfer_messages import (
     Manifest,
 )
 from hushtag_server.errors import MalformedRequestError
-from hushtag_server.problems import field_problem
+from hushtag_server.field_rules import field_problem
 from hushtag_server.transfer.checks import Checks
 from hushtag_server.transfer.zip_reader import Member, is_part, read_directory, read_member, refuse_archive
 
@@ -50,7 +50,7 @@ def _decode(octets: bytes, decoder: "msgspec.json.Decoder[M]", place: str) -> M:
     try:
         return decoder.decode(octets)
     except msgspec.ValidationError as error:
-        found = field_problem(str(error), "$")
+        found = field_problem(str(error), decoder.type)
         raise refuse_archive(found.rule, f"{place} {found.field}") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise refuse_archive("must be JSON in UTF-8", place) from None

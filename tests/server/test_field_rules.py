@@ -1,0 +1,117 @@
+"""What a refused request broke is said in plain English: the field by its name on the wire, and the rule."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from hushtag.journal_messages import NewJournals
+from hushtag.messages import Problem
+from hushtag_server.field_rules import field_problem, pattern_words
+
+pytestmark = pytest.mark.anyio
+
+CANARY = "canary-7fa9"
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "rule"),
+    [
+        ("Expected `str`, got `int` - at `$.email`", "$.email", "must be text"),
+        ("Expected `int | null`, got `str` - at `$.mood_rating`", "$.mood_rating", "must be a whole number or null"),
+        ("Expected `str` of length >= 10 - at `$.password`", "$.password", "must have at least 10 characters"),
+        ("Expected `str` of length >= 1 - at `$.title`", "$.title", "must have at least 1 character"),
+        ("Expected `array` of length <= 5 - at `$.elements`", "$.elements", "must have at most 5 items"),
+        ("Expected `int` >= 1 - at `$.candidates[...].x`", "$.candidates[...].x", "must be 1 or more"),
+        ("Expected `str` matching regex '^(terms|privacy)$'", "$", "must be one of terms and privacy"),
+        (r"Expected `str` matching regex '^[^\\x00]*$'", "$", "must be text without the character NUL"),
+        (
+            "Expected `datetime` with a timezone component - at `$.until`",
+            "$.until",
+            "must be a time with its zone, such as 2026-11-22T18:00:00Z",
+        ),
+        ("Invalid RFC3339 encoded date - at `$.from`", "$.from", "must be a date, such as 2026-11-22"),
+        ("Object missing required field `email`", "$.email", "is required"),
+        (f"Object contains unknown field `{CANARY}` - at `$.vault`", "$.vault", "must not have unknown fields"),
+        (f"Invalid enum value '{CANARY}' - at `$.x`", "$.x", "is malformed"),
+        ("Invalid UUID - at `$.tag_id`", "$.tag_id", "must be a UUID"),
+        (f"{CANARY}", "$", "is malformed"),
+    ],
+)
+def test_a_decoders_message_becomes_field_and_rule(message: str, field: str, rule: str) -> None:
+    problem = field_problem(message)
+    assert (problem.field, problem.rule) == (field, rule)
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "beginning"),
+    [
+        (b'{"canary-7fa9": 1}', "$", "must have no other fields than journals"),
+        (b'{"journals": [{"title": "a", "canary-7fa9": 1}]}', "$.journals[0]", "must have no other fields than title,"),
+        (b'{"journals": [{"title": "a"}, {"title": ""}]}', "$.journals[1].title", "must have at least 1 character"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_the_known_ones(content: bytes, field: str, beginning: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(content, type=NewJournals)
+    problem = field_problem(str(caught.value), NewJournals)
+    assert problem.field == field
+    assert problem.rule.startswith(beginning)
+    assert CANARY not in problem.rule
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "rule"),
+    [
+        ("journals/search", "q", "is required"),
+        ("journals/search?q=", "q", "must have at least 1 character"),
+        ("journals?deleted=canary-7fa9", "deleted", "must be one of false, true and any"),
+        ("journals?private=canary-7fa9", "private", "must be true or false"),
+        ("journals?limit=0", "limit", "must be 1 or more"),
+        ("reminders?status=", "status", "must be one of pending, due, overdue, done and all"),
+        ("reminders?sort=canary-7fa9", "sort", "must be one of time, -time and priority"),
+        (
+            "account/audit?action=canary-7fa9",
+            "action",
+            "must be one of CREATE, UPDATE, DELETE, LOGIN, LOGOUT and FAILED_LOGIN",
+        ),
+    ],
+)
+async def test_a_refused_parameter_is_named_with_its_rule(
+    app_client: httpx.AsyncClient, sign_in: Callable[..., Any], path: str, field: str, rule: str
+) -> None:
+    signed_in = await sign_in(app_client)
+    answer = await app_client.get(f"/v1/{path}", headers=signed_in.headers)
+    problem = msgspec.json.decode(answer.content, type=Problem)
+    assert problem.code == "malformed_request"
+    assert [(item.field, item.rule) for item in problem.fields or []] == [(field, rule)]
+
+
+async def test_a_refused_header_has_the_name_it_was_sent_under(
+    app_client: httpx.AsyncClient, sign_in: Callable[..., Any]
+) -> None:
+    signed_in = await sign_in(app_client)
+    headers = {**signed_in.headers, "Last-Event-ID": "x" * 65}
+    answer = await app_client.get("/v1/reminders/events?wait=0", headers=headers)
+    problem = msgspec.json.decode(answer.content, type=Problem)
+    assert [(item.field, item.rule) for item in problem.fields or []] == [
+        ("Last-Event-ID", "must have at most 64 characters")
+    ]
+
+
+def _patterns(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        if isinstance(document.get("pattern"), str):
+            yield document["pattern"]
+        document = [*document.values()]
+    if isinstance(document, list):
+        for each in document:
+            yield from _patterns(each)
+
+
+async def test_every_pattern_of_the_interface_has_words(app_client: httpx.AsyncClient) -> None:
+    patterns = set(_patterns((await app_client.get("/schema")).json()))
+    assert len(patterns) > 20
+    assert sorted(pattern for pattern in patterns if pattern_words(pattern) is None) == []
