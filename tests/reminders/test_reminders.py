@@ -79,6 +79,8 @@ async def test_a_reminder_is_made_read_edited_and_deleted(app_client: Any, ada: 
         ({"priority": 0}, "$.priority"),
         ({"priority": 6}, "$.priority"),
         ({"time_zone": "Mars/Olympus"}, "$.time_zone"),
+        ({"time_zone": "localtime"}, "$.time_zone"),
+        ({"time_zone": "Factory"}, "$.time_zone"),
         ({"repeat_pattern": "FREQ=HOURLY"}, "$.repeat_pattern"),
         ({"repeat_pattern": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, "$.repeat_pattern"),
         ({"reminder_time": "2026-01-01T00:00:00Z"}, "$.reminder_time"),
