@@ -55,7 +55,9 @@ PROBLEMS: Final[dict[str, Kind]] = {
         "Authorization",
         "must be `Bearer` and a token that is known, unexpired and of the right kind",
     ),
-    "login_failed": Kind(401, "Login failed", "password", "must be the password of an active account with this email"),
+    "login_failed": Kind(
+        401, "Login failed", "$.password", "must be the password of an active account with this email"
+    ),
     "ceremony_failed": Kind(401, "The ceremony failed"),
     "not_found": Kind(404, "Not found", "path", "must name something that exists and is yours"),
     "method_not_allowed": Kind(405, "Method not allowed", "method", "must be one of those the Allow header names"),

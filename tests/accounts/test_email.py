@@ -86,7 +86,7 @@ async def test_of_two_accounts_that_want_one_email_at_once_one_gets_it(
 @pytest.mark.parametrize(
     ("password", "email", "status", "code", "field"),
     [
-        ("wrong password", "new@example.org", 401, "login_failed", "password"),
+        ("wrong password", "new@example.org", 401, "login_failed", "$.current_password"),
         (PASSWORD, "no email", 400, "malformed_request", "$.email"),
         (PASSWORD, "a@" + "b" * 253, 400, "malformed_request", "$.email"),
         ("", "new@example.org", 400, "malformed_request", "$.current_password"),

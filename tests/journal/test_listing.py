@@ -158,7 +158,11 @@ async def test_bulk_is_all_or_nothing(ada: Writer) -> None:
         answer = await ada.ask("POST", "journals/bulk", status, json={"journals": [good, bad]})
         assert answer.json()["fields"]
     twice = {"title": "twice", "id": str(uuid4())}
-    await ada.ask("POST", "journals/bulk", 409, json={"journals": [twice, twice]})
+    answer = await ada.ask("POST", "journals/bulk", 409, json={"journals": [twice, twice]})
+    assert [each.field for each in problem(answer, "already_exists").fields or []] == ["$.journals[1].id"]
+    old = [{"title": "new", "id": str(uuid4())}, {"title": "old", "id": taken}]
+    answer = await ada.ask("POST", "journals/bulk", 409, json={"journals": old})
+    assert [each.field for each in problem(answer, "already_exists").fields or []] == ["$.journals[1].id"]
     too_many = [{"title": "t", "tags": [f"{part}-{number}" for number in range(50)]} for part in range(21)]
     answer = await ada.ask("POST", "journals/bulk", 409, json={"journals": too_many})
     assert str(MAX_TAGS) in problem(answer, "limit_reached").fields[0].rule

@@ -56,10 +56,10 @@ async def test_names_are_unique_whatever_their_case_or_composition(ada: Writer, 
     tag = await ada.tag("École")
     for name in ("école", "ÉCOLE", " E\u0301cole"):
         refused = await ada.ask("POST", "journal-tags", 409, json={"name": name})
-        assert problem(refused, "already_exists").fields[0].field == "name"
+        assert problem(refused, "already_exists").fields[0].field == "$.name"
     other = await ada.tag("other")
     refused = await ada.ask("PATCH", f"journal-tags/{other.id}", 409, json={"name": "école"})
-    assert problem(refused, "already_exists").fields[0].field == "name"
+    assert problem(refused, "already_exists").fields[0].field == "$.name"
     await ada.ask("PATCH", f"journal-tags/{tag.id}", json={"name": "ÉCOLE"})  # its own name in another case
     await eve.tag("école")
     journal = await ada.write(tags=["e\u0301cole", "new"])

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from litestar import Request
 
 from hushtag.account_messages import ChangeEmail, ReopenAccount
-from hushtag.messages import ChangePassword
+from hushtag.messages import ChangePassword, FieldProblem
 from hushtag_server.accounts import credential_queries, queries
 from hushtag_server.accounts.login import charged, record_failure, unless_erased
 from hushtag_server.accounts.passwords import dummy_hash, hash_password, verify_password
@@ -29,6 +29,7 @@ from hushtag_server.services import Services
 __all__ = ["change_email", "change_password", "deactivate", "delete_account", "reopen"]
 
 AccountRequest = Request[Any, Any, Any]
+_NOT_PROVEN: Final = [FieldProblem(field="$.current_password", rule="must be the present password of the account")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ async def _prove(request: AccountRequest, services: Services, password: str) -> 
             await verify_password(found.password_hash, password, services.passwords)
         except LoginFailedError:
             await record_failure(services, user_id, peer)
-            raise
+            raise LoginFailedError("not the present password", _NOT_PROVEN) from None
     return _Proven(found.email, found.password_hash, charge)
 
 
@@ -74,7 +75,7 @@ async def _closing(request: AccountRequest, services: Services) -> AsyncIterator
 
 def _require(still_proven: object) -> None:
     if not still_proven:
-        raise LoginFailedError("the password was changed meanwhile")
+        raise LoginFailedError("the password was changed meanwhile", _NOT_PROVEN)
 
 
 async def change_password(request: AccountRequest, services: Services, message: ChangePassword) -> None:
@@ -144,7 +145,7 @@ async def delete_account(request: AccountRequest, services: Services, password: 
             credential_id=secrets.token_bytes(32),
         )
         if deletion_at is None:
-            raise LoginFailedError("the password was changed meanwhile")
+            raise LoginFailedError("the password was changed meanwhile", _NOT_PROVEN)
     return deletion_at
 
 

@@ -31,7 +31,7 @@ _CREATE = """
                                 $15::integer)
 """
 _CREATE_MANY = """
-    SELECT session_id, outcome FROM hushtag_create_journals($1, $2, $3, $4, $5, $6, $7::jsonb, $8::integer)
+    SELECT session_id, outcome, taken FROM hushtag_create_journals($1, $2, $3, $4, $5, $6, $7::jsonb, $8::integer)
 """
 _UPDATE = """
     SELECT session_id, outcome, version, body
@@ -49,11 +49,11 @@ def _authenticated(session_id: UUID | None) -> None:
         raise UnauthenticatedError("no such session")
 
 
-def _refuse(outcome: str, version: int | None = None) -> None:
+def _refuse(outcome: str, version: int | None = None, *, field: str = "$.id") -> None:
     if outcome == "not_found":
         raise NotFoundError("no such entry")
     if outcome == "already_exists":
-        raise AlreadyExistsError("an entry of that id", [FieldProblem(field="$.id", rule="must not be taken")])
+        raise AlreadyExistsError("an entry of that id", [FieldProblem(field=field, rule="must not be taken")])
     if outcome == "limit_reached":
         rule = f"must not make more than {MAX_TAGS} tags of the account"
         raise LimitReachedError("tags", [FieldProblem(field="$.tags", rule=rule)])
@@ -62,12 +62,12 @@ def _refuse(outcome: str, version: int | None = None) -> None:
 
 
 @asynccontextmanager
-async def _unique() -> AsyncIterator[None]:
+async def _unique(field: str) -> AsyncIterator[None]:
     # The function looks first; of two that looked at the same moment, one meets the other's key.
     try:
         yield
     except psycopg.errors.UniqueViolation:
-        _refuse("already_exists")
+        _refuse("already_exists", field=field)
 
 
 async def get_journal(pool: Pool, caller: Caller, journal_id: UUID) -> Stored:
@@ -128,7 +128,7 @@ async def create_journal(
         LimitReachedError: it would make too many tags.
     """
     entry = (journal_id, title, content, mood_rating, is_private, entry_date, published_at)
-    async with _unique():
+    async with _unique("$.id"):
         rows = await call(pool, _CREATE, (*caller, *peer, *entry, list(tags) or None, MAX_TAGS))
     session_id, outcome, body = rows[0]
     _authenticated(session_id)
@@ -137,19 +137,21 @@ async def create_journal(
     return stored
 
 
-async def create_journals(pool: Pool, caller: Caller, peer: Peer, entries: str) -> None:
-    """Store a JSON array of entries, all or none.
+async def create_journals(pool: Pool, caller: Caller, peer: Peer, entries: str) -> UUID | None:
+    """Store a JSON array of entries with different ids, all or none; return an id that was taken, if one was.
 
     Raises:
         UnauthenticatedError: the token is not valid.
-        AlreadyExistsError: an id is taken or stands there twice.
+        AlreadyExistsError: an id was taken at this moment.
         LimitReachedError: it would make too many tags.
     """
-    async with _unique():
+    async with _unique("$.journals[...].id"):
         rows = await call(pool, _CREATE_MANY, (*caller, *peer, entries, MAX_TAGS))
-    session_id, outcome = rows[0]
+    session_id, outcome, taken = rows[0]
     _authenticated(session_id)
-    _refuse(outcome)
+    if taken is None:
+        _refuse(outcome)
+    return taken  # type: ignore[no-any-return]
 
 
 async def update_journal(

@@ -48,7 +48,7 @@ def _tag(row: TagRow | None) -> Tag:
 
 
 def _taken() -> RefusedError:
-    return AlreadyExistsError("name", [FieldProblem(field="name", rule="must not be that of another tag of yours")])
+    return AlreadyExistsError("name", [FieldProblem(field="$.name", rule="must not be that of another tag of yours")])
 
 
 def _color(color: str | None) -> str | None:

@@ -10,8 +10,10 @@ import msgspec
 from msgspec import UNSET
 
 from hushtag.journal_messages import JournalChange, NewJournal, NewJournals
+from hushtag.messages import FieldProblem
 from hushtag_server.auth import account_caller
 from hushtag_server.cursors import open_cursor, seal_cursor
+from hushtag_server.errors import AlreadyExistsError
 from hushtag_server.journal import queries
 from hushtag_server.journal.names import check_moment, tidy_names
 from hushtag_server.journal.schemas import JournalFilter, Page, SearchPosition, Stored
@@ -58,12 +60,22 @@ def _entry(data: NewJournal, place: int) -> dict[str, Any]:
     return entry | {"id": data.id or uuid4(), "tags": tidy_names(data.tags, f"$.journals[{place}].tags")}
 
 
+def _refuse_id(place: int, rule: str) -> AlreadyExistsError:
+    return AlreadyExistsError("an id", [FieldProblem(field=f"$.journals[{place}].id", rule=rule)])
+
+
 async def create_journals(services: Services, token: BearerToken, data: NewJournals, peer: Peer) -> list[UUID]:
     """Store entries, all or none; return their ids in order."""
     entries = [_entry(entry, place) for place, entry in enumerate(data.journals)]
+    places: dict[UUID, int] = {}
+    for place, entry in enumerate(entries):
+        if places.setdefault(entry["id"], place) != place:
+            raise _refuse_id(place, "must not be that of another entry here")
     caller = account_caller(token, services)
-    await queries.create_journals(services.pool, caller, peer, msgspec.json.encode(entries).decode())
-    return [entry["id"] for entry in entries]
+    taken = await queries.create_journals(services.pool, caller, peer, msgspec.json.encode(entries).decode())
+    if taken is not None:
+        raise _refuse_id(places[taken], "must not be taken")
+    return [*places]
 
 
 async def get_journal(services: Services, token: BearerToken, journal_id: UUID) -> Stored:

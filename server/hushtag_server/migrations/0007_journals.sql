@@ -437,9 +437,10 @@ BEGIN
 END $$;
 
 -- Many at once, all or nothing; the entries are a JSON array of what hushtag_create_journal takes, each with an id.
+-- `taken` is one of these that the user has already.
 CREATE FUNCTION hushtag_create_journals(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval, p_address text, p_agent text,
-        p_entries jsonb, p_most_tags integer, OUT session_id uuid, OUT outcome text)
+        p_entries jsonb, p_most_tags integer, OUT session_id uuid, OUT outcome text, OUT taken uuid)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_today date;
@@ -449,9 +450,10 @@ BEGIN
     IF session_id IS NULL THEN
         RETURN;
     END IF;
-    outcome := 'already_exists';
-    IF EXISTS (SELECT FROM jsonb_to_recordset(p_entries) e (id uuid)
-               JOIN journals j ON j.user_id = p_user AND j.id = e.id) THEN
+    SELECT e.id INTO taken FROM jsonb_to_recordset(p_entries) e (id uuid)
+    JOIN journals j ON j.user_id = p_user AND j.id = e.id LIMIT 1;
+    IF taken IS NOT NULL THEN
+        outcome := 'already_exists';
         RETURN;
     END IF;
     SELECT array_agg(DISTINCT n.name) INTO v_names
