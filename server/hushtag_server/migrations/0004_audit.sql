@@ -109,7 +109,7 @@ BEGIN
         v_user,
         CASE TG_OP WHEN 'INSERT' THEN 'CREATE' ELSE TG_OP END,
         TG_TABLE_NAME,
-        coalesce(v_row ->> 'id', v_row ->> 'user_id')::uuid,
+        coalesce(v_row ->> 'id', v_row ->> 'journal_id', v_row ->> 'user_id')::uuid, -- a link's record is its entry
         jsonb_strip_nulls(v_old),
         CASE TG_OP WHEN 'INSERT' THEN jsonb_strip_nulls(v_new) ELSE v_new END,
         nullif(current_setting('app.ip_address', true), '')::inet,
@@ -125,7 +125,8 @@ DECLARE
     v_length text := coalesce(TG_ARGV[1], '');
 BEGIN
     INSERT INTO audit_logs (user_id, action, table_name, record_id, new_values, ip_address, user_agent)
-    SELECT (r.made ->> 'user_id')::uuid, 'CREATE', TG_TABLE_NAME, coalesce(r.made ->> 'id', r.made ->> 'user_id')::uuid,
+    SELECT (r.made ->> 'user_id')::uuid, 'CREATE', TG_TABLE_NAME,
+        coalesce(r.made ->> 'id', r.made ->> 'journal_id', r.made ->> 'user_id')::uuid,
         CASE WHEN jsonb_typeof(r.made -> v_length) = 'string'
             THEN jsonb_set(jsonb_strip_nulls(r.made - v_never), ARRAY[v_length],
                 jsonb_build_object('characters', length(r.made ->> v_length)))
