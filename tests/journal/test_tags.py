@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psycopg
 import pytest
 
 from hushtag.journal_messages import MAX_JOURNAL_TAGS, MAX_TAG_NAME, MAX_TAGS, JournalTagList, Tag
@@ -190,3 +191,42 @@ async def test_merges_and_links_at_once_settle(ada: Writer) -> None:
     )
     assert {answer.status_code for answer in answers} <= {200, 204, 404}
     assert len(await list_tags(ada)) == 1
+
+
+@pytest.mark.parametrize("way", ["create", "edit", "bulk"])
+async def test_a_tag_that_is_deleted_at_this_moment_is_made_anew(ada: Writer, database: Any, way: str) -> None:
+    journal = await ada.write("one", tags=["gone", "kept"])
+    body: dict[str, Any] = {"title": "two", "tags": ["Gone", "kept"]}
+    asked = {
+        "create": ("POST", "journals", 201, {"json": body}),
+        "edit": ("PATCH", f"journals/{journal.id}", 200, {"json": body, "headers": {"If-Match": "*"}}),
+        "bulk": ("POST", "journals/bulk", 201, {"json": {"journals": [body]}}),
+    }[way]
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
+        await admin.execute("DELETE FROM tags WHERE name = 'gone'")
+        asking = asyncio.create_task(ada.ask(*asked[:3], **asked[3]))
+        for _ in range(500):
+            waits = await admin.execute("SELECT FROM pg_locks WHERE NOT granted")
+            if waits.rowcount or asking.done():
+                break
+            await asyncio.sleep(0.01)
+    await asking
+    [written] = (await ada.listed(tag="gone")).journals
+    assert written.title == "two"
+    assert [tag.name for tag in written.tags] == ["Gone", "kept"]
+
+
+async def test_an_entry_that_loses_a_tag_it_got_at_this_moment_has_a_new_version(ada: Writer, database: Any) -> None:
+    journal = await ada.write("one")
+    tag = await ada.tag("late")
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
+        link = "INSERT INTO journal_tags (user_id, journal_id, tag_id) VALUES (%s, %s, %s)"
+        await admin.execute(link, [ada.user_id, journal.id, tag.id])
+        deleting = asyncio.create_task(ada.ask("DELETE", f"journal-tags/{tag.id}", 204))
+        for _ in range(500):
+            waits = await admin.execute("SELECT FROM pg_locks WHERE NOT granted")
+            if waits.rowcount or deleting.done():
+                break
+            await asyncio.sleep(0.01)
+    await deleting
+    assert (await ada.read(journal.id)).version == journal.version + 1

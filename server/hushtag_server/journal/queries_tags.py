@@ -137,6 +137,8 @@ async def update_tag(connection: Connection, user_id: UUID, tag_id: UUID, change
 
 async def delete_tag(connection: Connection, user_id: UUID, tag_id: UUID) -> bool:
     """Delete a tag and take it from every entry; tell whether there was one."""
+    # Held first: an entry that got it between the two statements would lose it and keep its version.
+    await connection.execute("SELECT FROM tags WHERE user_id = %s AND id = %s FOR UPDATE", [user_id, tag_id])
     await connection.execute("SELECT hushtag_renew_tagged(%s, %s)", [user_id, tag_id])
     done = await connection.execute("DELETE FROM tags WHERE user_id = %s AND id = %s", [user_id, tag_id])
     return done.rowcount == 1

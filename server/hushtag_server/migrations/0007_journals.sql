@@ -250,24 +250,30 @@ BEGIN
     RETURN v_bodies;
 END $$;
 
--- The tags of these names in the order of the names, made where they are missing. NULL: there would be too many.
+-- The ids of the tags of these names, made where they are missing, and held: until this transaction ends nobody deletes
+-- or renames one. NULL: there would be too many.
 CREATE FUNCTION hushtag_name_tags(p_user uuid, p_names text[], p_most integer) RETURNS uuid[]
     LANGUAGE plpgsql AS $$
 DECLARE
     v_folded text[] := lower(p_names::text)::text[]; -- an array is spelled with signs that have no other case
+    v_held text[];
     v_ids uuid[];
     v_missing text[];
 BEGIN
-    SELECT coalesce(array_agg(t.id), '{}') INTO v_ids FROM tags t
-    WHERE t.user_id = p_user AND t.folded = ANY (v_folded);
-    IF cardinality(v_ids) = cardinality(v_folded) THEN
-        RETURN v_ids; -- as nearly always
-    END IF;
-    SELECT array_agg(g.name ORDER BY g.place) INTO v_missing
-    FROM (SELECT min(n.place) AS place, (array_agg(n.name ORDER BY n.place))[1] AS name
-          FROM unnest(p_names) WITH ORDINALITY n (name, place) GROUP BY lower(n.name)) g
-    WHERE NOT EXISTS (SELECT FROM tags t WHERE t.user_id = p_user AND t.folded = lower(g.name));
-    IF v_missing IS NOT NULL THEN -- or another has made them meanwhile
+    LOOP
+        SELECT coalesce(array_agg(t.id), '{}'), coalesce(array_agg(t.folded), '{}') INTO v_ids, v_held
+        FROM (SELECT g.id, g.folded FROM tags g
+              WHERE g.user_id = p_user AND g.folded = ANY (v_folded) FOR KEY SHARE) t;
+        IF cardinality(v_ids) = cardinality(v_folded) THEN
+            RETURN v_ids; -- as nearly always
+        END IF;
+        SELECT array_agg(g.name ORDER BY g.place) INTO v_missing
+        FROM (SELECT min(n.place) AS place, (array_agg(n.name ORDER BY n.place))[1] AS name
+              FROM unnest(p_names) WITH ORDINALITY n (name, place) GROUP BY lower(n.name)) g
+        WHERE NOT lower(g.name) = ANY (v_held);
+        IF v_missing IS NULL THEN
+            RETURN v_ids; -- a name stood there twice
+        END IF;
         -- One maker at a time, so that the count holds; what another has made meanwhile is no longer missing.
         PERFORM pg_advisory_xact_lock(hashtextextended(p_user::text, 5));
         IF (SELECT count(*) FROM tags t WHERE t.user_id = p_user)
@@ -277,10 +283,7 @@ BEGIN
         END IF;
         INSERT INTO tags (user_id, name) SELECT p_user, m.name FROM unnest(v_missing) m (name)
         ON CONFLICT (user_id, folded) DO NOTHING;
-    END IF;
-    SELECT coalesce(array_agg(t.id), '{}') INTO v_ids FROM tags t
-    WHERE t.user_id = p_user AND t.folded = ANY (v_folded);
-    RETURN v_ids;
+    END LOOP; -- once more: those another made are to be held as well
 END $$;
 
 -- Gives an entry exactly the tags `p_tags`; true where that changed something.
