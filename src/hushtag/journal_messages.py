@@ -23,8 +23,8 @@ MAX_BULK_JOURNALS: Final = 500
 """Entries created at once."""
 MAX_BULK_BYTES: Final = 8 * 1024 * 1024
 """Bytes of the message that creates entries at once."""
-MAX_JOURNAL_BYTES: Final = 1024 * 1024
-"""Bytes of the message that creates or edits one entry: every character of its content may be escaped."""
+MAX_JOURNAL_BYTES: Final = 1280 * 1024
+"""Bytes of the message that creates or edits one entry: every character may be two escapes, as an emoji is."""
 MAX_JOURNAL_PAGE: Final = 100
 """Entries or tags in one page."""
 MAX_FILTER_TAGS: Final = 10

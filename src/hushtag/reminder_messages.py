@@ -13,6 +13,8 @@ from hushtag.messages import Message
 
 MAX_REMINDER_TITLE: Final = 255
 MAX_REMINDER_DESCRIPTION: Final = 10_000
+MAX_REMINDER_BYTES: Final = 128 * 1024
+"""Bytes of the message that makes or edits a reminder: every character may be two escapes, as an emoji is."""
 MAX_REPEAT_PATTERN: Final = 500
 """Characters of an RRULE."""
 MAX_REPEAT_COUNT: Final = 1000

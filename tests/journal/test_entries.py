@@ -1,12 +1,14 @@
 """One entry: create, read, edit, delete, restore, erase; and many writers at once."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 
-from hushtag.journal_messages import MAX_CONTENT, MAX_JOURNAL_TAGS, MAX_TITLE
+from hushtag.journal_messages import MAX_CONTENT, MAX_JOURNAL_TAGS, MAX_TITLE, Journal
 from tests.journal.support import Writer, problem
 
 pytestmark = pytest.mark.anyio
@@ -110,8 +112,13 @@ async def test_what_is_refused_names_its_field(ada: Writer, fields: dict[str, ob
 
 async def test_the_limits_themselves_are_allowed(ada: Writer) -> None:
     names = [f"tag {number}" for number in range(MAX_JOURNAL_TAGS)]
-    # Four bytes each, and in JSON twelve: the body's own limit must leave room for it.
-    journal = await ada.write("😀" * MAX_TITLE, content="\U0001f600" * MAX_CONTENT, tags=names)
+    # Four bytes each, and in JSON that keeps to ASCII twelve: the body's own limit must leave room for it.
+    entry = {"title": "😀" * MAX_TITLE, "content": "\U0001f600" * MAX_CONTENT, "tags": names}
+    ascii_only, asked = json.dumps(entry).encode(), {"Content-Type": "application/json"}
+    assert len(ascii_only) > 12 * MAX_CONTENT
+    answer = await ada.ask("POST", "journals", 201, content=ascii_only, headers=asked)
+    journal = msgspec.json.decode(answer.content, type=Journal)
+    await ada.ask("PATCH", f"journals/{journal.id}", content=ascii_only, headers=asked | {"If-Match": '"1"'})
     assert len(journal.tags) == MAX_JOURNAL_TAGS
     assert len((await ada.read(journal.id)).content or "") == MAX_CONTENT
     assert len((await ada.listed()).journals[0].excerpt or "") == 200

@@ -1,6 +1,7 @@
 """Reminders through HTTP: every state, what is refused, and what holds when many act at once."""
 
 import asyncio
+import json
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -97,6 +98,16 @@ async def test_what_a_reminder_may_not_be_is_named(app_client: Any, ada: Any, fi
     [problem] = answer.json()["fields"]
     assert problem["field"] == field
     assert problem["rule"]
+
+
+async def test_the_limits_themselves_are_allowed_however_json_spells_them(app_client: Any, ada: Any) -> None:
+    fields = {"title": "😀" * MAX_REMINDER_TITLE, "description": "😀" * MAX_REMINDER_DESCRIPTION}
+    headers = ada.headers | {"Content-Type": "application/json"}
+    content = json.dumps(fields | {"reminder_time": in_hours(1)}).encode()  # twelve bytes a character
+    made = await app_client.post("/v1/reminders", content=content, headers=headers)
+    assert (made.status_code, made.json()["description"]) == (201, fields["description"])
+    path, headers = f"/v1/reminders/{made.json()['id']}", headers | {"If-Match": '"1"'}
+    assert (await app_client.patch(path, content=content, headers=headers)).status_code == 200
 
 
 async def test_an_id_is_taken_once_per_user(app_client: Any, ada: Any, sign_in: Any) -> None:

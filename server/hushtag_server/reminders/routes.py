@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler
 
 from hushtag.reminder_messages import (
     MAX_OCCURRENCES,
+    MAX_REMINDER_BYTES,
     NewReminder,
     OccurrenceList,
     Reminder,
@@ -61,6 +62,7 @@ def _answer(row: ReminderRow, status_code: int = 200) -> Response[Reminder]:
         ResponseHeader(name="Location", documentation_only=True, description="the reminder's path"),
     ],
     opt={"problems": ["already_exists"]},
+    request_max_body_size=MAX_REMINDER_BYTES,
     **_ACCOUNT,
 )
 async def create_reminder(data: JSONBody[NewReminder], request: Asking, services: ServicesDep) -> Response[Reminder]:
@@ -110,6 +112,7 @@ async def read_reminder(reminder_id: FromPath[UUID], request: Asking, services: 
     summary="Edit a reminder",
     response_headers=_VERSIONED,
     opt={"problems": [*_CHANGE, "precondition_required"]},
+    request_max_body_size=MAX_REMINDER_BYTES,
     **_ACCOUNT,
 )
 async def edit_reminder(
