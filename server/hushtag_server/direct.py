@@ -84,7 +84,7 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -
     if not announced.isdigit() or len(announced) > _LENGTH_DIGITS:
         raise MalformedRequestError
     if int(announced) > most:
-        raise TooLargeError("announced body")
+        raise TooLargeError(most)
     chunks: list[bytes] = []
     length = 0
     while True:
@@ -94,7 +94,7 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -
         chunk: bytes = message.get("body", b"")
         length += len(chunk)
         if length > most:
-            raise TooLargeError("received body")
+            raise TooLargeError(most)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunk if len(chunks) == 1 else b"".join(chunks)

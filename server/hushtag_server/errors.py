@@ -58,9 +58,15 @@ class MalformedRequestError(RefusedError):
 class UnsupportedMediaTypeError(RefusedError):
     """The body is not of the media type this operation takes."""
 
+    def __init__(self, expected: str) -> None:
+        super().__init__(f"expected {expected}", [FieldProblem(field="Content-Type", rule=f"must be {expected}")])
+
 
 class TooLargeError(RefusedError):
-    """The body is larger than this operation takes."""
+    """The body has more bytes than this operation takes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__("too large", [FieldProblem(field="body", rule=f"must have at most {most} bytes")])
 
 
 class UnauthenticatedError(RefusedError):

@@ -13,7 +13,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from hushtag import errors as core
 from hushtag.messages import FieldProblem, Problem
@@ -200,6 +200,9 @@ def describe_problem(
     fields = getattr(error, "fields", None)
     if isinstance(error, ValidationException):
         fields = parameter_problems(error, handler)
+    if isinstance(error, RequestEntityTooLarge) and isinstance(handler, HTTPRouteHandler):
+        most = handler.resolve_request_max_body_size()
+        fields = None if most is None else errors.TooLargeError(most).fields
     return make_problem(code, request_id, retry_after=retry_after, fields=fields)
 
 

@@ -52,7 +52,7 @@ def check_json_type(content_type: str) -> None:
         return
     kind, parameters = _media_type(content_type)
     if kind != "application/json" or parameters not in {"", "charset=utf-8"}:
-        raise UnsupportedMediaTypeError("expected application/json")
+        raise UnsupportedMediaTypeError("application/json in UTF-8")
 
 
 def decode_message(kind: Any, body: bytes) -> Any:
@@ -100,5 +100,5 @@ async def read_octets(request: Request[Any, Any, Any]) -> bytes:
         UnsupportedMediaTypeError: another content type.
     """
     if _media_type(request.headers.get("content-type", ""))[0] != OCTETS:
-        raise UnsupportedMediaTypeError(f"expected {OCTETS}")
+        raise UnsupportedMediaTypeError(OCTETS)
     return await request.body()

@@ -115,3 +115,26 @@ async def test_every_pattern_of_the_interface_has_words(app_client: httpx.AsyncC
     patterns = set(_patterns((await app_client.get("/schema")).json()))
     assert len(patterns) > 20
     assert sorted(pattern for pattern in patterns if pattern_words(pattern) is None) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [("POST", "accounts", 65536), ("POST", "journals", 1310720), ("PATCH", "journals/{}", 1310720)],
+)
+async def test_what_is_too_large_is_told_the_number_and_what_is_of_another_type_the_type(
+    app_client: httpx.AsyncClient, sign_in: Callable[..., Any], method: str, path: str, most: int
+) -> None:
+    signed_in = await sign_in(app_client)
+    address = f"/v1/{path.format('00000000-0000-4000-8000-000000000001')}"
+    headers = {**signed_in.headers, "Content-Type": "application/json"}
+    answer = await app_client.request(method, address, content=b" " * (most + 1), headers=headers)
+    assert (answer.status_code, answer.json()["fields"]) == (
+        413,
+        [{"field": "body", "rule": f"must have at most {most} bytes"}],
+    )
+    headers["Content-Type"] = "text/plain"
+    answer = await app_client.request(method, address, content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["fields"]) == (
+        415,
+        [{"field": "Content-Type", "rule": "must be application/json in UTF-8"}],
+    )

@@ -108,12 +108,12 @@ def _refuse(outcome: str) -> None:
 
 def _body_length(request: WireRequest) -> int:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OCTETS:
-        raise UnsupportedMediaTypeError(f"expected {OCTETS}")
+        raise UnsupportedMediaTypeError(OCTETS)
     announced = request.headers.get("content-length", "")
     if not announced.isascii() or not announced.isdigit() or len(announced) > 19 or int(announced) < 1:
         raise MalformedRequestError([FieldProblem(field="Content-Length", rule="must be given, and 1 at least")])
     if int(announced) > MAX_SEGMENT_BYTES:
-        raise TooLargeError("announced body")
+        raise TooLargeError(MAX_SEGMENT_BYTES)
     return int(announced)
 
 

@@ -105,7 +105,7 @@ class Import:
             self._transfer.go_on()
             length += len(chunk)
             if length > most:
-                raise TooLargeError("archive", [FieldProblem(field="body", rule=f"must have at most {most} bytes")])
+                raise TooLargeError(most)
             buffer += chunk
             if len(buffer) >= _BUFFER:
                 await self._run(partial(file.write, bytes(buffer)))

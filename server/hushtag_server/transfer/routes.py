@@ -116,7 +116,7 @@ async def import_account(request: Asking, services: ServicesDep) -> ImportDone:
     """Check an export's archive as a whole, then make the rows that are missing; what is there stays as it is."""
     global _running  # noqa: PLW0603  (one worker, one event loop, one number)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != ZIP:
-        raise UnsupportedMediaTypeError(f"expected {ZIP}")
+        raise UnsupportedMediaTypeError(ZIP)
     if _running >= MAX_IMPORTS_PER_WORKER:
         raise UnavailableError("too many imports")
     _running += 1

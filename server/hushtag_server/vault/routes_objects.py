@@ -173,8 +173,9 @@ async def put_object(
     stream = _stream(stream_id, stream_segments, stream_size)
     change = _change(vault_id, object_id, revision, generation, head)
     row = ObjectRow.decode(await read_octets(request), key_version=int(key_version), revision=change.revision)
-    if row.content_size > services.settings.max_object_bytes:
-        raise TooLargeError("larger than this server stores")
+    most = services.settings.max_object_bytes
+    if row.content_size > most:
+        raise TooLargeError(most + ROW_OVERHEAD)
     outcome = await queries.put_object(
         recorded_pool(request, services, OBJECT_PUT, vault_id, object=object_id, revision=change.revision),
         vault_caller(request, services),
