@@ -121,6 +121,10 @@ def test_a_foreign_key_without_an_index(examined: Examined, admin: Any) -> None:
 
 
 def test_missing_partitions_and_migrations(examined: Examined, database: Any, admin: Any) -> None:
+    assert only(examine(examined), "audit partitions").level == "fine"
+    months = "SELECT max(relname) FROM pg_class WHERE relkind = 'r' AND relispartition AND relname ~ '^audit_logs_2'"
+    newest = admin.execute(months).fetchone()[0]
+    admin.execute(f"DROP TABLE {newest}")
     assert only(examine(examined), "audit partitions").level == "warning"
     rollback(database.owner_url, len([name for name in known_migrations() if name >= "0009"]))
     findings = examine(examined)

@@ -58,7 +58,8 @@ BEGIN
     RETURN v_made;
 END $$;
 
-DO $$ BEGIN PERFORM hushtag_make_audit_partitions(now(), 2); END $$;
+-- As many as maintenance keeps ahead, so that a new database is one that `doctor` finds nothing missing in.
+DO $$ BEGIN PERFORM hushtag_make_audit_partitions(now(), 3); END $$;
 
 -- Writes one row for each change of the table it is attached to. Its arguments: columns that are never recorded, and
 -- columns of free text of which only the length is (an append-only trail would keep what its writer deleted).
