@@ -59,6 +59,26 @@ async def test_the_feed_holds_the_open_reminders(app_client: Any, ada: Any, sign
     assert event["last-modified"].dt.tzinfo is not None
 
 
+async def test_a_zone_is_defined_whenever_a_repetition_begins(app_client: Any, ada: Any, database: Any) -> None:
+    late = await make(
+        app_client, ada, reminder_time="2058-07-01T10:00:00Z", repeat_pattern="FREQ=DAILY", time_zone="Europe/Berlin"
+    )
+    early = await make(app_client, ada, repeat_pattern="FREQ=DAILY", time_zone="Europe/Berlin")
+    with psycopg.connect(database.admin_url) as connection:  # one that nobody has done for years
+        connection.execute(
+            "UPDATE reminders SET reminder_time = '2019-07-01 10:00+00', series_start = '2019-07-01 12:00',"
+            " occurrence_time = '2019-07-01 12:00' WHERE id = %s",
+            [early["id"]],
+        )
+    answer = await app_client.get(await open_feed(app_client, ada))
+    calendar = Calendar.from_ical(answer.content)
+    [zone] = calendar.walk("VTIMEZONE")
+    defined = zone.to_tz(lookup_tzid=False)  # as a reader does that knows no zone of this name
+    begins = {str(event["uid"]): event["dtstart"].dt.replace(tzinfo=None) for event in calendar.walk("VEVENT")}
+    assert {begun.replace(tzinfo=defined).utcoffset() for begun in begins.values()} == {timedelta(hours=2)}
+    assert begins[f"{late['id']}@hushtag"] == datetime(2058, 7, 1, 12)  # noqa: DTZ001  (a wall clock)
+
+
 async def test_a_successor_carries_what_is_left_of_its_rule(app_client: Any, ada: Any) -> None:
     first = await make(app_client, ada, repeat_pattern="FREQ=DAILY;COUNT=3")
     done = await app_client.post(f"/v1/reminders/{first['id']}/complete", headers=ada.headers)

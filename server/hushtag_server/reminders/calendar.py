@@ -6,7 +6,7 @@ and most of them no to-dos. A repeating one carries its rule, so the occurrences
 
 import unicodedata
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from icalendar import Alarm, Calendar, Event, vDatetime, vRecur
@@ -78,12 +78,12 @@ def write_calendar(rows: Iterable[ReminderRow]) -> bytes:
     calendar.add("calscale", "GREGORIAN")
     calendar.add("method", "PUBLISH")
     calendar.add("x-wr-calname", "Reminders")
+    this_year = datetime.now(UTC).year
+    years = {this_year, this_year + 9}
     for row in rows:
         calendar.add_component(_event(row))
-    this_year = datetime.now(UTC).year
-    calendar.add_missing_timezones(
-        first_date=datetime(this_year - 1, 1, 1, tzinfo=UTC).date(),
-        last_date=datetime(this_year + 10, 1, 1, tzinfo=UTC).date(),
-    )
+        if row.repeat_pattern is not None:  # only these name a zone, which must be defined when they begin
+            years.add(row.occurrence_time.year)
+    calendar.add_missing_timezones(first_date=date(min(years) - 1, 1, 1), last_date=date(max(years) + 1, 1, 1))
     written: bytes = calendar.to_ical()
     return written
