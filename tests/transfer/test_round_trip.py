@@ -1,13 +1,17 @@
 """Everything out of one account and into another: equal but for what must differ."""
 
+import asyncio
 import hashlib
 import json
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 
+from hushtag_server.transfer import import_queries
 from tests.server.vault_support import run_sql
-from tests.transfer.support import LONG, TITLES, export, fill, members, rows, send
+from tests.transfer.support import LONG, TITLES, create, export, fill, members, rows, send
 
 pytestmark = pytest.mark.anyio
 ANEW = {"version"}
@@ -113,3 +117,28 @@ async def test_the_sums_and_the_manifest_say_what_is_in_the_archive(app_client, 
     assert manifest["members"] == len(found) - 1
     for kind in ("tags", "journals", "reminders", "audit"):
         assert manifest["counts"][kind] == len(rows(found, kind))
+
+
+async def test_a_tag_that_is_deleted_during_an_import_fails_nothing(app_client, bob, database) -> None:
+    for name in ("gone", "kept"):
+        await create(app_client, bob, "/v1/journal-tags", {"name": name})
+    entry = {"id": str(uuid4()), "title": "a day", "content": None, "mood_rating": None, "is_private": False}
+    entry |= {"entry_date": "2026-01-02", "published_at": None, "deleted_at": None, "tags": ["Gone", "kept", "KEPT"]}
+    entry |= {"created_at": "2026-01-02T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"}
+    services = app_client.app.application.application.state["services"]
+
+    async def write() -> int:
+        async with services.transaction(bob.user_id) as connection:
+            return await import_queries.insert_journals(connection, bob.user_id, json.dumps([entry]).encode())
+
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
+        await admin.execute("DELETE FROM tags WHERE name = 'gone'")
+        writing = asyncio.create_task(write())
+        for _ in range(500):
+            waits = await admin.execute("SELECT FROM pg_locks WHERE NOT granted")
+            if waits.rowcount or writing.done():
+                break
+            await asyncio.sleep(0.01)
+    assert await writing == 1
+    read = await app_client.get(f"/v1/journals/{entry['id']}", headers=bob.headers)
+    assert [tag["name"] for tag in read.json()["tags"]] == ["kept"]

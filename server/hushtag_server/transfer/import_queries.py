@@ -47,12 +47,14 @@ _JOURNALS: Final = """
     ON CONFLICT (user_id, id) DO NOTHING
     RETURNING id
 """
+# The tags were made a transaction ago. One that is deleted at this moment is waited for, and then there is none.
 _JOURNAL_TAGS: Final = """
     INSERT INTO journal_tags (user_id, journal_id, tag_id)
-    SELECT DISTINCT %(user_id)s::uuid, g.id, t.id
+    SELECT %(user_id)s::uuid, g.id, t.id
     FROM jsonb_to_recordset(%(rows)s) g (id uuid, tags jsonb), jsonb_array_elements_text(g.tags) n (name)
     JOIN tags t ON t.user_id = %(user_id)s AND t.folded = lower(n.name)
     WHERE g.id = ANY (%(made)s)
+    FOR KEY SHARE OF t
     ON CONFLICT DO NOTHING
 """
 _REMINDERS: Final = """
