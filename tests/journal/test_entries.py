@@ -47,6 +47,13 @@ async def test_an_entry_needs_only_a_title(ada: Writer) -> None:
     assert (await ada.write("x", content="", tags=[])).word_count == 0
 
 
+async def test_every_white_space_of_unicode_parts_words(ada: Writer) -> None:
+    spaces = [sign for sign in map(chr, range(1, 0x3001)) if sign.isspace() and not "\x1c" <= sign <= "\x1f"]
+    assert len(spaces) == 25
+    assert (await ada.write("x", content="a".join(["", *spaces, ""]))).word_count == 26
+    assert (await ada.write("x", content="ä" + "\u200b\x1f" + "b")).word_count == 1
+
+
 async def test_today_is_the_users_day(ada: Writer) -> None:
     days = {}
     for zone in ("Pacific/Kiritimati", "Etc/GMT+12", "Nowhere/Land"):
