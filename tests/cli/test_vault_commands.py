@@ -174,6 +174,20 @@ def test_replace_makes_a_revision_and_no_twin(inside: Run, letter: Path) -> None
     assert inside("get", "letter.pdf", "-o", "-").stdout_bytes == b"newer"
 
 
+def test_replace_loses_no_file_and_leaves_no_twin(inside: Run, workplace: Path) -> None:
+    first = put_named(inside, workplace, "note", b"first")
+    for place in ("one", "two"):
+        (workplace / place).mkdir()
+        (workplace / place / "note").write_bytes(place.encode())
+    both = inside("put", "--replace", "one/note", "two/note")  # the second would replace what the first has stored
+    assert (both.exit_code, "would both be called note" in both.stderr) == (2, True)
+    assert inside("get", "note", "-o", "-").stdout_bytes == b"first"
+    second = put_named(inside, workplace, "note", b"second")
+    refused = inside("put", "--replace", "one/note")
+    assert (refused.exit_code, first in refused.stderr, second in refused.stderr) == (2, True, True)
+    assert [inside("get", each, "-o", "-").stdout_bytes for each in (first, second)] == [b"first", b"second"]
+
+
 def test_usage_is_checked_before_a_phrase_is_asked_for(logged_in: Run, letter: Path) -> None:
     for arguments in (
         ["put", "letter.pdf", "letter.pdf", "--name", "x"],

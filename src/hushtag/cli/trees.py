@@ -40,11 +40,11 @@ class PutPlan:
     left_out: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def plan_put(paths: Sequence[Path], *, recursive: bool) -> PutPlan:
+def plan_put(paths: Sequence[Path], *, recursive: bool, replace: bool = False) -> PutPlan:
     """Look at what is to be put; of a directory at everything in it, in order of names.
 
     Raises:
-        UsageError: a directory without `recursive`.
+        UsageError: a directory without `recursive`; with `replace`, two of one name, of which one would be lost.
     """
     plan = PutPlan()
     for path in paths:  # what is named may be a link or a pipe, what is found in a directory may not
@@ -54,7 +54,7 @@ def plan_put(paths: Sequence[Path], *, recursive: bool) -> PutPlan:
             _plan_directory(plan, path, Path(os.path.abspath(path)).name)
         else:
             _plan_file(plan, path, path.name, follow=True)
-    if recursive:
+    if recursive or replace:
         _check_tree(plan)
     return plan
 

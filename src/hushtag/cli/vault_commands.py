@@ -57,7 +57,7 @@ def put(
         raise UsageError("--replace and --skip exclude each other")
     from hushtag.client.stream_files import RegularFile
 
-    found = plan_put(files, recursive=recursive)
+    found = plan_put(files, recursive=recursive, replace=replace)
     if name is not None:
         found.items = [item._replace(name=name) for item in found.items]
     for path, why in found.left_out:
@@ -68,6 +68,8 @@ def put(
         items = [item for item in found.items if not (skip and item.size in known.get(item.name, {}).values())]
         if recursive and not replace and (taken := [item.name for item in items if item.name in known]):
             raise UsageError(f"{safe_text(taken[0])} is there already ({len(taken)} in all); use --replace or --skip")
+        if replace:
+            _check_one_each(known)
         with here.progress("storing", sum(item.size for item in items)) as advance:
             for item in items:
                 before = next(iter(known.get(item.name, {})), None) if replace else None
@@ -92,6 +94,14 @@ def _known(vault: "Vault", items: "list[PutItem]") -> dict[str, dict[UUID, int]]
         if entry.name in names:
             known.setdefault(entry.name, {})[entry.object_id] = entry.size
     return known
+
+
+def _check_one_each(known: dict[str, dict[UUID, int]]) -> None:
+    """Refuse to replace one of several objects of a name: the others would stay under it."""
+    for name, ids in known.items():
+        if len(ids) > 1:
+            listed = ", ".join(map(str, ids))
+            raise UsageError(f"{len(ids)} objects are called {safe_text(name)} ({listed}); first rm all but one by id")
 
 
 def _counter(advance: Callable[[int], None]) -> Callable[[int, int], None]:
