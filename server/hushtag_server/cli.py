@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from hushtag import __version__
-from hushtag_server.command_line import explained, load
+from hushtag_server.command_line import explained, load, stand_in_for_closed_streams
 from hushtag_server.operation.commands import OPERATION_COMMANDS
 from hushtag_server.operation.key_commands import keys
 from hushtag_server.operation.segment_commands import segments
@@ -29,6 +29,7 @@ def main() -> None:
 
     Everything is set by HUSHTAG_* variables; `hushtag-server settings` lists them with their present values.
     """
+    stand_in_for_closed_streams()
 
 
 @main.command()

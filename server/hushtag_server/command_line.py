@@ -11,10 +11,22 @@ import click
 from hushtag_server.errors import StartError
 from hushtag_server.settings import Settings, SettingsError, load_settings
 
-__all__ = ["EXIT_FAILED", "EXIT_SETTINGS", "explained", "load"]
+__all__ = ["EXIT_FAILED", "EXIT_SETTINGS", "explained", "load", "stand_in_for_closed_streams"]
 
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
+
+
+def stand_in_for_closed_streams() -> None:
+    """Have /dev/null in place of standard streams that are closed, here and in workers: no file of ours gets their
+    numbers, where a library would write what it complains of.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is the stream's
+            os.set_inheritable(descriptor, True)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 (to the end)
 
 
 def load(**overrides: object) -> Settings:

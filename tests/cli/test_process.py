@@ -1,5 +1,6 @@
 """The command as a process: echo, argument lists, exit codes, start-up, two at once on one state, a closed pipe."""
 
+import json
 import os
 import pty
 import select
@@ -218,3 +219,22 @@ def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) ->
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
+
+
+def test_closed_streams_are_no_traceback(environment: dict[str, str]) -> None:
+    """Closed standard input has nothing; what would be shown on closed standard output is not even made."""
+
+    def closed(descriptor: int, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        shell = ["sh", "-c", f'"$@" {descriptor}>&-', "sh", *command_line(*arguments)]
+        return subprocess.run(shell, capture_output=True, env=environment, timeout=60)
+
+    no_input = closed(0, "phrase", "check", "--phrase-stdin")
+    assert (no_input.returncode, no_input.stdout) == (2, b"")
+    assert b"no phrase on standard input" in no_input.stderr
+    nobody = closed(0, "phrase", "check")
+    assert (nobody.returncode, b"no terminal to ask" in nobody.stderr) == (2, True)
+    no_output = closed(1, "phrase", "draw", "--json")
+    assert (no_output.returncode, b"standard output is closed" in no_output.stderr) == (2, True)
+    assert json.loads(no_output.stderr)["error"]["code"] == "usage"
+    no_errors = closed(2, "phrase", "check", "--phrase-stdin")
+    assert (no_errors.returncode, no_errors.stdout, no_errors.stderr) == (2, b"", b"")

@@ -161,3 +161,18 @@ def test_a_backup_that_is_stopped_leaves_no_file_and_no_database_running(data_di
         assert process.wait(60) == 128 + signal.SIGTERM
     assert list(target.iterdir()) == []
     assert not (data_directory / "postgres/postmaster.pid").exists()
+
+
+def test_streams_that_are_closed_are_stood_in_for(tmp_path: Path) -> None:
+    """Else a line for nobody is a traceback, and a file of ours may get the number of standard error."""
+    code = (
+        "import os, sys; from hushtag_server.cli import main; main(['version'], standalone_mode=False)\n"
+        "assert [os.fstat(number).st_rdev for number in range(3)] == [os.stat(os.devnull).st_rdev] * 3\n"
+        "sys.exit(sys.stdin.read() or sys.stdout.write('x') + sys.stderr.write('y') + 40)\n"
+    )
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable]
+    assert subprocess.run([*closed, "-c", code], timeout=60, check=False).returncode == 42
+    command = [sys.executable, "-m", "hushtag_server.cli", "backup", str(tmp_path / "f")]
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (asked.returncode, "no terminal to ask on" in asked.stderr) == (1, True)

@@ -1,6 +1,7 @@
 """The command's table of subcommands; a module is imported only when its command runs."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, NoReturn
@@ -68,6 +69,23 @@ _COMMANDS: Final = {
 }
 
 
+def _stand_in_for_closed_streams() -> None:
+    """Have nothing on a closed standard input, and nobody behind a closed standard error.
+
+    Raises:
+        UsageError: standard output is closed; what is shown only once, as a drawn phrase, would be lost.
+    """
+    from hushtag.cli.failures import UsageError
+
+    # They stay open to the end, as the streams that they stand for would.
+    if sys.stdin is None:
+        sys.stdin = open(os.open(os.devnull, os.O_RDONLY), encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; send it to a file, or to /dev/null")
+
+
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it is asked for, and turns every error into its exit code."""
 
@@ -106,6 +124,7 @@ class LazyGroup(click.Group):
 
         arguments = list(sys.argv[1:] if args is None else args)
         with exit_code_of(as_json="--json" in arguments) as outcome:
+            _stand_in_for_closed_streams()
             extra |= {"standalone_mode": False, "windows_expand_args": windows_expand_args}
             outcome.result = super().main(arguments, prog_name, complete_var, **extra)
         sys.exit(outcome.code)
