@@ -42,7 +42,7 @@ FIRST = {"letter": b"the first letter", "photo": b"the first photo"}
 def a_second_phrase_opens_the_same_vault(connect: Connect, tmp_path: Path) -> None:
     _client, email, vault = _two_phrases(connect)
     assert _labels(vault) == ["mine", "the friend's"]
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match="the phrase opens a vault of this account already"):
         vault.add_phrase(OTHER_PHRASE)
     with pytest.raises(WeakPhraseError):
         vault.add_phrase("too short")

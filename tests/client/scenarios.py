@@ -137,7 +137,7 @@ def draw_phrase_given(text: str) -> Any:
 def one_phrase_is_enrolled_once(connect: Connect, tmp_path: Path) -> None:
     client, _ = new_account(connect)
     client.enrol(PHRASE)
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match="the phrase opens a vault of this account already; choose another"):
         client.enrol(PHRASE)
     with pytest.raises(WeakPhraseError):
         client.enrol("too short")

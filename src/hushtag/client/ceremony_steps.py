@@ -8,7 +8,7 @@ from hushtag._stretch import opaque_password, stretch_phrase
 from hushtag.client.answers import check_times
 from hushtag.client.calls import post
 from hushtag.client.effects import Steps, compute
-from hushtag.client.errors import IntegrityError
+from hushtag.client.errors import ConflictError, IntegrityError, ServerError
 from hushtag.client.policy import MAX_LIST_BYTES
 from hushtag.client.session import Session
 from hushtag.duress import Released
@@ -23,7 +23,7 @@ from hushtag.tag_label import MAX_LABEL_BYTES
 from hushtag.types import DeviceSecret, OpaquePassword, forget_all
 from hushtag.unlock import Finishing, UnlockedTag, start_unlock
 
-__all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "register", "release", "unlock"]
+__all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "phrase_taken", "register", "release", "unlock"]
 
 T = TypeVar("T")
 
@@ -105,10 +105,21 @@ def enrol(
     check_label(label)
     finish = functools.partial(AwaitingRegistrationResponse.finish, label=label)
     enrolled = yield from register(session, phrase, finish, device_secret=device_secret)
-    answer = yield from post("/v1/tags", enrolled.message, session.token, 201, TagEnrolled)
+    try:
+        answer = yield from post("/v1/tags", enrolled.message, session.token, 201, TagEnrolled)
+    except ConflictError as error:
+        raise phrase_taken(error) from None
     if (answer.tag_id, answer.vault_id) != (enrolled.tag_id, enrolled.vault_id):
         raise MalformedError("answer names another tag or vault than was enrolled")
     return enrolled
+
+
+def phrase_taken(error: ServerError) -> ServerError:
+    """Return what it means to whoever enrols a phrase that something exists already; other refusals as they are."""
+    if error.code != "already_exists":
+        return error
+    text = "the phrase opens a vault of this account already; choose another one"
+    return ConflictError(text, code=error.code, status=error.status, request_id=error.request_id)
 
 
 def register(

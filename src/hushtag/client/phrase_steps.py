@@ -12,7 +12,7 @@ from uuid import UUID
 from hushtag.client import phrase_changes
 from hushtag.client.answers import check_times, encode, expect, expect_nothing, problem_of
 from hushtag.client.calls import fetch
-from hushtag.client.ceremony_steps import check_label, register
+from hushtag.client.ceremony_steps import check_label, phrase_taken, register
 from hushtag.client.contents import VaultPhrase
 from hushtag.client.effects import Pause, Request, Steps, compute, exchange
 from hushtag.client.errors import (
@@ -196,7 +196,7 @@ class PhraseSteps(ResealingSteps):
                 raise RollbackError(VAULT_DENIED)
             if isinstance(error, ServerError) and error.code == "generation_conflict":
                 return False
-            raise error
+            raise phrase_taken(error) if isinstance(error, ServerError) else error
         state = expect(response, (201,), VaultState)
         version = message.key_version if isinstance(message, RotateVault) else self.witness.head.key_version
         expected = VaultState(self.witness.vault_id, message.generation, version, message.head, message.ring)
