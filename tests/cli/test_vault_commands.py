@@ -91,6 +91,19 @@ def test_an_existing_file_is_replaced_only_with_force(inside: Run, letter: Path,
     assert sorted(path.name for path in workplace.iterdir()) == ["letter.pdf"]  # no temporary file is left
 
 
+def test_a_place_that_cannot_be_written_is_named(inside: Run, logged_in: Run, letter: Path, workplace: Path) -> None:
+    inside("put", "letter.pdf")
+    (workplace / "shelf").mkdir()
+    nowhere = inside("get", "letter.pdf", "-o", "missing/letter.pdf")
+    assert (nowhere.exit_code, "missing/letter.pdf" in nowhere.stderr) == (1, True)
+    assert ".hushtag-" not in nowhere.stderr
+    for force in ([], ["--force"]):  # known before anything is fetched, and not offered to be replaced
+        refused = inside("get", "letter.pdf", "-o", "shelf", *force)
+        assert (refused.exit_code, "shelf is a directory; name a file in it" in refused.stderr) == (2, True)
+    for sheet in (inside("recovery", "new", "--text", "missing/x"), logged_in("export", "missing/x")):
+        assert (sheet.exit_code, ".hushtag-" in sheet.stderr, "missing/x" in sheet.stderr) == (1, False, True)
+
+
 def test_a_link_in_the_place_of_a_file_is_not_followed(inside: Run, letter: Path, tmp_path: Path) -> None:
     inside("put", "letter.pdf")
     target = tmp_path / "precious"

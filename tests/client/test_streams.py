@@ -653,6 +653,9 @@ def test_what_cannot_be_put_is_refused_before_anything_is_sent(
         vault.put(huge)
     with pytest.raises(FileNotFoundError):
         vault.put(tmp_path / "nothing")
+    with pytest.raises(IsADirectoryError) as error:
+        vault.put(tmp_path)
+    assert error.value.filename == str(tmp_path)
     assert server.log == []
 
 

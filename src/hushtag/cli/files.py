@@ -16,8 +16,10 @@ def write_file(path: Path, body: bytes, *, force: bool) -> None:
         UsageError: something is there already, and `force` is not set.
         OSError: the file cannot be written; nothing is left behind.
     """
+    from hushtag.client.archive_file import make_private
+
     temporary = path.with_name(f".hushtag-{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = make_private(temporary, path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(body)

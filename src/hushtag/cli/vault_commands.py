@@ -150,7 +150,7 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
             return
         opened = vault.open(_object_id(vault, object_))
         path = Path(safe_file_name(opened.name) if output is None else output)
-        if os.path.lexists(path) and not force:
+        if os.path.lexists(path) and not force and not path.is_dir():
             raise UsageError(f"{path} exists; use --force to replace it")
         with here.progress("fetching", opened.size) as advance:
             found = vault.get_to(opened.object_id, path, on_progress=_counter(advance), force=force)

@@ -16,7 +16,7 @@ import msgspec
 from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.transfer_messages import ARCHIVE_FORMAT, MEMBERS_HEADER, Manifest
 
-__all__ = ["ArchiveSource", "ArchiveTarget", "Exported", "Place", "Progress"]
+__all__ = ["ArchiveSource", "ArchiveTarget", "Exported", "Place", "Progress", "make_private"]
 
 Place = str | os.PathLike[str] | IO[bytes]
 """A path, or a binary file that is open."""
@@ -46,6 +46,18 @@ class Exported(NamedTuple):
 
     size: int
     manifest: Manifest | None
+
+
+def make_private(temporary: Path, path: Path) -> int:
+    """Make the file (mode 0600) that is to be moved to `path`, and return its descriptor.
+
+    Raises:
+        OSError: it cannot be made; names `path`, for the other name tells nobody anything.
+    """
+    try:
+        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _digest(archive: zipfile.ZipFile, name: str) -> str:
@@ -109,7 +121,7 @@ class ArchiveTarget:
         if self._path.exists() and not self._force:
             raise MisuseError(f"{self._path} exists")
         self._temporary = self._path.with_name(f".hushtag-{secrets.token_hex(8)}")
-        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = make_private(self._temporary, self._path)
         self._file = os.fdopen(descriptor, "wb")
 
     def started(self, headers: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from blake3 import blake3
 
-from hushtag.client.archive_file import Place, Progress
+from hushtag.client.archive_file import Place, Progress, make_private
 from hushtag.errors import LimitError, MisuseError
 from hushtag.streams import MAX_STREAM_SIZE
 
@@ -83,8 +83,12 @@ class ContentSource:
         if self.path is not None:
             only = isinstance(self._given, RegularFile)
             flags = os.O_NOFOLLOW | os.O_NONBLOCK if only else 0
-            self._file, self._own = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | flags), "rb", 0), True
-            found = os.fstat(self._file.fileno())
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | flags)
+            found = os.fstat(descriptor)
+            if stat.S_ISDIR(found.st_mode):
+                os.close(descriptor)
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
+            self._file, self._own = os.fdopen(descriptor, "rb", 0), True
             if stat.S_ISREG(found.st_mode):
                 self._found, self.size = found, found.st_size
             elif only:
@@ -197,8 +201,10 @@ class ContentTarget:
         """Look at the place before anything is asked for.
 
         Raises:
-            MisuseError: something is there already.
+            MisuseError: something is there already, or a directory, which nothing replaces.
         """
+        if self._path is not None and self._path.is_dir() and not self._path.is_symlink():
+            raise MisuseError(f"{self._path} is a directory; name a file in it")
         if self._path is not None and os.path.lexists(self._path) and not self._force:
             raise MisuseError(f"{self._path} exists")
 
@@ -219,7 +225,7 @@ class ContentTarget:
         self._nameless = descriptor is not None
         if descriptor is None:
             self._temporary = self._beside()
-            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = make_private(self._temporary, self._path)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
 
     def take(self, piece: memoryview) -> None:
