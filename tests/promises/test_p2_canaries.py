@@ -31,6 +31,13 @@ def test_nothing_secret_is_in_dump_log_wal_key_file_or_traffic(outcome: demo.Out
     assert outcome.held, outcome.checks
 
 
+def test_what_the_second_process_sent_and_got_is_shown_and_searched(outcome: demo.Outcome) -> None:
+    steps = [exchange.step for exchange in outcome.exchanges]
+    assert steps.count("POST … sessions") == 2  # one of each process
+    assert steps.count("POST … finish") == 2  # the wrong phrase gets no further than its start
+    assert [len(each.received) > 2**20 for each in outcome.exchanges if each.step == "GET … segments"] == [True]
+
+
 def test_every_kind_of_secret_was_searched_for(outcome: demo.Outcome) -> None:
     names = {canary.name.split(" of ")[0] for canary in outcome.canaries}
     assert names == {
