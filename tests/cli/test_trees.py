@@ -263,3 +263,20 @@ def test_a_file_is_replaced_only_if_it_was_there_when_all_was_planned(tmp_path: 
 def test_a_tree_shows_the_whole_name() -> None:
     (line,) = tree_lines([entry("letter.pdf\0.exe")])
     assert "letter.pdf\\u{0}.exe" in line
+
+
+def test_what_cannot_be_read_is_left_out_and_the_rest_is_put(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root can read everything, so what the system says is made up: of a file, and of one in a closed directory."""
+    locked, lost = photos / "index.txt", photos / "2026" / "sea.raw"
+    stat_of, access = os.stat, os.access
+
+    def refusing_stat(path: Any, **options: Any) -> os.stat_result:
+        if path == lost:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat_of(path, **options)
+
+    monkeypatch.setattr(os, "stat", refusing_stat)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and access(path, mode))
+    plan = plan_put([photos], recursive=True)
+    assert dict(plan.left_out) == {locked: "cannot be read", lost: "Permission denied"}
+    assert {item.name for item in plan.items} == {*FILES, "photos/empty/"} - {"photos/index.txt", "photos/2026/sea.raw"}

@@ -93,10 +93,17 @@ def _plan_directory(plan: PutPlan, path: Path, name: str) -> None:
     if not inside and _is_unicode(plan, path, name):
         plan.items.append(PutItem(path, f"{name}/", 0, is_directory=True))
     for each in inside:
-        if each.is_dir() and not each.is_symlink():
+        if _is_directory(each):
             _plan_directory(plan, each, f"{name}/{each.name}")
         else:
             _plan_file(plan, each, f"{name}/{each.name}" if name else each.name, follow=False)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat(follow_symlinks=False).st_mode)
+    except OSError:
+        return False  # why, is said where it is planned as a file
 
 
 def _plan_file(plan: PutPlan, path: Path, name: str, *, follow: bool) -> None:
@@ -109,6 +116,8 @@ def _plan_file(plan: PutPlan, path: Path, name: str, *, follow: bool) -> None:
         plan.left_out.append((path, "a link"))
     elif not follow and not stat.S_ISREG(found.st_mode):
         plan.left_out.append((path, "no regular file"))
+    elif not follow and not os.access(path, os.R_OK):
+        plan.left_out.append((path, "cannot be read"))
     elif _is_unicode(plan, path, name):
         plan.items.append(PutItem(path, name, found.st_size, is_found=not follow))
 

@@ -43,7 +43,8 @@ def put(
     """Store FILES, up to 64 GiB each. Names, types and sizes are sealed with the content.
 
     A put that was broken off goes on where it was when the same file is put again. With -r an object is named by its
-    path, as DIR/sub/file; links and special files are left out, and what is there already is not stored twice.
+    path, as DIR/sub/file; links, special files and what cannot be read are left out, and what is there already is not
+    stored twice.
 
     \b
     Examples:
