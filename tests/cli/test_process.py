@@ -15,7 +15,7 @@ import pytest
 import hushtag.cli
 from hushtag.cli.group import _COMMANDS, cli
 from hushtag.phrase import draw_phrase
-from tests.cli.conftest import Run, command_line
+from tests.cli.conftest import Run, as_json, command_line
 from tests.client.fake_server import FakeServer
 from tests.client.support import EMAIL, PASSWORD, PHRASE
 
@@ -111,6 +111,17 @@ def test_a_terminal_gets_a_table_and_a_question(
     yes.answer(b"[y/N]: ", "y")
     assert yes.end() == 0
     assert server.vault_tokens == {}
+
+
+def test_an_id_stays_whole_beside_a_long_name(
+    inside: Run, environment: dict[str, str], workplace: Path, server: FakeServer
+) -> None:
+    (workplace / ("n" * 255)).write_bytes(b"x")
+    stored = as_json(inside("put", "n" * 255, "--json"))["stored"][0]
+    listing = Terminal(environment, "ls", "-l")
+    listing.answer(b"Phrase: ", PHRASE)
+    assert listing.end() == 0
+    assert stored["object_id"].encode() in listing.screen  # or nobody could copy it
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,14 @@ def test_two_objects_of_one_name_are_told_apart_by_id(inside: Run, workplace: Pa
     assert len(as_json(inside("ls", "--json"))["objects"]) == 2
 
 
+def test_a_name_that_is_not_there_is_said(inside: Run, letter: Path) -> None:
+    inside("put", "letter.pdf")
+    refused = inside("rm", "letter.pdf", "leter.pdf", "--yes", "--json")
+    assert (refused.exit_code, error_of(refused)["code"]) == (9, "not_found")
+    assert error_of(refused)["message"] == "no object is called leter.pdf; hushtag ls shows what there is"
+    assert inside("get", "letter.pdf", "-o", "-").exit_code == 0  # nothing was deleted
+
+
 def test_replace_makes_a_revision_and_no_twin(inside: Run, letter: Path) -> None:
     first = as_json(inside("put", "letter.pdf", "--replace", "--json"))["stored"][0]
     letter.write_bytes(b"newer")

@@ -184,7 +184,14 @@ def _object_id(vault: "Vault", name_or_id: str) -> UUID:
     try:
         return UUID(name_or_id)
     except ValueError:
+        pass
+    from hushtag.client import NotFoundError
+
+    try:
         return vault.find(name_or_id).object_id
+    except NotFoundError as error:  # does not say which: the library keeps names out of its messages
+        text = f"no object is called {safe_text(name_or_id)}; hushtag ls shows what there is"
+        raise NotFoundError(text, code=error.code) from None
 
 
 @click.command()
@@ -236,7 +243,8 @@ def _print_table(entries: "list[VaultEntry]", *, long_: bool) -> None:
     more = ("type", "revision", "changed", "stored") if long_ else ()
     for heading in ("name", "size", "created", *more, "id"):
         right = heading in ("size", "revision", "stored")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+        whole = heading == "id"  # to be copied; where there is little room, the name is folded
+        table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for entry in entries:
         changed = (entry.content_type, str(entry.revision), local_time(entry.updated_at), human_size(entry.stored_size))
         cells = (entry.name, human_size(entry.size), local_time(entry.created_at), *(changed if long_ else ()))
