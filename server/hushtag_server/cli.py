@@ -99,6 +99,7 @@ def settings(as_json: bool) -> None:
 
 
 @main.command()
+@explained
 def version() -> None:
     """Show the version."""
     click.echo(__version__)

@@ -1,5 +1,6 @@
 """What the commands of `hushtag-server` share: settings from the environment, errors as one line and an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ __all__ = ["EXIT_FAILED", "EXIT_SETTINGS", "explained", "load", "stand_in_for_cl
 
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT})
 
 
 def stand_in_for_closed_streams() -> None:
@@ -66,5 +68,10 @@ def explained(command: Callable[..., None]) -> Callable[..., None]:
         except psycopg.Error as error:
             # Its message may quote parts of the URL, and so the password.
             _stop(f"the database refused: {type(error).__name__}; check HUSHTAG_DATABASE_URL", EXIT_FAILED)
+        except OSError as error:
+            if error.filename is not None or error.errno not in _UNWRITABLE:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is buffered would complain once more at the end
+            _stop(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
 
     return run

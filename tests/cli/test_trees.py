@@ -65,6 +65,7 @@ def test_what_is_there_already_is_left_out_or_replaced_never_doubled(inside: Run
     (photos / "new.txt").write_bytes(b"new")
     skipped = as_json(inside("put", "-r", "--skip", "photos", "--json"))["stored"]
     assert [each["name"] for each in skipped] == ["photos/new.txt"]
+    assert "Nothing to store" in inside("put", "-r", "--skip", "photos").stdout
     (photos / "new.txt").write_bytes(b"newer")
     replaced = as_json(inside("put", "-r", "--replace", "photos", "--json"))["stored"]
     assert [each["revision"] for each in replaced] == [2] * (len(FILES) + 2)
@@ -132,6 +133,9 @@ def test_existing_files_are_kept_or_replaced_as_a_whole(inside: Run, photos: Pat
     assert contents(workplace / "out") == {"photos": None, "photos/index.txt": b"mine"}
     assert inside("get", "-r", "photos", "-o", "out", "--force").exit_code == 0
     assert (workplace / "out" / "photos" / "index.txt").read_bytes() == b"two"
+    (workplace / "file").write_bytes(b"mine")
+    refused = inside("get", "-r", "photos", "-o", "file", "--force")
+    assert (refused.exit_code, "is no directory" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("names", [("same", "same"), ("a\x01", "a\x02"), ("d", "d/below"), ("e/", "e")])

@@ -176,3 +176,12 @@ def test_streams_that_are_closed_are_stood_in_for(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
     asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (asked.returncode, "no terminal to ask on" in asked.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"], ["version"]])
+def test_an_output_that_is_full_is_told_in_one_line(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "hushtag_server.cli", *arguments]
+    with open("/dev/full", "w") as full:
+        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1), told.stderr
+    assert "cannot write to standard output: No space left on device" in told.stderr

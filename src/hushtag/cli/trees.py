@@ -168,8 +168,11 @@ def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, forc
     """Return where everything below a prefix goes; a directory that is named several times is one.
 
     Raises:
-        UsageError: two objects would go to one place, or something is there already; nothing was written.
+        UsageError: the target is no directory, two objects would go to one place, or something is there already;
+            nothing was written.
     """
+    if os.path.lexists(target) and not target.is_dir():
+        raise UsageError(f"{safe_text(str(target))} is no directory; name one to write into, or a new one")
     found, plan = [], GetPlan([], [])
     for entry in sorted(entries, key=lambda each: (each.name, each.object_id)):
         if is_below(entry.name, prefix):

@@ -81,7 +81,7 @@ def put(
                 )
     lines = [f"{each.object_id}  {human_size(each.size):>10}  {safe_text(each.name)}" for each in stored]
     here.say(
-        "\n".join(lines),
+        "\n".join(lines) or "Nothing to store: everything is there already, or was left out.",
         stored=[each._asdict() for each in stored],
         **({"left_out": [str(path) for path, _ in found.left_out]} if recursive else {}),
     )
