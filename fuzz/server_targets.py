@@ -16,12 +16,12 @@ from hushtag.messages import encode_binary
 from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.cursors import open_cursor, seal_cursor
 from hushtag_server.errors import RefusedError, StartError
+from hushtag_server.field_rules import field_problem
 from hushtag_server.journal.names import tidy_name
 from hushtag_server.keyfile import KeyRing, ServerKeys, encode_key_ring, read_key_ring
 from hushtag_server.operation import envelope
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.manifest import read_manifest, write_manifest
-from hushtag_server.problems import field_problem
 from hushtag_server.reminders.repetition import check_repetition
 from hushtag_server.reminders.rules import parse_rule
 from hushtag_server.reminders.zones import given_zone, instant_of

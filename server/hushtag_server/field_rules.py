@@ -91,6 +91,15 @@ def pattern_words(pattern: str) -> str | None:
     return _DIGITS if _DECIMAL.fullmatch(pattern) else None
 
 
+def _spelt_out(shown: str) -> str:
+    # msgspec shows a pattern, which is one of ours, as Python would.
+    try:
+        pattern = literal_eval(shown)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ""
+    return pattern if isinstance(pattern, str) else ""
+
+
 def _bounded(kind: str, sign: str, most: str) -> str:
     what = {"str": "character", "array": "item"}.get(kind, "entry")
     plural = {"entry": "entries"}.get(what, f"{what}s")
@@ -103,8 +112,7 @@ def _expected(kinds: str, more: str) -> str:
     if found := _BOUND.fullmatch(more):
         return f"must be {found[2]} or {'more' if found[1] == '>=' else 'less'}"
     if found := _PATTERN.fullmatch(more):
-        # The pattern is ours; msgspec spells it as Python would.
-        return pattern_words(literal_eval(found[1])) or "must have the form that the interface's description gives"
+        return pattern_words(_spelt_out(found[1])) or "must have the form that the interface's description gives"
     if more == " with no timezone component":
         return "must be a time without zone, such as 2026-11-22T18:00:00"
     return "must be " + " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))

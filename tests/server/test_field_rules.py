@@ -38,6 +38,8 @@ CANARY = "canary-7fa9"
         (f"Invalid enum value '{CANARY}' - at `$.x`", "$.x", "is malformed"),
         ("Invalid UUID - at `$.tag_id`", "$.tag_id", "must be a UUID"),
         (f"{CANARY}", "$", "is malformed"),
+        ("Expected `str` matching regex [1]", "$", "must have the form that the interface's description gives"),
+        ("Expected `str` matching regex '", "$", "must have the form that the interface's description gives"),
     ],
 )
 def test_a_decoders_message_becomes_field_and_rule(message: str, field: str, rule: str) -> None:
