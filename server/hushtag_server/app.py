@@ -27,6 +27,7 @@ from hushtag_server.direct import DirectRoutes
 from hushtag_server.docs import DOCS_ROUTES, Documents, make_documents
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
+from hushtag_server.field_rules import refuse_unknown_query
 from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
@@ -136,6 +137,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
         route_handlers=[*_ROUTES, *DOCS_ROUTES],
         dependencies=_DEPENDENCIES,
         exception_handlers={Exception: answer_error},
+        before_request=refuse_unknown_query,
         lifespan=[lifespan],
         state=State(),
         request_class=WireRequest,

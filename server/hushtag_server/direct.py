@@ -21,7 +21,7 @@ from hushtag_server.services import Services
 from hushtag_server.tokens import ACCOUNT, BearerToken, parse_bearer
 from hushtag_server.wire import MAX_JSON_BYTES, check_json_type, decode_message
 
-__all__ = ["DirectAnswer", "DirectCall", "DirectRoute", "DirectRoutes", "answer_json", "any_query"]
+__all__ = ["DirectAnswer", "DirectCall", "DirectRoute", "DirectRoutes", "answer_json", "no_query"]
 
 _JSON: Final = (b"content-type", b"application/json")
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
@@ -58,9 +58,9 @@ def answer_json(
     return DirectAnswer(status, _encoder.encode(message), headers)
 
 
-def any_query(_: bytes) -> object:
-    """Read the query of a route that takes none: whatever it is, it is ignored."""
-    return ()
+def no_query(query: bytes) -> object:
+    """Read the query of a route that takes none: one that is not empty, the Litestar handler refuses."""
+    return None if query else ()
 
 
 class DirectRoute(NamedTuple):
@@ -76,7 +76,7 @@ class DirectRoute(NamedTuple):
     step: Callable[[DirectCall], Awaitable[DirectAnswer]]
     message: type[msgspec.Struct] | None = None
     max_body: int = MAX_JSON_BYTES
-    read_query: Callable[[bytes], Any] = any_query
+    read_query: Callable[[bytes], Any] = no_query
 
 
 async def _read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:

@@ -11,13 +11,18 @@ from functools import lru_cache
 from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
+from litestar import Request
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
 
 from hushtag.messages import FieldProblem
+from hushtag_server.errors import MalformedRequestError
 
-__all__ = ["field_problem", "parameter_problems", "pattern_words"]
+__all__ = ["ANY_QUERY", "field_problem", "parameter_problems", "pattern_words", "refuse_unknown_query"]
 
+ANY_QUERY: Final = "any_query"
+"""Name in a handler's `opt`: whatever the query is, it is ignored."""
 _MESSAGE: Final = re.compile(
     r"(?:Expected `(?P<kinds>[a-z0-9 |]+)`(?P<more> .*?)?(?:, got `[a-z0-9 |]+`)?"
     r"|Object missing required field `(?P<missing>[a-z_0-9]+)`"
@@ -174,6 +179,35 @@ def field_problem(message: str, kind: Any = None) -> FieldProblem:
     if found["form"]:
         return FieldProblem(field=path, rule=f"must be {_FORMS.get(found['form'], 'a valid ' + found['form'])}")
     return FieldProblem(field=path, rule=_expected(found["kinds"], found["more"] or ""))
+
+
+@lru_cache(maxsize=512)
+def _query_names(handler: BaseRouteHandler) -> tuple[str, ...]:
+    """Return the names of the query parameters of a handler and its dependencies."""
+    signatures = [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
+    kinds = {
+        name: field.kwarg_definition
+        for signature in [*signatures, handler.parsed_fn_signature]
+        for name, field in signature.parameters.items()
+    }
+    return tuple(sorted(kind.name or name for name, kind in kinds.items() if isinstance(kind, QueryParameter)))
+
+
+async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
+    """Refuse a query with a parameter that its operation does not know: a filter misspelt would filter nothing.
+
+    What is asked for by others than clients of the interface (health, metrics, documents, calendars) takes any.
+
+    Raises:
+        MalformedRequestError: names the known ones; what was sent is not repeated.
+    """
+    handler: BaseRouteHandler = request.scope["route_handler"]
+    if not request.scope["query_string"] or not request.scope["path"].startswith("/v1/") or handler.opt.get(ANY_QUERY):
+        return
+    known = _query_names(handler)
+    if not request.query_params.keys() <= {*known}:
+        rule = f"must have no other parameters than {', '.join(known)}" if known else "must have no parameters"
+        raise MalformedRequestError([FieldProblem(field="query", rule=rule)])
 
 
 @lru_cache(maxsize=512)

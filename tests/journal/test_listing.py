@@ -107,10 +107,10 @@ async def test_every_filter_lets_through_what_it_says(ada: Writer, query: dict[s
     ],
 )
 async def test_a_wrong_query_names_its_parameter(ada: Writer, query: dict[str, Any]) -> None:
-    for path in ("journals", "journals/search"):
-        if path.endswith("search") and "sort" in query:
+    for path, words in (("journals", {}), ("journals/search", {"q": "x"})):
+        if words and "sort" in query:
             continue
-        refused = problem(await ada.ask("GET", path, 400, params={"q": "x", **query}), "malformed_request")
+        refused = problem(await ada.ask("GET", path, 400, params={**words, **query}), "malformed_request")
         assert refused.fields
         assert refused.fields[0].field.split("[")[0] == next(iter(query))
 

@@ -9,7 +9,7 @@ import pytest
 
 from hushtag.journal_messages import NewJournals
 from hushtag.messages import Problem
-from hushtag_server.field_rules import field_problem, pattern_words
+from hushtag_server.field_rules import _query_names, field_problem, pattern_words
 
 pytestmark = pytest.mark.anyio
 
@@ -140,3 +140,37 @@ async def test_what_is_too_large_is_told_the_number_and_what_is_of_another_type_
         415,
         [{"field": "Content-Type", "rule": "must be application/json in UTF-8"}],
     )
+
+
+async def test_a_query_with_an_unknown_parameter_is_refused(app_client: httpx.AsyncClient, sign_in: Any) -> None:
+    ada = await sign_in(app_client)
+    for path, rule in (
+        ("/v1/journals?moodmin=5", "deleted, from, limit,"),
+        ("/v1/journals?limit=3&moodmin=5", "deleted, from, limit,"),
+        (f"/v1/journals?{CANARY}", "deleted, from, limit,"),
+        ("/v1/account?verbose=1", "must have no parameters"),
+        ("/v1/journals/00000000-0000-4000-8000-000000000000?x=1", "must have no parameters"),
+    ):
+        answer = await app_client.get(path, headers=ada.headers)
+        problem = msgspec.json.decode(answer.content, type=Problem)
+        assert (answer.status_code, problem.code) == (400, "malformed_request"), path
+        assert problem.fields is not None
+        assert problem.fields[0].field == "query"
+        assert rule in problem.fields[0].rule
+        assert CANARY not in answer.text
+    for path in ("/v1/journals?limit=3&mood_min=5&tag=a&tag=b", "/v1/journals?limit=5"):
+        assert (await app_client.get(path, headers=ada.headers)).status_code == 200
+    assert (await app_client.get("/health/live?t=1")).status_code == 200
+
+
+async def test_every_documented_query_parameter_is_known(app_client: httpx.AsyncClient) -> None:
+    document = (await app_client.get("/schema")).json()
+    routes = {route.path_format: route for route in app_client.app.application.application.routes}  # type: ignore[attr-defined]
+    seen = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            named = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
+            handler = routes[path].route_handler_map[method.upper()][0]
+            assert named == {*_query_names(handler)}, path
+            seen += len(named)
+    assert seen > 20

@@ -16,6 +16,7 @@ from hushtag.messages import decode_binary, encode_binary
 from hushtag.reminder_messages import MAX_FEED_REMINDERS, Feed, FeedOpened
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
 from hushtag_server.errors import NotFoundError
+from hushtag_server.field_rules import ANY_QUERY
 from hushtag_server.reminders import feed_queries
 from hushtag_server.reminders.calendar_tag import calendar_tag
 from hushtag_server.reminders.schemas import ReminderRow
@@ -93,7 +94,7 @@ def _read_name(name: str) -> tuple[UUID, bytes]:
     media_type="text/calendar",
     response_headers=[ResponseHeader(name="ETag", documentation_only=True, description="changes when a reminder does")],
     responses={304: ResponseSpec(None, description="If-None-Match names the present state")},
-    opt={"problems": ["not_found"]},
+    opt={"problems": ["not_found"], ANY_QUERY: True},
 )
 async def read_calendar(feed: FeedName, request: Request[Any, Any, Any], services: ServicesDep) -> Response[bytes]:
     """Return the open reminders as a calendar. The address is the permission; the log holds only its template."""
