@@ -48,7 +48,7 @@ from hushtag.messages import (
 )
 from hushtag.types import OpaquePassword
 
-ATTEMPTS: Final = int(os.environ.get("BENCH_ABSENCE", "3000"))
+ATTEMPTS: Final = int(os.environ.get("BENCH_ABSENCE", "2500"))
 """Of each kind; `make absence` makes 10,000."""
 QUICK_ATTEMPTS: Final = 300
 WARM_UP: Final = 200

@@ -54,7 +54,7 @@ USERS: Final = (10, 10_000, 1_000_000)
 QUICK_USERS: Final = (10, 1_000, 30_000)
 VERIFIED: Final = (1_000, 10_000, 100_000)
 LIMIT: Final = 0.1
-ROUNDS: Final = 60
+ROUNDS: Final = 48
 EACH: Final = 4
 """Pages, puts and gets of one place in one round; of unlocks there is one."""
 PAGE: Final = 10

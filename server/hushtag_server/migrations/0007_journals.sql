@@ -561,9 +561,7 @@ DECLARE
     v_language text;
     v_query tsquery;
     v_exact tsquery;
-    v_listed integer := p_most;
-    v_filter text;
-    v_common boolean;
+    v_many boolean;
     v_ids uuid[];
     v_ranks real[];
     v_dates date[];
@@ -588,36 +586,35 @@ BEGIN
     -- Plans for a few rows by index: what the planner takes for many is slower here, and workers take long to start.
     PERFORM set_config(name, value, true) FROM (VALUES ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
         ('enable_mergejoin', 'off'), ('max_parallel_workers_per_gather', '0')) s (name, value);
-    v_filter := hushtag_journal_filter(p_user, p_filter);
-    -- A list of so many entries would cost the index more than all the rest, and the newest alone hold plenty of matches
-    -- where a third of them do. Every eleventh is looked at, which no habit of days or weeks keeps step with; a row is
-    -- seen if its words match.
-    IF EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL OFFSET 10 * p_most) THEN
-        EXECUTE format($sample$
-            SELECT count(*) * 11 * 10 >= $2 * 3 FROM (
-                SELECT j.id, row_number() OVER (ORDER BY j.entry_date DESC, j.id DESC) AS place
-                FROM journals j WHERE %1$s ORDER BY j.entry_date DESC, j.id DESC LIMIT $2) s
-            CROSS JOIN LATERAL (SELECT FROM journal_words w WHERE w.user_id = $1 AND w.journal_id = s.id OFFSET 0) w
-            WHERE s.place %% 11 = 1
-            $sample$, v_filter)
-        USING p_user, p_most INTO v_common;
-        v_listed := CASE WHEN v_common THEN 0 ELSE p_most END;
-    END IF;
+    -- In an account of many entries it is worth a look whether the newest alone hold plenty of matches.
+    v_many := EXISTS (
+        SELECT FROM journals j WHERE j.user_id = p_user AND j.deleted_at IS NULL OFFSET 10 * p_most);
     EXECUTE format($query$
-        WITH by_word AS MATERIALIZED (
+        WITH newest AS MATERIALIZED (
+            SELECT j.id, j.entry_date, j.mood_order,
+                row_number() OVER (ORDER BY j.entry_date DESC, j.id DESC) AS place
+            FROM journals j WHERE %1$s ORDER BY j.entry_date DESC, j.id DESC LIMIT $5
+        ), listed AS MATERIALIZED (
+            -- How many of the index's list: none where a third of the newest match, for that list would cost the index
+            -- more than all the rest. Every eleventh is looked at, which no habit of days or weeks keeps step with.
+            SELECT CASE WHEN count(*) * 11 * 10 >= $5 * 3 THEN 0 ELSE $5 END AS most
+            FROM newest s
+            CROSS JOIN LATERAL (SELECT FROM journal_words w WHERE w.user_id = $4 AND w.journal_id = s.id OFFSET 0) w
+            WHERE s.place %% 11 = 1
+        ), by_word AS MATERIALIZED (
             SELECT w.journal_id AS id, w.language, w.words
-            FROM journal_words w WHERE w.user_id IS NOT DISTINCT FROM $4 LIMIT $10
+            FROM journal_words w WHERE w.user_id IS NOT DISTINCT FROM $4
+            LIMIT CASE WHEN $10 THEN (SELECT l.most FROM listed l) ELSE $5 END
         ), candidate AS (
             SELECT j.id, j.entry_date, j.mood_order, w.language, w.words FROM by_word w
             CROSS JOIN LATERAL (SELECT * FROM journals j WHERE j.user_id = $4 AND j.id = w.id OFFSET 0) j
             WHERE %1$s
             UNION ALL
             SELECT j.id, j.entry_date, j.mood_order, w.language, w.words
-            FROM (SELECT j.id, j.entry_date, j.mood_order FROM journals j
-                WHERE (SELECT count(*) FROM by_word) >= $10 AND %1$s
-                ORDER BY j.entry_date DESC, j.id DESC LIMIT $5) j
+            FROM newest j
             CROSS JOIN LATERAL (
                 SELECT * FROM journal_words w WHERE w.user_id = $4 AND w.journal_id = j.id OFFSET 0) w
+            WHERE (SELECT count(*) FROM by_word) IN ($5, (SELECT l.most FROM listed l WHERE $10))
         ), found AS MATERIALIZED (
             SELECT DISTINCT c.id, c.entry_date, c.mood_order,
                 CASE WHEN c.language = $1 THEN ts_rank_cd('{0.01, 0.1, 0.4, 1.0}', c.words, $2, 1)
@@ -641,8 +638,8 @@ BEGIN
                              WHERE k.user_id = $4 AND k.journal_id = f.id OFFSET 0) l GROUP BY l.tag_id) c
                    CROSS JOIN LATERAL (SELECT * FROM tags g WHERE g.user_id = $4 AND g.id = c.tag_id OFFSET 0) t
                    ORDER BY c.count DESC, t.folded LIMIT 100) t)
-        $query$, v_filter)
-    USING v_language, v_query, v_exact, p_user, p_most, p_after_id, p_after_rank, p_after_date, p_limit, v_listed
+        $query$, hushtag_journal_filter(p_user, p_filter))
+    USING v_language, v_query, v_exact, p_user, p_most, p_after_id, p_after_rank, p_after_date, p_limit, v_many
     INTO v_ids, v_ranks, v_dates, v_moods, v_tags;
     more := coalesce(cardinality(v_ids), 0) > p_limit;
     v_ids := v_ids[1:p_limit];
