@@ -15,6 +15,7 @@ from litestar import Request
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
+from litestar.typing import FieldDefinition
 
 from hushtag.messages import FieldProblem
 from hushtag_server.errors import MalformedRequestError
@@ -181,15 +182,20 @@ def field_problem(message: str, kind: Any = None) -> FieldProblem:
     return FieldProblem(field=path, rule=_expected(found["kinds"], found["more"] or ""))
 
 
-@lru_cache(maxsize=512)
-def _query_names(handler: BaseRouteHandler) -> tuple[str, ...]:
-    """Return the names of the query parameters of a handler and its dependencies."""
+def _declared(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+    """Return the parameters of a handler and its dependencies, by name in Python."""
     signatures = [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
-    kinds = {
-        name: field.kwarg_definition
+    return {
+        name: field
         for signature in [*signatures, handler.parsed_fn_signature]
         for name, field in signature.parameters.items()
     }
+
+
+@lru_cache(maxsize=512)
+def _query_names(handler: BaseRouteHandler) -> tuple[str, ...]:
+    """Return the names of the query parameters of a handler and its dependencies, as they are on the wire."""
+    kinds = {name: field.kwarg_definition for name, field in _declared(handler).items()}
     return tuple(sorted(kind.name or name for name, kind in kinds.items() if isinstance(kind, QueryParameter)))
 
 
@@ -213,11 +219,9 @@ async def refuse_unknown_query(request: Request[Any, Any, Any]) -> None:
 @lru_cache(maxsize=512)
 def _parameters(handler: BaseRouteHandler) -> dict[str, tuple[str, Any]]:
     """Return name on the wire and type of each parameter of a handler and its dependencies, by name in Python."""
-    signatures = [each.parsed_fn_signature for each in handler.resolve_dependencies().values()]
     return {
         name: (getattr(field.kwarg_definition, "name", None) or name, field.annotation)
-        for signature in [*signatures, handler.parsed_fn_signature]
-        for name, field in signature.parameters.items()
+        for name, field in _declared(handler).items()
     }
 
 
