@@ -42,14 +42,17 @@ def _buckets(services: Services, email: str | None, address: str | None) -> list
     return buckets
 
 
+def _pair(email: str, address: str) -> str:
+    return f"{_email(email)}\0{address_group(address)}"
+
+
 def _known_bucket(services: Services, email: str, address: str) -> tuple[str, bytes, int]:
-    pair = f"{_email(email)}\0{address_group(address)}"
-    return "known", _bucket(services, "known", pair), services.settings.login_attempts_per_account
+    return "known", _bucket(services, "known", _pair(email, address)), services.settings.login_attempts_per_account
 
 
 def _known_before(services: Services, email: str, address: str) -> list[bytes]:
     # What the same bucket was called under the other keys of the ring: an address stays known when keys are rotated.
-    ring, pair = services.keys, f"{_email(email)}\0{address_group(address)}"
+    ring, pair = services.keys, _pair(email, address)
     others = [keys.audit_key for key_id, keys in ring.by_id.items() if key_id != ring.current.id]
     return [_bucket(services, "known", pair, key) for key in (*others, *ring.retired_audit_keys.values())]
 

@@ -28,6 +28,9 @@ BEGIN
         ) b ON true
         WHERE v.user_id = p_user AND v.id = p_vault
         ORDER BY b.object_id;
+    IF NOT FOUND THEN -- the vault went between the two
+        RETURN NEXT;
+    END IF;
 END $$;
 
 REVOKE ALL ON FUNCTION hushtag_list_objects FROM PUBLIC;
