@@ -46,32 +46,40 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _explain(error: Exception) -> tuple[str, int] | None:
+    # What these come from is loaded by whoever raises them; a command that succeeds need not load it.
+    import psycopg
+
+    from hushtag_server.embedded import EmbeddedError
+    from hushtag_server.migrate import MigrationError
+    from hushtag_server.operation.failures import OperationError
+
+    if isinstance(error, SettingsError):
+        return str(error), EXIT_SETTINGS
+    if isinstance(error, StartError | EmbeddedError | MigrationError | OperationError):
+        return str(error), EXIT_FAILED
+    if isinstance(error, psycopg.OperationalError):
+        return f"the database refused: {str(error).strip()}", EXIT_FAILED
+    if isinstance(error, psycopg.Error):
+        # Its message may quote parts of the URL, and so the password.
+        return f"the database refused: {type(error).__name__}; check HUSHTAG_DATABASE_URL", EXIT_FAILED
+    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is buffered would complain once more at the end
+        return f"cannot write to standard output: {error.strerror}", EXIT_FAILED
+    return None
+
+
 def explained(command: Callable[..., None]) -> Callable[..., None]:
     """Turn the errors of starting into one message and an exit code; everything else stays a traceback."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
-        import psycopg
-
-        from hushtag_server.embedded import EmbeddedError
-        from hushtag_server.migrate import MigrationError
-        from hushtag_server.operation.failures import OperationError
-
         try:
             command(*args, **options)
-        except SettingsError as error:
-            _stop(str(error), EXIT_SETTINGS)
-        except (StartError, EmbeddedError, MigrationError, OperationError) as error:
-            _stop(str(error), EXIT_FAILED)
-        except psycopg.OperationalError as error:
-            _stop(f"the database refused: {str(error).strip()}", EXIT_FAILED)
-        except psycopg.Error as error:
-            # Its message may quote parts of the URL, and so the password.
-            _stop(f"the database refused: {type(error).__name__}; check HUSHTAG_DATABASE_URL", EXIT_FAILED)
-        except OSError as error:
-            if error.filename is not None or error.errno not in _UNWRITABLE:
+        except Exception as error:
+            told = _explain(error)
+            if told is None:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is buffered would complain once more at the end
-            _stop(f"cannot write to standard output: {error.strerror}", EXIT_FAILED)
+            _stop(*told)
 
     return run
