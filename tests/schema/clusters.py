@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -61,5 +61,8 @@ def running(bin_dir: Path | None) -> Iterator[EmbeddedPostgres]:
             options = ["-U", ADMIN, f"--pwfile={file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
             done = account.run([bin_dir / "initdb", "-D", new, "--no-sync", *options])
         assert done.returncode == 0, done.stdout
-        with mock.patch.object(cluster, "find_programs", return_value=bin_dir), EmbeddedPostgres(directory) as postgres:
+        with ExitStack() as stack:
+            # Found once, at the start: another cluster that is begun while this one runs has programs of its own.
+            with mock.patch.object(cluster, "find_programs", return_value=bin_dir):
+                postgres = stack.enter_context(EmbeddedPostgres(directory))
             yield postgres
