@@ -55,6 +55,7 @@ from hushtag_server.wire import WireRequest
 __all__ = ["create_app", "from_environment"]
 
 _CRYPTO_THREADS = 4
+_GC_THRESHOLDS = (20_000, 20, 20)  # a request leaves hardly any cycles; the defaults look for them many times a second
 _making_documents = threading.Lock()
 _ROUTES: Sequence[ControllerRouterHandler] = (
     *ACCOUNT_ROUTES,
@@ -130,6 +131,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
             if settle:
                 gc.collect()
                 gc.freeze()
+                gc.set_threshold(*_GC_THRESHOLDS)
             async with sealer.running(pool), bell.listening(), remover.running(pool):
                 yield
 

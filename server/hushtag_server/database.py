@@ -43,16 +43,25 @@ AnyPool = Pool | RecordedPool
 _RETRIES: Final = 3
 
 
+_CONFLICTS: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_AWAY: Final = (PoolTimeout, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError)  # and no conflict
+
+
+def _unavailable(error: Exception) -> UnavailableError:
+    # What one of _AWAY is to whoever asked.
+    if isinstance(error, PoolTimeout | TooManyRequests):
+        return UnavailableError("no database connection became free in time")
+    return UnavailableError("the database did not answer")
+
+
 @contextmanager
 def _reachable() -> Iterator[None]:
     try:
         yield
-    except (PoolTimeout, TooManyRequests) as error:
-        raise UnavailableError("no database connection became free in time") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-            raise
-        raise UnavailableError("the database did not answer") from error
+    except _CONFLICTS:
+        raise
+    except _AWAY as error:
+        raise _unavailable(error) from error
 
 
 _AS_USER: Final = (
@@ -115,27 +124,32 @@ async def call(pool: AnyPool, statement: LiteralString, values: Sequence[object]
     Raises:
         UnavailableError: no connection became free in time, or the database is away.
     """
+    recorded = None
     if isinstance(pool, RecordedPool):
-        return await _call_recorded(pool, statement, values)
+        recorded, pool = pool, pool.pool
+        statement, values = recorded.join(statement, values)
     try:
-        return await _call_once(pool, statement, values)
-    except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
-        return await retry_conflicts(lambda: _call_once(pool, statement, values))
-
-
-async def _call_recorded(recorded: RecordedPool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
-    rows = await call(recorded.pool, *recorded.join(statement, values))
-    recorded.source.kick()
+        rows = await _call_once(pool, statement, values)
+    except _CONFLICTS:
+        plain, joined, given = pool, statement, values
+        rows = await retry_conflicts(lambda: _call_once(plain, joined, given))
+    if recorded is not None:
+        recorded.source.kick()
     return rows
 
 
 async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
-    with _reachable():
-        connection = await pool.getconn()
+    try:
+        connection = pool.take() or await pool.getconn()
         try:
             return await connection.call(statement, values)
         finally:
-            await pool.putconn(connection)
+            if not pool.lay_down(connection):
+                await pool.putconn(connection)
+    except _CONFLICTS:
+        raise
+    except _AWAY as error:
+        raise _unavailable(error) from error
 
 
 async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:
@@ -146,7 +160,7 @@ async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:
     for turn in range(_RETRIES):
         try:
             return await attempt()
-        except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+        except _CONFLICTS:
             await asyncio.sleep(random.uniform(0.005, 0.02) * 2**turn)  # noqa: S311  (spreads load, guards nothing)
     return await attempt()
 

@@ -14,7 +14,8 @@ from uuid import UUID
 import msgspec
 from litestar import Litestar
 
-from hushtag_server.asgi import Message, Receive, Scope, Send
+from hushtag_server.asgi import HEADERS, Receive, Scope, Send
+from hushtag_server.edge import EXCHANGE, Exchange
 from hushtag_server.errors import MalformedRequestError, TooLargeError
 from hushtag_server.problems import describe_problem, encode_problem
 from hushtag_server.services import Services
@@ -101,7 +102,7 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -
 
 
 class DirectRoutes:
-    """ASGI application: serves the direct routes and hands everything else to `application`."""
+    """ASGI application inside the edge: serves the direct routes and hands everything else to `application`."""
 
     def __init__(self, application: Litestar, routes: Sequence[DirectRoute]) -> None:
         self.application = application
@@ -117,29 +118,24 @@ class DirectRoutes:
             return None
         return route, UUID(row_id)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
         found = self._find(scope["method"], scope["path"]) if scope["type"] == "http" else None
         query = None if found is None else found[0].read_query(scope["query_string"])
         if found is None or query is None:
             served: Any = self.application  # Litestar narrows the types of ASGI to its own
-            await served(scope, receive, send)
-            return
-        route, row_id = found
-        scope["path_template"] = route.path
-        status, headers, body = await self._answer(route, row_id, query, scope, receive)
-        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+            litestar: Awaitable[None] = served(scope, receive, send)
+            return litestar
+        return self._answer(*found, query, scope, receive)
 
     async def _answer(
         self, route: DirectRoute, row_id: UUID | None, query: Any, scope: Scope, receive: Receive
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    ) -> None:
+        scope["path_template"] = route.path
         services: Services = self.application.state["services"]
+        exchange: Exchange = scope[EXCHANGE]
         try:
-            headers: dict[bytes, bytes] = {}
-            for name, value in scope["headers"]:
-                headers.setdefault(name, value)  # of a header sent twice the first counts
+            headers: dict[bytes, bytes] = scope[HEADERS]
             # The token before the body: whoever has none must not make the server read.
             token = parse_bearer(headers.get(b"authorization", b"").decode("latin-1"), ACCOUNT)
             message = None
@@ -152,8 +148,11 @@ class DirectRoutes:
                 DirectCall(services, token, scope, headers, row_id, query, message)
             )
             if status in _WITHOUT_CONTENT:
-                return status, [*more], b""
-            return status, [_JSON, (b"content-length", b"%d" % len(content)), *more], content
+                content, said = b"", [*more]
+            else:
+                said = [_JSON, (b"content-length", b"%d" % len(content)), *more]
         except Exception as error:
-            problem = describe_problem(error, scope["state"]["request_id"], services.metrics)
-            return problem.status, *encode_problem(problem)
+            problem = describe_problem(error, exchange.request_id, services.metrics)
+            status = problem.status
+            said, content = encode_problem(problem)
+        await exchange.answer(status, said, content)

@@ -4,50 +4,95 @@ It wraps the whole application, so routes that do not exist are limited, counted
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from hushtag.messages import Problem
 from hushtag_server.answer_headers import answer_headers
-from hushtag_server.asgi import Application, Message, Receive, Scope, Send
+from hushtag_server.asgi import HEADERS, Application, Message, Receive, Scope, Send, first_headers
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import AccessLog, Metrics, describe_exception
 from hushtag_server.origins import Origins
 from hushtag_server.peer import scope_address
 from hushtag_server.problems import encode_problem, make_problem
 from hushtag_server.settings import Settings
-from hushtag_server.turns import Turns
+from hushtag_server.turns import Turns, Visitor
 
-__all__ = ["Edge", "prolong_deadline"]
+__all__ = ["EXCHANGE", "Edge", "Exchange", "prolong_deadline"]
 
 MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-_DEADLINE: Final = "hushtag.deadline"
+EXCHANGE: Final = "hushtag.exchange"
+"""Where the scope of a request has its `Exchange`."""
+_IDS_AT_ONCE: Final = 64
 _log = logging.getLogger("hushtag.server")
 
 
 def prolong_deadline(scope: Any, seconds: float) -> None:
     """Give the request of `scope` this many seconds from now; for streams, which bound themselves."""
-    exchange: _Exchange | None = scope.get(_DEADLINE)
+    exchange: Exchange | None = scope.get(EXCHANGE)
     if exchange is not None:
         exchange.prolonged_until = time.perf_counter() + seconds
 
 
-class _Exchange:
+class RequestIds:
+    """Ids for requests that bring none: told apart, not guessed, so no random bytes of the system are spent on them.
+
+    Made many at a time, which costs each a fraction of what making one between two requests does.
+    """
+
+    def __init__(self) -> None:
+        self._random = random.Random()  # noqa: S311  (made and seeded in each worker; request ids are no secret)
+        self._made: list[str] = []
+
+    def of(self, headers: dict[bytes, bytes]) -> str:
+        """Return the id that a request brings, if it is a UUID, or the next one."""
+        given = headers.get(b"hushtag-request-id")
+        if given is not None:
+            with contextlib.suppress(ValueError):
+                return str(UUID(given.decode("ascii")))
+        if not self._made:
+            self._made = [self._make() for _ in range(_IDS_AT_ONCE)]
+        return self._made.pop()
+
+    def _make(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+
+class Exchange:
     """One request and how far it has come."""
 
+    __slots__ = (
+        "_receive",
+        "_send",
+        "answer_headers",
+        "body_complete",
+        "deadlines",
+        "expired",
+        "listening_since",
+        "patience",
+        "prolonged_until",
+        "request_id",
+        "scope",
+        "started",
+        "status",
+        "task",
+    )
+
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, ids: random.Random, headers: Sequence[tuple[bytes, bytes]]
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, answer_headers: Sequence[tuple[bytes, bytes]]
     ) -> None:
         self.started = time.perf_counter()
         self.scope = scope
-        self.request_id = _request_id(scope, ids)
+        self.request_id = request_id
+        self.answer_headers = answer_headers
         self.status = 0
         self.body_complete = False
         self.task = asyncio.current_task()
@@ -56,67 +101,68 @@ class _Exchange:
         self.prolonged_until = 0.0
         self.listening_since = 0.0  # 0 while no piece of the body is waited for
         self.patience = 0.0  # seconds that may still be spent waiting for pieces; those that come give some back
-        self._headers = headers
         self._receive = receive
         self._send = send
-        scope["state"] = {**(scope.get("state") or {}), "request_id": self.request_id}
+        scope["state"] = {**(scope.get("state") or {}), "request_id": request_id}
 
     async def receive(self) -> Message:
+        """Receive as ASGI does; a body that is waited for is timed."""
         if self.body_complete:  # what comes next is the end of the connection, and may take its time
             return await self._receive()
         began = self.listening_since = time.perf_counter()
         try:
             message = await self._receive()
         finally:
-            self.patience -= time.perf_counter() - began
+            now = time.perf_counter()
+            self.patience -= now - began
             self.listening_since = 0.0
         if self.deadlines is not None:
-            self.deadlines.heard(self, len(message.get("body", b"")))
+            self.deadlines.heard(self, len(message.get("body", b"")), now)
         if message["type"] == "http.disconnect":
             raise MalformedRequestError  # the client left in the middle of its body; nobody reads the answer
         if message["type"] == "http.request" and not message.get("more_body", False):
             self.body_complete = True
         return message
 
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        completed = list(headers)
+        said = {name for name, _ in completed}
+        completed += [pair for pair in self.answer_headers if pair[0] not in said]
+        completed.append((b"hushtag-request-id", self.request_id.encode("ascii")))
+        return completed
+
     async def send(self, message: Message) -> None:
+        """Send as ASGI does; the headers of every answer are added."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = list(message.get("headers", []))
-            said = {name for name, _ in headers}
-            headers += [pair for pair in self._headers if pair[0] not in said]
-            headers.append((b"hushtag-request-id", self.request_id.encode("ascii")))
-            message["headers"] = headers
+            message["headers"] = self._completed(message.get("headers", ()))
         await self._send(message)
 
+    async def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer."""
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": self._completed(headers)})
+        await self._send({"type": "http.response.body", "body": body})
+
     async def send_problem(self, problem: Problem) -> None:
-        if self.status:
-            return  # the answer is under way; all that is left is to end it
-        headers, body = encode_problem(problem)
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        """Send a problem, unless an answer is under way: all that is left then is to end it."""
+        if not self.status:
+            await self.answer(problem.status, *encode_problem(problem))
 
 
-def _request_id(scope: Scope, ids: random.Random) -> str:
-    for name, value in scope["headers"]:
-        if name == b"hushtag-request-id":
-            try:
-                return str(UUID(value.decode("ascii")))
-            except ValueError:
-                break
-    # Told apart, not guessed: unique is enough, so no random bytes of the system are spent on it.
-    number = f"{ids.getrandbits(124):031x}"
-    return (
-        f"{number[:8]}-{number[8:12]}-4{number[12:15]}-{'89ab'[int(number[30], 16) & 3]}{number[15:18]}-{number[18:30]}"
-    )
-
-
-def _over_limit(scope: Scope) -> str | None:
+def _read_headers(scope: Scope) -> str | None:
+    # The code of the limit that the head of the request is over; its headers are left in the scope.
+    headers = first_headers(scope)
+    scope[HEADERS] = headers
     if len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"]) > MAX_URI:
         return "uri_too_long"
-    headers = scope["headers"]
-    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+    pairs = scope["headers"]
+    if len(pairs) > MAX_HEADERS:
         return "headers_too_large"
-    return None
+    size = 0
+    for name, value in pairs:
+        size += len(name) + len(value)
+    return "headers_too_large" if size > MAX_HEADER_BYTES else None
 
 
 class Deadlines:
@@ -132,22 +178,22 @@ class Deadlines:
         self._pause = pause
         self._rate = rate
         self._turn = min(seconds, pause) / 20
-        self._running: dict[_Exchange, None] = {}  # the oldest first
+        self._running: dict[Exchange, None] = {}  # the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, exchange: _Exchange) -> None:
+    def begin(self, exchange: Exchange) -> None:
         """Watch an exchange from now on."""
         self._running[exchange] = None
         exchange.deadlines, exchange.patience = self, self._seconds
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._turn, self._look)
 
-    def heard(self, exchange: _Exchange, size: int) -> None:
-        """Count a piece of a body in."""
+    def heard(self, exchange: Exchange, size: int, now: float) -> None:
+        """Count a piece of a body in that came now."""
         exchange.patience = min(exchange.patience + size / self._rate, self._seconds)
-        exchange.prolonged_until = max(exchange.prolonged_until, time.perf_counter() + self._seconds)
+        exchange.prolonged_until = max(exchange.prolonged_until, now + self._seconds)
 
-    def end(self, exchange: _Exchange) -> None:
+    def end(self, exchange: Exchange) -> None:
         """Stop watching it."""
         del self._running[exchange]
 
@@ -178,38 +224,43 @@ class Edge:
         self._origins = Origins(settings.allowed_origins)
         self._turns = Turns(settings)
         self._access_log = AccessLog()
-        self._ids = random.Random()  # noqa: S311  (made and seeded in each worker; request ids are no secret)
+        self._ids = RequestIds()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request; lifespan events pass through, WebSockets are turned away."""
+        if scope["type"] == "http":
+            return self._serve(scope, receive, send)
         if scope["type"] == "lifespan":
-            await self.application(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
+            return self.application(scope, receive, send)
+        return send({"type": "websocket.close", "code": 1008})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = _read_headers(scope)
         headers = (*self._headers, *self._origins.headers(scope)) if self._origins else self._headers
-        exchange = _Exchange(scope, receive, send, self._ids, headers)
+        exchange = Exchange(scope, receive, send, self._ids.of(scope[HEADERS]), headers)
+        scope[EXCHANGE] = exchange
         try:
-            await self._serve(exchange)
+            visitor, wait = None, None
+            if refusal is None:
+                visitor, wait = self._turns.enter(scope_address(scope, self._settings))
+            if wait is None:
+                await self._refuse(exchange, refusal or "too_many_requests")
+            else:
+                await self._take_turn(exchange, visitor, wait)
         finally:
             self._record(exchange)
 
-    async def _serve(self, exchange: _Exchange) -> None:
-        refusal = _over_limit(exchange.scope)
-        if refusal is not None:
-            await self._refuse(exchange, refusal)
-            return
-        visitor, wait = self._turns.enter(scope_address(exchange.scope, self._settings))
-        if wait is None:
-            await self._refuse(exchange, "too_many_requests")
-            return
+    async def _take_turn(self, exchange: Exchange, visitor: Visitor | None, wait: float) -> None:
         self._deadlines.begin(exchange)
         try:
-            exchange.scope[_DEADLINE] = exchange
             if wait > 0.0:
                 await asyncio.sleep(wait)
-            await self._answer(exchange)
+            preflight = self._origins.preflight(exchange.scope) if self._origins else None
+            if preflight is None:
+                await self.application(exchange.scope, exchange.receive, exchange.send)
+            else:
+                exchange.body_complete = True  # nobody reads it
+                await exchange.answer(204, preflight, b"")
         except asyncio.CancelledError:
             # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).
             if not exchange.expired or exchange.task is None or exchange.task.uncancel() > 0:
@@ -223,21 +274,12 @@ class Edge:
             self._deadlines.end(exchange)
             self._turns.leave(visitor, exchange.status)
 
-    async def _answer(self, exchange: _Exchange) -> None:
-        preflight = self._origins.preflight(exchange.scope)
-        if preflight is None:
-            await self.application(exchange.scope, exchange.receive, exchange.send)
-            return
-        exchange.body_complete = True  # nobody reads it
-        await exchange.send({"type": "http.response.start", "status": 204, "headers": preflight})
-        await exchange.send({"type": "http.response.body", "body": b""})
-
-    async def _refuse(self, exchange: _Exchange, code: str) -> None:
+    async def _refuse(self, exchange: Exchange, code: str) -> None:
         self._metrics.problems.labels(code).inc()
         retry_after = 1 if code in {"unavailable", "too_many_requests"} else None
         await exchange.send_problem(make_problem(code, exchange.request_id, retry_after=retry_after))
 
-    def _record(self, exchange: _Exchange) -> None:
+    def _record(self, exchange: Exchange) -> None:
         seconds = time.perf_counter() - exchange.started
         method = exchange.scope["method"] if exchange.scope["method"] in _METHODS else "OTHER"
         # The template, never the path: an unknown path may be anything, even a phrase somebody typed.

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from secrets import token_bytes
 from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID, uuid4
@@ -84,6 +85,9 @@ class ServerKeys:
         covered = KEY_CHECK + self.id.bytes + self.opaque_setup + self.audit_key + self.decoy_seed
         return hashlib.blake2s(covered, key=self.sealing_key).digest()
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # what is derived of a set is remembered by it, and looked up in every request
+
     def __repr__(self) -> str:
         return f"ServerKeys({self.id}, not shown)"
 
@@ -91,7 +95,7 @@ class ServerKeys:
         raise TypeError("server keys are not serialised")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeyRing:
     """Every set of keys the server knows, and the one new records are made under.
 
@@ -102,11 +106,11 @@ class KeyRing:
     by_id: dict[UUID, ServerKeys]
     retired_audit_keys: dict[UUID, bytes] = field(default_factory=dict, repr=False)
 
-    @property
-    def in_use(self) -> list[ServerKeys]:
+    @cached_property
+    def in_use(self) -> tuple[ServerKeys, ...]:
         """Every set, the current one first, then the newest first."""
         others = sorted(self.by_id.values(), key=lambda keys: (keys.created_at, keys.id), reverse=True)
-        return [self.current, *(keys for keys in others if keys.id != self.current.id)]
+        return self.current, *(keys for keys in others if keys.id != self.current.id)
 
 
 def new_keys(make_setup: Callable[[], bytes]) -> KeyRing:

@@ -7,7 +7,7 @@ may use the interface from a page. No answer ever says `Access-Control-Allow-Cre
 from collections.abc import Iterable
 from typing import Final
 
-from hushtag_server.asgi import Scope
+from hushtag_server.asgi import Scope, first_headers
 
 __all__ = ["PREFLIGHT_SECONDS", "Origins"]
 
@@ -42,16 +42,18 @@ class Origins:
         """Return what an answer says to the page that asks; without allowed origins nothing, whoever asks."""
         if not self._allowed:
             return ()
-        origin = _given(scope, b"origin")
+        origin = first_headers(scope).get(b"origin", b"")
         if origin not in self._allowed:
             return (_VARY,)
         return (_VARY, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", _SHOWN))
 
     def preflight(self, scope: Scope) -> Headers | None:
         """Return the answer's headers if this is an allowed page's preflight request, else None."""
-        if scope["method"] != "OPTIONS" or not self._allowed or not _given(scope, b"access-control-request-method"):
+        if scope["method"] != "OPTIONS" or not self._allowed:
             return None
-        origin = _given(scope, b"origin")
+        if not first_headers(scope).get(b"access-control-request-method"):
+            return None
+        origin = first_headers(scope).get(b"origin", b"")
         if origin not in self._allowed:
             return None
         return (
@@ -59,7 +61,3 @@ class Origins:
             (b"access-control-allow-headers", _TAKEN),
             (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
         )
-
-
-def _given(scope: Scope, wanted: bytes) -> bytes:
-    return next((value for name, value in scope["headers"] if name == wanted), b"")

@@ -5,6 +5,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, NamedTuple, Protocol
 
+from hushtag_server.asgi import first_headers
 from hushtag_server.settings import Settings
 
 __all__ = [
@@ -45,6 +46,12 @@ def parsed_address(address: str) -> IPv4Address | IPv6Address | None:
     return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed
 
 
+@lru_cache(maxsize=4096)
+def _spelt_address(address: str) -> str | None:
+    parsed = parsed_address(address)
+    return None if parsed is None else str(parsed)
+
+
 def address_group(address: str) -> str:
     """Return what stands for a client where addresses are counted: one IPv6 customer has a /64 of them.
 
@@ -54,29 +61,33 @@ def address_group(address: str) -> str:
     return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else str(parsed or address)
 
 
-def _given(scope: Mapping[str, Any], name: bytes) -> list[str]:
-    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
+def _hops(scope: Mapping[str, Any]) -> list[str]:
+    given = (value.decode("latin-1") for header, value in scope["headers"] if header == b"x-forwarded-for")
+    return ",".join(given).split(",")
 
 
 def scope_address(scope: Mapping[str, Any], settings: Settings) -> str | None:
     """Return the connection's address, or the last one that a trusted proxy did not make up."""
     client = scope.get("client")
-    address = parsed_address(client[0]) if client else None
+    if not client:
+        return None
+    if not settings.trusted_proxies:
+        return _spelt_address(client[0])
+    address = parsed_address(client[0])
     if address is None:
         return None
-    if settings.trusted_proxies:
-        hops = ",".join(_given(scope, b"x-forwarded-for")).split(",")
-        while hops and any(address in network for network in settings.trusted_proxies):
-            hop = parsed_address(hops.pop().strip())
-            if hop is None:
-                break
-            address = hop
+    hops = _hops(scope)
+    while hops and any(address in network for network in settings.trusted_proxies):
+        hop = parsed_address(hops.pop().strip())
+        if hop is None:
+            break
+        address = hop
     return str(address)
 
 
 def _agent(scope: Mapping[str, Any]) -> str | None:
     # The printable start of the header, at most MAX_USER_AGENT characters.
-    agent = next(iter(_given(scope, b"user-agent")), "")
+    agent = first_headers(scope).get(b"user-agent", b"").decode("latin-1")
     shown = agent if agent.isprintable() else "".join(sign for sign in agent if sign.isprintable())
     return shown[:MAX_USER_AGENT] or None
 

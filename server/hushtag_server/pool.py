@@ -40,6 +40,43 @@ class Pool(AsyncConnectionPool[Connection]):
         self._waiters: deque[asyncio.Future[Connection]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
+    def take(self) -> Connection | None:
+        """Return the connection last laid down, if it is as it was left; None: `getconn` has one, or will."""
+        if not self._shelf or not self._shelf[-1][0].is_quiet():
+            return None
+        connection, left = self._shelf.pop()
+        self._left[id(connection)] = left
+        return connection
+
+    def lay_down(self, connection: Connection) -> bool:
+        """Hand a connection on to whoever waits, or lay it on the shelf; False: it is left to `putconn`.
+
+        Raises:
+            ValueError: it is not out.
+        """
+        left = self._left.get(id(connection))
+        if left is None:
+            raise ValueError("this connection is not out")
+        pgconn = connection.pgconn
+        if (
+            pgconn.transaction_status != TransactionStatus.IDLE
+            or pgconn.pipeline_status != PipelineStatus.OFF
+            or self.closed
+            or self._in_line
+            or time.monotonic() - left >= _ON_SHELF
+        ):
+            return False
+        if self._waiters:
+            waiter = self._first_waiter() if connection.is_quiet() else None
+            if waiter is not None:
+                waiter.set_result(connection)
+                return True
+            if self._waiters:
+                return False
+        del self._left[id(connection)]
+        self._shelf.append((connection, left))
+        return True
+
     async def getconn(self, timeout: float | None = None) -> Connection:
         """Return the connection last laid down, or one from the pool, or the next that comes back.
 
@@ -127,21 +164,10 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def putconn(self, conn: Connection) -> None:
         """Hand the connection on, lay it on the shelf, or give it back: it is broken, or has been away long."""
-        left = self._left.get(id(conn))
-        if left is None:
-            raise ValueError("this connection is not out")
+        if self.lay_down(conn):
+            return
         if conn.pgconn.pipeline_status != PipelineStatus.OFF:
             await conn.close()  # a cancelled task left its pipeline open; nobody's statement would ever be answered
-        idle = conn.pgconn.transaction_status == TransactionStatus.IDLE
-        good = idle and not self.closed and time.monotonic() - left < _ON_SHELF
-        if good and not self._in_line and (not self._waiters or conn.is_quiet()):
-            waiter = self._first_waiter()
-            if waiter is not None:
-                waiter.set_result(conn)
-                return
-            del self._left[id(conn)]
-            self._shelf.append((conn, left))
-            return
         waiter = self._first_waiter()
         if waiter is not None:
             self._in_line += 1

@@ -15,7 +15,10 @@ from msgspec import Meta, Struct
 from hushtag.errors import MalformedError
 
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+_FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/!!!")  # what is no sign of base64url is none of base64 either
+_PADDING: Final = (b"", b"===", b"==", b"=")
+_LAST: Final = (None, frozenset[str](), frozenset("AQgw"), frozenset("AEIMQUYcgkosw048"))
+# By length modulo 4. A run of 3n bytes ends on any character; 3n+1 leaves four unused bits, 3n+2 leaves two.
 
 MAX_CANDIDATES: Final = 5
 """Candidate transcripts in one unlock; each is charged as one guess."""
@@ -49,7 +52,6 @@ MAX_ORDERS: Final = 4
 MAX_KEY_STEPS: Final = 1000
 """Rotations of a vault that one of its phrases may sleep through; a further one waits until it is used or revoked."""
 
-# A run of 3n bytes ends on any character; 3n+1 leaves four unused bits, 3n+2 leaves two.
 B16 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{21}[AQgw]$", min_length=22, max_length=22)]
 B32 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$", min_length=43, max_length=43)]
 B40 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{53}[AQgw]$", min_length=54, max_length=54)]
@@ -86,13 +88,14 @@ def decode_binary(text: str, length: int | None = None) -> bytes:
     Raises:
         MalformedError: not canonical base64url, or not `length` bytes.
     """
+    rest = len(text) % 4
     try:
-        spelled = text.encode("ascii")
-        value = a2b_base64(spelled.translate(_FROM_URL) + b"=" * (-len(text) % 4))
+        value = a2b_base64(text.encode("ascii").translate(_FROM_URL) + _PADDING[rest], strict_mode=True)
     except ValueError:
         raise MalformedError("binary field is not base64url") from None
-    # The decoder is lenient; only what encodes back to the same characters is the one spelling of the value.
-    if b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URL) != spelled:
+    # The decoder refuses every other sign, but drops unused bits; only where those are zero is it the one spelling.
+    last = _LAST[rest]
+    if last is not None and text[-1] not in last:
         raise MalformedError("binary field is not in canonical base64url")
     if length is not None and len(value) != length:
         raise MalformedError(f"binary field is {len(value)} bytes, expected {length}")

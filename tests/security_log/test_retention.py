@@ -1,7 +1,9 @@
 """Retention: what is old goes, a signed statement stays, verification goes on; tampered rows are never removed."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,13 +31,11 @@ def owner(database: Any, settings: Settings) -> Settings:
 def aged(database: Any, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Six events of 401 days ago, four of now, all sealed."""
 
-    class Past(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(tz) - timedelta(days=401)
+    def time_ns() -> int:
+        return time.time_ns() - 401 * 86_400 * 10**9
 
     with monkeypatch.context() as then:
-        then.setattr(recording, "datetime", Past)
+        then.setattr(recording, "time", SimpleNamespace(time_ns=time_ns, perf_counter=time.perf_counter))
         write(database.app_url, keys, 6)
     write(database.app_url, keys, 4)
     seal(database.app_url, keys)

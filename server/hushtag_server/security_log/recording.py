@@ -63,10 +63,22 @@ def named(keys: AuditKeys, kind: bytes, value: bytes) -> str:
     return _spelt(keys.identify(kind, value).hex())
 
 
-def new_row_id() -> str:
-    """Return a UUID of version 7: rows of one time lie together in the index."""
+def new_row_id(moment: int | None = None) -> str:
+    """Return a UUID of version 7 of this moment (nanoseconds): rows of one time lie together in the index."""
     chance = urandom(10).hex()
-    return _spelt(f"{time.time_ns() // 1_000_000:012x}7{chance[:3]}8{chance[3:]}")
+    milliseconds = (time.time_ns() if moment is None else moment) // 1_000_000
+    return _spelt(f"{milliseconds:012x}7{chance[:3]}8{chance[3:]}")
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _stamped(moment: int) -> str:
+    # As `rows.stamp` spells it, of nanoseconds; what is the same for a whole second is not made anew for every row.
+    seconds, rest = divmod(moment, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1000:06d}+00:00"
 
 
 @cache
@@ -113,10 +125,10 @@ class EventSource:
         """Return the signed row of each outcome. They share their id: one of them will be stored."""
         keys, scope = self._keys, self._scope
         address, agent = scope_peer(scope, self._settings)
-        exchange = scope.get("hushtag.deadline")
-        ceremony = subject.ceremony
+        exchange = scope.get("hushtag.exchange")
+        ceremony, moment = subject.ceremony, time.time_ns()
         shared: tuple[Any, ...] = (
-            new_row_id(),
+            new_row_id(moment),
             keys.text_id,
             identifier(keys, b"user", subject.user_id.bytes),
             identifier(keys, b"session", subject.session),
@@ -125,7 +137,7 @@ class EventSource:
             None if address is None else identifier(keys, b"address", address.encode()),
             None if agent is None else identifier(keys, b"agent", agent.encode()),
             None if subject.particulars is None else _encode(subject.particulars).decode(),
-            datetime.now(UTC).isoformat(timespec="microseconds"),
+            _stamped(moment),
             None if exchange is None else int((time.perf_counter() - exchange.started) * 1000),
         )
         begin, made = encode_values(shared), {}

@@ -47,21 +47,18 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _field(value: object) -> bytes:
-    if value.__class__ is str:
-        text = value.encode()
-        return len(text).to_bytes(4, "big") + text
-    if value is None:
-        return _NULL
-    if value is True or value is False:
-        value = "t" if value else "f"
-    text = str(value).encode()
-    return len(text).to_bytes(4, "big") + text
-
-
 def encode_values(values: Iterable[object]) -> bytes:
     """Return values as they are signed: each behind its length; NULL is u32(2^32 - 1)."""
-    return b"".join([_field(value) for value in values])
+    parts = []
+    for value in values:
+        if value is None:
+            parts.append(_NULL)
+            continue
+        if value is True or value is False:
+            value = "t" if value else "f"  # noqa: PLW2901
+        text = str(value).encode()
+        parts += (len(text).to_bytes(4, "big"), text)
+    return b"".join(parts)
 
 
 def encode_row(row: EventRow) -> bytes:

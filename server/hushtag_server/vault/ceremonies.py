@@ -64,13 +64,13 @@ def setup_of(keys: ServerKeys) -> ServerSetup:
 
 
 @lru_cache(maxsize=16)
-def _live(keys: ServerKeys) -> LiveSetup:
-    return LiveSetup(keys.id, setup_of(keys))
+def _live(in_use: tuple[ServerKeys, ...]) -> tuple[LiveSetup, ...]:
+    return tuple(LiveSetup(keys.id, setup_of(keys)) for keys in in_use)
 
 
-def live_setups(ring: KeyRing) -> list[LiveSetup]:
+def live_setups(ring: KeyRing) -> tuple[LiveSetup, ...]:
     """Return every setup a tag may be under, the current one first: the same for every user."""
-    return [_live(keys) for keys in ring.in_use]
+    return _live(ring.in_use)
 
 
 @lru_cache(maxsize=1024)
