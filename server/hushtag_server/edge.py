@@ -16,7 +16,7 @@ from hushtag.messages import Problem
 from hushtag_server.answer_headers import answer_headers
 from hushtag_server.asgi import HEADERS, Application, Message, Receive, Scope, Send, first_headers
 from hushtag_server.errors import MalformedRequestError
-from hushtag_server.observability import AccessLog, Metrics, describe_exception
+from hushtag_server.observability import Ended, Metrics, RequestRecords, describe_exception
 from hushtag_server.origins import Origins
 from hushtag_server.peer import scope_address
 from hushtag_server.problems import encode_problem, make_problem
@@ -223,7 +223,7 @@ class Edge:
         self._headers = answer_headers(settings)
         self._origins = Origins(settings.allowed_origins)
         self._turns = Turns(settings)
-        self._access_log = AccessLog()
+        self._records = RequestRecords(metrics)
         self._ids = RequestIds()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -231,8 +231,14 @@ class Edge:
         if scope["type"] == "http":
             return self._serve(scope, receive, send)
         if scope["type"] == "lifespan":
-            return self.application(scope, receive, send)
+            return self._live(scope, receive, send)
         return send({"type": "websocket.close", "code": 1008})
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.application(scope, receive, send)
+        finally:
+            self._records.flush()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _read_headers(scope)
@@ -284,5 +290,4 @@ class Edge:
         method = exchange.scope["method"] if exchange.scope["method"] in _METHODS else "OTHER"
         # The template, never the path: an unknown path may be anything, even a phrase somebody typed.
         route = exchange.scope.get("path_template") or "unmatched"
-        self._metrics.observe_request(method, route, exchange.status, seconds)
-        self._access_log.write(exchange.request_id, method, route, exchange.status, seconds)
+        self._records.add(Ended(time.time(), exchange.request_id, method, route, exchange.status, seconds))

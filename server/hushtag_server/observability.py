@@ -4,15 +4,17 @@ Formatting is closed: only the named extras reach a line, and exceptions appear 
 of a driver may quote the value it choked on.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from prometheus_client import (
@@ -25,10 +27,20 @@ from prometheus_client import (
     multiprocess,
 )
 
-__all__ = ["AccessLog", "Metrics", "configure_logging", "describe_exception", "log_config"]
+__all__ = [
+    "AccessLog",
+    "Ended",
+    "Metrics",
+    "RequestRecords",
+    "configure_logging",
+    "describe_exception",
+    "log_config",
+]
 
 _EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "code", "worker", "checkpoint")
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
+TOGETHER: Final = 0.02
+"""Seconds for which requests that ended are logged and counted together."""
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
 
@@ -75,28 +87,78 @@ class AccessLine(msgspec.Struct):
     ms: float
 
 
+class Ended(NamedTuple):
+    """A request that ended: when (seconds of the epoch), which, and how. No word of it is of the request itself."""
+
+    moment: float
+    request_id: str
+    method: str
+    route: str
+    status: int
+    seconds: float
+
+
 class AccessLog:
     """Writes one line a request, as the logger `hushtag.access` would, for a fifth of its price."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("hushtag.access")
         self._encoder = msgspec.json.Encoder()
-        self._second = 0
-        self._date = ""
 
-    def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-        """Write the line if the logger's level lets it through."""
-        if not self._logger.isEnabledFor(logging.INFO):
-            return
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
-        stamp = f"{self._date}.{int(now * 1000) % 1000:03d}+00:00"
-        ms = round(seconds * 1000, 2)
-        line = AccessLine(stamp, "info", "hushtag.access", "request", request_id, method, route, status, ms)
-        with contextlib.suppress(OSError, ValueError):  # a full disk or a closed pipe must not fail the request
-            sys.stderr.write(self._encoder.encode(line).decode("ascii") + "\n")
+    def _line(self, ended: Ended) -> str:
+        second, rest = divmod(int(ended.moment * 1000), 1000)
+        stamp = f"{_spelt_second(second)}.{rest:03d}+00:00"
+        ms = round(ended.seconds * 1000, 2)
+        named = (ended.request_id, ended.method, ended.route, ended.status)
+        line = AccessLine(stamp, "info", "hushtag.access", "request", *named, ms)
+        return self._encoder.encode(line).decode("ascii") + "\n"
+
+    def write(self, requests: Iterable[Ended]) -> None:
+        """Write their lines in one piece if the logger's level lets them through."""
+        if self._logger.isEnabledFor(logging.INFO):
+            # A full disk or a closed pipe must not fail the request.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write("".join(map(self._line, requests)))
+
+
+@lru_cache(maxsize=2)
+def _spelt_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+class RequestRecords:
+    """Logs and counts every request that ended.
+
+    The first after a pause at once; those of the next 20 ms together, which costs each a third of what it costs alone,
+    between two requests. So a worker that is killed may take the lines of its last 20 ms with it.
+    """
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self._metrics = metrics
+        self._log = AccessLog()
+        self._ended: list[Ended] = []
+        self._timer: asyncio.TimerHandle | None = None
+        metrics.before_render.append(self.flush)
+
+    def add(self, ended: Ended) -> None:
+        """Take a request; inside an event loop."""
+        self._ended.append(ended)
+        if self._timer is None:
+            self._turn()
+
+    def flush(self) -> None:
+        """Write and count what has come."""
+        ended, self._ended = self._ended, []
+        if ended:
+            self._log.write(ended)
+            for each in ended:
+                self._metrics.observe_request(each.method, each.route, each.status, each.seconds)
+
+    def _turn(self) -> None:
+        # While nothing comes no timer runs: the loop of an idle server sleeps.
+        again = bool(self._ended)
+        self.flush()
+        self._timer = asyncio.get_running_loop().call_later(TOGETHER, self._turn) if again else None
 
 
 def log_config(level: str) -> dict[str, Any]:
@@ -161,6 +223,7 @@ class Metrics:
         )
 
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self.before_render: list[Callable[[], None]] = []
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request. All three labels come from small closed sets, so the kept children stay few."""
@@ -179,6 +242,8 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the Prometheus text format."""
+        for bring_up_to_date in self.before_render:
+            bring_up_to_date()
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()

@@ -4,12 +4,12 @@ How a step ends only its statement knows. So one row is signed for each way in w
 itself stores the one that came true. That costs no round trip.
 """
 
+import random
 import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from os import urandom
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
@@ -64,8 +64,11 @@ def named(keys: AuditKeys, kind: bytes, value: bytes) -> str:
 
 
 def new_row_id(moment: int | None = None) -> str:
-    """Return a UUID of version 7 of this moment (nanoseconds): rows of one time lie together in the index."""
-    chance = urandom(10).hex()
+    """Return a UUID of version 7 of this moment (nanoseconds): rows of one time lie together in the index.
+
+    It is unique, not secret, so no random bytes of the system are spent on it; a process that forks draws anew.
+    """
+    chance = f"{random.getrandbits(72):018x}"
     milliseconds = (time.time_ns() if moment is None else moment) // 1_000_000
     return _spelt(f"{milliseconds:012x}7{chance[:3]}8{chance[3:]}")
 
