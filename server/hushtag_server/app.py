@@ -40,6 +40,7 @@ from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.reminders.bell import Bell
 from hushtag_server.reminders.routes import REMINDER_ROUTES
+from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.services import Services, provide_services
 from hushtag_server.settings import Settings, load_settings
@@ -55,7 +56,7 @@ from hushtag_server.wire import WireRequest
 __all__ = ["create_app", "from_environment"]
 
 _CRYPTO_THREADS = 4
-_GC_THRESHOLDS = (20_000, 20, 20)  # a request leaves hardly any cycles; the defaults look for them many times a second
+_GC_THRESHOLDS = (5_000, 20, 20)  # a request leaves no cycles; the defaults would look for them many times a second
 _making_documents = threading.Lock()
 _ROUTES: Sequence[ControllerRouterHandler] = (
     *ACCOUNT_ROUTES,
@@ -117,6 +118,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
             app.state["services"] = Services(
                 settings=settings,
                 keys=keys,
+                audit=audit_keys(keys.current),
                 pool=pool,
                 metrics=metrics,
                 crypto=anyio.CapacityLimiter(_CRYPTO_THREADS),

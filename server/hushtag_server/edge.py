@@ -8,12 +8,12 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 from uuid import UUID
 
 from hushtag.messages import Problem
-from hushtag_server.answer_headers import answer_headers
+from hushtag_server.answer_headers import AnswerHeaders, answer_headers
 from hushtag_server.asgi import HEADERS, Application, Message, Receive, Scope, Send, first_headers
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import Ended, Metrics, RequestRecords, describe_exception
@@ -21,7 +21,7 @@ from hushtag_server.origins import Origins
 from hushtag_server.peer import scope_address
 from hushtag_server.problems import encode_problem, make_problem
 from hushtag_server.settings import Settings
-from hushtag_server.turns import Turns, Visitor
+from hushtag_server.turns import Turns
 
 __all__ = ["EXCHANGE", "Edge", "Exchange", "prolong_deadline"]
 
@@ -87,7 +87,7 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, request_id: str, answer_headers: Sequence[tuple[bytes, bytes]]
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, answer_headers: AnswerHeaders
     ) -> None:
         self.started = time.perf_counter()
         self.scope = scope
@@ -125,10 +125,12 @@ class Exchange:
         return message
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        completed = list(headers)
-        said = {name for name, _ in completed}
-        completed += [pair for pair in self.answer_headers if pair[0] not in said]
-        completed.append((b"hushtag-request-id", self.request_id.encode("ascii")))
+        completed = [*headers, (b"hushtag-request-id", self.request_id.encode("ascii"))]
+        said = dict(completed)
+        if said.keys().isdisjoint(self.answer_headers.names):
+            completed += self.answer_headers.pairs
+        else:
+            completed += [pair for pair in self.answer_headers.pairs if pair[0] not in said]
         return completed
 
     async def send(self, message: Message) -> None:
@@ -242,28 +244,22 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _read_headers(scope)
-        headers = (*self._headers, *self._origins.headers(scope)) if self._origins else self._headers
+        headers = self._headers.and_these(self._origins.headers(scope)) if self._origins else self._headers
         exchange = Exchange(scope, receive, send, self._ids.of(scope[HEADERS]), headers)
         scope[EXCHANGE] = exchange
-        try:
-            visitor, wait = None, None
-            if refusal is None:
-                visitor, wait = self._turns.enter(scope_address(scope, self._settings))
-            if wait is None:
-                await self._refuse(exchange, refusal or "too_many_requests")
-            else:
-                await self._take_turn(exchange, visitor, wait)
-        finally:
-            self._record(exchange)
-
-    async def _take_turn(self, exchange: Exchange, visitor: Visitor | None, wait: float) -> None:
+        visitor, wait = None, None
+        if refusal is None:
+            visitor, wait = self._turns.enter(scope_address(scope, self._settings))
         self._deadlines.begin(exchange)
         try:
+            if wait is None:
+                await self._refuse(exchange, refusal or "too_many_requests")
+                return
             if wait > 0.0:
                 await asyncio.sleep(wait)
-            preflight = self._origins.preflight(exchange.scope) if self._origins else None
+            preflight = self._origins.preflight(scope) if self._origins else None
             if preflight is None:
-                await self.application(exchange.scope, exchange.receive, exchange.send)
+                await self.application(scope, exchange.receive, exchange.send)
             else:
                 exchange.body_complete = True  # nobody reads it
                 await exchange.answer(204, preflight, b"")
@@ -278,7 +274,10 @@ class Edge:
             await self._refuse(exchange, "internal_error")
         finally:
             self._deadlines.end(exchange)
-            self._turns.leave(visitor, exchange.status)
+            if wait is not None:
+                self._turns.leave(visitor, exchange.status)
+            self._record(exchange)
+            del scope[EXCHANGE]  # which has the scope: what refers to itself is left to the garbage collector
 
     async def _refuse(self, exchange: Exchange, code: str) -> None:
         self._metrics.problems.labels(code).inc()

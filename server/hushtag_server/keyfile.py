@@ -86,7 +86,7 @@ class ServerKeys:
         return hashlib.blake2s(covered, key=self.sealing_key).digest()
 
     def __hash__(self) -> int:
-        return hash(self.id)  # what is derived of a set is remembered by it, and looked up in every request
+        return hash(self.id.int)  # what is derived of a set is remembered by it, and looked up in every request
 
     def __repr__(self) -> str:
         return f"ServerKeys({self.id}, not shown)"
@@ -105,6 +105,11 @@ class KeyRing:
     current: ServerKeys
     by_id: dict[UUID, ServerKeys]
     retired_audit_keys: dict[UUID, bytes] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def by_key_id(self) -> dict[bytes, ServerKeys]:
+        """Every set by the 16 bytes of its id."""
+        return {key_id.bytes: keys for key_id, keys in self.by_id.items()}
 
     @cached_property
     def in_use(self) -> tuple[ServerKeys, ...]:

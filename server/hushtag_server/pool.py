@@ -21,6 +21,8 @@ from hushtag_server.settings import Settings
 __all__ = ["Pool", "make_pool"]
 
 _MAX_WAITING: Final = 500  # requests; more would only wait to fail
+_IDLE: Final = TransactionStatus.IDLE
+_NO_PIPELINE: Final = PipelineStatus.OFF
 _ON_SHELF: Final = 30.0  # seconds; after that it goes the whole way once, so that the pool can retire or replace it
 
 
@@ -59,8 +61,8 @@ class Pool(AsyncConnectionPool[Connection]):
             raise ValueError("this connection is not out")
         pgconn = connection.pgconn
         if (
-            pgconn.transaction_status != TransactionStatus.IDLE
-            or pgconn.pipeline_status != PipelineStatus.OFF
+            pgconn.transaction_status != _IDLE
+            or pgconn.pipeline_status != _NO_PIPELINE
             or self.closed
             or self._in_line
             or time.monotonic() - left >= _ON_SHELF
@@ -166,7 +168,7 @@ class Pool(AsyncConnectionPool[Connection]):
         """Hand the connection on, lay it on the shelf, or give it back: it is broken, or has been away long."""
         if self.lay_down(conn):
             return
-        if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        if conn.pgconn.pipeline_status != _NO_PIPELINE:
             await conn.close()  # a cancelled task left its pipeline open; nobody's statement would ever be answered
         waiter = self._first_waiter()
         if waiter is not None:

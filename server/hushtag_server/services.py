@@ -19,7 +19,7 @@ from hushtag_server.hash_queue import HashQueue
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.observability import Metrics
 from hushtag_server.peer import NO_PEER, Peer
-from hushtag_server.security_log.audit_keys import audit_keys
+from hushtag_server.security_log.audit_keys import AuditKeys
 from hushtag_server.security_log.recording import EventSource
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.settings import Settings
@@ -32,13 +32,15 @@ __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The worker's services. `crypto` limits the threads that hash large rows, `passwords` runs Argon2id.
+    """The worker's services. `audit` are the keys of the security log that are current, `crypto` limits the threads
+    that hash large rows, `passwords` runs Argon2id.
 
     `segments` are the stores of large objects, `remover` removes what ended of them, `lanes` counts their bodies.
     """
 
     settings: Settings
     keys: KeyRing
+    audit: AuditKeys
     pool: Pool
     metrics: Metrics
     crypto: anyio.CapacityLimiter
@@ -56,7 +58,7 @@ class Services:
 
     def events_of(self, scope: Mapping[str, Any]) -> EventSource:
         """Return what writes the events of a request into the security log."""
-        return EventSource(audit_keys(self.keys.current), self.settings, scope, self.sealer.kick)
+        return EventSource(self.audit, self.settings, scope, self.sealer.kick)
 
 
 ServicesDep = NamedDependency[SkipValidation[Services]]

@@ -5,6 +5,7 @@ sealed and travel with the client, and a step that is deleted as it is taken mak
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,7 @@ __all__ = [
     "ProvingState",
     "answer_candidates",
     "evaluate_candidates",
+    "evaluate_located",
     "verify_candidate",
 ]
 
@@ -61,13 +63,18 @@ def _encode(setups: Sequence[UUID], parts: Sequence[bytes]) -> bytes:
     return bytes([len(setups)]) + b"".join(key_id.bytes for key_id in setups) + b"".join(parts)
 
 
+@lru_cache(maxsize=16)
+def _key_id(encoded: bytes) -> UUID:
+    return UUID(bytes=encoded)  # of the few key sets of a server, again and again
+
+
 def _decode(encoded: bytes, size: int, most: int) -> tuple[tuple[UUID, ...], list[bytes]]:
     setups = encoded[0] if encoded else 0
     begin = 1 + _ID * setups
     count, rest = divmod(len(encoded) - begin, size)
     if rest or not 1 <= setups <= MAX_SETUPS or not 1 <= count <= most:
         raise MalformedError(f"ceremony state is {len(encoded)} bytes")
-    ids = tuple(UUID(bytes=encoded[start : start + _ID]) for start in range(1, begin, _ID))
+    ids = tuple([_key_id(encoded[start : start + _ID]) for start in range(1, begin, _ID)])
     return ids, [encoded[start : start + size] for start in range(begin, len(encoded), size)]
 
 
@@ -75,7 +82,19 @@ class LocatedState(NamedTuple):
     """Which elements were evaluated, and so charged (1 to 5 of 32 bytes), and under which key sets (1 to 3)."""
 
     key_ids: tuple[UUID, ...]
-    elements: tuple[bytes, ...]
+    elements: tuple[RegistrationRequest, ...]
+
+    @classmethod
+    def of(cls, setups: Sequence[LiveSetup], message: Locate) -> "LocatedState":
+        """Return what a locate is to be evaluated under, and of which elements.
+
+        Raises:
+            UnknownSuiteError: the suite is not this version's.
+            MalformedError: an element that is not 32 bytes in base64url.
+        """
+        suite_by_id(message.suite)
+        elements = tuple([RegistrationRequest(decode_binary(text)) for text in message.elements])
+        return cls(tuple([live.id for live in setups]), elements)
 
     def encode(self) -> bytes:
         """Return number and ids of the key sets, then the elements, one behind the other."""
@@ -89,7 +108,7 @@ class LocatedState(NamedTuple):
             MalformedError: not 1 to 3 key sets and 1 to 5 elements.
         """
         key_ids, elements = _decode(encoded, _ELEMENT, MAX_CANDIDATES)
-        return cls(key_ids, tuple(elements))
+        return cls(key_ids, tuple(RegistrationRequest(element) for element in elements))
 
 
 class ProvingState(NamedTuple):
@@ -142,13 +161,22 @@ def evaluate_candidates(setups: Sequence[LiveSetup], credential_id: CredentialId
         UnknownSuiteError: the suite is not this version's.
         MalformedError: an element is not a group element; nothing is answered.
     """
-    suite_by_id(message.suite)
-    elements = [RegistrationRequest(decode_binary(text)) for text in message.elements]
+    state = LocatedState.of(setups, message)
+    return Evaluated(state, evaluate_located(setups, credential_id, state))
+
+
+def evaluate_located(
+    setups: Sequence[LiveSetup], credential_id: CredentialIdentifier, state: LocatedState
+) -> list[str]:
+    """Return one RegistrationResponse (base64url) per element and setup, of what `LocatedState.of` these setups holds.
+
+    Raises:
+        MalformedError: an element is not a group element; nothing is answered.
+    """
     responses = [
-        _opaque.answer_registration(live.setup, credential_id, element) for element in elements for live in setups
+        _opaque.answer_registration(live.setup, credential_id, element) for element in state.elements for live in setups
     ]
-    state = LocatedState(tuple(live.id for live in setups), tuple(elements))
-    return Evaluated(state, [encode_binary(response) for response in responses])
+    return [encode_binary(response) for response in responses]
 
 
 def _located_ke1(candidate: Candidate, element: bytes) -> KE1:

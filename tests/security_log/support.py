@@ -12,7 +12,7 @@ from hushtag_server.keyfile import KeyRing
 from hushtag_server.operation.reach import connect
 from hushtag_server.security_log.audit_keys import AuditKeys, audit_keys, ring_keys
 from hushtag_server.security_log.chain import Checkpoint
-from hushtag_server.security_log.events import OBJECT_READ
+from hushtag_server.security_log.events import OBJECT_READ, Event
 from hushtag_server.security_log.recording import INSERT, EventSource, Subject
 from hushtag_server.security_log.rows import EventRow
 from hushtag_server.security_log.sealing import Sealed, seal_everything, store_checkpoint
@@ -26,9 +26,14 @@ def source(keys: AuditKeys) -> EventSource:
     return EventSource(keys, Settings(), scope, lambda: None)
 
 
-def signed_row(keys: AuditKeys) -> Any:
-    subject = Subject(uuid4(), os.urandom(32), None, {"vault": os.urandom(32).hex()})
-    return source(keys).rows(OBJECT_READ, subject, ["done"])["done"]
+def made_row(keys: AuditKeys, event: Event, subject: Subject, outcome: str = "done") -> EventRow:
+    """Return the row of an event as the server makes it."""
+    encoded = source(keys).rows(event, subject, [outcome])[outcome]
+    return msgspec.json.decode(encoded, type=EventRow)
+
+
+def signed_row(keys: AuditKeys) -> EventRow:
+    return made_row(keys, OBJECT_READ, Subject(uuid4(), os.urandom(32), None, {"vault": os.urandom(32).hex()}))
 
 
 def write(url: str, ring: KeyRing, count: int) -> None:

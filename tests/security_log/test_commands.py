@@ -18,7 +18,7 @@ from hushtag_server.security_log.checkpoint_file import append_checkpoint
 from hushtag_server.security_log.events import UNLOCK_FINISHED
 from hushtag_server.security_log.recording import Subject
 from hushtag_server.settings import Settings
-from tests.security_log.support import log_id, sign, source, store, write
+from tests.security_log.support import log_id, made_row, sign, store, write
 
 
 @pytest.fixture
@@ -82,8 +82,9 @@ def test_events_are_found_by_whom_they_are_about(
     audit: Callable[..., Result], ten: Any, keys: KeyRing, admin: Any
 ) -> None:
     user = uuid4()
-    failed = source(audit_keys(keys.current)).rows(UNLOCK_FINISHED, Subject(user, bytes(32)), ["ceremony_failed"])
-    store(ten.app_url, failed["ceremony_failed"])
+    subject = Subject(user, bytes(32))
+    row = made_row(audit_keys(keys.current), UNLOCK_FINISHED, subject, "ceremony_failed")
+    store(ten.app_url, row)
     found = [json.loads(line) for line in audit("show", "--user", user, "--json").output.splitlines()]
     assert [(row["event_type"], row["error_code"], row["signed"]) for row in found] == [
         ("unlock_finished", "ceremony_failed", True)
@@ -93,7 +94,7 @@ def test_events_are_found_by_whom_they_are_about(
     assert len(audit("show", "--failed").output.splitlines()) == 1
     assert len(audit("show", "--address", "192.0.2.1").output.splitlines()) == 11
     assert len(audit("show", "--most", 4, "--since", "2020-01-01").output.splitlines()) == 4
-    admin.execute("UPDATE security_audit_logs SET severity = 'x' WHERE id = %s", [failed["ceremony_failed"].id])
+    admin.execute("UPDATE security_audit_logs SET severity = 'x' WHERE id = %s", [row.id])
     assert "NOT AS SIGNED" in audit("show", "--failed").output
 
 

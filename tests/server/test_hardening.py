@@ -115,7 +115,7 @@ def test_no_route_of_the_interface_lets_anybody_keep_an_answer_but_the_calendar(
 
 
 def test_strict_transport_is_said_only_where_it_is_set() -> None:
-    names = {name for name, _ in answer_headers(Settings())}
+    names = {name for name, _ in answer_headers(Settings()).pairs}
     assert b"strict-transport-security" not in names
 
 

@@ -19,7 +19,7 @@ from hushtag_server.peer import scope_peer
 from hushtag_server.pool import Pool
 from hushtag_server.security_log.audit_keys import AuditKeys
 from hushtag_server.security_log.events import EVENTS, Event
-from hushtag_server.security_log.rows import COLUMNS, EventRow, encode_values
+from hushtag_server.security_log.rows import COLUMNS, Beginning, encode_values
 from hushtag_server.settings import Settings
 
 __all__ = ["INSERT", "EventSource", "RecordedPool", "Source", "Subject", "identifier", "named", "new_row_id"]
@@ -85,14 +85,15 @@ def _stamped(moment: int) -> str:
 
 
 @cache
-def _ending(event_name: str, outcome: str) -> tuple[tuple[Any, ...], bytes]:
-    # What an event and its outcome fix of a row, and how that is signed.
+def _ending(event_name: str, outcome: str) -> tuple[bytes, bytes]:
+    # What an event and its outcome fix of a row: as it is signed, and as JSON up to the signature.
     event = EVENTS[event_name]
     message, error, severity = event.outcomes[outcome]
     # A failed ceremony shows nothing: anybody with the account can make one.
     sensitive = event.sensitive and error != "ceremony_failed"
     ending = (event.name, event.category, severity, message, sensitive, error is None, error)
-    return ending, encode_values(ending)
+    columns = dict(zip(COLUMNS[-len(ending) - 1 : -1], ending, strict=True))
+    return encode_values(ending), b"," + _encode(columns)[1:-1] + b',"log_signature":"'
 
 
 Source = Mapping[str, Any]
@@ -124,8 +125,8 @@ class EventSource:
         """Return what names a step of a ceremony (64 hex characters) in the log."""
         return named(self._keys, b"ceremony", bytes.fromhex(session_id))
 
-    def rows(self, event: Event, subject: Subject, outcomes: Sequence[str]) -> dict[str, EventRow]:
-        """Return the signed row of each outcome. They share their id: one of them will be stored."""
+    def rows(self, event: Event, subject: Subject, outcomes: Sequence[str]) -> dict[str, bytes]:
+        """Return the signed row of each outcome as JSON. They share their id: one of them will be stored."""
         keys, scope = self._keys, self._scope
         address, agent = scope_peer(scope, self._settings)
         exchange = scope.get("hushtag.exchange")
@@ -143,11 +144,10 @@ class EventSource:
             _stamped(moment),
             None if exchange is None else int((time.perf_counter() - exchange.started) * 1000),
         )
-        begin, made = encode_values(shared), {}
+        begin, columns, made = encode_values(shared), _encode(Beginning(*shared))[:-1], {}
         for name in outcomes:
-            ending, encoded = _ending(event.name, name)
-            columns: tuple[Any, ...] = (*shared, *ending, keys.sign_row(begin + encoded))
-            made[name] = EventRow(*columns)
+            encoded, ending = _ending(event.name, name)
+            made[name] = b'%b%b%b"}' % (columns, ending, keys.sign_row(begin + encoded).encode())
         return made
 
     def through(self, pool: Pool, event: Event, subject: Subject, *outcomes: str) -> "RecordedPool":
@@ -157,7 +157,7 @@ class EventSource:
     async def record(self, connection: Any, event: Event, subject: Subject, outcome: str = "done") -> None:
         """Store an event in the transaction of this connection."""
         row = self.rows(event, subject, (outcome,))[outcome]
-        await connection.execute(INSERT, [_encode(row).decode()])
+        await connection.execute(INSERT, [row.decode()])
         self.kick()
 
 
@@ -173,4 +173,5 @@ class RecordedPool(NamedTuple):
     def join(self, statement: LiteralString, values: Sequence[object]) -> tuple[LiteralString, Sequence[object]]:
         """Return the statement that also stores the event, and its values."""
         rows = self.source.rows(self.event, self.subject, self.outcomes)
-        return _joined(statement, self.event.choice), (*values, _encode(rows).decode())
+        named_rows = b",".join([b'"%b":%b' % (name.encode(), row) for name, row in rows.items()])
+        return _joined(statement, self.event.choice), (*values, "{" + named_rows.decode() + "}")

@@ -9,13 +9,15 @@ import msgspec
 
 from hushtag_server.security_log.audit_keys import AuditKeys
 
-__all__ = ["COLUMNS", "EventRow", "encode_row", "encode_values", "is_signed", "row_of", "stamp"]
+__all__ = ["COLUMNS", "Beginning", "EventRow", "encode_row", "encode_values", "is_signed", "row_of", "stamp"]
 
+_SHORT: Final = 256
+_LENGTHS: Final = [length.to_bytes(4, "big") for length in range(_SHORT)]
 _NULL: Final = b"\xff\xff\xff\xff"  # no value is that long
 
 
-class EventRow(msgspec.Struct, gc=False):
-    """The columns of `security_audit_logs`, as JSON has them; the signature covers all the others."""
+class Beginning(msgspec.Struct, gc=False):
+    """The columns of a row that are known before it is known how its event ends."""
 
     id: str
     key_id: str | None
@@ -28,6 +30,11 @@ class EventRow(msgspec.Struct, gc=False):
     event_data: str | None
     timestamp: str
     processing_time_ms: int | None
+
+
+class EventRow(Beginning, gc=False):
+    """The columns of `security_audit_logs`, as JSON has them; the signature covers all the others."""
+
     event_type: str
     event_category: str
     severity: str
@@ -57,7 +64,9 @@ def encode_values(values: Iterable[object]) -> bytes:
         if value is True or value is False:
             value = "t" if value else "f"  # noqa: PLW2901
         text = str(value).encode()
-        parts += (len(text).to_bytes(4, "big"), text)
+        length = len(text)
+        parts.append(_LENGTHS[length] if length < _SHORT else length.to_bytes(4, "big"))
+        parts.append(text)
     return b"".join(parts)
 
 

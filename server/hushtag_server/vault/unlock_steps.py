@@ -20,15 +20,14 @@ from hushtag.messages import (
 )
 from hushtag.moving import accept_move
 from hushtag.rotation import PROOF_LENGTH, SEALED_KEY_LENGTH
-from hushtag.suites import suite_by_id
-from hushtag.types import RegistrationRequest, Release
+from hushtag.types import Release
 from hushtag.unlock_server import (
     LiveSetup,
     LocatedState,
     ProvenCandidate,
     ProvingState,
     answer_candidates,
-    evaluate_candidates,
+    evaluate_located,
     verify_candidate,
 )
 from hushtag_server.auth import account_caller
@@ -78,11 +77,9 @@ _REFUSALS: Final[dict[str, type[RefusedError]]] = {
 
 async def locate(services: Services, token: BearerToken, data: Locate, scope: Source) -> Located:
     """Charge every candidate or none, then evaluate them."""
-    suite_by_id(data.suite)
     setups, session_id = live_setups(services.keys), new_session_id()
     caller = account_caller(token, services)
-    elements = tuple(RegistrationRequest(decode_binary(text)) for text in data.elements)
-    state = LocatedState(tuple(live.id for live in setups), elements)
+    state = LocatedState.of(setups, data)
     # Blinded elements are as random as they come and tell nothing: they are kept as they are.
     subject = Subject(token.user_id, token.secret_hash, session_id, {"candidates": len(data.elements)})
     credential_id = await begin(
@@ -94,8 +91,7 @@ async def locate(services: Services, token: BearerToken, data: Locate, scope: So
         state=LOCATED,
         kept=state.encode(),
     )
-    evaluated = evaluate_candidates(setups, credential_id, data)
-    return Located(session_id=session_id, responses=evaluated.responses)
+    return Located(session_id=session_id, responses=evaluate_located(setups, credential_id, state))
 
 
 def _setups_of(services: Services, located: LocatedState) -> list[LiveSetup]:
