@@ -22,7 +22,7 @@ from hushtag_server.services import Services
 from hushtag_server.tokens import ACCOUNT, BearerToken, parse_bearer
 from hushtag_server.wire import MAX_JSON_BYTES, check_json_type, decode_message
 
-__all__ = ["DirectAnswer", "DirectCall", "DirectRoute", "DirectRoutes", "answer_json", "no_query"]
+__all__ = ["DirectAnswer", "DirectCall", "DirectRoute", "DirectRoutes", "answer_json", "answer_made", "no_query"]
 
 _JSON: Final = (b"content-type", b"application/json")
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
@@ -52,11 +52,14 @@ class DirectAnswer(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-def answer_json(
-    message: msgspec.Struct, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()
-) -> DirectAnswer:
+def answer_json(message: msgspec.Struct) -> DirectAnswer:
     """Return the answer that holds a message."""
-    return DirectAnswer(status, _encoder.encode(message), headers)
+    return DirectAnswer(200, _encoder.encode(message))
+
+
+def answer_made(answer: DirectAnswer) -> DirectAnswer:
+    """Return the answer that a step has made itself."""
+    return answer
 
 
 def no_query(query: bytes) -> object:
@@ -69,15 +72,16 @@ class DirectRoute(NamedTuple):
 
     `path` may end in one `{…}`, which stands for the id of a row in its usual spelling. `message` is the type of the
     JSON body, or None where none is read. `read_query` returns what the step gets as `query`, or None for a query that
-    only the Litestar handler knows.
+    only the Litestar handler knows. `answer` makes the answer of what the step comes to.
     """
 
     method: str
     path: str
-    step: Callable[[DirectCall], Awaitable[DirectAnswer]]
+    step: Callable[[DirectCall], Awaitable[Any]]
     message: type[msgspec.Struct] | None = None
     max_body: int = MAX_JSON_BYTES
     read_query: Callable[[bytes], Any] = no_query
+    answer: Callable[[Any], DirectAnswer] = answer_json
 
 
 async def _read_body(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
@@ -144,9 +148,8 @@ class DirectRoutes:
                 if body:  # an empty one is refused as such
                     check_json_type(headers.get(b"content-type", b"").decode("latin-1"))
                 message = decode_message(route.message, body)
-            status, content, more = await route.step(
-                DirectCall(services, token, scope, headers, row_id, query, message)
-            )
+            found = await route.step(DirectCall(services, token, scope, headers, row_id, query, message))
+            status, content, more = route.answer(found)
             if status in _WITHOUT_CONTENT:
                 content, said = b"", [*more]
             else:

@@ -39,7 +39,7 @@ __all__ = [
 
 _EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "code", "worker", "checkpoint")
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
-TOGETHER: Final = 0.02
+TOGETHER: Final = 0.05
 """Seconds for which requests that ended are logged and counted together."""
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
@@ -129,8 +129,8 @@ def _spelt_second(second: int) -> str:
 class RequestRecords:
     """Logs and counts every request that ended.
 
-    The first after a pause at once; those of the next 20 ms together, which costs each a third of what it costs alone,
-    between two requests. So a worker that is killed may take the lines of its last 20 ms with it.
+    The first after a pause at once; those of the next 50 ms together, which costs each a third of what it costs alone,
+    between two requests. So a worker that is killed may take the lines of its last 50 ms with it.
     """
 
     def __init__(self, metrics: "Metrics") -> None:

@@ -206,15 +206,16 @@ def answer_candidates(
     places = [(element, live) for element in state.elements for live in setups]
     if len(message.candidates) != len(places):
         raise AuthenticationError("not the located candidates")
-    pairs = list(zip(message.candidates, places, strict=True))
-    ke1s = [_located_ke1(candidate, element) for candidate, (element, _) in pairs]
-    hashes = [PhraseHash(decode_binary(candidate.phrase_hash)) for candidate in message.candidates]
-    started = [
-        _opaque.start_server_login(live.setup, credential_id, find(live.id, found), ke1)
-        for (_, live), found, ke1 in zip(places, hashes, ke1s, strict=True)
+    asked = [
+        (live, _located_ke1(candidate, element), PhraseHash(decode_binary(candidate.phrase_hash)))
+        for candidate, (element, live) in zip(message.candidates, places, strict=True)
     ]
-    logins = tuple((found, login) for found, (login, _) in zip(hashes, started, strict=True))
-    return ProvingState(state.key_ids, logins), [encode_binary(ke2) for _, ke2 in started]
+    started = [
+        (found, _opaque.start_server_login(live.setup, credential_id, find(live.id, found), ke1))
+        for live, ke1, found in asked
+    ]
+    logins = tuple([(found, login) for found, (login, _) in started])
+    return ProvingState(state.key_ids, logins), [encode_binary(ke2) for _, (_, ke2) in started]
 
 
 def verify_candidate(state: ProvingState, message: FinishUnlock) -> ProvenCandidate:

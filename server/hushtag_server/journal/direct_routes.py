@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from hushtag.journal_messages import MAX_JOURNAL_BYTES, MAX_JOURNAL_PAGE, NewJournal
-from hushtag_server.direct import DirectAnswer, DirectCall, DirectRoute
+from hushtag_server.direct import DirectAnswer, DirectCall, DirectRoute, answer_made
 from hushtag_server.journal import steps
 from hushtag_server.journal.schemas import JournalFilter, Stored
 from hushtag_server.peer import scope_peer
@@ -58,7 +58,7 @@ async def _create_journal(call: DirectCall) -> DirectAnswer:
 
 
 DIRECT_ROUTES: Final[tuple[DirectRoute, ...]] = (
-    DirectRoute("GET", "/v1/journals/{journal_id}", _read_journal),
-    DirectRoute("GET", "/v1/journals", _list_journals, read_query=_read_limit),
-    DirectRoute("POST", "/v1/journals", _create_journal, NewJournal, MAX_JOURNAL_BYTES),
+    DirectRoute("GET", "/v1/journals/{journal_id}", _read_journal, answer=answer_made),
+    DirectRoute("GET", "/v1/journals", _list_journals, read_query=_read_limit, answer=answer_made),
+    DirectRoute("POST", "/v1/journals", _create_journal, NewJournal, MAX_JOURNAL_BYTES, answer=answer_made),
 )

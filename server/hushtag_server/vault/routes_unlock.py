@@ -1,11 +1,13 @@
 """Routes of the unlock. The steps are in `unlock_steps`; in a running server `direct` serves them past Litestar."""
 
+from collections.abc import Awaitable
+
 from litestar import post
 from litestar.params import JSONBody
 
 from hushtag.messages import FinishUnlock, Locate, Located, MoveTag, StartUnlock, TagMoved, Unlocked, UnlockStarted
 from hushtag_server.auth import ACCOUNT_SECURITY, VAULT_SECURITY, require_account_token
-from hushtag_server.direct import DirectAnswer, DirectCall, DirectRoute, answer_json
+from hushtag_server.direct import DirectCall, DirectRoute
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import unlock_steps as steps
 from hushtag_server.vault.callers import require_vault_token, vault_caller
@@ -14,16 +16,16 @@ from hushtag_server.wire import WireRequest
 __all__ = ["DIRECT_ROUTES", "finish_unlock", "locate", "move_tag", "start_unlock"]
 
 
-async def _locate(call: DirectCall) -> DirectAnswer:
-    return answer_json(await steps.locate(call.services, call.token, call.message, call.scope))
+def _locate(call: DirectCall) -> Awaitable[Located]:
+    return steps.locate(call.services, call.token, call.message, call.scope)
 
 
-async def _start_unlock(call: DirectCall) -> DirectAnswer:
-    return answer_json(await steps.start_unlock(call.services, call.token, call.message, call.scope))
+def _start_unlock(call: DirectCall) -> Awaitable[UnlockStarted]:
+    return steps.start_unlock(call.services, call.token, call.message, call.scope)
 
 
-async def _finish_unlock(call: DirectCall) -> DirectAnswer:
-    return answer_json(await steps.finish_unlock(call.services, call.token, call.message, call.scope))
+def _finish_unlock(call: DirectCall) -> Awaitable[Unlocked]:
+    return steps.finish_unlock(call.services, call.token, call.message, call.scope)
 
 
 DIRECT_ROUTES = (

@@ -4,6 +4,7 @@ Deleting the key shreds the tag in every backup that was ever made: the envelope
 (RFC 9807, section 5.2.3), and without it neither the right phrase nor the key file gives any key of the tag.
 """
 
+import struct
 from functools import lru_cache
 from secrets import token_bytes
 from typing import Final, NamedTuple
@@ -34,7 +35,7 @@ _KEY_ID: Final = 16
 PLAIN_ENVELOPE: Final = Record.LENGTH - _VERIFIER
 """Bytes of the envelope of a tag that an earlier version stored and nothing has sealed yet."""
 _UNSEALED: Final = bytes(SEAL_LENGTH)
-_ENTRY: Final = _KEY_ID + PhraseHash.LENGTH + SEAL_LENGTH + _VERIFIER + SEALED_ENVELOPE
+_ENTRIES: Final = struct.Struct(f"{_KEY_ID}s{PhraseHash.LENGTH}s{SEAL_LENGTH}s{_VERIFIER}s{SEALED_ENVELOPE}s")
 
 
 def new_seal() -> bytes:
@@ -87,10 +88,11 @@ class Envelopes:
     """What the database found for the phrase hashes of one start, still sealed: an entry for each, zeros for none."""
 
     def __init__(self, user_id: UUID, found: bytes | None) -> None:
-        parts = found or b""
-        entries = (_split(parts[start : start + _ENTRY]) for start in range(0, len(parts), _ENTRY))
         self._user_id = user_id
-        self._by_hash = {(entry.key_id, entry.phrase_hash): entry for entry in entries}
+        whole = found or b""
+        if len(whole) % _ENTRIES.size:
+            whole = b""  # altered in the database, and as good as absent
+        self._by_hash = {(entry[0], entry[1]): _Stored(*entry) for entry in _ENTRIES.iter_unpack(whole)}
 
     def record(self, key_id: UUID, phrase_hash: bytes, decoy: _Stored) -> Record:
         """Return the record of a phrase hash under this key set, or the decoy.
@@ -105,12 +107,3 @@ class Envelopes:
         opened = stored.open(self._user_id) or decoy.open(self._user_id)
         assert opened is not None  # noqa: S101  (this process sealed the decoy itself)
         return opened
-
-
-def _split(entry: bytes) -> _Stored:
-    widths = (_KEY_ID, PhraseHash.LENGTH, SEAL_LENGTH, _VERIFIER, SEALED_ENVELOPE)
-    parts, start = [], 0
-    for width in widths:
-        parts.append(entry[start : start + width])
-        start += width
-    return _Stored(*parts)
