@@ -15,7 +15,7 @@ from hushtag.duress import Verdict, expand_release
 from hushtag.errors import AuthenticationError
 from hushtag.messages import PutOrders, TagOrder, decode_binary, encode_binary
 from hushtag.types import CredentialIdentifier, Record, Release
-from hushtag_server import database as database_module
+from hushtag_server.connection import Connection
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
 from hushtag_server.vault.seals import Envelopes, sealed_decoy
@@ -278,13 +278,13 @@ async def test_an_unlock_that_carries_out_an_order_is_answered_by_the_same_state
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, list[str]]] = []
-    original = database_module._call_once
+    original = Connection.call
 
-    async def listened(pool: Any, statement: Any, values: Any) -> Any:
+    async def listened(connection: Any, statement: Any, values: Any) -> Any:
         told.append((statement, [type(value).__name__ for value in values]))
-        return await original(pool, statement, values)
+        return await original(connection, statement, values)
 
-    monkeypatch.setattr(database_module, "_call_once", listened)
+    monkeypatch.setattr(Connection, "call", listened)
     await scene.order(Verdict.LOCK_VAULT_MONTH)
     kinds: dict[bool, list[Any]] = {True: [], False: []}
     times: dict[bool, list[float]] = {True: [], False: []}

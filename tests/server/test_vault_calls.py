@@ -6,7 +6,7 @@ import random
 import psycopg
 import pytest
 
-from hushtag_server import database as database_module
+from hushtag_server.connection import Connection
 from hushtag_server.database import call
 from hushtag_server.errors import UnavailableError
 from tests.server.vault_support import enrol, new_id, new_password, prove, run_sql, send, unlock
@@ -27,7 +27,7 @@ async def test_a_call_whose_connection_breaks_is_unavailable_and_the_next_one_wo
 
 async def test_a_call_the_database_gave_up_runs_again(pool, monkeypatch) -> None:
     attempts = []
-    original = database_module._call_once
+    original = Connection.call
 
     async def give_up_twice(*given):
         attempts.append(given)
@@ -35,9 +35,23 @@ async def test_a_call_the_database_gave_up_runs_again(pool, monkeypatch) -> None
             raise psycopg.errors.DeadlockDetected
         return await original(*given)
 
-    monkeypatch.setattr(database_module, "_call_once", give_up_twice)
+    monkeypatch.setattr(Connection, "call", give_up_twice)
     assert await call(pool, "SELECT 1", ()) == [(1,)]
     assert len(attempts) == 3
+
+
+async def test_a_call_the_database_gives_up_again_and_again_fails_with_what_it_said(pool, monkeypatch) -> None:
+    attempts = []
+
+    async def give_up(*given):
+        attempts.append(given)
+        raise psycopg.errors.SerializationFailure
+
+    monkeypatch.setattr(Connection, "call", give_up)
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        await call(pool, "SELECT 1", ())
+    assert len(attempts) == 4
+    assert pool.get_stats()["pool_available"] == pool.get_stats()["pool_size"]
 
 
 async def test_another_error_of_a_call_is_not_hidden(pool) -> None:
