@@ -27,8 +27,8 @@ _LIST = """
 """
 _CREATE = """
     SELECT session_id, outcome, body
-    FROM hushtag_create_journal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::integer, $11, $12, $13, $14::text[],
-                                $15::integer)
+    FROM hushtag_create_journal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::integer, $12, $13, $14, $15::text[],
+                                $16::integer)
 """
 _CREATE_MANY = """
     SELECT session_id, outcome, taken FROM hushtag_create_journals($1, $2, $3, $4, $5, $6, $7::jsonb, $8::integer)
@@ -112,6 +112,7 @@ async def create_journal(
     peer: Peer,
     *,
     journal_id: UUID,
+    chosen: bool,
     title: str,
     content: str | None,
     mood_rating: int | None,
@@ -120,14 +121,14 @@ async def create_journal(
     published_at: datetime | None,
     tags: Sequence[str],
 ) -> bytes:
-    """Store an entry and return it as JSON.
+    """Store an entry and return it as JSON; `chosen` tells that its id is the client's choice, and may be taken.
 
     Raises:
         UnauthenticatedError: the token is not valid.
         AlreadyExistsError: the user has an entry of that id.
         LimitReachedError: it would make too many tags.
     """
-    entry = (journal_id, title, content, mood_rating, is_private, entry_date, published_at)
+    entry = (journal_id, chosen, title, content, mood_rating, is_private, entry_date, published_at)
     async with _unique("$.id"):
         rows = await call(pool, _CREATE, (*caller, *peer, *entry, list(tags) or None, MAX_TAGS))
     session_id, outcome, body = rows[0]

@@ -43,6 +43,7 @@ async def create_journal(services: Services, token: BearerToken, data: NewJourna
         account_caller(token, services),
         peer,
         journal_id=journal_id,
+        chosen=data.id is not None,
         title=data.title,
         content=data.content,
         mood_rating=data.mood_rating,

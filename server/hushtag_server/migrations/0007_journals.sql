@@ -414,8 +414,8 @@ END $$;
 -- outcome: created, limit_reached (too many tags) or already_exists; session_id NULL: the token is not valid.
 CREATE FUNCTION hushtag_create_journal(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval, p_address text, p_agent text,
-        p_id uuid, p_title text, p_content text, p_mood integer, p_private boolean, p_entry_date date,
-        p_published timestamptz, p_tags text[], p_most_tags integer,
+        p_id uuid, p_chosen boolean, p_title text, p_content text, p_mood integer, p_private boolean,
+        p_entry_date date, p_published timestamptz, p_tags text[], p_most_tags integer,
         OUT session_id uuid, OUT outcome text, OUT body bytea)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -425,8 +425,8 @@ BEGIN
     IF session_id IS NULL THEN
         RETURN;
     END IF;
-    outcome := 'already_exists';
-    IF EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.id = p_id) THEN
+    outcome := 'already_exists'; -- which an id that nobody chose does not
+    IF p_chosen AND EXISTS (SELECT FROM journals j WHERE j.user_id = p_user AND j.id = p_id) THEN
         RETURN; -- before a tag is made for nothing
     END IF;
     IF cardinality(p_tags) > 0 THEN
