@@ -1,11 +1,13 @@
 """Many writers, several sealers, and a sealer that dies in the middle: one chain, every row once."""
 
 import asyncio
+import random
 import signal
 import subprocess
 import sys
 import threading
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from hushtag_server.pool import make_pool
 from hushtag_server.security_log import sealer, sealing
 from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.checkpoint_file import read_checkpoints
+from hushtag_server.security_log.recording import new_row_id
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.settings import Settings
 from tests.security_log.support import kinds, seal, verified, write
@@ -222,3 +225,29 @@ def test_a_session_that_ends_by_itself_leaves_an_event(database: Any, keys: KeyR
     assert row == ("vault_session_ended", session, "a vault session is gone, its time was over")
     assert admin.execute("SELECT FROM security_audit_ends").rowcount == 0
     assert kinds(database, keys) == []
+
+
+def test_ids_of_rows_differ_whoever_seeds_the_common_generator() -> None:
+    made = set()
+    for _ in range(100):
+        random.seed(0)
+        made.add(new_row_id(1_700_000_000_000_000_000))
+    assert len(made) == 100
+    assert {UUID(each).version for each in made} == {7}
+    assert {each[:13] for each in made} == {"018bcfe5-6800"}
+
+
+# In a process of its own: this one has threads, which no child would have.
+_FORKS = """
+import os
+from hushtag_server.security_log.recording import new_row_id
+child = os.fork()
+print(new_row_id(1), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_process_that_forks_makes_other_ids() -> None:
+    said = subprocess.run([sys.executable, "-c", _FORKS], capture_output=True, text=True, check=True).stdout.split()
+    assert len(said) == len(set(said)) == 2

@@ -4,6 +4,7 @@ How a step ends only its statement knows. So one row is signed for each way in w
 itself stores the one that came true. That costs no round trip.
 """
 
+import os
 import random
 import re
 import time
@@ -63,12 +64,16 @@ def named(keys: AuditKeys, kind: bytes, value: bytes) -> str:
     return _spelt(keys.identify(kind, value).hex())
 
 
+_chance: Final = random.Random()  # noqa: S311  (of nobody else, who might give it a seed that repeats)
+os.register_at_fork(after_in_child=_chance.seed)
+
+
 def new_row_id(moment: int | None = None) -> str:
     """Return a UUID of version 7 of this moment (nanoseconds): rows of one time lie together in the index.
 
-    It is unique, not secret, so no random bytes of the system are spent on it; a process that forks draws anew.
+    It is unique, not secret, so no random bytes of the system are spent on it.
     """
-    chance = f"{random.getrandbits(72):018x}"
+    chance = f"{_chance.getrandbits(72):018x}"
     milliseconds = (time.time_ns() if moment is None else moment) // 1_000_000
     return _spelt(f"{milliseconds:012x}7{chance[:3]}8{chance[3:]}")
 
