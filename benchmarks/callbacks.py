@@ -48,7 +48,7 @@ class Watch:
 
 
 def _name(handle: Any) -> str:
-    callback = handle._callback  # noqa: SLF001
+    callback = handle._callback  # noqa: SLF001  (as above)
     task = getattr(callback, "__self__", None)
     if isinstance(task, asyncio.Task):
         coroutine = task.get_coro()

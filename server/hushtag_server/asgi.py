@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
-__all__ = ["HEADERS", "Application", "Message", "Receive", "Scope", "Send", "first_headers"]
+__all__ = ["EXCHANGE", "HEADERS", "Application", "Message", "Receive", "Scope", "Send", "first_headers"]
 
 HEADERS: Final = "hushtag.headers"
 """Where the edge leaves in the scope what `first_headers` returns: it reads every header once, for all."""
+
+EXCHANGE: Final = "hushtag.exchange"
+"""Where the edge leaves in the scope, until the answer is sent, its `Exchange`."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

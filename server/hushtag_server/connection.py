@@ -47,9 +47,7 @@ class Connection(AsyncConnection[TupleRow]):
         Raises:
             psycopg.Error: what the database answered, or OperationalError when it is gone.
         """
-        adapter = self._adapter
-        if adapter is None:
-            adapter = self._adapter = Transformer(self)
+        adapter = self._adapter = self._adapter or Transformer(self)
         parameters = adapter.dump_sequence(values, [PyFormat.BINARY] * len(values))
         types, formats = adapter.types, adapter.formats
         name = self._statements.get((statement, types)) or await self._prepare(statement, types)

@@ -5,10 +5,10 @@ the transaction. A query that forgot to name its user finds nothing instead of s
 """
 
 import asyncio
-import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
@@ -129,28 +129,24 @@ async def call(pool: AnyPool, statement: LiteralString, values: Sequence[object]
     if isinstance(pool, RecordedPool):
         recorded, pool = pool, pool.pool
         statement, values = recorded.join(statement, values)
-    for turn in itertools.count():
-        try:
-            connection = pool.take() or await pool.getconn()
-            try:
-                rows = await connection.call(statement, values)
-                break
-            finally:
-                if not pool.lay_down(connection):
-                    await pool.putconn(connection)
-        except _CONFLICTS:
-            if turn == _RETRIES:
-                raise
-            await _before_retry(turn)
-        except _AWAY as error:
-            raise _unavailable(error) from error
+    rows = await retry_conflicts(partial(_call_once, pool, statement, values))
     if recorded is not None:
         recorded.source.kick()
     return rows
 
 
-async def _before_retry(turn: int) -> None:
-    await asyncio.sleep(random.uniform(0.005, 0.02) * 2**turn)  # noqa: S311  (spreads load, guards nothing)
+async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
+    try:
+        connection = pool.take() or await pool.getconn()
+        try:
+            return await connection.call(statement, values)
+        finally:
+            if not pool.lay_down(connection):
+                await pool.putconn(connection)
+    except _CONFLICTS:
+        raise
+    except _AWAY as error:
+        raise _unavailable(error) from error
 
 
 async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:
@@ -162,7 +158,7 @@ async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:
         try:
             return await attempt()
         except _CONFLICTS:
-            await _before_retry(turn)
+            await asyncio.sleep(random.uniform(0.005, 0.02) * 2**turn)  # noqa: S311  (spreads load, guards nothing)
     return await attempt()
 
 

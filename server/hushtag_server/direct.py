@@ -14,8 +14,8 @@ from uuid import UUID
 import msgspec
 from litestar import Litestar
 
-from hushtag_server.asgi import HEADERS, Receive, Scope, Send
-from hushtag_server.edge import EXCHANGE, Exchange
+from hushtag_server.asgi import EXCHANGE, HEADERS, Receive, Scope, Send
+from hushtag_server.edge import Exchange
 from hushtag_server.errors import MalformedRequestError, TooLargeError
 from hushtag_server.problems import describe_problem, encode_problem
 from hushtag_server.services import Services

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from hushtag.messages import Problem
 from hushtag_server.answer_headers import AnswerHeaders, answer_headers
-from hushtag_server.asgi import HEADERS, Application, Message, Receive, Scope, Send, first_headers
+from hushtag_server.asgi import EXCHANGE, HEADERS, Application, Message, Receive, Scope, Send, first_headers
 from hushtag_server.errors import MalformedRequestError
 from hushtag_server.observability import Ended, Metrics, RequestRecords, describe_exception
 from hushtag_server.origins import Origins
@@ -23,14 +23,12 @@ from hushtag_server.problems import encode_problem, make_problem
 from hushtag_server.settings import Settings
 from hushtag_server.turns import Turns
 
-__all__ = ["EXCHANGE", "Edge", "Exchange", "prolong_deadline"]
+__all__ = ["Edge", "Exchange", "prolong_deadline"]
 
 MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-EXCHANGE: Final = "hushtag.exchange"
-"""Where the scope of a request has its `Exchange`."""
 _IDS_AT_ONCE: Final = 64
 _log = logging.getLogger("hushtag.server")
 
@@ -87,7 +85,13 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, request_id: str, answer_headers: AnswerHeaders
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        answer_headers: AnswerHeaders,
+        deadlines: "Deadlines",
     ) -> None:
         self.started = time.perf_counter()
         self.scope = scope
@@ -97,7 +101,7 @@ class Exchange:
         self.body_complete = False
         self.task = asyncio.current_task()
         self.expired = False
-        self.deadlines: Deadlines | None = None
+        self.deadlines = deadlines
         self.prolonged_until = 0.0
         self.listening_since = 0.0  # 0 while no piece of the body is waited for
         self.patience = 0.0  # seconds that may still be spent waiting for pieces; those that come give some back
@@ -116,8 +120,7 @@ class Exchange:
             now = time.perf_counter()
             self.patience -= now - began
             self.listening_since = 0.0
-        if self.deadlines is not None:
-            self.deadlines.heard(self, len(message.get("body", b"")), now)
+        self.deadlines.heard(self, len(message.get("body", b"")), now)
         if message["type"] == "http.disconnect":
             raise MalformedRequestError  # the client left in the middle of its body; nobody reads the answer
         if message["type"] == "http.request" and not message.get("more_body", False):
@@ -186,7 +189,7 @@ class Deadlines:
     def begin(self, exchange: Exchange) -> None:
         """Watch an exchange from now on."""
         self._running[exchange] = None
-        exchange.deadlines, exchange.patience = self, self._seconds
+        exchange.patience = self._seconds
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._turn, self._look)
 
@@ -245,7 +248,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _read_headers(scope)
         headers = self._headers.and_these(self._origins.headers(scope)) if self._origins else self._headers
-        exchange = Exchange(scope, receive, send, self._ids.of(scope[HEADERS]), headers)
+        exchange = Exchange(scope, receive, send, self._ids.of(scope[HEADERS]), headers, self._deadlines)
         scope[EXCHANGE] = exchange
         visitor, wait = None, None
         if refusal is None:

@@ -9,11 +9,9 @@ import contextlib
 import logging
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,6 +24,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+
+from hushtag_server.moments import spelt_second
 
 __all__ = [
     "AccessLog",
@@ -107,7 +107,7 @@ class AccessLog:
 
     def _line(self, ended: Ended) -> str:
         second, rest = divmod(int(ended.moment * 1000), 1000)
-        stamp = f"{_spelt_second(second)}.{rest:03d}+00:00"
+        stamp = f"{spelt_second(second)}.{rest:03d}+00:00"
         ms = round(ended.seconds * 1000, 2)
         named = (ended.request_id, ended.method, ended.route, ended.status)
         line = AccessLine(stamp, "info", "hushtag.access", "request", *named, ms)
@@ -119,11 +119,6 @@ class AccessLog:
             # A full disk or a closed pipe must not fail the request.
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write("".join(map(self._line, requests)))
-
-
-@lru_cache(maxsize=2)
-def _spelt_second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 class RequestRecords:

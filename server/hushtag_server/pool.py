@@ -86,10 +86,11 @@ class Pool(AsyncConnectionPool[Connection]):
             PoolTimeout, TooManyRequests: none became free in time, or too many wait already.
         """
         while self._shelf:
+            quiet = self.take()
+            if quiet is not None:
+                return quiet
             connection, left = self._shelf.pop()
             self._left[id(connection)] = left
-            if connection.is_quiet():
-                return connection
             await connection.close()
             await self._put_back(connection)
         if len(self._left) >= self.max_size and not self.closed:

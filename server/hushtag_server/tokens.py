@@ -49,7 +49,7 @@ def parse_bearer(header: str | None, prefix: str) -> BearerToken:
     if scheme.lower() != "bearer" or not token.startswith(prefix):
         raise UnauthenticatedError("no such token")
     try:
-        raw = decode_binary(token[len(prefix) :], _LENGTH)
+        raw = decode_binary(token.removeprefix(prefix), _LENGTH)
     except (MalformedError, UnicodeError):
         raise UnauthenticatedError("not a token") from None
     return BearerToken(UUID(bytes=raw[:16]), token_hash(raw[16:]))

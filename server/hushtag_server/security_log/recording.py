@@ -9,13 +9,14 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from hushtag_server.asgi import EXCHANGE
+from hushtag_server.moments import spelt_second
 from hushtag_server.peer import scope_peer
 from hushtag_server.pool import Pool
 from hushtag_server.security_log.audit_keys import AuditKeys
@@ -78,15 +79,10 @@ def new_row_id(moment: int | None = None) -> str:
     return _spelt(f"{milliseconds:012x}7{chance[:3]}8{chance[3:]}")
 
 
-@lru_cache(maxsize=2)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
 def _stamped(moment: int) -> str:
     # As `rows.stamp` spells it, of nanoseconds; what is the same for a whole second is not made anew for every row.
     seconds, rest = divmod(moment, 1_000_000_000)
-    return f"{_second(seconds)}.{rest // 1000:06d}+00:00"
+    return f"{spelt_second(seconds)}.{rest // 1000:06d}+00:00"
 
 
 @cache
@@ -134,7 +130,7 @@ class EventSource:
         """Return the signed row of each outcome as JSON. They share their id: one of them will be stored."""
         keys, scope = self._keys, self._scope
         address, agent = scope_peer(scope, self._settings)
-        exchange = scope.get("hushtag.exchange")
+        exchange = scope.get(EXCHANGE)
         ceremony, moment = subject.ceremony, time.time_ns()
         shared: tuple[Any, ...] = (
             new_row_id(moment),

@@ -11,8 +11,6 @@ from hushtag_server.security_log.audit_keys import AuditKeys
 
 __all__ = ["COLUMNS", "Beginning", "EventRow", "encode_row", "encode_values", "is_signed", "row_of", "stamp"]
 
-_SHORT: Final = 256
-_LENGTHS: Final = [length.to_bytes(4, "big") for length in range(_SHORT)]
 _NULL: Final = b"\xff\xff\xff\xff"  # no value is that long
 
 
@@ -64,9 +62,7 @@ def encode_values(values: Iterable[object]) -> bytes:
         if value is True or value is False:
             value = "t" if value else "f"  # noqa: PLW2901
         text = str(value).encode()
-        length = len(text)
-        parts.append(_LENGTHS[length] if length < _SHORT else length.to_bytes(4, "big"))
-        parts.append(text)
+        parts += (len(text).to_bytes(4, "big"), text)
     return b"".join(parts)
 
 
