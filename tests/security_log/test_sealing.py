@@ -238,13 +238,13 @@ def test_ids_of_rows_differ_whoever_seeds_the_common_generator() -> None:
 
 
 # In a process of its own: this one has threads, which no child would have.
-_FORKS = """
+_FORKS = r"""
 import os
 from hushtag_server.security_log.recording import new_row_id
 child = os.fork()
-print(new_row_id(1), flush=True)
 if child:
     os.waitpid(child, 0)
+os.write(1, new_row_id(1).encode() + b"\n")
 """
 
 
