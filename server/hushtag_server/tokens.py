@@ -6,6 +6,7 @@ cannot turn the hash back. The user id rides along because every look-up names i
 
 import hashlib
 import secrets
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -39,6 +40,11 @@ def new_account_token(user_id: UUID) -> tuple[str, bytes]:
     return ACCOUNT + encode_binary(user_id.bytes + secret), token_hash(secret)
 
 
+@lru_cache(maxsize=4096)
+def _user_id(encoded: bytes) -> UUID:
+    return UUID(bytes=encoded)  # of whoever asks, again and again
+
+
 def parse_bearer(header: str | None, prefix: str) -> BearerToken:
     """Read an `Authorization` header.
 
@@ -52,4 +58,4 @@ def parse_bearer(header: str | None, prefix: str) -> BearerToken:
         raw = decode_binary(token.removeprefix(prefix), _LENGTH)
     except (MalformedError, UnicodeError):
         raise UnauthenticatedError("not a token") from None
-    return BearerToken(UUID(bytes=raw[:16]), token_hash(raw[16:]))
+    return BearerToken(_user_id(raw[:16]), token_hash(raw[16:]))

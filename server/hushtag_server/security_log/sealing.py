@@ -38,9 +38,12 @@ _TAKE: Final[LiteralString] = """
     ), taken AS (DELETE FROM security_audit_unsealed u USING next n WHERE u.id = n.id)
     SELECT id, log_signature FROM next ORDER BY id
 """
+# Ids and links come one behind the other: as arrays, each value would be spelt by itself.
 _LINK: Final[LiteralString] = """
     INSERT INTO security_audit_links (seq, log_id, link, key_id)
-    SELECT n.seq, n.log_id, n.link, %s FROM unnest(%s::bigint[], %s::uuid[], %s::bytea[]) n (seq, log_id, link)
+    SELECT %(first)s::bigint + n, encode(substring(%(links)b::bytea FROM 48 * n + 1 FOR 16), 'hex')::uuid,
+           substring(%(links)b::bytea FROM 48 * n + 17 FOR 32), %(key)s
+    FROM generate_series(0, octet_length(%(links)b::bytea) / 48 - 1) n
 """
 # A time that no calendar has comes of an intruder as well; what a trigger wrote is never later than now.
 _ENDS: Final[LiteralString] = """
@@ -99,9 +102,9 @@ async def _chain(connection: AsyncConnection[Any], keys: AuditKeys, rows: Sequen
     links = extend(keys, head, rows)
     if not links:
         return head
-    places, ids, values = zip(*links, strict=True)
-    await connection.execute(_LINK, [keys.id, list(places), list(ids), list(values)])
-    return Head(places[-1], values[-1])
+    joined = b"".join([log_id.bytes + link for _, log_id, link in links])
+    await connection.execute(_LINK, {"first": head.seq + 1, "links": joined, "key": keys.id})
+    return Head(links[-1][0], links[-1][2])
 
 
 async def seal_batch(connection: AsyncConnection[Any], keys: AuditKeys) -> Sealed:
