@@ -12,11 +12,11 @@ from uuid import UUID
 
 from fuzz.target import hold, target
 from hushtag.errors import HushtagError, MalformedError
+from hushtag.field_rules import field_problem
 from hushtag.messages import encode_binary
 from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.cursors import open_cursor, seal_cursor
 from hushtag_server.errors import RefusedError, StartError
-from hushtag_server.field_rules import field_problem
 from hushtag_server.journal.names import tidy_name
 from hushtag_server.keyfile import KeyRing, ServerKeys, encode_key_ring, read_key_ring
 from hushtag_server.operation import envelope

@@ -27,7 +27,6 @@ from hushtag_server.direct import DirectRoutes
 from hushtag_server.docs import DOCS_ROUTES, Documents, make_documents
 from hushtag_server.edge import Edge
 from hushtag_server.errors import StartError
-from hushtag_server.field_rules import refuse_unknown_query
 from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
@@ -38,6 +37,7 @@ from hushtag_server.openapi import build_document
 from hushtag_server.pairing.routes import PAIRING_ROUTES
 from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
+from hushtag_server.query_rules import refuse_unknown_query
 from hushtag_server.reminders.bell import Bell
 from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.security_log.audit_keys import audit_keys

@@ -18,8 +18,8 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from hushtag import errors as core
 from hushtag.messages import FieldProblem, Problem
 from hushtag_server import errors
-from hushtag_server.field_rules import parameter_problems
 from hushtag_server.observability import Metrics, describe_exception
+from hushtag_server.query_rules import parameter_problems
 
 __all__ = [
     "MEDIA_TYPE",

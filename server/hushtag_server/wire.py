@@ -11,9 +11,9 @@ import msgspec
 from litestar import Request
 from litestar.params import QueryParameter
 
+from hushtag.field_rules import field_problem
 from hushtag.messages import MAX_JSON_BYTES, MAX_PAGE, FieldProblem
 from hushtag_server.errors import MalformedRequestError, UnsupportedMediaTypeError
-from hushtag_server.field_rules import field_problem
 
 __all__ = [
     "MAX_JSON_BYTES",

@@ -121,15 +121,21 @@ def test_a_failure_of_httpx_does_not_repeat_the_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("email", "password"),
-    [("no email", PASSWORD), (EMAIL, "short"), (EMAIL, "x" * 257), (EMAIL, "lone\ud800surrogate")],
+    ("email", "password", "said"),
+    [
+        ("no email", PASSWORD, "email must be an email address: a name, one @ and a host, without white space"),
+        (EMAIL, "short", "password must have at least 10 characters"),
+        (EMAIL, "x" * 257, "password must have at most 256 characters"),
+        (EMAIL, "lone\ud800surrogate", "the request holds text that is not valid Unicode"),
+    ],
 )
-def test_what_the_contract_forbids_is_not_sent(email: str, password: str) -> None:
+def test_what_the_contract_forbids_is_not_sent(email: str, password: str, said: str) -> None:
     def never(_request: httpx.Request) -> httpx.Response:
         raise AssertionError
 
     with Client(URL, transport=httpx.MockTransport(never)) as client, pytest.raises(LimitError) as caught:
         client.sign_up(email, password)
+    assert str(caught.value).removesuffix("; nothing was sent") == said
     assert password not in str(caught.value)
 
 

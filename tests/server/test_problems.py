@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from hushtag.field_rules import field_problem
 from hushtag.messages import Problem
 from hushtag_server.database import transaction
-from hushtag_server.field_rules import field_problem
 from hushtag_server.hash_queue import HashQueue
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.problems import PROBLEMS

@@ -16,7 +16,7 @@ from hushtag.messages import decode_binary, encode_binary
 from hushtag.reminder_messages import MAX_FEED_REMINDERS, Feed, FeedOpened
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
 from hushtag_server.errors import NotFoundError
-from hushtag_server.field_rules import ANY_QUERY
+from hushtag_server.query_rules import ANY_QUERY
 from hushtag_server.reminders import feed_queries
 from hushtag_server.reminders.calendar_tag import calendar_tag
 from hushtag_server.reminders.schemas import ReminderRow

@@ -11,6 +11,7 @@ from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from hushtag.field_rules import field_problem
 from hushtag.messages import FieldProblem, Message
 from hushtag.transfer_messages import (
     ARCHIVE_FORMAT,
@@ -24,7 +25,6 @@ from hushtag.transfer_messages import (
     Manifest,
 )
 from hushtag_server.errors import MalformedRequestError
-from hushtag_server.field_rules import field_problem
 from hushtag_server.transfer.checks import Checks
 from hushtag_server.transfer.zip_reader import Member, is_part, read_directory, read_member, refuse_archive
 

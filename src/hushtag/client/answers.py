@@ -81,6 +81,13 @@ MAX_RULE: Final = 500
 """Characters of a field's name and of its rule, each."""
 
 
+def _broken_rule(error: msgspec.ValidationError, message: Message) -> str:
+    from hushtag.field_rules import field_problem  # a request that is in order loads nothing to explain itself with
+
+    problem = field_problem(str(error), type(message))
+    return f"{problem.field.removeprefix('$').lstrip('.') or 'the request'} {problem.rule}"
+
+
 def encode(message: Message, limit: int = MAX_JSON_BYTES) -> bytes:
     """Return the JSON of a message of ours.
 
@@ -91,7 +98,7 @@ def encode(message: Message, limit: int = MAX_JSON_BYTES) -> bytes:
         body = msgspec.json.encode(message)
         msgspec.json.decode(body, type=type(message))
     except msgspec.ValidationError as error:
-        raise LimitError(f"the request is outside the limits: {str(error)[:200]}") from None
+        raise LimitError(f"{_broken_rule(error, message)}; nothing was sent") from None
     except (UnicodeEncodeError, ValueError):
         raise LimitError("the request holds text that is not valid Unicode") from None
     if len(body) > limit:
