@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from hushtag.cli.text import local_time
 from hushtag.messages import Unlocked
 from hushtag.phrase import check_phrase
-from tests.cli.conftest import Run, as_json, error_of
+from tests.cli.conftest import Run, as_json, command_line, error_of
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
 from tests.client.test_hostile_server import rewrite
@@ -207,6 +208,46 @@ def test_replace_loses_no_file_and_leaves_no_twin(inside: Run, workplace: Path) 
     refused = inside("put", "--replace", "one/note")
     assert (refused.exit_code, first in refused.stderr, second in refused.stderr) == (2, True, True)
     assert [inside("get", each, "-o", "-").stdout_bytes for each in (first, second)] == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("body", [b"", BODY, b"a line\nand " + bytes(range(256)) * 2000])
+def test_standard_input_is_stored_behind_the_phrase(logged_in: Run, inside: Run, body: bytes) -> None:
+    arguments = ("put", "-", "--name", "piped", "--phrase-stdin", "--json")
+    stored = as_json(logged_in(*arguments, input=PHRASE.encode() + b"\n" + body))["stored"]
+    assert [(each["name"], each["size"]) for each in stored] == [("piped", len(body))]
+    assert inside("get", "piped", "-o", "-").stdout_bytes == body
+
+
+def test_what_is_piped_into_a_command_is_read_to_its_end(
+    logged_in: Run, inside: Run, state: Path, workplace: Path
+) -> None:
+    assert logged_in("status").exit_code == 0
+    body = os.urandom(700_000)  # more than a pipe holds
+    command = command_line("put", "-", "--replace", "--name", "piped", "--phrase-stdin", "--json")
+    for _ in range(2):
+        done = subprocess.run(
+            command,
+            input=PHRASE.encode() + b"\n" + body,
+            env={**os.environ, "HUSHTAG_STATE": str(state)},
+            capture_output=True,
+            check=True,
+        )
+    assert [each["revision"] for each in json.loads(done.stdout)["stored"]] == [2]
+    assert inside("get", "piped", "-o", "-").stdout_bytes == body
+
+
+def test_standard_input_is_one_thing_at_a_time(logged_in: Run, letter: Path) -> None:
+    for arguments in (
+        ["put", "-", "--phrase-stdin"],
+        ["put", "-", "--name", "", "--phrase-stdin"],
+        ["put", "-", "letter.pdf", "--phrase-stdin"],
+        ["put", "-", "-r", "--phrase-stdin"],
+        ["put", "-", "--name", "x", "--skip", "--phrase-stdin"],
+        ["put", "-", "--name", "x", "--candidate-stdin"],
+    ):
+        refused = logged_in(*arguments, input=PHRASE + "\n")
+        assert refused.exit_code == 2, refused.stderr
+        assert "standard input" in refused.stderr
 
 
 def test_usage_is_checked_before_a_phrase_is_asked_for(logged_in: Run, letter: Path) -> None:

@@ -187,6 +187,7 @@ def test_script_block(readme_server: RunningServer, place: Place) -> None:
     notes = (place.directory / "notes.txt").read_text()
     assert shown.endswith(notes)
     assert '"name": "notes.txt"' in shown
+    assert '"name": "now.txt"' in shown
     for name in ("phrase.txt", "password.txt"):
         assert stat.S_IMODE((place.directory / name).stat().st_mode) == 0o600
         assert (place.directory / name).read_text().strip() not in shown

@@ -1,4 +1,4 @@
-"""Lines of standard input, read by one reader: what one secret leaves over, the next line still gets."""
+"""Standard input, read by one reader: what one secret leaves over, the next line, or the content, still gets."""
 
 import io
 import os
@@ -11,6 +11,7 @@ from hushtag.cli.failures import UsageError
 __all__ = ["IdleError", "StandardInput"]
 
 MAX_LINE_BYTES: Final = 16 * 1024
+_PIECE: Final = 64 * 1024
 
 
 class IdleError(Exception):
@@ -18,7 +19,9 @@ class IdleError(Exception):
 
 
 class StandardInput:
-    """Reads standard input line by line, without taking more lines from it than were asked for from their reader."""
+    """Reads standard input line by line, without taking more lines from it than were asked for from their reader, and
+    what follows the lines as an open binary file would.
+    """
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -34,7 +37,7 @@ class StandardInput:
         while b"\n" not in self._buffer and not self._ended:
             if len(self._buffer) > MAX_LINE_BYTES:
                 raise UsageError(f"a line of standard input is longer than {MAX_LINE_BYTES} bytes")
-            piece = self._read(idle)
+            piece = self._read(_PIECE, idle)
             self._ended = not piece
             self._buffer += piece
         if not self._buffer:
@@ -45,12 +48,19 @@ class StandardInput:
         except UnicodeDecodeError:
             raise UsageError("standard input is not UTF-8") from None
 
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes of what follows the lines that were read; none at the end."""
+        if self._buffer:
+            piece, self._buffer = self._buffer[:size], self._buffer[size:]
+            return piece
+        return b"" if self._ended else self._read(size)
+
     @staticmethod
-    def _read(idle: float | None) -> bytes:
+    def _read(size: int, idle: float | None = None) -> bytes:
         try:
             descriptor = sys.stdin.fileno()
         except (io.UnsupportedOperation, AttributeError, ValueError):
-            return sys.stdin.buffer.readline()  # a stand-in, which cannot be waited for
+            return sys.stdin.buffer.readline(size)  # a stand-in, which cannot be waited for
         if idle is not None and not select.select([descriptor], [], [], idle)[0]:
             raise IdleError
-        return os.read(descriptor, 64 * 1024)
+        return os.read(descriptor, size)

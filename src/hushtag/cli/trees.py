@@ -12,8 +12,19 @@ from hushtag.cli.text import clean_name, safe_file_name, safe_text
 
 if TYPE_CHECKING:
     from hushtag.client import VaultEntry
+    from hushtag.client.stream_files import Reader, Source
 
-__all__ = ["DIRECTORY_TYPE", "GetItem", "PutItem", "is_below", "make_directories", "plan_get", "plan_put", "tree_lines"]
+__all__ = [
+    "DIRECTORY_TYPE",
+    "GetItem",
+    "PutItem",
+    "PutPlan",
+    "is_below",
+    "make_directories",
+    "plan_get",
+    "plan_put",
+    "tree_lines",
+]
 
 DIRECTORY_TYPE: Final = "inode/directory"
 """Type of an object that stands for a directory with nothing in it; its name ends in a slash."""
@@ -30,6 +41,18 @@ class PutItem(NamedTuple):
     is_directory: bool = False
     is_found: bool = False
     """In a directory, and not named by whoever puts it: it must be a regular file still when it is opened."""
+    stream: "Reader | None" = None
+    """What is read in the place of a file."""
+
+    def source(self) -> "Source":
+        """Return what a vault is given to put."""
+        from hushtag.client.stream_files import RegularFile
+
+        if self.is_directory:
+            return b""
+        if self.stream is not None:
+            return self.stream
+        return RegularFile(self.path) if self.is_found else self.path
 
 
 @dataclass

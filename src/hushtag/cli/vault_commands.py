@@ -13,17 +13,27 @@ from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options, phrase_options
 from hushtag.cli.text import human_size, local_time, safe_file_name, safe_text
-from hushtag.cli.trees import DIRECTORY_TYPE, is_below, make_directories, plan_get, plan_put, tree_lines
+from hushtag.cli.trees import (
+    DIRECTORY_TYPE,
+    PutItem,
+    PutPlan,
+    is_below,
+    make_directories,
+    plan_get,
+    plan_put,
+    tree_lines,
+)
 
 if TYPE_CHECKING:
-    from hushtag.cli.trees import PutItem
     from hushtag.client import StoredObject, Vault, VaultEntry
 
 __all__ = ["get", "lock", "ls", "put", "rm"]
 
+_STDIN = "-"
+
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True))
 @click.option("-r", "--recursive", is_flag=True, help="Store directories with everything in them.")
 @click.option("--name", help="Name in the vault, for a single file; by default the file's own.")
 @click.option("--content-type", metavar="TYPE", help="Media type; guessed from the name by default.")
@@ -33,14 +43,14 @@ __all__ = ["get", "lock", "ls", "put", "rm"]
 @phrase_options
 def put(
     here: Here,
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
     recursive: bool,
     name: str | None,
     content_type: str | None,
     replace: bool,
     skip: bool,
 ) -> None:
-    """Store FILES, up to 64 GiB each. Names, types and sizes are sealed with the content.
+    """Store FILES, up to 64 GiB each; - is standard input. Names, types and sizes are sealed with the content.
 
     A put that was broken off goes on where it was when the same file is put again. With -r an object is named by its
     path, as DIR/sub/file; links, special files and what cannot be read are left out, and what is there already is not
@@ -51,14 +61,17 @@ def put(
       hushtag put letter.pdf photo.png
       hushtag put --replace --name diary.txt notes-of-today.txt
       hushtag put -r --skip Photos
+      tar c Letters | cat phrase.txt - | hushtag put - --name letters.tar --phrase-stdin
     """
     if name is not None and (len(files) > 1 or recursive):
         raise UsageError("--name is for a single file")
     if replace and skip:
         raise UsageError("--replace and --skip exclude each other")
-    from hushtag.client.stream_files import RegularFile
-
-    found = plan_put(files, recursive=recursive, replace=replace)
+    if _STDIN in files:
+        _check_stdin(here, name, alone=len(files) == 1 and not recursive and not skip)
+        found = PutPlan([PutItem(Path(_STDIN), _STDIN, 0, stream=here.secrets.stdin)])
+    else:
+        found = plan_put([Path(file) for file in files], recursive=recursive, replace=replace)
     if name is not None:
         found.items = [item._replace(name=name) for item in found.items]
     for path, why in found.left_out:
@@ -75,9 +88,9 @@ def put(
             for item in items:
                 before = next(iter(known.get(item.name, {})), None) if replace else None
                 kind = DIRECTORY_TYPE if item.is_directory else content_type
-                content = b"" if item.is_directory else (RegularFile(item.path) if item.is_found else item.path)
+                told = _counter(advance)
                 stored.append(
-                    vault.put(content, name=item.name, content_type=kind, replace=before, on_progress=_counter(advance))
+                    vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
                 )
     lines = [f"{each.object_id}  {human_size(each.size):>10}  {safe_text(each.name)}" for each in stored]
     here.say(
@@ -85,6 +98,13 @@ def put(
         stored=[each._asdict() for each in stored],
         **({"left_out": [str(path) for path, _ in found.left_out]} if recursive else {}),
     )
+
+
+def _check_stdin(here: Here, name: str | None, *, alone: bool) -> None:
+    if here.opened is not None or here.secrets.candidate_stdin:
+        raise UsageError("standard input is read for something else already")
+    if not alone or not name:
+        raise UsageError("what comes on standard input is stored by itself and needs a --name; it is no directory")
 
 
 def _known(vault: "Vault", items: "list[PutItem]") -> dict[str, dict[UUID, int]]:

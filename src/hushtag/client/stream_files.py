@@ -8,7 +8,7 @@ import secrets
 import stat
 import threading
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from blake3 import blake3
 
@@ -18,7 +18,16 @@ from hushtag.streams import MAX_STREAM_SIZE
 
 __all__ = ["ContentSource", "ContentTarget", "MemoryTarget", "RegularFile", "Source", "SourceChangedError"]
 
-Source = bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes]
+
+class Reader(Protocol):
+    """What can be read as an open binary file can."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        ...
+
+
+Source = bytes | bytearray | memoryview | os.PathLike[str] | Reader
 """What can be put: bytes, the path of a file, or an open binary file, which is read to its end."""
 
 _PIECE: Final = 1024 * 1024
@@ -51,8 +60,8 @@ class ContentSource:
         self.size: int | None = None
         self.name: str | None = None
         self.path: Path | None = None
-        self._file: IO[bytes] | None = None
-        self._own = False
+        self._file: Reader | None = None
+        self._own: IO[bytes] | None = None  # opened here, and so closed here
         self._ahead = memoryview(b"")
         self._found: os.stat_result | None = None
         self._turn = threading.Lock()  # of who uses the file, also after nobody waits for it any more
@@ -88,7 +97,7 @@ class ContentSource:
             if stat.S_ISDIR(found.st_mode):
                 os.close(descriptor)
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path))
-            self._file, self._own = os.fdopen(descriptor, "rb", 0), True
+            self._file = self._own = os.fdopen(descriptor, "rb", 0)
             if stat.S_ISREG(found.st_mode):
                 self._found, self.size = found, found.st_size
             elif only:
@@ -147,9 +156,9 @@ class ContentSource:
         Raises:
             SourceChangedError: it was.
         """
-        if self._found is None or self._file is None:
+        if self._found is None or self._own is None:
             return
-        now = os.fstat(self._file.fileno())
+        now = os.fstat(self._own.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._found.st_size, self._found.st_mtime_ns):
             raise SourceChangedError("the file was changed while it was read; nothing was stored")
 
@@ -163,8 +172,8 @@ class ContentSource:
                 self._turn.release()
 
     def _close(self) -> None:
-        if self._own and self._file is not None:
-            self._file.close()
+        if self._own is not None:
+            self._own.close()
 
 
 class MemoryTarget:
