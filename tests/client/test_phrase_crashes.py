@@ -268,6 +268,45 @@ def test_who_revokes_the_own_phrase_and_loses_the_answer_is_told_that_it_is_not_
     assert look(server) == {OTHER_PHRASE}
 
 
+def test_a_change_that_is_stored_is_not_known_when_the_line_breaks_before_it_is_shown(shared: FakeServer) -> None:
+    server = clone(shared)
+    with connected(server) as client, client.unlock(PHRASE) as vault:
+
+        def breaks(request: httpx.Request) -> None:
+            if request.url.path.endswith("/rotations"):
+                server.faults.append(Fault("GET", "/tags$", times=100))
+
+        server.on_request = breaks
+        with pytest.raises(OutcomeUnknownError):
+            vault.change_phrase(vault.tag_id, THIRD_PHRASE)
+        server.faults.clear()
+        server.on_request = None
+        assert vault.put(b"a poem", name="poem").revision == 1  # the session has gone on with the new key
+        vault.delete(vault.find("poem").object_id)
+    assert look(server) == {OTHER_PHRASE, THIRD_PHRASE}
+
+
+def test_a_rotation_that_may_still_arrive_is_not_known_when_the_line_breaks_at_the_next_look(
+    shared: FakeServer,
+) -> None:
+    server = clone(shared)
+    with connected(server) as client, connected(server) as other:
+        vault, elsewhere = client.unlock(PHRASE), other.unlock(PHRASE)
+
+        def breaks(request: httpx.Request) -> None:
+            if request.url.path.endswith("/rotations"):
+                server.on_request = None
+                elsewhere.put(b"a poem", name="poem")  # so that the rows must be listed anew
+                server.faults.append(Fault("GET", "/objects$", times=100))
+
+        vault.list()
+        theirs = tag_of(vault, "theirs")
+        server.on_request = breaks
+        server.faults.append(Fault("POST", "/rotations$", "before"))
+        with pytest.raises(OutcomeUnknownError):
+            vault.revoke_phrase(theirs)
+
+
 def test_a_destruction_that_broke_off_is_done_or_not_and_never_half(shared: FakeServer, rotated: FakeServer) -> None:
     for when, left in (("before", {PHRASE}), ("after", set())):
         server = clone(rotated)

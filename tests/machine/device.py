@@ -29,6 +29,7 @@ class Open:
     tainted: bool  # it was shown a state that is no later one of what the device had seen
     ended: bool = False
     shown: dict[UUID, Row | None] = field(default_factory=dict)
+    may_hold: set[int] = field(default_factory=set)  # data keys of rotations whose outcome this session may know
 
     @property
     def pin_keys(self) -> list[Key]:
@@ -42,6 +43,10 @@ class Open:
         """Whether what is served can be used on in this session: same data key, no restored backup between."""
         same = all(view.restorations == served.head.restorations for view in self.views)
         return same and served.data_key == self.data_key
+
+    def holds(self, served: Served) -> bool:
+        """Whether this session may have the data key of what is served."""
+        return served.data_key == self.data_key or served.data_key in self.may_hold
 
     def went_back(self, served: Served) -> bool:
         """Whether what is served lies behind everything this session has seen."""

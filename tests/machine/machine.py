@@ -232,6 +232,8 @@ class Machine(RuleBasedStateMachine):
             device.pins.keep(keys, node, surely=False)
         opened.views = [*opened.views, nodes[-1]]
         opened.tainted = opened.tainted or rotated
+        if rotated:
+            opened.may_hold |= {node.data_key for node in nodes}
 
     _restorations: int | None = None
 
@@ -436,7 +438,7 @@ class Machine(RuleBasedStateMachine):
         who, opened = found
         served = self.served[opened.vault_id]
         calm = served.whole and not opened.ended and opened.vault_id not in self.chaos
-        back, other_key = calm and opened.went_back(served), served.data_key != opened.data_key
+        back, other_key = calm and opened.went_back(served), not opened.holds(served)
         before = Before(self.exact(opened), served, back, other_key, going_wrong is not None)
         return who, opened, before
 

@@ -20,7 +20,7 @@ from hushtag_server.keyfile import KeyRing
 from hushtag_server.settings import Settings
 from tests.machine.machine import Machine
 from tests.machine.past import Past
-from tests.machine.world import World, remembered_locates
+from tests.machine.world import Cut, World, remembered_locates
 
 EXAMPLES = int(os.environ.get("HUSHTAG_MACHINE_EXAMPLES", "5"))
 SHRINK = os.environ.get("HUSHTAG_MACHINE_SHRINK", "no") == "yes"
@@ -62,3 +62,17 @@ def test_model_and_real_system_never_disagree(world: World, past: Past, data_dir
         print_blob=False,
     )
     run_state_machine_as_test(lambda: Machine(world, past, data_directory), settings=profile)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_session_goes_on_wherever_the_change_of_its_own_phrase_was_cut_off(
+    world: World, past: Past, data_directory: Path, when: str
+) -> None:
+    for left in range(6):
+        machine = Machine(world, past, data_directory)
+        machine.settle_in(3, 3)
+        machine.change_phrase(device=2, going_wrong=Cut(left, when, lasting=True), phrase=1, which=1)
+        machine.nothing_changes_by_itself()
+        if machine.any_open():
+            machine.put(device=1, body=b"afterwards", going_wrong=None)
+        machine.teardown()

@@ -176,6 +176,12 @@ class PhraseSteps(ResealingSteps):
         except (TransportError, UnavailableError):
             raise lost or _unknown() from None
 
+    def _look_at_rows(self, lost: TransportError | None) -> Steps[None]:
+        try:
+            yield from self.listing()
+        except (TransportError, UnavailableError) as error:
+            raise lost or error from None
+
     def _register(
         self, accepted: Callable[[], str], label: str, secret: DeviceSecret | None, key: DataKey, version: int
     ) -> Steps[NewTag]:
@@ -242,7 +248,8 @@ class PhraseSteps(ResealingSteps):
             change.data_key.forget()
             raise
         yield from self._rotate(change, known)
-        return self._find((yield from self.ring()), change.tag.tag_id)
+        # Stored by now: a connection that breaks must not say that nothing was.
+        return self._find((yield from self._look_at_ring(None)), change.tag.tag_id)
 
     @staticmethod
     def _find(known: list[Known], tag_id: UUID) -> VaultPhrase:
@@ -279,7 +286,7 @@ class PhraseSteps(ResealingSteps):
                 known = yield from self._look_at_ring(lost)
             self._find(known, change.revoked)
             if self.witness.rows is None:
-                yield from self.listing()
+                yield from self._look_at_rows(lost)
             if self.witness.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
             rotated = yield from compute(functools.partial(self._prepare, change, known))

@@ -275,7 +275,7 @@ class Vault:
         one.
 
         Raises:
-            As `add_phrase` and `revoke_phrase`; nothing was changed.
+            As `add_phrase` and `revoke_phrase`; nothing was changed, but after an OutcomeUnknownError it may be.
         """
         with self._turn:
             steps = self._steps.change(tag_id, phrase, label=label, device_secret=device_secret, floor_bits=floor_bits)
