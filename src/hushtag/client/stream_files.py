@@ -16,7 +16,15 @@ from hushtag.client.archive_file import Place, Progress, make_private
 from hushtag.errors import LimitError, MisuseError
 from hushtag.streams import MAX_STREAM_SIZE
 
-__all__ = ["ContentSource", "ContentTarget", "MemoryTarget", "RegularFile", "Source", "SourceChangedError"]
+__all__ = [
+    "ContentSource",
+    "ContentTarget",
+    "MemoryTarget",
+    "Reader",
+    "RegularFile",
+    "Source",
+    "SourceChangedError",
+]
 
 
 class Reader(Protocol):
