@@ -7,8 +7,9 @@ CREATE OR REPLACE FUNCTION hushtag_advance_ceremony(
         p_session_id text, p_hashes bytea, p_next_id text, p_lifetime interval,
         OUT account_session_id uuid, OUT session_data bytea, OUT credential_id bytea, OUT records bytea)
     LANGUAGE plpgsql
-    -- The look-up of the records takes less time than planning it anew for every number of hashes.
-    SET plan_cache_mode = force_generic_plan AS $$
+    -- The look-up of the records takes less time than planning it anew for every number of hashes. And no seal is
+    -- remembered from one hash to the next: of those that nothing was found for, only the first would be looked up.
+    SET plan_cache_mode = force_generic_plan SET enable_memoize = off AS $$
 DECLARE
     v_nothing CONSTANT bytea := decode(repeat('00', 188), 'hex');
 BEGIN
