@@ -45,14 +45,6 @@ _RETRIES: Final = 3
 
 
 _CONFLICTS: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-_AWAY: Final = (PoolTimeout, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError)  # and no conflict
-
-
-def _unavailable(error: Exception) -> UnavailableError:
-    # What one of _AWAY is to whoever asked.
-    if isinstance(error, PoolTimeout | TooManyRequests):
-        return UnavailableError("no database connection became free in time")
-    return UnavailableError("the database did not answer")
 
 
 @contextmanager
@@ -61,8 +53,10 @@ def _reachable() -> Iterator[None]:
         yield
     except _CONFLICTS:
         raise
-    except _AWAY as error:
-        raise _unavailable(error) from error
+    except (PoolTimeout, TooManyRequests) as error:
+        raise UnavailableError("no database connection became free in time") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise UnavailableError("the database did not answer") from error
 
 
 _AS_USER: Final = (
@@ -136,17 +130,13 @@ async def call(pool: AnyPool, statement: LiteralString, values: Sequence[object]
 
 
 async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:
-    try:
+    with _reachable():
         connection = pool.take() or await pool.getconn()
         try:
             return await connection.call(statement, values)
         finally:
             if not pool.lay_down(connection):
                 await pool.putconn(connection)
-    except _CONFLICTS:
-        raise
-    except _AWAY as error:
-        raise _unavailable(error) from error
 
 
 async def retry_conflicts(attempt: Callable[[], Awaitable[Result]]) -> Result:

@@ -6,7 +6,7 @@ is lost, the head tells. A change of the ring is stored exactly if the ring that
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from hushtag.client import phrase_changes
@@ -50,6 +50,8 @@ from hushtag.tag_label import open_label
 from hushtag.types import DataKey, DeviceSecret
 
 __all__ = ["Known", "PhraseSteps"]
+
+Looked = TypeVar("Looked")
 
 
 class Known(NamedTuple):
@@ -142,8 +144,8 @@ class PhraseSteps(ResealingSteps):
             raise LimitError(f"the vault has {MAX_PHRASES} phrases; revoke one first")
         version = self.witness.head.key_version
         tag = yield from self._register(accepted, label, device_secret, self.witness.data_key, version)
+        known = yield from self._look(self.ring(), _unknown())
         lost: TransportError | None = None
-        known = yield from self._look_at_ring(lost)
         for attempt in range(self.retry.changes):
             if self.witness.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
@@ -157,28 +159,18 @@ class PhraseSteps(ResealingSteps):
                 yield from self.pin()
             else:
                 yield Pause(self.retry.pause(attempt))
-                yield from self._look_again(lost)
-            known = yield from self._look_at_ring(lost)
+                yield from self._look(self.refresh(), lost or _unknown())
+            known = yield from self._look(self.ring(), lost or _unknown())
             found = [each.phrase for each in known if each.phrase.tag_id == tag.tag_id]
             if found:
                 return found[0]
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
-    def _look_again(self, lost: TransportError | None) -> Steps[None]:
+    @staticmethod
+    def _look(steps: Steps[Looked], lost: TransportError | None) -> Steps[Looked]:
+        """Look at the vault; if the line breaks and a change may be stored by then, that is told: `lost`."""
         try:
-            yield from self.refresh()
-        except (TransportError, UnavailableError):
-            raise lost or _unknown() from None
-
-    def _look_at_ring(self, lost: TransportError | None) -> Steps[list[Known]]:
-        try:
-            return (yield from self.ring())
-        except (TransportError, UnavailableError):
-            raise lost or _unknown() from None
-
-    def _look_at_rows(self, lost: TransportError | None) -> Steps[None]:
-        try:
-            yield from self.listing()
+            return (yield from steps)
         except (TransportError, UnavailableError) as error:
             raise lost or error from None
 
@@ -249,7 +241,7 @@ class PhraseSteps(ResealingSteps):
             raise
         yield from self._rotate(change, known)
         # Stored by now: a connection that breaks must not say that nothing was.
-        return self._find((yield from self._look_at_ring(None)), change.tag.tag_id)
+        return self._find((yield from self._look(self.ring(), _unknown())), change.tag.tag_id)
 
     @staticmethod
     def _find(known: list[Known], tag_id: UUID) -> VaultPhrase:
@@ -283,10 +275,10 @@ class PhraseSteps(ResealingSteps):
         version = self.witness.head.key_version
         for attempt in range(self.retry.changes):
             if attempt:
-                known = yield from self._look_at_ring(lost)
+                known = yield from self._look(self.ring(), lost or _unknown())
             self._find(known, change.revoked)
             if self.witness.rows is None:
-                yield from self._look_at_rows(lost)
+                yield from self._look(self.listing(), lost)
             if self.witness.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
             rotated = yield from compute(functools.partial(self._prepare, change, known))
@@ -299,7 +291,7 @@ class PhraseSteps(ResealingSteps):
             head = yield from self._find_rotation(change, rotated, lost)
             if head is not None:
                 return rotated, head
-            yield from self._look_again(lost)
+            yield from self._look(self.refresh(), lost or _unknown())
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
     def _prepare(self, change: Replacement, known: list[Known]) -> Rotated:
