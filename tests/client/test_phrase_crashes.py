@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hushtag.client import Client, ConflictError, OutcomeUnknownError, Vault
+from hushtag.client import Client, ConflictError, OutcomeUnknownError, TransportError, Vault
 from hushtag.errors import AuthenticationError
 from hushtag.phrase import draw_phrase
 from tests.client.dying import DeathError, DyingDriver
@@ -284,6 +284,27 @@ def test_a_change_that_is_stored_is_not_known_when_the_line_breaks_before_it_is_
         assert vault.put(b"a poem", name="poem").revision == 1  # the session has gone on with the new key
         vault.delete(vault.find("poem").object_id)
     assert look(server) == {OTHER_PHRASE, THIRD_PHRASE}
+
+
+@pytest.mark.parametrize("last", ["/registrations", "/tags"])
+def test_a_line_that_breaks_while_nothing_can_be_stored_leaves_nothing_unknown(shared: FakeServer, last: str) -> None:
+    server = clone(shared)
+    with connected(server) as client, connected(server) as other:
+        vault, elsewhere = client.unlock(PHRASE), other.unlock(PHRASE)
+
+        def breaks(request: httpx.Request) -> None:
+            if request.method == "POST" and request.url.path.endswith(last):
+                server.on_request = None
+                elsewhere.put(b"a poem", name="poem")  # so that an addition is refused
+                server.faults.append(Fault("GET", "/tags$", times=100))
+
+        server.on_request = breaks
+        with pytest.raises(TransportError) as raised:
+            vault.add_phrase(THIRD_PHRASE, label="new")
+        assert not isinstance(raised.value, OutcomeUnknownError)
+        server.faults.clear()
+        elsewhere.delete(elsewhere.find("poem").object_id)
+    assert look(server) == {PHRASE, OTHER_PHRASE}
 
 
 def test_a_rotation_that_may_still_arrive_is_not_known_when_the_line_breaks_at_the_next_look(

@@ -137,6 +137,7 @@ class PhraseSteps(ResealingSteps):
             LimitError: the vault has 50 phrases, or the label is too long; nothing was sent.
             PhraseError, BudgetError: as for an enrolment.
             ConflictError: the phrase opens a vault of this account already, or the vault's key was rotated.
+            TransportError: the connection is gone, and nothing was changed.
             OutcomeUnknownError: the connection is gone and what became of it is not known.
         """
         check_label(label)
@@ -144,7 +145,7 @@ class PhraseSteps(ResealingSteps):
             raise LimitError(f"the vault has {MAX_PHRASES} phrases; revoke one first")
         version = self.witness.head.key_version
         tag = yield from self._register(accepted, label, device_secret, self.witness.data_key, version)
-        known = yield from self._look(self.ring(), _unknown())
+        known = yield from self.ring()
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
             if self.witness.head.key_version != version:
@@ -155,12 +156,13 @@ class PhraseSteps(ResealingSteps):
             except (TransportError, UnavailableError):
                 lost, stored = _unknown(), False
             if stored:
+                lost = _unknown()  # a connection that breaks from here on must not say that nothing was stored
                 self.witness.adopt_ring(proposed)
                 yield from self.pin()
             else:
                 yield Pause(self.retry.pause(attempt))
-                yield from self._look(self.refresh(), lost or _unknown())
-            known = yield from self._look(self.ring(), lost or _unknown())
+                yield from self._look(self.refresh(), lost)
+            known = yield from self._look(self.ring(), lost)
             found = [each.phrase for each in known if each.phrase.tag_id == tag.tag_id]
             if found:
                 return found[0]
@@ -275,7 +277,7 @@ class PhraseSteps(ResealingSteps):
         version = self.witness.head.key_version
         for attempt in range(self.retry.changes):
             if attempt:
-                known = yield from self._look(self.ring(), lost or _unknown())
+                known = yield from self._look(self.ring(), lost)
             self._find(known, change.revoked)
             if self.witness.rows is None:
                 yield from self._look(self.listing(), lost)
@@ -291,7 +293,7 @@ class PhraseSteps(ResealingSteps):
             head = yield from self._find_rotation(change, rotated, lost)
             if head is not None:
                 return rotated, head
-            yield from self._look(self.refresh(), lost or _unknown())
+            yield from self._look(self.refresh(), lost)
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
     def _prepare(self, change: Replacement, known: list[Known]) -> Rotated:
