@@ -223,6 +223,9 @@ def test_reminders_are_made_completed_and_put_off(ours: Process) -> None:
     put_off = json_of(ours("remind", "snooze", call["id"], "--until", "2032-01-01 9:00", "--json"))
     assert put_off["reminders"][0]["snoozed_until"] == "2032-01-01T08:00:00Z"
     assert ours("remind", "snooze", call["id"]).returncode == 2
+    text_of(ours("remind", "done", plants["id"]))
+    partly = ours("remind", "snooze", "--for", "2h", call["id"], plants["id"])
+    assert (partly.returncode, partly.stdout.decode().count("Snoozed")) == (1, 1)
     assert ours("remind", "rm", call["id"]).returncode == 2
     assert call["id"] in text_of(ours("remind", "rm", "--yes", call["id"]))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import msgspec
 import pytest
 
@@ -186,6 +188,38 @@ def test_a_name_that_is_not_there_is_said(inside: Run, letter: Path) -> None:
     assert (refused.exit_code, error_of(refused)["code"]) == (9, "not_found")
     assert error_of(refused)["message"] == "no object is called leter.pdf; hushtag ls shows what there is"
     assert inside("get", "letter.pdf", "-o", "-").exit_code == 0  # nothing was deleted
+
+
+def test_what_was_done_before_one_failed_is_told(
+    inside: Run, letter: Path, workplace: Path, server: FakeServer
+) -> None:
+    def breaks_at_second(method: str, path: str) -> None:
+        seen = list[httpx.Request]()
+
+        def count(request: httpx.Request) -> None:
+            if request.method == method and re.search(path, request.url.path):
+                seen.append(request)
+                if len(seen) == 2:
+                    server.faults.append(Fault(method, path, answer=problem(400, "malformed")))
+
+        server.on_request = count
+
+    (workplace / "photo.png").write_bytes(b"\x89PNG")
+    breaks_at_second("PUT", "/objects/")
+    failed = inside("put", "letter.pdf", "photo.png", "--json")
+    assert failed.exit_code == 1
+    (stored,) = json.loads(failed.stdout)["stored"]
+    assert stored["name"] == "letter.pdf"
+    server.on_request = None
+    server.faults.clear()
+    other = put_named(inside, workplace, "photo.png")
+    breaks_at_second("DELETE", "/objects/")
+    failed = inside("rm", "letter.pdf", "photo.png", "--yes")
+    assert (failed.exit_code, failed.stdout) == (1, f"deleted {stored['object_id']}\n")
+    server.on_request = None
+    assert [each["object_id"] for each in as_json(inside("ls", "--json"))["objects"]] == [other]
+    refused = inside("rm", "photo.png", "no-such", "--yes", "--json")
+    assert (refused.exit_code, refused.stdout) == (9, "")  # nothing was done, and nothing is told
 
 
 def test_replace_makes_a_revision_and_no_twin(inside: Run, letter: Path) -> None:

@@ -1,6 +1,5 @@
 """Large objects on both clients: what goes in comes out, in parts and whole, through broken connections and lies."""
 
-import errno
 import io
 import os
 import threading
@@ -25,8 +24,8 @@ from hushtag.client import (
     UploadPageFiles,
     VaultLockedError,
     fetching_steps,
+    new_file,
     storing_steps,
-    stream_files,
 )
 from hushtag.client.errors import ServerError
 from hushtag.client.object_file import ObjectFile
@@ -690,7 +689,7 @@ def test_a_get_shows_nothing_before_it_is_whole(
 ) -> None:
     """A file without a name is gone with whoever is killed; where there is none, it is beside its place."""
     if not nameless:
-        monkeypatch.setattr(stream_files, "_open_nameless", lambda _: None)
+        monkeypatch.setattr(new_file, "_open_nameless", lambda _: None)
     stored, out, seen = sync_vault.put(BODY, name="film"), tmp_path / "films" / "out", list[int]()
     out.parent.mkdir()
     server.on_request = lambda request: seen.append(len(list(out.parent.iterdir())))
@@ -699,22 +698,6 @@ def test_a_get_shows_nothing_before_it_is_whole(
     assert set(seen[2:]) == {0 if nameless else 1}
     assert (out.read_bytes(), out.stat().st_mode & 0o777) == (BODY, 0o600)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
-def test_a_get_needs_no_hard_links(vault: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(number, "no links here")
-
-    monkeypatch.setattr(stream_files, "_open_nameless", lambda _: None)
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    stored, out = vault.put(BODY, name="film"), tmp_path / "films" / "out"
-    out.parent.mkdir()
-    vault.get_to(stored.object_id, out)
-    assert out.read_bytes() == BODY
-    assert [path.name for path in out.parent.iterdir()] == ["out"]
-    with pytest.raises(MisuseError, match="exists"):
-        vault.get_to(stored.object_id, out)
 
 
 def test_a_found_file_that_became_a_link_or_a_pipe_is_not_put(vault: Any, tmp_path: Path, film: Path) -> None:

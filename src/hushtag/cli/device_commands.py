@@ -143,7 +143,7 @@ def qr(here: Here, png: Path | None) -> None:
     else:
         from hushtag.cli.files import write_file
 
-        write_file(png, image.png(), force=False)
+        write_file(png, image.png())
     here.say(f"The secret {name}", name=name, png=png)
 
 

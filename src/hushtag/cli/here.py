@@ -121,6 +121,21 @@ class Here:
         """Write the outcome: `text` for a person, `fields` as one JSON object for a program."""
         click.echo(json.dumps(fields, default=_plain) if self.as_json else text)
 
+    @contextmanager
+    def telling(self, **fields: Any) -> "Iterator[list[str]]":
+        """Say what was done one by one, from the lines added meanwhile and the lists among `fields`.
+
+        What is done is said even if a later one fails: nobody knows otherwise where to go on.
+        """
+        lines: list[str] = []
+        try:
+            yield lines
+        except BaseException:
+            if lines:
+                self.say("\n".join(lines), **fields)
+            raise
+        self.say("\n".join(lines), **fields)
+
     def note(self, text: str) -> None:
         """Write a remark to stderr, for a person."""
         if not self.as_json:

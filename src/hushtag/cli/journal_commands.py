@@ -191,16 +191,15 @@ def rm(here: Here, entry_ids: tuple[str, ...], for_good: bool, yes: bool) -> Non
     """
     if for_good:
         here.confirm(f"Erase {', '.join(map(safe_text, entry_ids))} for good?", yes=yes)
-    deleted = []
-    with here.logged_in() as client:
+    word, deleted = "erased" if for_good else "deleted", list[UUID]()
+    with here.telling(deleted=deleted, for_good=for_good) as lines, here.logged_in() as client:
         for entry in [client.journal.get(_entry_id(client, each)) for each in entry_ids]:
             if entry.deleted_at is None or not for_good:
                 client.journal.delete(entry)
             if for_good:
                 client.journal.erase(entry)
             deleted.append(entry.id)
-    word = "erased" if for_good else "deleted"
-    here.say("\n".join(f"{word} {each}" for each in deleted), deleted=deleted, for_good=for_good)
+            lines.append(f"{word} {entry.id}")
 
 
 @journal.command()

@@ -51,7 +51,7 @@ class Sheet:
         if self.path is not None:
             day = datetime.now(UTC).astimezone().date()
             body = sheet_pdf(code, day, account=self._account) if self._pdf else self.text(code).encode()
-            write_file(self.path, body, force=False)
+            write_file(self.path, body)
 
     def text(self, code: "RecoveryCode") -> str:
         """Return the sheet as text."""

@@ -175,10 +175,12 @@ def edit(
 
 def _each(here: Here, ids: tuple[str, ...], change: "Callable[[Client, UUID], Reminder]", word: str) -> None:
     """Change reminders one by one and tell of each."""
-    with here.logged_in() as client:
-        whole = [_reminder_id(client, each) for each in ids]
-        changed = [change(client, reminder_id) for reminder_id in whole]
-    here.say("\n".join(f"{word}: {_line(each)}" for each in changed), reminders=plain(changed))
+    reminders: list[Any] = []
+    with here.telling(reminders=reminders) as lines, here.logged_in() as client:
+        for reminder_id in [_reminder_id(client, each) for each in ids]:
+            changed = change(client, reminder_id)
+            reminders.append(plain(changed))
+            lines.append(f"{word}: {_line(changed)}")
 
 
 @remind.command()
@@ -191,15 +193,14 @@ def done(here: Here, ids: tuple[str, ...]) -> None:
     Example:
       hushtag remind done 3f0c2a9e
     """
-    lines: list[str] = []
-    completed = []
-    with here.logged_in() as client:
+    completed: list[Any] = []
+    with here.telling(completed=completed) as lines, here.logged_in() as client:
         for reminder_id in [_reminder_id(client, each) for each in ids]:
             outcome = client.reminders.complete(reminder_id)
-            completed.append(outcome)
+            completed.append(plain(outcome))
             lines.append(f"Done: {_line(outcome.reminder)}")
-            lines += [f"Next: {_line(outcome.successor)}"] if outcome.successor is not None else []
-    here.say("\n".join(lines), completed=plain(completed))
+            if outcome.successor is not None:
+                lines.append(f"Next: {_line(outcome.successor)}")
 
 
 @remind.command()
@@ -248,12 +249,12 @@ def rm(here: Here, ids: tuple[str, ...], yes: bool) -> None:
       hushtag remind rm --yes 3f0c2a9e
     """
     here.confirm(f"Delete {', '.join(map(safe_text, ids))} for good?", yes=yes)
-    deleted = []
-    with here.logged_in() as client:
+    deleted: list[UUID] = []
+    with here.telling(deleted=deleted) as lines, here.logged_in() as client:
         for reminder in [client.reminders.get(_reminder_id(client, each)) for each in ids]:
             client.reminders.delete(reminder)
             deleted.append(reminder.id)
-    here.say("\n".join(f"deleted {each}" for each in deleted), deleted=deleted)
+            lines.append(f"deleted {reminder.id}")
 
 
 @remind.command()

@@ -34,9 +34,11 @@ class StandardInput:
             UsageError: not UTF-8, or longer than 16 KiB.
             IdleError: nothing came for `idle` seconds.
         """
-        while b"\n" not in self._buffer and not self._ended:
+        while b"\n" not in self._buffer[: MAX_LINE_BYTES + 1]:
             if len(self._buffer) > MAX_LINE_BYTES:
                 raise UsageError(f"a line of standard input is longer than {MAX_LINE_BYTES} bytes")
+            if self._ended:
+                break
             piece = self._read(_PIECE, idle)
             self._ended = not piece
             self._buffer += piece

@@ -25,7 +25,7 @@ from hushtag.cli.trees import (
 )
 
 if TYPE_CHECKING:
-    from hushtag.client import StoredObject, Vault, VaultEntry
+    from hushtag.client import Vault, VaultEntry
 
 __all__ = ["get", "lock", "ls", "put", "rm"]
 
@@ -76,8 +76,9 @@ def put(
         found.items = [item._replace(name=name) for item in found.items]
     for path, why in found.left_out:
         here.note(f"left out: {safe_text(str(path))} ({why})")
-    stored: list[StoredObject] = []
-    with here.open_vault() as vault:
+    left_out = {"left_out": [str(path) for path, _ in found.left_out]} if recursive else {}
+    stored: list[dict[str, Any]] = []
+    with here.telling(stored=stored, **left_out) as lines, here.open_vault() as vault:
         known = _known(vault, found.items) if replace or skip or recursive else {}
         items = [item for item in found.items if not (skip and item.size in known.get(item.name, {}).values())]
         if recursive and not replace and (taken := [item.name for item in items if item.name in known]):
@@ -89,15 +90,11 @@ def put(
                 before = next(iter(known.get(item.name, {})), None) if replace else None
                 kind = DIRECTORY_TYPE if item.is_directory else content_type
                 told = _counter(advance)
-                stored.append(
-                    vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
-                )
-    lines = [f"{each.object_id}  {human_size(each.size):>10}  {safe_text(each.name)}" for each in stored]
-    here.say(
-        "\n".join(lines) or "Nothing to store: everything is there already, or was left out.",
-        stored=[each._asdict() for each in stored],
-        **({"left_out": [str(path) for path, _ in found.left_out]} if recursive else {}),
-    )
+                done = vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
+                stored.append(done._asdict())
+                lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
+        if not items:
+            lines.append("Nothing to store: everything is there already, or was left out.")
 
 
 def _check_stdin(here: Here, name: str | None, *, alone: bool) -> None:
@@ -187,17 +184,16 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
         raise UsageError(f"nothing was fetched: all of it lies {left_out[0][1]}")
     if not items:
         raise UsageError(f"nothing is called {safe_text(prefix)}/…")
-    with here.progress("fetching", sum(item.entry.size for item in items)) as advance:
+    fields = {"left_out": [str(entry.object_id) for entry, _ in left_out]} if left_out else {}
+    fetched: list[dict[str, Any]] = []
+    total = sum(item.entry.size for item in items)
+    with here.telling(fetched=fetched, **fields) as lines, here.progress("fetching", total) as advance:
         for item in items:
             make_directories(target, item.path if item.is_directory else item.path.parent)
             if not item.is_directory:
                 vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=item.replaces)
-    lines = [f"{safe_text(str(item.path))}  {human_size(item.entry.size)}" for item in items]
-    here.say(
-        "\n".join(lines),
-        fetched=[{**item.entry._asdict(), "path": item.path} for item in items],
-        **({"left_out": [str(entry.object_id) for entry, _ in left_out]} if left_out else {}),
-    )
+            fetched.append({**item.entry._asdict(), "path": item.path})
+            lines.append(f"{safe_text(str(item.path))}  {human_size(item.entry.size)}")
 
 
 def _object_id(vault: "Vault", name_or_id: str) -> UUID:
@@ -287,13 +283,15 @@ def rm(here: Here, objects: tuple[str, ...], yes: bool) -> None:
     """
     if not yes and (here.as_json or not sys.stdin.isatty()):
         raise UsageError("nobody to ask; use --yes")
-    with here.open_vault() as vault:
+    deleted: list[UUID] = []
+    with here.telling(deleted=deleted) as lines, here.open_vault() as vault:
         ids = [_object_id(vault, each) for each in objects]
         if not yes:
             click.confirm(f"Delete {', '.join(map(safe_text, objects))} for good?", abort=True, err=True)
         for object_id in ids:
             vault.delete(object_id)
-    here.say("\n".join(f"deleted {object_id}" for object_id in ids), deleted=ids)
+            deleted.append(object_id)
+            lines.append(f"deleted {object_id}")
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import struct
 import tempfile
 import zipfile
@@ -13,10 +12,11 @@ from typing import IO, Final, NamedTuple
 
 import msgspec
 
+from hushtag.client.new_file import NewFile, write_all
 from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.transfer_messages import ARCHIVE_FORMAT, MEMBERS_HEADER, Manifest
 
-__all__ = ["ArchiveSource", "ArchiveTarget", "Exported", "Place", "Progress", "make_private"]
+__all__ = ["ArchiveSource", "ArchiveTarget", "Exported", "Place", "Progress"]
 
 Place = str | os.PathLike[str] | IO[bytes]
 """A path, or a binary file that is open."""
@@ -48,18 +48,6 @@ class Exported(NamedTuple):
     manifest: Manifest | None
 
 
-def make_private(temporary: Path, path: Path) -> int:
-    """Make the file (mode 0600) that is to be moved to `path`, and return its descriptor.
-
-    Raises:
-        OSError: it cannot be made; names `path`, for the other name tells nobody anything.
-    """
-    try:
-        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
 def _digest(archive: zipfile.ZipFile, name: str) -> str:
     digest = hashlib.sha256()
     with archive.open(name) as member:
@@ -68,14 +56,14 @@ def _digest(archive: zipfile.ZipFile, name: str) -> str:
     return digest.hexdigest()
 
 
-def _verify(path: Path) -> Manifest:
+def _verify(file: IO[bytes]) -> Manifest:
     """Check every member against SHA256SUMS and return the manifest.
 
     Raises:
         MalformedError: the archive is not complete and whole.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             manifest = msgspec.json.decode(archive.read("manifest.json"), type=Manifest)
             sums = archive.read("SHA256SUMS")
             listed = dict(line.split("  ", 1)[::-1] for line in sums.decode().splitlines())
@@ -95,16 +83,9 @@ class ArchiveTarget:
     """Where an export goes. As a context it leaves either the whole archive at the path, or nothing."""
 
     def __init__(self, place: Place, on_progress: Progress | None, *, force: bool) -> None:
-        self._path: Path | None = None
-        self._stream: IO[bytes] | None = None
-        if isinstance(place, str | os.PathLike):
-            self._path = Path(place)
-        else:
-            self._stream = place
+        self._new = NewFile(place, force=force) if isinstance(place, str | os.PathLike) else None
+        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else place
         self._on_progress = on_progress
-        self._force = force
-        self._temporary: Path | None = None
-        self._file: IO[bytes] | None = None
         self._tail = b""
         self._members = self._total = 0
         self.size = 0
@@ -113,16 +94,11 @@ class ArchiveTarget:
         """Make the file.
 
         Raises:
-            MisuseError: something is there already.
+            MisuseError: something is there already, or a directory, which nothing replaces.
             OSError: it cannot be made.
         """
-        if self._path is None:
-            return
-        if self._path.exists() and not self._force:
-            raise MisuseError(f"{self._path} exists")
-        self._temporary = self._path.with_name(f".hushtag-{secrets.token_hex(8)}")
-        descriptor = make_private(self._temporary, self._path)
-        self._file = os.fdopen(descriptor, "wb")
+        if self._new is not None:
+            self._file = self._new.open()
 
     def started(self, headers: Mapping[str, str]) -> None:
         """Note about how many members will come."""
@@ -131,10 +107,9 @@ class ArchiveTarget:
 
     def take(self, piece: bytes) -> None:
         """Write a piece, and count the members that end in it."""
-        file = self._file or self._stream
-        if file is None:
+        if self._file is None:
             raise MisuseError("the target is closed")
-        file.write(piece)
+        write_all(self._file, piece)
         self.size += len(piece)
         seen = self._tail + piece
         # What was kept has no whole mark in it, so none is counted twice.
@@ -155,27 +130,16 @@ class ArchiveTarget:
             raise MalformedError("the export broke off; export again")
         if self._on_progress is not None and self._total:
             self._on_progress(self._total, self._total)
-        if self._path is None or self._temporary is None or self._file is None:
+        if self._new is None or self._file is None:
             return Exported(self.size, None)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        manifest = _verify(self._temporary)
-        if self._force:
-            self._temporary.replace(self._path)
-        else:
-            try:
-                self._path.hardlink_to(self._temporary)  # unlike a rename, this fails if the name is taken
-            except FileExistsError:
-                raise MisuseError(f"{self._path} exists") from None
+        manifest = _verify(self._file)
+        self._new.finish()
         return Exported(self.size, manifest)
 
     def close(self) -> None:
         """Leave nothing unfinished behind."""
-        if self._file is not None:
-            self._file.close()
-        if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
+        if self._new is not None:
+            self._new.close()
 
 
 class ArchiveSource:

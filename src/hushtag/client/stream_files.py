@@ -4,7 +4,6 @@ memory.
 
 import errno
 import os
-import secrets
 import stat
 import threading
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import IO, Final, Protocol
 
 from blake3 import blake3
 
-from hushtag.client.archive_file import Place, Progress, make_private
+from hushtag.client.archive_file import Place, Progress
+from hushtag.client.new_file import NewFile, write_all
 from hushtag.errors import LimitError, MisuseError
 from hushtag.streams import MAX_STREAM_SIZE
 
@@ -39,8 +39,6 @@ Source = bytes | bytearray | memoryview | os.PathLike[str] | Reader
 """What can be put: bytes, the path of a file, or an open binary file, which is read to its end."""
 
 _PIECE: Final = 1024 * 1024
-_DESCRIPTORS: Final = "/proc/self/fd"
-_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class SourceChangedError(MisuseError):
@@ -208,11 +206,8 @@ class ContentTarget:
     """A path or an open file. At a path there is either all of the content, verified, or what was there before."""
 
     def __init__(self, place: Place, *, force: bool) -> None:
-        self._path = Path(place) if isinstance(place, str | os.PathLike) else None
+        self._new = NewFile(place, force=force) if isinstance(place, str | os.PathLike) else None
         self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else place
-        self._force = force
-        self._temporary: Path | None = None
-        self._nameless = False
 
     def check(self) -> None:
         """Look at the place before anything is asked for.
@@ -220,41 +215,24 @@ class ContentTarget:
         Raises:
             MisuseError: something is there already, or a directory, which nothing replaces.
         """
-        if self._path is not None and self._path.is_dir() and not self._path.is_symlink():
-            raise MisuseError(f"{self._path} is a directory; name a file in it")
-        if self._path is not None and os.path.lexists(self._path) and not self._force:
-            raise MisuseError(f"{self._path} exists")
-
-    def _beside(self) -> Path:
-        return Path(self._path or "").with_name(f".hushtag-{secrets.token_hex(8)}")
+        if self._new is not None:
+            self._new.check()
 
     def open(self) -> None:
-        """Make the file (mode 0600), where it can be without a name, so that nothing is left of it if we are killed.
+        """Make the file.
 
         Raises:
             MisuseError: something is there already.
             OSError: it cannot be made.
         """
-        if self._path is None:
-            return
-        self.check()
-        descriptor = _open_nameless(self._path.parent)
-        self._nameless = descriptor is not None
-        if descriptor is None:
-            self._temporary = self._beside()
-            descriptor = make_private(self._temporary, self._path)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        if self._new is not None:
+            self._file = self._new.open()
 
     def take(self, piece: memoryview) -> None:
         """Write the next part."""
-        file = self._file
-        if file is None:
+        if self._file is None:
             raise MisuseError("the target is closed")
-        while len(piece):
-            written = file.write(piece)
-            if not written:
-                raise BlockingIOError("the target takes nothing more")
-            piece = piece[written:]
+        write_all(self._file, piece)
 
     def finish(self) -> None:
         """Move the file to its place, now that all of it is verified.
@@ -262,69 +240,13 @@ class ContentTarget:
         Raises:
             MisuseError: meanwhile something is there.
         """
-        if self._file is None or self._path is None:
-            return
-        os.fsync(self._file.fileno())
-        try:
-            if self._nameless:
-                self._name(self._file.fileno())
-            elif self._force:
-                self._beneath().replace(self._path)
-            else:
-                self._link(self._beneath())
-        except FileExistsError:
-            raise MisuseError(f"{self._path} exists") from None
-
-    def _beneath(self) -> Path:
-        if self._temporary is None:
-            raise MisuseError("the target is closed")
-        return self._temporary
-
-    def _name(self, descriptor: int) -> None:
-        """Give the nameless file its name; unlike a rename, a link fails if the name is taken."""
-        place = self._path or Path()
-        if self._force:
-            self._temporary = self._beside()
-            place = self._temporary
-        names = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.link(str(descriptor), place, src_dir_fd=names, follow_symlinks=True)
-        finally:
-            os.close(names)
-        if self._force:
-            self._beneath().replace(self._path or "")
-
-    def _link(self, temporary: Path) -> None:
-        path = self._path or Path()
-        try:
-            path.hardlink_to(temporary)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # No hard links here, as on vfat: take the name with an empty file, and replace that.
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            try:
-                temporary.replace(path)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        if self._new is not None:
+            self._new.finish()
 
     def close(self) -> None:
         """Leave nothing unfinished behind."""
-        if self._path is not None and self._file is not None:
-            self._file.close()
-        if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
-
-
-def _open_nameless(directory: Path) -> int | None:
-    """Return a new file of a directory without a name there; `None` where that, or naming it later, cannot be."""
-    if not hasattr(os, "O_TMPFILE") or not os.path.isdir(_DESCRIPTORS):
-        return None
-    try:
-        return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None  # why, the making of one with a name tells, if it cannot be made either
+        if self._new is not None:
+            self._new.close()
 
 
 Target = ContentTarget | MemoryTarget
