@@ -29,6 +29,9 @@ MAX_URI: Final = 2048
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+ANSWER_PIECE: Final = 256 * 1024
+"""Bytes of a whole answer that are handed over at once: what waits for a reader who does not read is at most a few of
+them, and the request that waits is still counted and timed."""
 _IDS_AT_ONCE: Final = 64
 _log = logging.getLogger("hushtag.server")
 
@@ -127,8 +130,18 @@ class Exchange:
             self.body_complete = True
         return message
 
+    @property
+    def body_expected(self) -> bool:
+        """Whether a body was announced and has not come whole."""
+        headers = self.scope[HEADERS]
+        announced = b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0 ") != b""
+        return announced and not self.body_complete
+
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         completed = [*headers, (b"hushtag-request-id", self.request_id.encode("ascii"))]
+        if not self.body_complete and self.body_expected:
+            # The rest of the body is not read: no other request can follow on this connection (RFC 9112, section 9.3).
+            completed.append((b"connection", b"close"))
         said = dict(completed)
         if said.keys().isdisjoint(self.answer_headers.names):
             completed += self.answer_headers.pairs
@@ -141,13 +154,29 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = self._completed(message.get("headers", ()))
+        elif len(message.get("body", b"")) > ANSWER_PIECE and not message.get("more_body", False):
+            await self._send_in_pieces(message["body"])
+            return
         await self._send(message)
+
+    async def _send_in_pieces(self, body: bytes) -> None:
+        # A piece is taken at the pace of who reads, and one that was taken puts off the deadline. What a server sends
+        # whole it holds whole for whoever does not read, for ever and uncounted: for it the request has ended.
+        last = (len(body) - 1) // ANSWER_PIECE * ANSWER_PIECE
+        for start in range(0, last, ANSWER_PIECE):
+            piece = body[start : start + ANSWER_PIECE]
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            self.deadlines.taken(self)
+        await self._send({"type": "http.response.body", "body": body[last:]})
 
     async def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a whole answer."""
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": self._completed(headers)})
-        await self._send({"type": "http.response.body", "body": body})
+        if len(body) > ANSWER_PIECE:
+            await self._send_in_pieces(body)
+        else:
+            await self._send({"type": "http.response.body", "body": body})
 
     async def send_problem(self, problem: Problem) -> None:
         """Send a problem, unless an answer is under way: all that is left then is to end it."""
@@ -173,9 +202,10 @@ def _read_headers(scope: Scope) -> str | None:
 class Deadlines:
     """Cancels exchanges that have run too long: one timer for all of them instead of one for each.
 
-    A request gets `seconds` from the last piece of its body on, and between two pieces `pause` seconds; and at most a
-    twentieth more. A body may be waited for `seconds` more than `rate` bytes a second would take: a line may be slow
-    all the time. What comes faster saves up no more than those `seconds`: no fast start pays for a trickle.
+    A request gets `seconds` from the last piece of its body on, and between two pieces `pause` seconds; an answer that
+    is sent in pieces gets `seconds` from the last one that was taken on; and all of them at most a twentieth more. A
+    body may be waited for `seconds` more than `rate` bytes a second would take: a line may be slow all the time. What
+    comes faster saves up no more than those `seconds`: no fast start pays for a trickle.
     """
 
     def __init__(self, seconds: float, pause: float, rate: int) -> None:
@@ -197,6 +227,10 @@ class Deadlines:
         """Count a piece of a body in that came now."""
         exchange.patience = min(exchange.patience + size / self._rate, self._seconds)
         exchange.prolonged_until = max(exchange.prolonged_until, now + self._seconds)
+
+    def taken(self, exchange: Exchange) -> None:
+        """Count a piece of an answer as taken now."""
+        exchange.prolonged_until = max(exchange.prolonged_until, time.perf_counter() + self._seconds)
 
     def end(self, exchange: Exchange) -> None:
         """Stop watching it."""
@@ -251,10 +285,10 @@ class Edge:
         exchange = Exchange(scope, receive, send, self._ids.of(scope[HEADERS]), headers, self._deadlines)
         scope[EXCHANGE] = exchange
         visitor, wait = None, None
-        if refusal is None:
-            visitor, wait = self._turns.enter(scope_address(scope, self._settings))
         self._deadlines.begin(exchange)
         try:
+            if refusal is None:
+                visitor, wait = self._turns.enter(scope_address(scope, self._settings))
             if wait is None:
                 await self._refuse(exchange, refusal or "too_many_requests")
                 return
@@ -270,7 +304,7 @@ class Edge:
             # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).
             if not exchange.expired or exchange.task is None or exchange.task.uncancel() > 0:
                 raise
-            await self._refuse(exchange, "unavailable" if exchange.body_complete else "request_timeout")
+            await self._refuse(exchange, "request_timeout" if exchange.body_expected else "unavailable")
         except Exception as error:
             details = {"request_id": exchange.request_id, "error": list(describe_exception(error))}
             _log.error("internal error", extra=details)

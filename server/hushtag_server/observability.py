@@ -56,7 +56,10 @@ def describe_exception(error: BaseException) -> Iterator[str]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line. Foreign loggers contribute their message template, never its arguments."""
+    """One JSON object a line. Foreign loggers contribute the first line of their message template, never its arguments.
+
+    Granian puts a traceback below that line, whose last one may have what was sent in it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of one record."""
@@ -65,7 +68,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage() if ours else str(record.msg),
+            "event": record.getMessage() if ours else str(record.msg).partition("\n")[0],
         }
         line |= {name: getattr(record, name) for name in _EXTRAS if getattr(record, name, None) is not None}
         if record.exc_info and record.exc_info[1] is not None:

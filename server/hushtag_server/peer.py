@@ -37,13 +37,16 @@ def parsed_address(address: str) -> IPv4Address | IPv6Address | None:
     """Return an address, or None if that is none: a Unix socket has no address.
 
     A listener for both families gives an IPv4 client as `::ffff:192.0.2.1` (RFC 4291, section 2.5.5.2). That client is
-    192.0.2.1 here, or all of IPv4 would be one /64, and no IPv4 network would hold it.
+    192.0.2.1 here, or all of IPv4 would be one /64, and no IPv4 network would hold it. The zone of a link-local address
+    (RFC 4007, section 11) means something on one host only, and is left out.
     """
     try:
         parsed = ip_address(address)
     except ValueError:
         return None
-    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed
+    if isinstance(parsed, IPv4Address):
+        return parsed
+    return parsed.ipv4_mapped or (parsed if parsed.scope_id is None else IPv6Address(int(parsed)))
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,7 @@ import pytest
 from hushtag.stream_messages import STREAM_HEADER
 from hushtag_server.answer_headers import answer_headers
 from hushtag_server.origins import PREFLIGHT_SECONDS, Origins
+from hushtag_server.peer import address_group
 from hushtag_server.settings import Settings, SettingsError, load_settings
 from hushtag_server.turns import MAX_WAIT, REFUSED_TURNS, REMEMBERED, SECONDS_AT_ONCE, Turns
 from tests.live_server import RunningServer, run_server, temporary_directory
@@ -392,6 +393,26 @@ def test_a_worker_remembers_so_many_addresses_and_no_more() -> None:
     for number in range(REMEMBERED + 50):
         turns.enter(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(turns._visitors) == REMEMBERED
+
+
+@pytest.mark.parametrize("authorized", [True, False])
+def test_a_refusal_before_the_body_came_ends_the_connection_and_says_so(client: httpx.Client, authorized: bool) -> None:
+    """Or the next request on it would be lost in the middle of the body."""
+    token = f"hta_{'A' * 64}" if authorized else "none"
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    for _ in range(10):
+        refused = client.post("/v1/unlock/locate", content=(b" " * 65536 for _ in range(3)), headers=headers)
+        assert (refused.status_code in {401, 413}, refused.headers.get("connection")) == (True, "close")
+        answered = client.post("/v1/sessions", json={})  # read to its end
+        assert (answered.status_code, answered.headers.get("connection")) == (400, None)
+        assert client.get("/v1/account").headers.get("connection") is None  # nothing was announced
+
+
+@pytest.mark.parametrize("hop", ["fe80::1%eth0", "fe80::1%25", "::1%lo", "%", "fe80::1%"])
+def test_a_zone_in_what_a_proxy_tells_is_no_error(client: httpx.Client, hop: str) -> None:
+    answer = client.get("/health/live", headers={"X-Forwarded-For": hop})
+    assert (answer.status_code, "hushtag-request-id" in answer.headers) == (200, True)
+    assert address_group("fe80::1%eth0") == address_group("fe80::2")
 
 
 # --- metrics ------------------------------------------------------------------------------------------------

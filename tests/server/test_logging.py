@@ -27,6 +27,13 @@ def _lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line]
 
 
+def test_a_traceback_of_another_logger_is_left_out() -> None:
+    record = logging.LogRecord(
+        "_granian", logging.ERROR, "x", 1, f"Application callable raised\n{CANARIES['body']}", (), None
+    )
+    assert json.loads(JsonFormatter().format(record))["event"] == "Application callable raised"
+
+
 def test_the_log_of_a_real_server_holds_no_canary(server: Any) -> None:
     account = {"email": CANARIES["email"], "password": CANARIES["password"]}
     headers = {"User-Agent": CANARIES["agent"], "X-Canary": CANARIES["header"]}

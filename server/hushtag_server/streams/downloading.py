@@ -21,7 +21,7 @@ from hushtag_server.streams.object_store import ObjectGoneError, ObjectStoreErro
 from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
 from hushtag_server.vault.schemas import VaultCaller
 
-__all__ = ["BodyResponse", "BytesGoneError", "Reading", "checked_page"]
+__all__ = ["BodyResponse", "BytesGoneError", "Reading", "checked_page", "in_parts"]
 
 _AHEAD: Final = 16
 """Segments that are looked up at once, which authenticates anew."""
@@ -140,6 +140,12 @@ async def _ahead(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
         await pieces.aclose()
 
 
+async def in_parts(body: bytes) -> AsyncGenerator[bytes, None]:
+    """Yield a body in parts of 1 MiB, the last one shorter."""
+    for start in range(0, len(body), PART_BYTES):
+        yield body[start : start + PART_BYTES]
+
+
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -148,7 +154,7 @@ async def _until_gone(receive: Receive) -> None:
 class BodyResponse(Response[Any]):
     """An answer whose body is sent piece by piece, while its reader reads, within `lane`; a full one is refused.
 
-    Each piece that was taken puts off the request's deadline by `pause` seconds.
+    Each piece that was taken puts off the request's deadline by `pause` seconds; `counter` counts their bytes.
     """
 
     def __init__(
@@ -159,7 +165,7 @@ class BodyResponse(Response[Any]):
         headers: dict[str, str],
         pause: float,
         lane: AbstractContextManager[None],
-        counter: Any,
+        counter: Any = None,
     ) -> None:
         super().__init__(None, status_code=status_code, headers=headers)
         self._pieces, self._pause, self._lane, self._counter = pieces, pause, lane, counter
@@ -180,7 +186,8 @@ class BodyResponse(Response[Any]):
                             return
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                         prolong_deadline(scope, self._pause)
-                        self._counter.inc(len(piece))
+                        if self._counter is not None:
+                            self._counter.inc(len(piece))
                 await send({"type": "http.response.body", "body": b""})
             except (ObjectStoreError, RefusedError, StartError, psycopg.Error) as error:
                 # The answer is under way: that its end is missing tells the reader, who asks for the rest again.

@@ -42,6 +42,8 @@ from hushtag_server.errors import (
 )
 from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
+from hushtag_server.streams.downloading import BodyResponse, in_parts
+from hushtag_server.streams.limits import PART_BYTES
 from hushtag_server.vault import vault_queries as queries
 from hushtag_server.vault.callers import (
     recorded_pool,
@@ -198,7 +200,7 @@ async def put_object(
     media_type=OCTETS,
     guards=[require_vault_token],
     security=VAULT_SECURITY,
-    opt={"problems": ["not_found"]},
+    opt={"problems": ["not_found", "too_many_streams"]},
 )
 async def get_object(
     vault_id: FromPath[UUID], object_id: FromPath[UUID], request: WireRequest, services: ServicesDep
@@ -213,7 +215,17 @@ async def get_object(
     headers = {"Hushtag-Revision": str(found.revision), "Hushtag-Key-Version": str(found.key_version)}
     if found.stream_id is not None:
         headers[STREAM_HEADER] = str(found.stream_id)
-    return Response(found.body, media_type=OCTETS, headers=headers)
+    if len(found.body) <= PART_BYTES:
+        return Response(found.body, media_type=OCTETS, headers=headers)
+    # So large a row is in memory until its reader has it: as many at once as of segments, which have the same lanes.
+    caller = vault_caller(request, services)
+    return BodyResponse(
+        in_parts(found.body),
+        status_code=200,
+        headers={**headers, "Content-Type": OCTETS, "Content-Length": str(len(found.body))},
+        pause=services.settings.request_timeout.total_seconds(),
+        lane=services.lanes.lane(caller.user_id, caller.session_id),
+    )
 
 
 @delete(
