@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from hushtag_server.embedded import EmbeddedPostgres
@@ -104,6 +105,29 @@ def test_what_is_asked_wrongly_is_told_in_one_line(data_directory: Path, tmp_pat
         assert "Traceback" not in answer.stderr
         assert PASSPHRASE not in answer.stderr
     assert not (tmp_path / "f").exists()
+
+
+def test_maintenance_says_what_failed_and_does_the_rest(data_directory: Path) -> None:
+    """A segment store whose disk is not mounted, and an old note of a backup, which a later step removes."""
+    with EmbeddedPostgres(data_directory) as postgres:
+        migrate(postgres.owner_url)
+        with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+            connection.execute(
+                "WITH store AS (INSERT INTO segment_stores (url, marked_at) VALUES (%s, now()) RETURNING id)"
+                " INSERT INTO segment_removals (id, store_id) SELECT gen_random_uuid(), id FROM store",
+                [f"file://{data_directory}/unmounted"],
+            )
+            connection.execute(
+                "INSERT INTO backups (version, bytes, row_count, started_at, finished_at, created_at)"
+                " SELECT '1', 1, 0, t, t, t FROM (SELECT now() - interval '401 days') n (t)"
+            )
+    told = run("maintain", data=data_directory)
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1), told.stderr
+    assert told.stderr.startswith("failed: objects of segment stores that no segment names any more: an object store")
+    assert "  1  notes of backups older than 400 days\n" in told.stdout
+    answer = run("maintain", "--json", data=data_directory)
+    found = json.loads(answer.stdout)
+    assert (answer.returncode, found["ran"], found["failed"].keys()) == (1, True, {"segment_objects"})
 
 
 @pytest.mark.parametrize("command", ["maintain", "doctor", "backup"])

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from hushtag_server.errors import StartError
 from hushtag_server.operation.failures import OperationError
-from hushtag_server.operation.maintain import maintain
+from hushtag_server.operation.maintain import Report, maintain
 from hushtag_server.operation.reach import Reached, connect
 from hushtag_server.operation.segment_checks import StoreState, compare_store, count_leftovers, repair_segments
 from hushtag_server.operation.segment_moves import Moved, _Move, move_segments
@@ -100,9 +101,15 @@ async def settle(streams: Streams) -> None:
                 return
 
 
-async def maintained(owner: Settings, database) -> dict[str, int]:
+async def report(owner: Settings, database) -> Report:
     """Run maintenance, in a thread: it has event loops of its own."""
-    return (await asyncio.to_thread(maintain, owner, Reached(database.owner_url), Silent())).steps
+    return await asyncio.to_thread(maintain, owner, Reached(database.owner_url), Silent())
+
+
+async def maintained(owner: Settings, database) -> dict[str, int]:
+    done = await report(owner, database)
+    assert done.failed == {}
+    return done.steps
 
 
 async def move_to(owner: Settings, to: str, watcher: "Counting | None" = None) -> Moved:
@@ -220,8 +227,7 @@ async def test_a_removal_that_crashes_at_a_step_is_done_by_the_next(
     with pytest.raises(ObjectStoreError):
         await settle(stored)
     assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(2,)]
-    with pytest.raises(OperationError):
-        await maintained(owner, database)
+    assert (await report(owner, database)).failed.keys() == {"segment_objects"}
     monkeypatch.setattr(ObjectStore, "remove", remove)
     assert (await maintained(owner, database))["segment_objects"] == 2
     assert objects(directory) == []
@@ -429,6 +435,32 @@ async def test_removing_needs_one_connection_and_no_second(
     assert objects(directory) == []
 
 
+@pytest.mark.parametrize("who", ["worker", "maintenance"])
+async def test_a_store_that_fails_holds_up_no_other(
+    settings, keys, serve_in_process, sign_in, database, data_directory, owner, who
+) -> None:
+    """The older removals are of the dead store, whose disk is not mounted; then more than one batch of the other's."""
+    dead, living = data_directory / "dead", data_directory / "living"
+    for directory, count in ((dead, 1), (living, OBJECTS + 1)):
+        async with serve_in_process(replace(settings, segment_store=f"file://{directory}"), keys) as client:
+            streams = Streams(await open_vault(client, await sign_in(client)))
+            await streams.upload(*[b"x"] * count)
+            run_sql(database, "DELETE FROM users WHERE id = %s", streams.vault.user_id)
+    (dead / MARK).unlink()
+    if who == "worker":
+        async with serve_in_process(settings, keys) as client:
+            services = client.app.application.application.state["services"]
+            with pytest.raises(StartError, match="has lost the object"):
+                await services.remover.remove_objects(services.pool)
+    else:
+        done = await report(owner, database)
+        assert done.steps["segment_objects"] == OBJECTS + 1
+        assert f"an object store refused: file://{dead}: " in done.failed.pop("segment_objects")
+        assert done.failed == {}
+    assert (len(objects(dead)), objects(living)) == (1, [])
+    assert run_sql(database, "SELECT count(*) FROM segment_removals WHERE due_at <= now()") == [(1,)]
+
+
 @pytest.mark.parametrize("step", ["claimed", "removed"])
 async def test_a_remover_that_dies_is_followed_by_another_when_its_claim_is_over(
     stored, database, directory, owner, monkeypatch, step
@@ -457,10 +489,10 @@ async def test_a_remover_that_dies_is_followed_by_another_when_its_claim_is_over
     assert run_sql(database, "SELECT count(*) FROM segment_removals") == [(0,)]
 
 
-async def dying(stores, claimed):
+async def dying(store, claimed):
     """Remove as a worker does whose process ends with the first failure."""
-    for store_id, segment_id in claimed:
-        await stores[store_id].remove(segment_id)
+    for segment_id in claimed:
+        await store.remove(segment_id)
 
 
 async def test_no_transaction_is_open_while_the_store_removes(stored, database, monkeypatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from hushtag_server.command_line import explained, load
+from hushtag_server.command_line import EXIT_FAILED, explained, load
 
 __all__ = ["OPERATION_COMMANDS", "backup_keys", "passphrase_options", "restore_keys", "stoppable"]
 
@@ -42,7 +42,7 @@ def passphrase_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only count what is due.")
 @click.option("--wait", is_flag=True, help="Wait for another run that is under way, instead of leaving it the work.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: what was done, by step.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: what was done, by step, and what failed.")
 @explained
 @stoppable
 def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
@@ -51,7 +51,7 @@ def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
     Sessions and ceremonies that expired, full login buckets, accounts whose grace has ended, purged journal entries,
     audit rows past their retention; audit partitions of the next months. All in short transactions, beside a running
     server: it can be stopped at any moment and goes on where it was. A second run at the same time does nothing and
-    exits with 0.
+    exits with 0. What fails, as an object store that does not answer, holds up nothing else; the exit code is 1 then.
 
     \b
     HUSHTAG_DATABASE_URL must name the owner of the tables, as for `migrate`. Without it, the embedded database.
@@ -65,11 +65,13 @@ def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
     with reach_owner(settings) as reached, terminal.steps() as watcher:
         report = run(settings, reached, watcher, dry_run=dry_run, wait=wait)
     if as_json:
-        click.echo(json.dumps({"ran": report.ran, "dry_run": dry_run, "steps": report.steps}))
+        click.echo(json.dumps({**report._asdict(), "dry_run": dry_run}))
     elif not report.ran:
         click.echo("another run is under way; nothing to do (wait for it with --wait)")
     else:
-        terminal.show_steps(report.steps, dry_run)
+        terminal.show_steps(report, dry_run)
+    if report.failed:
+        sys.exit(EXIT_FAILED)
 
 
 @click.command()

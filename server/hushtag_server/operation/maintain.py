@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
-from hushtag_server.operation.reach import Connection, Reached, check_migrated, connect
+from hushtag_server.errors import StartError
+from hushtag_server.operation.failures import OperationError
+from hushtag_server.operation.reach import Connection, Reached, as_maintainer, check_migrated, connect
 from hushtag_server.operation.steps import STEPS, Step, Work
 from hushtag_server.settings import Settings
 
@@ -24,10 +26,14 @@ class Watcher(Protocol):
 
 
 class Report(NamedTuple):
-    """What was done, or in a dry run what is due, by step; `ran` is false if another run was under way."""
+    """What was done, or in a dry run what is due, by step, and why those in `failed` did not come to their end.
+
+    `ran` is false if another run was under way.
+    """
 
     ran: bool
     steps: dict[str, int]
+    failed: dict[str, str]
 
 
 @contextmanager
@@ -46,22 +52,25 @@ def _alone(connection: Connection, wait: bool) -> Iterator[bool]:
             connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_KEY])
 
 
-def _run(step: Step, work: Work, watcher: Watcher, dry_run: bool) -> int:
-    due = step.due(work)
-    watcher.step(step, due)
-    if dry_run:
-        return due
+def _run(step: Step, work: Work, watcher: Watcher, dry_run: bool) -> tuple[int, str | None]:
     total = 0
-    for count in step.batches(work) if due or step.always else ():
-        total += count
-        watcher.done(count)
-    return total
+    try:
+        due = step.due(work)
+        watcher.step(step, due)
+        if dry_run:
+            return due, None
+        for count in step.batches(work) if due or step.always else ():
+            total += count
+            watcher.done(count)
+    except (OperationError, StartError) as error:
+        return total, str(error)  # what it did is committed, and no step needs another's work
+    return total, None
 
 
 def maintain(
     settings: Settings, reached: Reached, watcher: Watcher, *, dry_run: bool = False, wait: bool = False
 ) -> Report:
-    """Do every step once and return what was done; with `dry_run` only what is due.
+    """Do every step once and return what was done; with `dry_run` only what is due. A step that fails stops no other.
 
     Another run under way is waited for with `wait`; without, this one does nothing.
 
@@ -70,8 +79,12 @@ def maintain(
     """
     with connect(reached.owner_url) as lock, connect(reached.owner_url) as connection:
         check_migrated(connection)
+        with as_maintainer(connection):
+            pass  # or every step would say that the URL does not name the owner
         with _alone(lock, wait) as mine:
             if not mine:
-                return Report(ran=False, steps={})
+                return Report(ran=False, steps={}, failed={})
             work = Work(connection, settings)
-            return Report(ran=True, steps={step.name: _run(step, work, watcher, dry_run) for step in STEPS})
+            outcomes = {step.name: _run(step, work, watcher, dry_run) for step in STEPS}
+    failed = {name: reason for name, (_, reason) in outcomes.items() if reason is not None}
+    return Report(ran=True, steps={name: count for name, (count, _) in outcomes.items()}, failed=failed)

@@ -22,8 +22,6 @@ from hushtag_server.streams.removing import (
     OBJECTS,
     RETURN_REMOVALS,
     STORES_OF_REMOVALS,
-    Claimed,
-    columns,
     remove_all,
 )
 from hushtag_server.streams.stores import MARK_STORE, STORE_BY_ID
@@ -111,10 +109,6 @@ def reach_store(connection: Connection, settings: Settings, store_id: UUID, *, c
     return store
 
 
-def _refused(error: BaseException) -> OperationError:
-    return OperationError(f"an object store refused: {error}; see its settings, then try again")
-
-
 def _run(connection: Connection, statement: LiteralString, values: Sequence[object]) -> list[Any]:
     # With the server's own statements, whose parameters are written $1, $2, …
     cursor = RawCursor(connection)
@@ -123,27 +117,27 @@ def _run(connection: Connection, statement: LiteralString, values: Sequence[obje
 
 
 def remove_objects(connection: Connection, settings: Settings) -> Iterator[int]:
-    """Remove the objects that are due: claimed, removed, forgotten, and no transaction open while the stores work.
+    """Remove the objects that are due: claimed, removed, forgotten, and no transaction open while a store works.
 
     Raises:
-        OperationError: a store did not answer; what it was to remove stays noted.
+        OperationError: a store refused; what it was to remove stays noted, and that of the others is removed.
     """
-    opened: dict[UUID, ObjectStore] = {}
-    while True:
+    urls, refused = stores_of(connection), []
+    for (store_id,) in connection.execute(STORES_OF_REMOVALS).fetchall():
         try:
-            for (store_id,) in connection.execute(STORES_OF_REMOVALS).fetchall():
-                if store_id not in opened:
-                    opened[store_id] = reach_store(connection, settings, store_id)
+            yield from _remove_from(connection, settings, store_id)
         except (ObjectStoreError, StartError) as error:
-            raise _refused(error) from None
-        claimed: list[Claimed] = _run(connection, CLAIM_REMOVALS, (list(opened), OBJECTS, CLAIM))
-        if not claimed:
-            return
-        removed = asyncio.run(remove_all(opened, claimed))
-        _run(connection, FORGET_REMOVALS, columns(removed.gone))
+            refused.append(f"{urls[store_id]}: {error}")
+    if refused:
+        raise OperationError(f"an object store refused: {'; '.join(refused)}; see its settings, then try again")
+
+
+def _remove_from(connection: Connection, settings: Settings, store_id: UUID) -> Iterator[int]:
+    store = reach_store(connection, settings, store_id)
+    while claimed := [row[0] for row in _run(connection, CLAIM_REMOVALS, (store_id, OBJECTS, CLAIM))]:
+        removed = asyncio.run(remove_all(store, claimed))
+        _run(connection, FORGET_REMOVALS, (store_id, removed.gone))
         if removed.error is not None:
-            _run(connection, RETURN_REMOVALS, columns(removed.failed))
-            if isinstance(removed.error, ObjectStoreError):
-                raise _refused(removed.error) from None
+            _run(connection, RETURN_REMOVALS, (store_id, removed.failed))
             raise removed.error
         yield len(claimed)

@@ -335,7 +335,6 @@ STEPS: Final = (
         lambda work: security_log.seal_and_sign(work.connection, work.settings),
         always=True,
     ),
-    # Last: where somebody tampered with the log, this stops, and everything else is done.
     Step(
         "security_audit_logs",
         "rows of the security log older than HUSHTAG_SECURITY_AUDIT_RETENTION",

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from hushtag_server.operation.backup import Backup
 from hushtag_server.operation.checks import Finding, size_text
+from hushtag_server.operation.maintain import Report
 from hushtag_server.operation.restore import Restored
 from hushtag_server.operation.seals import SealsCopy
 from hushtag_server.operation.steps import STEPS, Step
@@ -116,13 +117,15 @@ def transfer(file: Path | None) -> Iterator[TransferProgress]:
         yield TransferProgress(progress, total)
 
 
-def show_steps(done: dict[str, int], dry_run: bool) -> None:
-    """Print what maintenance did, or would do."""
+def show_steps(done: Report, dry_run: bool) -> None:
+    """Print what maintenance did, or would do; what failed goes to standard error."""
     about = {step.name: step.about for step in STEPS}
-    width = max(len(str(count)) for count in done.values())
+    width = max(len(str(count)) for count in done.steps.values())
     click.echo("due:" if dry_run else "done:")
-    for name, count in done.items():
+    for name, count in done.steps.items():
         click.echo(f"  {count:>{width}}  {about[name]}")
+    for name, reason in done.failed.items():
+        click.echo(f"failed: {about[name]}: {reason}", err=True)
 
 
 def _tell_elsewhere(elsewhere: list[tuple[str, int, int]], what: str) -> None:

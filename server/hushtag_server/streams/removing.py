@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -24,14 +24,9 @@ __all__ = [
     "OBJECTS",
     "RETURN_REMOVALS",
     "STORES_OF_REMOVALS",
-    "Claimed",
     "Remover",
-    "columns",
     "remove_all",
 ]
-
-Claimed = tuple[UUID, UUID]
-"""A store's id and a segment's: a removal that is claimed."""
 
 BATCH: Final = 16
 """Segments removed in one transaction."""
@@ -47,45 +42,39 @@ STORES_OF_REMOVALS: Final = "SELECT DISTINCT r.store_id FROM segment_removals r 
 CLAIM_REMOVALS: Final = """
     UPDATE segment_removals r SET claimed_at = now(), due_at = now() + $3
     WHERE (r.store_id, r.id) IN (
-        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() AND o.store_id = ANY ($1::uuid[])
+        SELECT o.store_id, o.id FROM segment_removals o WHERE o.due_at <= now() AND o.store_id = $1
         ORDER BY o.due_at LIMIT $2::integer FOR UPDATE SKIP LOCKED)
-    RETURNING r.store_id, r.id
+    RETURNING r.id
 """
 # Only what is still claimed: the row of a segment that took its note away before the claim stays untouched.
 FORGET_REMOVALS: Final = """
-    DELETE FROM segment_removals r USING unnest($1::uuid[], $2::uuid[]) AS c (store_id, id)
-    WHERE r.store_id = c.store_id AND r.id = c.id AND r.claimed_at IS NOT NULL
+    DELETE FROM segment_removals r WHERE r.store_id = $1 AND r.id = ANY ($2::uuid[]) AND r.claimed_at IS NOT NULL
 """
 # At once due again, and claimed for ever: the object may be gone.
 RETURN_REMOVALS: Final = """
-    UPDATE segment_removals r SET due_at = now() FROM unnest($1::uuid[], $2::uuid[]) AS c (store_id, id)
-    WHERE r.store_id = c.store_id AND r.id = c.id AND r.claimed_at IS NOT NULL
+    UPDATE segment_removals r SET due_at = now()
+    WHERE r.store_id = $1 AND r.id = ANY ($2::uuid[]) AND r.claimed_at IS NOT NULL
 """
 _log = logging.getLogger("hushtag.server")
 
 
 class Removed(NamedTuple):
-    """What became of claimed removals: pairs of store and segment, and the first failure if there was one."""
+    """What became of claimed removals: ids of segments, and the first failure if there was one."""
 
-    gone: list[Claimed]
-    failed: list[Claimed]
+    gone: list[UUID]
+    failed: list[UUID]
     error: BaseException | None
 
 
-async def remove_all(stores: Mapping[UUID, ObjectStore], claimed: Sequence[Claimed]) -> Removed:
-    """Remove objects of stores, side by side; raises nothing."""
-    removals = [stores[store_id].remove(segment_id) for store_id, segment_id in claimed]
+async def remove_all(store: ObjectStore, claimed: Sequence[UUID]) -> Removed:
+    """Remove objects of a store, side by side; raises nothing."""
+    removals = [store.remove(segment_id) for segment_id in claimed]
     outcomes = await asyncio.gather(*removals, return_exceptions=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    ended: dict[bool, list[Claimed]] = {False: [], True: []}
-    for pair, outcome in zip(claimed, outcomes, strict=True):
-        ended[isinstance(outcome, BaseException)].append(pair)
+    ended: dict[bool, list[UUID]] = {False: [], True: []}
+    for segment_id, outcome in zip(claimed, outcomes, strict=True):
+        ended[isinstance(outcome, BaseException)].append(segment_id)
     return Removed(ended[False], ended[True], errors[0] if errors else None)
-
-
-def columns(claimed: Sequence[Claimed]) -> tuple[list[UUID], list[UUID]]:
-    """Return stores and segments apart, as the statements above take them."""
-    return [store_id for store_id, _ in claimed], [segment_id for _, segment_id in claimed]
 
 
 class Remover:
@@ -131,26 +120,31 @@ class Remover:
         while await queries.remove_segments(pool, user_id, self._age, BATCH):
             pass
         await remove_destroyed(pool, user_id)
-        while await self.remove_objects(pool):
-            pass
+        await self.remove_objects(pool)
 
     async def remove_objects(self, pool: Pool) -> int:
-        """Remove up to ten objects that are due; returns how many.
+        """Remove the objects that are due; returns how many. A store that fails holds up no other's.
 
         Raises:
-            ObjectStoreError: one of the stores failed; what it was to remove is due again.
+            ObjectStoreError, StartError: one of the stores failed; what it was to remove is due again.
         """
-        due = [row[0] for row in await call(pool, STORES_OF_REMOVALS, ())]
-        if not due:
-            return 0
-        stores = {store_id: await self._stores.of(pool, store_id) for store_id in due}
-        claimed: list[Claimed] = await call(pool, CLAIM_REMOVALS, (list(stores), OBJECTS, CLAIM))
-        if not claimed:
-            return 0
-        removed = await remove_all(stores, claimed)
-        if removed.gone:
-            await call(pool, FORGET_REMOVALS, columns(removed.gone))
-        if removed.error is not None:
-            await call(pool, RETURN_REMOVALS, columns(removed.failed))
-            raise removed.error
-        return len(claimed)
+        due = [self._remove_from(pool, row[0]) for row in await call(pool, STORES_OF_REMOVALS, ())]
+        total = 0
+        for outcome in await asyncio.gather(*due, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            total += outcome
+        return total
+
+    async def _remove_from(self, pool: Pool, store_id: UUID) -> int:
+        store = await self._stores.of(pool, store_id)
+        total = 0
+        while claimed := [row[0] for row in await call(pool, CLAIM_REMOVALS, (store_id, OBJECTS, CLAIM))]:
+            removed = await remove_all(store, claimed)
+            if removed.gone:
+                await call(pool, FORGET_REMOVALS, (store_id, removed.gone))
+            if removed.error is not None:
+                await call(pool, RETURN_REMOVALS, (store_id, removed.failed))
+                raise removed.error
+            total += len(claimed)
+        return total
