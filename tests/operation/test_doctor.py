@@ -48,6 +48,15 @@ def test_every_warning_has_a_next_step(examined: Examined) -> None:
     assert all(finding.next_step for finding in findings if finding.level == "warning")
 
 
+def test_the_servers_role_is_told_what_it_may_not_look_at(examined: Examined, database: Any) -> None:
+    with connect(database.app_url) as connection:
+        findings = examine(Examined(connection, examined.settings, Reached(database.app_url)))
+    for check in ("seals", "segments"):
+        assert "hushtag_maintainer" in only(findings, check).says
+        assert "owner of the tables" in (only(findings, check).next_step or "")
+    assert only(findings, "clock").level == "fine"
+
+
 @pytest.mark.parametrize(("age", "level"), [("24 hours 59 minutes", "fine"), ("25 hours 1 minute", "warning")])
 def test_the_age_of_the_last_backup(examined: Examined, admin: Any, age: str, level: str) -> None:
     assert only(examine(examined), "backup").says == "there has never been one"

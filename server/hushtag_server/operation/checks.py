@@ -132,11 +132,7 @@ def seals(examined: Examined) -> Iterator[Finding]:
 
     Until the copy is replaced, what was deleted since opens from the backups, and what was made since from none.
     """
-    try:
-        counts = count_seals(examined.connection)
-    except OperationError as error:
-        yield Finding("seals", "warning", "this role may not look", str(error).partition("; ")[2])
-        return
+    counts = count_seals(examined.connection)
     if counts.without:
         says = f"{counts.without} of {counts.tags} secret tags open nothing: their seal is not in this database"
         yield Finding("seals", "warning", says, "run `hushtag-server restore-seals FILE` with the newest copy")
@@ -342,15 +338,19 @@ _CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
 
 
 def examine(examined: Examined) -> list[Finding]:
-    """Run every check; one that the database refuses is a finding too, and stops no other."""
+    """Run every check; one that is refused is a finding too, and stops no other."""
     findings: list[Finding] = []
     for check in _CHECKS:
+        name = check.__name__.replace("_", " ")
         try:
             findings.extend(check(examined))
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
             step = "run `hushtag-server migrate`, then doctor again"
-            findings.append(Finding(check.__name__.replace("_", " "), "warning", "this database cannot tell yet", step))
+            findings.append(Finding(name, "warning", "this database cannot tell yet", step))
         except psycopg.errors.InsufficientPrivilege:
             step = "let HUSHTAG_DATABASE_URL name the owner of the tables"
-            findings.append(Finding(check.__name__.replace("_", " "), "warning", "this role may not look", step))
+            findings.append(Finding(name, "warning", "this role may not look", step))
+        except (OperationError, StartError) as error:
+            says, _, step = str(error).partition("; ")
+            findings.append(Finding(name, "warning", says, step or None))
     return findings
