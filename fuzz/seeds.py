@@ -20,6 +20,7 @@ from hushtag.transfer_messages import ARCHIVE_FORMAT
 from hushtag.vectors import find_directory
 from hushtag_server.keyfile import encode_key_ring
 from hushtag_server.operation.manifest import Manifest, TableSum, write_manifest
+from hushtag_server.security_log.chain import Checkpoint
 
 _NOW: Final = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 _ID: Final = UUID(int=5)
@@ -116,6 +117,11 @@ def _messages() -> list[bytes]:
     return [_json(_example(kind)) for kind in MESSAGES]
 
 
+def _checkpoints() -> list[Any]:
+    line = Checkpoint("head", 1, 2**63 - 1, bytes(32), EXAMPLE_KEYS.current.id, _NOW, bytes(64)).as_line()
+    return [line, {"event": "checkpoint", "checkpoint": line | {"kind": "cut"}}]
+
+
 def seeds() -> dict[str, Iterable[bytes]]:
     """Return valid inputs by target."""
     phrases = sorted(set(_phrases()), key=len)
@@ -177,6 +183,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
             b"vault_lifetime=30d\nvault_idle=12h\nmetrics_token=" + b"t" * 32,
             b"log_level=WARNING\nworkers=64\npool_wait=60\ndatabase_url=postgresql:///x",
         ],
+        "checkpoint_lines": [_json(line) for line in _checkpoints()],
         "backup_envelopes": [b"", bytes(88), bytes(200)],
         "backup_manifests": [write_manifest(manifest), b"\0\0\0\0", b"\xff\xff\xff\xff"],
         "import_archives": [_archive(), b"PK\x05\x06" + bytes(18)],

@@ -1,6 +1,7 @@
 """What only the server reads: tokens, cursors, sealed states, keys, settings, backups, archives, rules, addresses."""
 
 import io
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ from hushtag_server.operation.manifest import read_manifest, write_manifest
 from hushtag_server.reminders.repetition import check_repetition
 from hushtag_server.reminders.rules import parse_rule
 from hushtag_server.reminders.zones import given_zone, instant_of
+from hushtag_server.security_log.audit_keys import audit_keys
+from hushtag_server.security_log.chain import is_authentic, read_checkpoint
 from hushtag_server.settings import Settings, SettingsError, load_settings, to_environment
 from hushtag_server.tokens import ACCOUNT, VAULT, parse_bearer
 from hushtag_server.transfer.archive import Archive
@@ -109,6 +112,17 @@ def server_settings(octets: bytes) -> None:
     hold(load_settings(to_environment(settings)) == settings, "settings survive their way to a worker")
     for secret in (settings.metrics_token, settings.keys):
         hold(secret is None or len(secret) < 12 or secret not in repr(settings), "settings show no secret")
+
+
+@target
+def checkpoint_lines(octets: bytes) -> None:
+    """A line of a file of checkpoints is one that survives being written, or none; nobody here has signed it."""
+    checkpoint = read_checkpoint(_text(octets))
+    if checkpoint is None:
+        return
+    hold(read_checkpoint(json.dumps(checkpoint.as_line())) == checkpoint, "a checkpoint survives being written")
+    keys = audit_keys(_SET)
+    hold(not is_authentic(checkpoint._replace(key_id=keys.id), keys), "what nobody signed is not authentic")
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Whoever can write to the database and has no key: every way of changing the log is found, and named."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ from hushtag.messages import encode_binary
 from hushtag_server.errors import StartError
 from hushtag_server.keyfile import KeyRing, encode_key_ring, new_keys, read_key_ring
 from hushtag_server.security_log.audit_keys import audit_keys
+from hushtag_server.security_log.checkpoint_file import read_checkpoints
 from hushtag_server.security_log.recording import INSERT
 from hushtag_server.security_log.rows import COLUMNS
 from tests.security_log.support import kinds, log_id, seal, sign, signed_row, verified, write
@@ -251,6 +254,44 @@ def test_a_changed_checkpoint_is_found(ten: Any, keys: KeyRing, admin: Any, chan
     sign(ten.app_url, keys)
     admin.execute(f"UPDATE security_audit_checkpoints SET {change}")
     assert [kind for kind, _ in kinds(ten, keys)] == ["forged_checkpoint"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'"last_seq": %d' % 10**30,
+        b'"first_seq": -1',
+        b'"first_seq": 1e400',
+        b'"signed_at": "0001-01-01T00:00:00+10:00"',
+        b'"kind": []',
+        b"[" * 500_000,
+    ],
+)
+def test_a_line_that_is_no_checkpoint_does_not_stop_the_verification(
+    ten: Any, keys: KeyRing, tmp_path: Path, line: bytes
+) -> None:
+    kept = sign(ten.app_url, keys)
+    whole = json.dumps(kept.as_line()).encode()
+    (tmp_path / "kept").write_bytes(line + b"\n" + whole[:-1] + b", " + line + b"}\n" + whole + b"\n")
+    assert read_checkpoints(tmp_path / "kept") == [kept]
+
+
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "0001-12-31Z", "9999-01-01Z"])
+def test_no_row_has_a_time_that_would_stop_the_verification(ten: Any, keys: KeyRing, at: str) -> None:
+    sign(ten.app_url, keys)
+    with psycopg.connect(ten.app_url, autocommit=True) as server:
+        for table, column in (("security_audit_logs", "timestamp"), ("security_audit_checkpoints", "signed_at")):
+            server.execute(f"CREATE TEMPORARY TABLE copy AS SELECT * FROM {table} LIMIT 1")
+            server.execute(f'UPDATE copy SET id = gen_random_uuid(), "{column}" = %s', [at])
+            with pytest.raises(psycopg.errors.CheckViolation):
+                server.execute(f"INSERT INTO {table} SELECT * FROM copy")
+            server.execute("DROP TABLE copy")
+    assert kinds(ten, keys) == []
+
+
+def test_a_signature_that_is_no_ascii_is_found(ten: Any, keys: KeyRing, admin: Any) -> None:
+    admin.execute("UPDATE security_audit_logs SET log_signature = 'é' WHERE id = %s", [log_id(admin, 4)])
+    assert kinds(ten, keys) == [("edited", 4)]
 
 
 def test_a_kept_checkpoint_that_was_changed_is_found(ten: Any, keys: KeyRing) -> None:

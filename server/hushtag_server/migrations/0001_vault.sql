@@ -221,7 +221,9 @@ CREATE TABLE security_audit_logs (
     processing_time_ms integer,
     success boolean,
     error_code varchar(50),
-    CONSTRAINT security_audit_logs_pkey PRIMARY KEY (id)
+    CONSTRAINT security_audit_logs_pkey PRIMARY KEY (id),
+    -- Whatever a calendar has: one row with 'infinity' would end every verification in an error.
+    CONSTRAINT security_audit_logs_timestamp_range CHECK ("timestamp" >= '0002-01-01Z' AND "timestamp" < '9999-01-01Z')
 );
 
 CREATE INDEX security_audit_logs_timestamp_idx ON security_audit_logs ("timestamp");

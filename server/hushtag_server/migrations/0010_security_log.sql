@@ -38,6 +38,8 @@ CREATE TABLE security_audit_checkpoints (
     CONSTRAINT security_audit_checkpoints_pkey PRIMARY KEY (id),
     CONSTRAINT security_audit_checkpoints_kind_known CHECK (kind IN ('head', 'cut')),
     CONSTRAINT security_audit_checkpoints_range CHECK (first_seq >= 1 AND last_seq >= first_seq),
+    CONSTRAINT security_audit_checkpoints_signed_at_range
+        CHECK (signed_at >= '0002-01-01Z' AND signed_at < '9999-01-01Z'),
     CONSTRAINT security_audit_checkpoints_link_length CHECK (octet_length(link) = 32),
     CONSTRAINT security_audit_checkpoints_signature_length CHECK (octet_length(signature) = 64)
 );

@@ -14,6 +14,7 @@ from hushtag_server.security_log.rows import stamp
 __all__ = ["GENESIS", "Checkpoint", "Head", "extend", "is_authentic", "read_checkpoint", "sign_checkpoint"]
 
 Kind = Literal["head", "cut"]
+_MOST: Final = 2**63 - 1  # what PostgreSQL holds
 
 
 class Head(NamedTuple):
@@ -90,7 +91,7 @@ def is_authentic(checkpoint: Checkpoint, keys: AuditKeys | None) -> bool:
 
 
 def read_checkpoint(line: str) -> Checkpoint | None:
-    """Read a line of a checkpoint file or of a server's log; None if it is none."""
+    """Read a line of a checkpoint file or of a server's log; None if it is none, whatever it is instead."""
     try:
         found = json.loads(line)
         found = found.get("checkpoint", found)
@@ -100,10 +101,11 @@ def read_checkpoint(line: str) -> Checkpoint | None:
             int(found["last_seq"]),
             bytes.fromhex(found["link"]),
             UUID(found["key_id"]),
-            datetime.fromisoformat(found["signed_at"]),
+            datetime.fromisoformat(found["signed_at"]).astimezone(UTC),
             bytes.fromhex(found["signature"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    whole = len(checkpoint.link) == LINK and len(checkpoint.signature) == SIGNATURE and checkpoint.last_seq >= 1
-    return checkpoint if whole and checkpoint.kind in {"head", "cut"} else None
+    whole = len(checkpoint.link) == LINK and len(checkpoint.signature) == SIGNATURE
+    placed = 1 <= checkpoint.first_seq <= checkpoint.last_seq <= _MOST
+    return checkpoint if whole and placed and checkpoint.kind in ("head", "cut") else None

@@ -87,4 +87,5 @@ def is_signed(row: EventRow, keys: AuditKeys) -> bool:
     """Tell whether a row's signature is of these keys and covers every column as it is."""
     import hmac
 
-    return hmac.compare_digest(keys.sign_row(encode_row(row)), row.log_signature or "")
+    # As bytes: what an intruder wrote may be no ASCII, which would be an error here.
+    return hmac.compare_digest(keys.sign_row(encode_row(row)).encode(), (row.log_signature or "").encode())
