@@ -74,7 +74,11 @@ class _FileStore:
             return file.read(MAX_CONTENT)
 
     def store(self, content: bytes, *, first: bool) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            # On its own: a parent that is no directory is a FileExistsError too.
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"cannot make the directory of {self.name}: {error.strerror}") from None
         try:
             (write_private if first else replace_private)(self._path, content)
         except FileExistsError:

@@ -92,6 +92,13 @@ def test_a_program_that_does_not_keep_what_it_is_given_is_noticed(helper: Any, m
         store.store(b"{}", first=True)
 
 
+def test_a_directory_that_cannot_be_made_is_told(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for place in (tmp_path / "file/keys.json", tmp_path / "file/below/keys.json"):
+        with pytest.raises(StartError, match=f"cannot make the directory of the key file {place}: "):
+            key_store(replace(settings, key_file=place)).store(b"{}", first=True)
+
+
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(StartError, match="cannot run the key store /no/such/program"):
         load_keys(Settings(key_store="command:/no/such/program"))
