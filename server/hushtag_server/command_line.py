@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
@@ -16,6 +17,7 @@ __all__ = ["EXIT_FAILED", "EXIT_SETTINGS", "explained", "load", "stand_in_for_cl
 
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
+_PRINTERS: Final = frozenset({"click.utils", "rich.console"})
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT})
 
 
@@ -46,6 +48,12 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _is_of_output(error: OSError) -> bool:
+    # The error has no name of a file. Who raised it tells: a stream that does not buffer keeps nothing to try again.
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") in _PRINTERS for frame, _ in frames)
+
+
 def _explain(error: Exception) -> tuple[str, int] | None:
     # What these come from is loaded by whoever raises them; a command that succeeds need not load it.
     import psycopg
@@ -63,7 +71,7 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, psycopg.Error):
         # Its message may quote parts of the URL, and so the password.
         return f"the database refused: {type(error).__name__}; check HUSHTAG_DATABASE_URL", EXIT_FAILED
-    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE and _is_of_output(error):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is buffered would complain once more at the end
         return f"cannot write to standard output: {error.strerror}", EXIT_FAILED
     return None

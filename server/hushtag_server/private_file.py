@@ -1,36 +1,72 @@
-"""Writing a secret to a file once: mode 0600, complete or absent, never over an existing one."""
+"""Writing a secret to a file: mode 0600, complete or absent; a new one never over an existing one."""
 
+import errno
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Final
 
-__all__ = ["write_private"]
+__all__ = ["place_new", "private_file", "replace_private", "write_private"]
+
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a new file of mode 0600 whose content is on disk before its name is: no crash leaves half of it.
+def place_new(temporary: Path, path: Path) -> None:
+    """Give a file its name, never over another file. It may keep the temporary name beside it.
 
     Raises:
         FileExistsError: a file of that name is already there; it stays untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
+    try:
+        os.link(temporary, path)  # unlike rename, link refuses to replace a file that is already there
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # No hard links here, as on vfat: take the name with an empty file, and replace that.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def private_file(path: Path, place: Callable[[Path, Path], object] = place_new) -> Iterator[IO[bytes]]:
+    """Yield a file of mode 0600 that `place` gives its name when its content is on disk: no crash leaves half of it.
+
+    Raises:
+        FileExistsError: a file of that name is already there; it stays untouched.
+        OSError: it cannot be written.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike rename, link refuses to replace a file that is already there
+        place(temporary, path)
     finally:
-        Path(temporary).unlink()
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        temporary.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        os.fsync(directory)
     finally:
-        os.close(handle)
+        os.close(directory)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a new file of mode 0600.
+
+    Raises:
+        FileExistsError: a file of that name is already there; it stays untouched.
+        OSError: it cannot be written.
+    """
+    with private_file(path) as file:
+        file.write(content)
 
 
 def replace_private(path: Path, content: bytes) -> None:
@@ -39,17 +75,8 @@ def replace_private(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if path.exists() and os.geteuid() == 0:
-                found = path.stat()
-                os.fchown(file.fileno(), found.st_uid, found.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+    with private_file(path, Path.replace) as file:
+        file.write(content)
+        if path.exists() and os.geteuid() == 0:
+            found = path.stat()
+            os.fchown(file.fileno(), found.st_uid, found.st_gid)

@@ -1,6 +1,7 @@
 """The commands as an operator runs them: beside a running server, without a terminal, and into another directory."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -9,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import psycopg
 import pytest
 
+from hushtag_server.command_line import explained
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate
 from tests.operation.conftest import PASSPHRASE
@@ -200,6 +203,18 @@ def test_streams_that_are_closed_are_stood_in_for(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
     asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (asked.returncode, "no terminal to ask on" in asked.stderr) == (1, True)
+
+
+def test_a_disk_that_is_full_elsewhere_is_not_told_of_the_output(capfd: pytest.CaptureFixture[str]) -> None:
+    @explained
+    def command() -> None:
+        click.echo("so far")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        command()
+    os.write(1, b"and on")
+    assert capfd.readouterr() == ("so far\nand on", "")
 
 
 @pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"], ["version"]])

@@ -1,12 +1,16 @@
 """Files under a passphrase: what is noticed (a wrong passphrase, changes, cuts, moved chunks, another kind of file),
 what stays (files that are there). Not covered: an older copy of a whole file, which nothing in it can tell."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hushtag_server.operation import envelope
-from hushtag_server.operation.envelope import BACKUP, KEYS, open_parts, sealed_file
+from hushtag_server.operation.envelope import BACKUP, KEYS, SEALS, open_parts, replace_sealed_file, sealed_file
 from hushtag_server.operation.failures import (
     BackupDamagedError,
     NotABackupError,
@@ -119,6 +123,7 @@ def test_a_file_that_is_there_stays(sealed: Path) -> None:
 
 
 def test_a_file_that_comes_meanwhile_stays_and_nothing_half_done_is_left(tmp_path: Path) -> None:
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "f"
 
     def parts():
@@ -129,6 +134,41 @@ def test_a_file_that_comes_meanwhile_stays_and_nothing_half_done_is_left(tmp_pat
         sealed_file(BACKUP, path, PASSPHRASE, parts(), lambda _: None)
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
     assert path.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_no_hard_links_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """As on a stick with vfat: a new file, one that comes meanwhile, and one that is replaced."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "f"
+    sealed_file(SEALS, path, PASSPHRASE, [b"one"], lambda _: None)
+    assert opened(path, kind=SEALS) == b"one"
+    replace_sealed_file(SEALS, path, PASSPHRASE, [b"two"], lambda _: None)
+    assert (opened(path, kind=SEALS), path.stat().st_mode & 0o777) == (b"two", 0o600)
+    test_a_file_that_comes_meanwhile_stays_and_nothing_half_done_is_left(tmp_path / "beside")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"f", "beside"}
+
+
+@pytest.mark.parametrize("write", [sealed_file, replace_sealed_file])
+def test_a_full_disk_is_told_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(tempfile, "mkstemp", lambda **_: (full, str(tmp_path / "beside")))
+    with pytest.raises(OperationError, match=f"cannot write {tmp_path / 'f'}: No space left on device"):
+        write(SEALS, tmp_path / "f", PASSPHRASE, [b"x"], lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_parts_come_from_is_not_the_file(tmp_path: Path) -> None:
+    def parts():
+        yield b"x"
+        os.stat("/no/such/program")
+
+    with pytest.raises(FileNotFoundError):
+        sealed_file(BACKUP, tmp_path / "f", PASSPHRASE, parts(), lambda _: None)
 
 
 def test_a_failure_leaves_no_file(tmp_path: Path) -> None:

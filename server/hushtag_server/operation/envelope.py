@@ -8,10 +8,8 @@ file, kind or version, one out of place, a missing one and a changed bit are all
 
 import itertools
 import os
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
@@ -29,6 +27,7 @@ from hushtag_server.operation.failures import (
     TargetNotEmptyError,
     WrongPassphraseError,
 )
+from hushtag_server.private_file import place_new, private_file
 
 __all__ = [
     "BACKUP",
@@ -93,14 +92,7 @@ def _sealed(kind: Kind, passphrase: str, parts: Iterable[bytes]) -> Iterator[byt
     yield encryptor.finalize()
 
 
-def _link(temporary: str, path: Path) -> None:
-    try:
-        os.link(temporary, path)  # unlike rename, link refuses to replace a file that is already there
-    except FileExistsError:
-        raise TargetNotEmptyError(f"{path} was made meanwhile and is kept; name another file") from None
-
-
-def _replace(temporary: str, path: Path) -> None:
+def _replace(temporary: Path, path: Path) -> None:
     """Give the new file the name, and overwrite what had it: its content must not be found on the disk again.
 
     Where the disk or the file system writes elsewhere than where it was told to (flash, copy on write, snapshots),
@@ -110,8 +102,7 @@ def _replace(temporary: str, path: Path) -> None:
         before = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         before = None
-    os.link(temporary, f"{temporary}.new")  # the temporary name is removed in any case
-    os.replace(f"{temporary}.new", path)
+    temporary.replace(path)
     if before is None:
         return
     with os.fdopen(before, "wb") as file:
@@ -122,26 +113,27 @@ def _replace(temporary: str, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-@contextmanager
-def _new_file(path: Path, name: Callable[[str, Path], None] = _link) -> Iterator[IO[bytes]]:
-    """Yield a file of mode 0600 that gets its name when it is complete and on disk; never over another one."""
+def _write(
+    kind: Kind,
+    path: Path,
+    passphrase: str,
+    parts: Iterable[bytes],
+    progress: Progress,
+    place: Callable[[Path, Path], object],
+) -> int:
+    written = 0
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes 0600
+        with private_file(path, place) as file:
+            for part in _sealed(kind, passphrase, parts):
+                written += file.write(part)
+                progress(written)
+    except FileExistsError:
+        raise TargetNotEmptyError(f"{path} was made meanwhile and is kept; name another file") from None
     except OSError as error:
-        raise OperationError(f"cannot write into {path.parent}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        name(temporary, path)
-    finally:
-        Path(temporary).unlink()
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        if error.filename is not None and Path(error.filename).absolute().parent != path.absolute().parent:
+            raise  # of where the parts come from
+        raise OperationError(f"cannot write {path}: {error.strerror}") from None
+    return written
 
 
 def sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes], progress: Progress) -> int:
@@ -149,17 +141,12 @@ def sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes],
 
     Raises:
         TargetNotEmptyError: the file is there already.
-        OperationError: the passphrase is too short, or the directory cannot be written.
+        OperationError: the passphrase is too short, or the file cannot be written.
     """
     check_passphrase(passphrase)
     if path.exists():
         raise TargetNotEmptyError(f"{path} is there already and is kept; name another file")
-    written = 0
-    with _new_file(path) as file:
-        for part in _sealed(kind, passphrase, parts):
-            written += file.write(part)
-            progress(written)
-    return written
+    return _write(kind, path, passphrase, parts, progress, place_new)
 
 
 def check_replaceable(kind: Kind, path: Path) -> None:
@@ -183,16 +170,11 @@ def replace_sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable
 
     Raises:
         NotABackupError: what is there is no file of this kind; it stays.
-        OperationError: the passphrase is too short, or the directory cannot be written.
+        OperationError: the passphrase is too short, or the file cannot be written.
     """
     check_passphrase(passphrase)
     check_replaceable(kind, path)
-    written = 0
-    with _new_file(path, _replace) as file:
-        for part in _sealed(kind, passphrase, parts):
-            written += file.write(part)
-            progress(written)
-    return written
+    return _write(kind, path, passphrase, parts, progress, _replace)
 
 
 def _first(file: IO[bytes], kind: Kind, path: Path) -> bytes:
