@@ -1,6 +1,7 @@
 """Many writers, several sealers, and a sealer that dies in the middle: one chain, every row once."""
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -158,6 +159,32 @@ def test_the_sealer_of_a_worker_seals_signs_and_notes_it_elsewhere(
     done = verified(database, keys, first, last)
     assert (done.tampering, done.head, done.checkpoints) == ([], 3, 4)
     assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_checkpoint_that_could_not_be_noted_elsewhere_is_followed_by_another(
+    database: Any, keys: KeyRing, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Also where a full disk took a part of its line."""
+    path = settings.data / "checkpoints"
+    write(database.app_url, keys, 2)
+    real = os.write
+
+    async def fill() -> None:
+        assert settings.database_url is not None
+        running = Sealer(keys, path)
+        async with make_pool(settings.database_url, settings) as pool:
+            with monkeypatch.context() as full:
+                full.setattr(os, "write", lambda handle, line: real(handle, line[:30]))
+                await running.seal(pool)
+            assert "the file of checkpoints could not be written" in caplog.text
+            await running.seal(pool)
+            assert len(path.read_bytes()) == 30  # a minute later, and not at once: each is a row as well
+            monkeypatch.setattr(sealer, "CHECKPOINT_EVERY", 0.0)
+            await running.seal(pool)
+
+    asyncio.run(fill())
+    assert [checkpoint.last_seq for checkpoint in read_checkpoints(path)] == [2]
+    assert "could not be sealed" not in caplog.text
 
 
 def test_a_sealer_says_at_once_that_the_chain_was_cut(

@@ -1,5 +1,6 @@
 """Checkpoints outside the database: one JSON object a line, appended, for the operator to ship elsewhere."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -19,12 +20,17 @@ def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Append a line, in one write: lines of several workers never mix. It is on disk when this returns.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or only a part of the line; the next one begins a line of its own.
     """
+    line = json.dumps(checkpoint.as_line()).encode("ascii") + b"\n"
     # 0640: it holds nothing secret, and whoever ships it need not be the server.
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     try:
-        os.write(handle, json.dumps(checkpoint.as_line()).encode("ascii") + b"\n")
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        if os.write(handle, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(handle)
     finally:
         os.close(handle)

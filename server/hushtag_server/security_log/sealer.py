@@ -107,7 +107,12 @@ class Sealer:
         )
 
     async def _sign(self, checkpoint: Checkpoint, head: Head) -> None:
-        self._signed = (head, time.monotonic())
         _log.info("checkpoint", extra={"checkpoint": checkpoint.as_line()})
-        if self._file is not None:
-            await asyncio.to_thread(append_checkpoint, self._file, checkpoint)
+        try:
+            if self._file is not None:
+                await asyncio.to_thread(append_checkpoint, self._file, checkpoint)
+        except OSError as error:
+            self._signed = (None, time.monotonic())  # the next one, in a minute, says the same or more
+            _log.error("the file of checkpoints could not be written", extra={"error": [error.strerror]})
+        else:
+            self._signed = (head, time.monotonic())
