@@ -78,7 +78,7 @@ def _owner_url(settings: Settings) -> Any:
 
     @contextmanager
     def embedded() -> Any:
-        with EmbeddedPostgres(settings.data) as postgres:
+        with EmbeddedPostgres(settings.data, ready_wait=settings.ready_wait) as postgres:
             yield postgres.owner_url
 
     return embedded()

@@ -59,7 +59,7 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
     from hushtag_server.embedded import EmbeddedPostgres  # only here: it is an extra of its own
 
     connections = settings.workers * (settings.pool_size + 1) + _SPARE_CONNECTIONS
-    with EmbeddedPostgres(settings.data, max_connections=connections) as postgres:
+    with EmbeddedPostgres(settings.data, max_connections=connections, ready_wait=settings.ready_wait) as postgres:
         migrate(postgres.owner_url)
         threading.Thread(target=postgres.watch, name="postgres-watch", daemon=True).start()
         yield replace(settings, data=settings.data.absolute(), database_url=postgres.app_url)

@@ -8,13 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from hushtag_server.embedded import EmbeddedError, EmbeddedPostgres
+from hushtag_server.embedded import EmbeddedError, EmbeddedPostgres, cluster
 from hushtag_server.embedded import files as embedded_files
+from hushtag_server.operation.reach import reach_owner
+from hushtag_server.serve import reachable_database
+from hushtag_server.settings import Settings
 
 AS_ROOT = os.geteuid() == 0
 
@@ -99,6 +104,18 @@ def test_it_recovers_when_postgres_was_killed(data_directory: Path) -> None:
     assert (data_directory / "postgres/postmaster.pid").exists()
     with EmbeddedPostgres(data_directory) as postgres, psycopg.connect(postgres.owner_url) as connection:
         assert connection.execute("SELECT x FROM kept").fetchone() == (1,)
+
+
+def test_its_recovery_has_the_time_that_a_start_has(data_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_READY_WAIT", timedelta(0))
+    short = Settings(data=data_directory, ready_wait=timedelta(0))
+    long = replace(short, ready_wait=timedelta(minutes=2))
+    with pytest.raises(EmbeddedError, match="give it the time with HUSHTAG_READY_WAIT"), reachable_database(short):
+        pass
+    with reachable_database(long) as served:
+        assert served.database_url is not None
+    with reach_owner(long) as reached:
+        assert reached.data == data_directory
 
 
 def test_it_comes_back_while_the_server_runs(data_directory: Path) -> None:

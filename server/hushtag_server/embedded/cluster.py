@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote
@@ -26,7 +27,7 @@ from hushtag_server.embedded.files import (
 
 __all__ = ["EmbeddedPostgres"]
 
-_READY_WAIT: Final = 120.0  # seconds; recovery after a crash replays the log first
+_READY_WAIT: Final = timedelta(minutes=2)  # at least; recovery after a crash replays the log first
 _RETRY_WAIT: Final = 20.0  # seconds a dying predecessor may hold its memory segment
 _STOP_WAIT: Final = 60.0
 _MAX_LOG: Final = 16 * 1024 * 1024
@@ -58,14 +59,16 @@ def _runs_cluster(pid: int, cluster: Path) -> bool:
 class EmbeddedPostgres:
     """Context manager: enter starts PostgreSQL and waits until it answers, exit stops it clean.
 
+    It is given up after `ready_wait`, or two minutes if that is less: stopped in a recovery, it would begin that anew.
     Inside: `owner_url` (migrations), `app_url` (the server), `admin_url` (superuser: dumps), `bin_dir`, `pid`.
 
     Raises (on enter):
         EmbeddedError: it cannot run here; the message names the next step.
     """
 
-    def __init__(self, data_dir: Path, *, max_connections: int = 100) -> None:
+    def __init__(self, data_dir: Path, *, max_connections: int = 100, ready_wait: timedelta = _READY_WAIT) -> None:
         self.data = data_dir.absolute()
+        self._ready_wait = max(ready_wait, _READY_WAIT).total_seconds()
         self._max_connections = max_connections
         self._stack = contextlib.ExitStack()
         self._stopping = threading.Event()
@@ -157,6 +160,11 @@ class EmbeddedPostgres:
                 return
             if self._stopping.is_set():
                 return  # nobody waits for it any more, and its directory may be gone
+            if self._process.poll() is None:
+                raise EmbeddedError(
+                    f"PostgreSQL was not ready after {self._ready_wait:.0f} s; if {self._log_path} shows a recovery "
+                    "after a crash, give it the time with HUSHTAG_READY_WAIT"
+                )
             if time.monotonic() > give_up:
                 raise EmbeddedError(f"PostgreSQL did not start; see {self._log_path}: {self._log_tail()}")
             time.sleep(0.3)
@@ -193,7 +201,7 @@ class EmbeddedPostgres:
             os.close(handle)
 
     def _wait_ready(self, process: "subprocess.Popen[bytes]") -> bool:
-        deadline = time.monotonic() + _READY_WAIT
+        deadline = time.monotonic() + self._ready_wait
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 with psycopg.connect(self.url(ADMIN, "postgres"), connect_timeout=3):

@@ -5,6 +5,7 @@ import fcntl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -113,7 +114,7 @@ def _attach(data: Path) -> Reached | None:
 
 
 @contextlib.contextmanager
-def _embedded(data: Path, *, make: bool) -> Iterator[Reached]:
+def _embedded(data: Path, ready_wait: timedelta, *, make: bool) -> Iterator[Reached]:
     from hushtag_server.embedded import EmbeddedError, EmbeddedPostgres
 
     if not make and not (data / "postgres" / "PG_VERSION").exists():
@@ -130,7 +131,7 @@ def _embedded(data: Path, *, make: bool) -> Iterator[Reached]:
         if time.monotonic() > give_up:
             raise EmbeddedError(f"a server holds {data}, and its database does not answer; see {data / 'postgres.log'}")
         time.sleep(0.1)
-    with EmbeddedPostgres(data) as postgres:
+    with EmbeddedPostgres(data, ready_wait=ready_wait) as postgres:
         yield Reached(postgres.owner_url, postgres.bin_dir, postgres.data)
 
 
@@ -146,5 +147,5 @@ def reach_owner(settings: Settings, *, make: bool = False) -> Iterator[Reached]:
     if settings.database_url is not None:
         yield Reached(settings.database_url)
         return
-    with _embedded(settings.data.absolute(), make=make) as reached:
+    with _embedded(settings.data.absolute(), settings.ready_wait, make=make) as reached:
         yield reached
