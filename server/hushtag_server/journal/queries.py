@@ -14,6 +14,7 @@ from hushtag_server.auth import Caller
 from hushtag_server.database import call
 from hushtag_server.errors import AlreadyExistsError, LimitReachedError, NotFoundError, UnauthenticatedError
 from hushtag_server.journal.schemas import Page, SearchPage, SearchPosition, Stored
+from hushtag_server.outcomes import check_outcome
 from hushtag_server.peer import Peer
 from hushtag_server.pool import Pool
 from hushtag_server.versions import version_conflict
@@ -49,7 +50,7 @@ def _authenticated(session_id: UUID | None) -> None:
         raise UnauthenticatedError("no such session")
 
 
-def _refuse(outcome: str, version: int | None = None, *, field: str = "$.id") -> None:
+def _check(outcome: str | None, deed: str, version: int | None = None, *, field: str = "$.id") -> None:
     if outcome == "not_found":
         raise NotFoundError("no such entry")
     if outcome == "already_exists":
@@ -59,6 +60,7 @@ def _refuse(outcome: str, version: int | None = None, *, field: str = "$.id") ->
         raise LimitReachedError("tags", [FieldProblem(field="$.tags", rule=rule)])
     if outcome == "conflict" and version is not None:
         raise version_conflict(version)
+    check_outcome(outcome, deed)
 
 
 @asynccontextmanager
@@ -67,7 +69,7 @@ async def _unique(field: str) -> AsyncIterator[None]:
     try:
         yield
     except psycopg.errors.UniqueViolation:
-        _refuse("already_exists", field=field)
+        _check("already_exists", "created", field=field)
 
 
 async def get_journal(pool: Pool, caller: Caller, journal_id: UUID) -> Stored:
@@ -133,7 +135,7 @@ async def create_journal(
         rows = await call(pool, _CREATE, (*caller, *peer, *entry, list(tags) or None, MAX_TAGS))
     session_id, outcome, body = rows[0]
     _authenticated(session_id)
-    _refuse(outcome)
+    _check(outcome, "created")
     stored: bytes = body
     return stored
 
@@ -151,7 +153,7 @@ async def create_journals(pool: Pool, caller: Caller, peer: Peer, entries: str) 
     session_id, outcome, taken = rows[0]
     _authenticated(session_id)
     if taken is None:
-        _refuse(outcome)
+        _check(outcome, "created")
     return taken  # type: ignore[no-any-return]
 
 
@@ -177,7 +179,7 @@ async def update_journal(
     rows = await call(pool, _UPDATE, (*caller, *peer, journal_id, version, changes, names, MAX_TAGS))
     session_id, outcome, present, body = rows[0]
     _authenticated(session_id)
-    _refuse(outcome, present)
+    _check(outcome, "changed", present)
     return Stored(present, body)
 
 

@@ -23,19 +23,13 @@ from hushtag.stream_messages import (
 )
 from hushtag_server.auth import VAULT_SECURITY
 from hushtag_server.errors import (
-    LimitReachedError,
     MalformedRequestError,
     NotFoundError,
     RangeNotSatisfiableError,
-    RefusedError,
-    SegmentExistsError,
-    StreamCommittedError,
     TooLargeError,
-    UnauthenticatedError,
-    UnavailableError,
     UnsupportedMediaTypeError,
-    VaultFullError,
 )
+from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import (
     SEGMENT_PUT,
     SEGMENT_REFUSED,
@@ -75,15 +69,6 @@ RangeHeader = Annotated[
     str | None, HeaderParameter(name="Range", description="`bytes=A-B`, one range; others are ignored")
 ]
 _RANGE: Final = re.compile(r"bytes=(\d{0,10})-(\d{0,10})", re.ASCII)
-_REFUSALS: Final[dict[str, type[RefusedError]]] = {
-    "unauthenticated": UnauthenticatedError,
-    "not_found": NotFoundError,
-    "stream_committed": StreamCommittedError,
-    "segment_exists": SegmentExistsError,
-    "limit_reached": LimitReachedError,
-    "vault_full": VaultFullError,
-    "lost": UnavailableError,
-}
 
 
 @dataclass
@@ -97,13 +82,6 @@ class _PutOperation(Operation):
         self.request_body = RequestBody(
             content={OCTETS: OpenAPIMediaType(schema=segment)}, description="ciphertext", required=True
         )
-
-
-def _refuse(outcome: str) -> None:
-    if outcome in _REFUSALS:
-        raise _REFUSALS[outcome](outcome)
-    if outcome == "digest_differs":
-        raise MalformedRequestError([FieldProblem(field=DIGEST_HEADER, rule="must be the BLAKE3-256 of the body")])
 
 
 def _body_length(request: WireRequest) -> int:
@@ -166,7 +144,7 @@ async def put_segment(
         new = new_segment(services)
         refusals = recorded_pool(request, services, SEGMENT_REFUSED, vault_id, stream=stream_id, seq=seq)
         begun = await queries.begin_segment(refusals, caller, place, seq, length, new, services.settings)
-        _refuse(begun.outcome)
+        check_outcome(begun.outcome, "begun", "known")
         body = Body(request.receive, length)
         if begun.outcome == "known":
             outcome = await _compare(body, begun.digest)
@@ -174,8 +152,8 @@ async def put_segment(
             pool = recorded_pool(request, services, SEGMENT_PUT, vault_id, stream=stream_id, seq=seq)
             outcome = await store_segment(services, pool, caller, place, seq, new, body, expecting)
     if expecting is not None and body.digest != expecting:
-        outcome = "digest_differs"
-    _refuse(outcome)
+        raise MalformedRequestError([FieldProblem(field=DIGEST_HEADER, rule="must be the BLAKE3-256 of the body")])
+    check_outcome(outcome, "stored", "known")
     services.metrics.segment_bytes.labels("in").inc(length)
     stored = SegmentStored(seq=seq, size=length, digest=encode_binary(body.digest))
     return Response(stored, status_code=201 if outcome == "stored" else 200)
@@ -317,7 +295,7 @@ async def end_stream(
     """End a stream that no object has; its segments go soon after."""
     pool = recorded_pool(request, services, STREAM_ENDED, vault_id, stream=stream_id)
     caller = vault_caller(request, services)
-    _refuse(await queries.end_stream(pool, caller, _place(request, services, vault_id, stream_id)))
+    check_outcome(await queries.end_stream(pool, caller, _place(request, services, vault_id, stream_id)), "ended")
     services.remover.kick(caller.user_id)
 
 

@@ -10,12 +10,9 @@ from hushtag.messages import EnrolTag, FieldProblem, RegistrationStarted, StartR
 from hushtag.suites import suite_by_id
 from hushtag_server.auth import ACCOUNT_SECURITY, account_caller, require_account_token
 from hushtag_server.errors import (
-    AlreadyExistsError,
-    CeremonyFailedError,
     MalformedRequestError,
-    RefusedError,
-    UnauthenticatedError,
 )
+from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import ENROLMENT_CHECKED, ENROLMENT_STARTED, TAG_ENROLLED
 from hushtag_server.security_log.recording import Subject
 from hushtag_server.services import ServicesDep
@@ -33,11 +30,6 @@ from hushtag_server.wire import WireRequest
 __all__ = ["enrol_tag", "start_registration"]
 
 _FIRST_KEY_VERSION: Final = 1
-_REFUSALS: Final[dict[str, type[RefusedError]]] = {
-    "unauthenticated": UnauthenticatedError,
-    "ceremony_failed": CeremonyFailedError,
-    "already_exists": AlreadyExistsError,
-}
 
 
 @post(
@@ -89,7 +81,5 @@ async def enrol_tag(data: JSONBody[EnrolTag], request: WireRequest, services: Se
     checked = events.through(services.pool, ENROLMENT_CHECKED, subject)
     key_id = await checked_registration(services, checked, caller, data.session_id, data.earlier_hashes)
     pool = events.through(services.pool, TAG_ENROLLED, subject)
-    outcome = await queries.enrol_tag(pool, caller, tag, key_id=key_id)
-    if outcome in _REFUSALS:
-        raise _REFUSALS[outcome](outcome)
+    check_outcome(await queries.enrol_tag(pool, caller, tag, key_id=key_id), "enrolled")
     return TagEnrolled(tag_id=data.tag_id, vault_id=data.vault.vault_id)

@@ -29,17 +29,8 @@ from hushtag.stream_messages import (
     STREAM_SIZE_HEADER,
 )
 from hushtag_server.auth import VAULT_SECURITY
-from hushtag_server.errors import (
-    GenerationConflictError,
-    LimitReachedError,
-    NotFoundError,
-    RefusedError,
-    RevisionConflictError,
-    StreamCommittedError,
-    StreamIncompleteError,
-    TooLargeError,
-    UnauthenticatedError,
-)
+from hushtag_server.errors import NotFoundError, TooLargeError, UnauthenticatedError
+from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.streams.downloading import BodyResponse, in_parts
@@ -84,16 +75,6 @@ StreamSizeHeader = Annotated[
     ),
 ]
 
-_REFUSALS: Final[dict[str, type[RefusedError]]] = {
-    "unauthenticated": UnauthenticatedError,
-    "not_found": NotFoundError,
-    "revision_conflict": RevisionConflictError,
-    "generation_conflict": GenerationConflictError,
-    "limit_reached": LimitReachedError,
-    "stream_committed": StreamCommittedError,
-    "stream_incomplete": StreamIncompleteError,
-}
-
 
 @dataclass
 class _PutOperation(Operation):
@@ -128,11 +109,6 @@ def _stream(stream_id: UUID | None, segments: str | None, size: str | None) -> S
     if stream_id is None or segments is None or size is None:
         raise MalformedError("a stream is named by all three headers")
     return StreamNamed(stream_id, _number(segments, MAX_SEGMENTS), _number(size, MAX_STREAM_BYTES))
-
-
-def _refuse(outcome: str) -> None:
-    if outcome in _REFUSALS:
-        raise _REFUSALS[outcome](outcome)
 
 
 async def _digest(services: Services, row: ObjectRow) -> bytes:
@@ -187,7 +163,7 @@ async def put_object(
         most=services.settings.max_objects,
         stream=stream,
     )
-    _refuse(outcome)
+    check_outcome(outcome, "created", "replaced", "replaced_stream")
     if outcome == "replaced_stream":
         services.remover.kick(vault_caller(request, services).user_id)
     stored = ObjectStored(object_id=object_id, revision=change.revision, generation=change.generation)
@@ -249,7 +225,7 @@ async def delete_object(
     change = _change(vault_id, object_id, revision, generation, head)
     pool = recorded_pool(request, services, OBJECT_DELETED, vault_id, object=object_id, revision=change.revision)
     done = await queries.delete_object(pool, vault_caller(request, services), change)
-    _refuse(done.outcome)
+    check_outcome(done.outcome, "deleted", "deleted_stream")
     if done.outcome == "deleted_stream":
         services.remover.kick(vault_caller(request, services).user_id)
     return VaultState(

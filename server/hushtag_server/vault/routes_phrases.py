@@ -25,18 +25,8 @@ from hushtag.messages import (
     encode_binary,
 )
 from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
-from hushtag_server.errors import (
-    AlreadyExistsError,
-    CeremonyFailedError,
-    GenerationConflictError,
-    LimitReachedError,
-    MalformedRequestError,
-    NotFoundError,
-    PhrasesRemainError,
-    RefusedError,
-    ResealUnfinishedError,
-    UnauthenticatedError,
-)
+from hushtag_server.errors import MalformedRequestError, NotFoundError
+from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import (
     KEY_REWRAPPED,
     OLD_KEYS_FORGOTTEN,
@@ -55,16 +45,6 @@ from hushtag_server.wire import WireRequest
 
 __all__ = ["add_tag", "destroy_vault", "forget_old_keys", "list_old_keys", "put_orders", "rewrap_key", "rotate_vault"]
 
-_REFUSALS: Final[dict[str, type[RefusedError]]] = {
-    "unauthenticated": UnauthenticatedError,
-    "not_found": NotFoundError,
-    "generation_conflict": GenerationConflictError,
-    "limit_reached": LimitReachedError,
-    "ceremony_failed": CeremonyFailedError,
-    "already_exists": AlreadyExistsError,
-    "reseal_unfinished": ResealUnfinishedError,
-    "phrases_remain": PhrasesRemainError,
-}
 _MEMBERS: Final = [FieldProblem(field="$.members", rule="must be exactly the tags that stay, and somebody must stay")]
 _VERSION: Final = [FieldProblem(field="$.tag.wrapped_key.key_version", rule="must be the key version of the vault")]
 
@@ -83,13 +63,6 @@ _NEW_TAG_PROBLEMS: Final = [
     "already_exists",
     "unknown_suite",
 ]
-
-
-def _refuse(outcome: str) -> None:
-    if outcome == "malformed":
-        raise MalformedRequestError(_MEMBERS)
-    if outcome in _REFUSALS:
-        raise _REFUSALS[outcome](outcome)
 
 
 def _change(vault_id: UUID, data: AddTag | RotateVault) -> RingChange:
@@ -120,7 +93,7 @@ async def add_tag(
     tag, change = accept_tag(data.tag), _change(vault_id, data)
     pool = recorded_pool(request, services, PHRASE_ADDED, vault_id, tag=data.tag.tag_id)
     keys = [keys.id for keys in services.keys.in_use]
-    _refuse(await queries.add_tag(pool, vault_caller(request, services), change, tag, keys=keys))
+    check_outcome(await queries.add_tag(pool, vault_caller(request, services), change, tag, keys=keys), "added")
     version = data.tag.wrapped_key.key_version
     return VaultState(vault_id, data.generation, version, data.head, data.ring)
 
@@ -153,7 +126,10 @@ async def rotate_vault(
     caller = vault_caller(request, services)
     keys = [keys.id for keys in services.keys.in_use]
     pool = recorded_pool(request, services, VAULT_ROTATED, vault_id, tag=data.revoked, key_version=data.key_version)
-    _refuse(await queries.rotate_vault(pool, caller, change, rotation, tag, keys=keys))
+    outcome = await queries.rotate_vault(pool, caller, change, rotation, tag, keys=keys)
+    if outcome == "malformed":
+        raise MalformedRequestError(_MEMBERS)
+    check_outcome(outcome, "rotated")
     return VaultState(vault_id, data.generation, data.key_version, data.head, data.ring)
 
 
@@ -175,7 +151,8 @@ async def rewrap_key(
     """Replace the tag's own wrapped key. May come twice."""
     caller, wrapped = vault_caller(request, services), decode_binary(data.wrapped_key)
     pool = recorded_pool(request, services, KEY_REWRAPPED, vault_id, key_version=data.key_version)
-    _refuse(await queries.rewrap_key(pool, caller, vault_id, wrapped_key_id, data.key_version, wrapped))
+    outcome = await queries.rewrap_key(pool, caller, vault_id, wrapped_key_id, data.key_version, wrapped)
+    check_outcome(outcome, "rewrapped")
 
 
 @put(
@@ -198,7 +175,7 @@ async def put_orders(
     if not len(orders) == len(dict(orders)) == len({ticket for _, ticket in orders}):
         raise MalformedRequestError(_PLACES)
     pool = recorded_pool(request, services, ORDERS_PUT, vault_id, tag=tag_id)
-    _refuse(await queries.put_orders(pool, vault_caller(request, services), vault_id, tag_id, orders))
+    check_outcome(await queries.put_orders(pool, vault_caller(request, services), vault_id, tag_id, orders), "put")
 
 
 @get(
@@ -235,7 +212,7 @@ async def list_old_keys(
 async def forget_old_keys(vault_id: FromPath[UUID], request: WireRequest, services: ServicesDep) -> None:
     """Refused as long as an object is sealed under an old one. May come twice."""
     pool = recorded_pool(request, services, OLD_KEYS_FORGOTTEN, vault_id)
-    _refuse(await queries.forget_old_keys(pool, vault_caller(request, services), vault_id))
+    check_outcome(await queries.forget_old_keys(pool, vault_caller(request, services), vault_id), "forgotten")
 
 
 @delete(
@@ -258,6 +235,6 @@ async def destroy_vault(
         raise MalformedRequestError([FieldProblem(field="Hushtag-Confirm", rule="must be the id of the vault")])
     caller = vault_caller(request, services)
     pool = recorded_pool(request, services, VAULT_DESTROYED, vault_id)
-    _refuse(await queries.destroy_vault(pool, caller, vault_id, int(generation)))
+    check_outcome(await queries.destroy_vault(pool, caller, vault_id, int(generation)), "destroyed")
     await queries.remove_destroyed(services.pool, caller.user_id)
     services.remover.kick(caller.user_id)

@@ -33,12 +33,9 @@ from hushtag.unlock_server import (
 from hushtag_server.auth import account_caller
 from hushtag_server.ceremony_state import open_state, seal_state
 from hushtag_server.errors import (
-    AlreadyExistsError,
     CeremonyFailedError,
-    GenerationConflictError,
-    RefusedError,
-    UnauthenticatedError,
 )
+from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import (
     MOVE_REFUSED,
     TAG_MOVED,
@@ -66,13 +63,6 @@ from hushtag_server.vault.schemas import MoveOffer, OpenedTag, VaultCaller
 from hushtag_server.vault.seals import new_seal, sealed_decoy
 
 __all__ = ["finish_unlock", "locate", "move_tag", "start_unlock"]
-
-_REFUSALS: Final[dict[str, type[RefusedError]]] = {
-    "unauthenticated": UnauthenticatedError,
-    "ceremony_failed": CeremonyFailedError,
-    "already_exists": AlreadyExistsError,
-    "generation_conflict": GenerationConflictError,
-}
 
 
 async def locate(services: Services, token: BearerToken, data: Locate, scope: Source) -> Located:
@@ -260,7 +250,5 @@ async def move_tag(services: Services, caller: VaultCaller, data: MoveTag, scope
         raise
     tag_id, seal = await queries.seal_of(services.pool, caller)
     pool = events.through(services.pool, TAG_MOVED, subject)
-    outcome = await queries.move_tag(pool, caller, accepted, offer, tag_id, seal or new_seal())
-    if outcome != "moved":
-        raise _REFUSALS[outcome](outcome)
+    check_outcome(await queries.move_tag(pool, caller, accepted, offer, tag_id, seal or new_seal()), "moved")
     return TagMoved(tag_id=tag_id)
