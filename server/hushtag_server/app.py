@@ -134,7 +134,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
-            async with sealer.running(pool), bell.listening(), remover.running(pool):
+            async with metrics.watching(pool.get_stats), sealer.running(pool), bell.listening(), remover.running(pool):
                 yield
 
     application = Litestar(

@@ -96,7 +96,6 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     if not _may_watch(request, services_of(request).settings):
         raise NotFoundError("metrics")
     services = services_of(request)
-    services.metrics.observe_pool(services.pool.get_stats())
     content = services.metrics.render() + await render_database(services)
     return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 

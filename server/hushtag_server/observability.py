@@ -10,8 +10,10 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -41,6 +43,8 @@ _EXTRAS: Final = ("request_id", "method", "route", "status", "ms", "error", "cod
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
 TOGETHER: Final = 0.05
 """Seconds for which requests that ended are logged and counted together."""
+_LOOK_AT_POOL: Final = 1.0  # seconds: how old the figures of a pool may be where another worker answers `/metrics`
+_WORKERS: Final = "PROMETHEUS_MULTIPROC_DIR"  # the directory in which several workers count; without it there is one
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
 
@@ -187,6 +191,15 @@ def configure_logging(level: str) -> None:
     dictConfig(log_config(level))
 
 
+def _forget_the_dead() -> None:
+    """Remove the gauges of workers that are gone: what they had is gone too. What they counted stays."""
+    for path in Path(os.environ[_WORKERS]).glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(path.stem.rpartition("_")[2]), 0)
+        except (ProcessLookupError, PermissionError):  # nobody, or somebody else's who came to its number
+            path.unlink(missing_ok=True)
+
+
 class Metrics:
     """The worker's metrics; `render` returns those of all workers when `PROMETHEUS_MULTIPROC_DIR` is set."""
 
@@ -238,12 +251,36 @@ class Metrics:
         for state, key in (("open", "pool_size"), ("idle", "pool_available"), ("waiting", "requests_waiting")):
             self.pool.labels(state).set(stats.get(key, 0))
 
+    @asynccontextmanager
+    async def watching(self, pool_stats: Callable[[], dict[str, int]]) -> AsyncIterator[None]:
+        """Keep the pool's figures while the context lasts, for whichever worker is asked."""
+
+        def observe() -> None:
+            self.observe_pool(pool_stats())
+
+        async def observe_often() -> None:
+            while True:
+                observe()
+                await asyncio.sleep(_LOOK_AT_POOL)
+
+        self.before_render.append(observe)
+        if _WORKERS not in os.environ:  # nobody else is asked, so the loop of an idle server sleeps
+            yield
+            return
+        _forget_the_dead()
+        often = asyncio.create_task(observe_often())
+        try:
+            yield
+        finally:
+            often.cancel()
+
     def render(self) -> bytes:
         """Return the Prometheus text format."""
         for bring_up_to_date in self.before_render:
             bring_up_to_date()
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if _WORKERS not in os.environ:
             return generate_latest(self._registry)
+        _forget_the_dead()
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client is untyped there
         return generate_latest(registry)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -90,6 +91,81 @@ def test_several_workers_serve_one_database(data_directory: Path, run_server: Ca
         counted = httpx.get(f"{server.url}/metrics").text
         assert 'hushtag_http_requests_total{method="POST",route="/v1/sessions",status="201"} 6.0' in counted
         assert server.stop() == 0
+
+
+def _pool(page: str, state: str) -> float:
+    return float(re.findall(rf'^hushtag_pool_connections{{state="{state}"}} (\S+)$', page, re.MULTILINE)[0])
+
+
+def _comes_to(expected: object, look: Callable[[], object]) -> None:
+    """Wait until what another process does shows: nothing here could be awaited."""
+    deadline = time.monotonic() + 60
+    while (found := look()) != expected:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def _workers(server: Any) -> set[int]:
+    spawned = "multiprocessing.spawn"
+    children = psutil.Process(server.process.pid).children()
+    return {child.pid for child in children if any(spawned in word for word in child.cmdline())}
+
+
+def test_any_worker_tells_how_the_pools_of_all_are_now(
+    data_directory: Path, run_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    given = {"HUSHTAG_METRICS_LOOPBACK": "yes", "HUSHTAG_POOL_SIZE": "1", "TMPDIR": str(tmp_path)}
+    with run_server(data_directory, "--workers", "3", **given) as server:
+
+        def gauges() -> int:
+            return len(list(tmp_path.glob("hushtag-metrics-*/gauge_live*_*.db")))
+
+        def opened() -> set[float]:
+            """What is told over six new connections: any worker may take each."""
+            try:
+                return {_pool(httpx.get(f"{server.url}/metrics").text, "open") for _ in range(6)}
+            except httpx.TransportError:
+                return set()  # a worker that is leaving
+
+        _comes_to({3.0}, opened)
+        old = _workers(server)
+        assert len(old) == 3
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to((True, 3), lambda: (old.isdisjoint(_workers(server)), len(_workers(server))))
+        _comes_to({3.0}, opened)
+        os.kill(min(_workers(server)), signal.SIGKILL)
+        _comes_to({3.0}, lambda: opened() | {float(len(_workers(server)))})
+        assert gauges() == 3
+
+
+def test_any_worker_tells_how_many_wait_at_the_others(
+    database: Any, data_directory: Path, run_server: Callable[..., Any]
+) -> None:
+    given = {"HUSHTAG_DATABASE_URL": database.app_url, "HUSHTAG_METRICS_LOOPBACK": "yes", "HUSHTAG_POOL_SIZE": "1"}
+    long = {"HUSHTAG_POOL_WAIT": "60s", "HUSHTAG_STATEMENT_TIMEOUT": "60s"}
+    with (
+        run_server(data_directory, "--workers", "3", **given, **long) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+        psycopg.connect(database.admin_url) as blocking,
+    ):
+        client.post("/v1/accounts", json=ADA)
+        bearer = {"Authorization": f"Bearer {client.post('/v1/sessions', json=ADA).json()['token']}"}
+        blocking.execute("LOCK TABLE user_sessions")
+        asking = [
+            threading.Thread(
+                target=httpx.get, args=[f"{server.url}/v1/account"], kwargs={"headers": bearer, "timeout": 60}
+            )
+            for _ in range(18)
+        ]
+        for thread in asking:
+            thread.start()
+        # One connection, so one worker answers; each of them holds one request at its only connection.
+        _comes_to(True, lambda: _pool(client.get("/metrics").text, "waiting") >= 18 - 3)
+        blocking.rollback()
+        for thread in asking:
+            thread.join()
+        _comes_to(0.0, lambda: _pool(client.get("/metrics").text, "waiting"))
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
