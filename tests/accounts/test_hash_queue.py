@@ -110,6 +110,24 @@ async def test_a_login_that_finds_no_place_is_told_to_come_back_and_is_not_charg
         assert (await client.post("/v1/sessions", json=credentials)).status_code == 201
 
 
+async def test_a_sign_up_that_finds_no_place_is_not_charged(
+    settings: Any, keys: Any, serve_in_process: Callable[..., Any]
+) -> None:
+    tight = replace(settings, password_hashes_at_once=1, password_hashes_waiting=1, login_attempts_per_address=2)
+    credentials = {"email": "ada@example.org", "password": PASSWORD}
+    async with serve_in_process(tight, keys, "192.0.2.1") as client:
+        queue = client.app.application.application.state["services"].passwords
+        async with queue.turn():
+            waiting = asyncio.create_task(queue.run(lambda: None))
+            while not queue.in_line:
+                await anyio.sleep(0)
+            answers = [await client.post("/v1/accounts", json=credentials) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [503] * 4  # more than the address has attempts
+        await waiting
+        statuses = [(await client.post("/v1/accounts", json=credentials)).status_code for _ in range(3)]
+        assert statuses == [202, 202, 429]
+
+
 KNOWN = {"email": "ada@example.org", "password": PASSWORD}
 KINDS = [(KNOWN, 201), ({**KNOWN, "password": "wrong password"}, 401), ({**KNOWN, "email": "nobody@example.org"}, 401)]
 

@@ -37,7 +37,7 @@ class NewSession:
 
 @asynccontextmanager
 async def charged(
-    services: Services, email: str, address: str | None, *, at_home: bool = False
+    services: Services, email: str | None, address: str | None, *, at_home: bool = False
 ) -> AsyncIterator[Charge]:
     """Charge an attempt for what happens inside, see `charge_attempt`; one that was not even looked at costs nothing.
 

@@ -18,12 +18,11 @@ from hushtag.messages import (
 )
 from hushtag.suites import HUSHTAG_V1
 from hushtag_server.accounts import queries
-from hushtag_server.accounts.login import authenticate, open_session
+from hushtag_server.accounts.login import authenticate, charged, open_session
 from hushtag_server.accounts.passwords import hash_password
 from hushtag_server.accounts.routes_credentials import CREDENTIAL_ROUTES
 from hushtag_server.accounts.routes_profile import PROFILE_ROUTES
 from hushtag_server.accounts.schemas import NewUser, SessionRow
-from hushtag_server.accounts.throttle import charge_attempt
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
 from hushtag_server.errors import NotFoundError
 from hushtag_server.peer import client_peer
@@ -37,21 +36,21 @@ __all__ = ["ACCOUNT_ROUTES"]
 async def sign_up(data: JSONBody[SignUp], request: Request[Any, Any, Any], services: ServicesDep) -> SignUpAccepted:
     """Make an account. A known email gets the same answer after the same work, and its account stays untouched."""
     peer = client_peer(request, services.settings)
-    await charge_attempt(services, None, peer.address)
-    user = NewUser(
-        user_id=uuid4(),
-        email=data.email,
-        password_hash=await hash_password(data.password, services.passwords),
-        first_name=data.first_name,
-        last_name=data.last_name,
-        phrase_salt=secrets.token_bytes(16),
-        opaque_credential_id=secrets.token_bytes(32),
-        guesses=services.settings.guess_capacity,
-        terms_version=data.terms_version,
-        privacy_version=data.privacy_version,
-    )
-    async with services.transaction(None, peer=peer) as connection:
-        await queries.sign_up(connection, user)
+    async with charged(services, None, peer.address):
+        user = NewUser(
+            user_id=uuid4(),
+            email=data.email,
+            password_hash=await hash_password(data.password, services.passwords),
+            first_name=data.first_name,
+            last_name=data.last_name,
+            phrase_salt=secrets.token_bytes(16),
+            opaque_credential_id=secrets.token_bytes(32),
+            guesses=services.settings.guess_capacity,
+            terms_version=data.terms_version,
+            privacy_version=data.privacy_version,
+        )
+        async with services.transaction(None, peer=peer) as connection:
+            await queries.sign_up(connection, user)
     return SignUpAccepted()
 
 
