@@ -255,6 +255,18 @@ async def test_a_header_that_is_not_its_one_spelling_is_malformed(vault, databas
     assert everything(database) == before
 
 
+@pytest.mark.parametrize(
+    ("confirm", "generation", "field"), [("other", "1", "Hushtag-Confirm"), ("own", "9" * 19, "Hushtag-Generation")]
+)
+async def test_a_destruction_says_which_of_its_headers_is_wrong(vault, database, confirm, generation, field) -> None:
+    before = everything(database)
+    named = {"Hushtag-Confirm": str(vault.vault_id if confirm == "own" else new_id()), "Hushtag-Generation": generation}
+    answer = await vault.client.delete(vault.url(), headers=vault.headers | named)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+    assert [each["field"] for each in answer.json()["fields"]] == [field]
+    assert everything(database) == before
+
+
 async def test_a_key_version_beyond_the_column_is_malformed(vault) -> None:
     assert (await raw_put(vault, bytes(60), Hushtag_Key_Version=str(2**31))).status_code == 400
 

@@ -231,8 +231,10 @@ async def destroy_vault(
     services: ServicesDep,
 ) -> None:
     """After the first of two transactions nothing opens the vault; the second removes the rest, or maintenance does."""
-    if confirm != str(vault_id) or int(generation) > MAX_GENERATION:
+    if confirm != str(vault_id):
         raise MalformedRequestError([FieldProblem(field="Hushtag-Confirm", rule="must be the id of the vault")])
+    if int(generation) > MAX_GENERATION:
+        raise MalformedRequestError([FieldProblem("Hushtag-Generation", f"must be {MAX_GENERATION} or less")])
     caller = vault_caller(request, services)
     pool = recorded_pool(request, services, VAULT_DESTROYED, vault_id)
     check_outcome(await queries.destroy_vault(pool, caller, vault_id, int(generation)), "destroyed")
