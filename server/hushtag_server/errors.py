@@ -110,7 +110,7 @@ class LimitReachedError(RefusedError):
 
 
 class VaultFullError(RefusedError):
-    """The user's large objects have as many bytes as they may have; nothing was stored."""
+    """The vault's large objects have as many bytes as they may have; nothing was stored."""
 
 
 class SegmentExistsError(RefusedError):

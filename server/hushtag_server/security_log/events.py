@@ -148,7 +148,7 @@ SEGMENT_PUT: Final = Event(
         "segment_exists": Outcome("other bytes are stored under that number", "segment_exists"),
         "stream_committed": Outcome("the stream takes no more segments", "stream_committed"),
         "limit_reached": Outcome("as many streams or bytes as there may be", "limit_reached"),
-        "vault_full": Outcome("as many bytes as the account may have", "vault_full"),
+        "vault_full": Outcome("as many bytes as the vault may have", "vault_full"),
         "not_found": _UNKNOWN,
     },
     sensitive=True,
