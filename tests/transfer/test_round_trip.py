@@ -11,7 +11,7 @@ import pytest
 
 from hushtag_server.transfer import import_queries
 from tests.server.vault_support import run_sql
-from tests.transfer.support import LONG, TITLES, create, export, fill, members, rows, send
+from tests.transfer.support import LONG, TITLES, create, export, fill, members, pack, rows, send
 
 pytestmark = pytest.mark.anyio
 ANEW = {"version"}
@@ -47,6 +47,17 @@ async def test_an_archive_imported_into_a_new_account_exports_as_the_same(app_cl
     assert done["tags"] == {"created": 4, "already_there": 0, "skipped": 0}
     assert done["profile"]["created"] == done["settings"]["created"] == done["consents"]["skipped"] == 1
     assert done["audit"]["skipped"] == len(rows(members(archive), "audit")) > 20
+
+
+@pytest.mark.parametrize("zone", ["Factory", "localtime", "Mars/Olympus"])
+async def test_an_import_sets_no_time_zone_that_the_settings_refuse(app_client, ada, bob, zone: str) -> None:
+    await fill(app_client, ada)
+    found = members(await export(app_client, ada))
+    account = json.loads(found["account.json"])
+    account["settings"]["time_zone"] = zone
+    done = (await send(app_client, bob, pack(found | {"account.json": json.dumps(account).encode()}))).json()
+    assert done["settings"] == {"created": 0, "already_there": 0, "skipped": 1}
+    assert (await app_client.get("/v1/account/settings", headers=bob.headers)).json()["time_zone"] == "UTC"
 
 
 async def test_an_import_that_is_repeated_makes_nothing_twice(app_client, ada, bob, database) -> None:

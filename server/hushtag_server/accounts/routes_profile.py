@@ -1,10 +1,8 @@
 """Routes of profile, settings and consents."""
 
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any, Final
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from litestar import Request, get, patch, post
 from litestar.params import JSONBody, QueryParameter
@@ -27,6 +25,7 @@ from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_a
 from hushtag_server.cursors import MAX_CURSOR, open_cursor, seal_cursor
 from hushtag_server.database import Connection
 from hushtag_server.errors import LimitReachedError, MalformedRequestError, UnauthenticatedError
+from hushtag_server.reminders.zones import is_zone, unknown_zone
 from hushtag_server.services import ServicesDep
 from hushtag_server.wire import Limit
 
@@ -75,21 +74,14 @@ async def read_settings(request: AccountRequest, services: ServicesDep) -> Accou
         return await profile_queries.find_settings(connection, user_id) or AccountSettings()
 
 
-@cache
-def _time_zones() -> frozenset[str]:
-    # What a machine calls its own zone means something else on every machine.
-    return frozenset(available_timezones() - {"Factory", "localtime"})
-
-
 async def _check_settings(connection: Connection, message: ChangeSettings) -> None:
     if message.language is not UNSET:
         known = await profile_queries.languages(connection)
         if message.language not in known:
             raise MalformedRequestError([FieldProblem("$.language", f"must be one of {', '.join(known)}")])
     zone = message.time_zone
-    if zone is not UNSET and not (zone in _time_zones() and await profile_queries.knows_time_zone(connection, zone)):
-        rule = "must be the name of a time zone of the IANA database, such as Europe/Berlin"
-        raise MalformedRequestError([FieldProblem("$.time_zone", rule)])
+    if zone is not UNSET and not (is_zone(zone) and await profile_queries.knows_time_zone(connection, zone)):
+        raise unknown_zone()
 
 
 @patch("/account/settings", summary="Change settings", guards=[require_account_token], security=ACCOUNT_SECURITY)

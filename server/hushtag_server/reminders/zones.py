@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from hushtag.messages import FieldProblem
 from hushtag_server.errors import MalformedRequestError
 
-__all__ = ["DEFAULT_ZONE", "given_zone", "instant_of", "stored_zone", "wall_clock"]
+__all__ = ["DEFAULT_ZONE", "given_zone", "instant_of", "is_zone", "stored_zone", "unknown_zone", "wall_clock"]
 
 DEFAULT_ZONE: Final = "UTC"
 
@@ -19,20 +19,31 @@ def _known() -> frozenset[str]:
     return frozenset(available_timezones() - {"Factory", "localtime"})
 
 
+def is_zone(name: str) -> bool:
+    """Tell whether there is a zone of that name, which means the same on every machine."""
+    return name in _known()
+
+
+def unknown_zone() -> MalformedRequestError:
+    """Return the error of a zone that is not taken."""
+    rule = "must be the name of a time zone of the IANA database, such as Europe/Berlin"
+    return MalformedRequestError([FieldProblem(field="$.time_zone", rule=rule)])
+
+
 def given_zone(name: str) -> ZoneInfo:
     """Return the zone a request names.
 
     Raises:
         MalformedRequestError: there is none of that name.
     """
-    if name not in _known():
-        raise MalformedRequestError([FieldProblem(field="$.time_zone", rule="must be an IANA name, as Europe/Berlin")])
+    if not is_zone(name):
+        raise unknown_zone()
     return ZoneInfo(name)
 
 
 def stored_zone(name: str) -> ZoneInfo:
     """Return the zone of a stored name; UTC for one that this machine has never heard of."""
-    return ZoneInfo(name if name in _known() else DEFAULT_ZONE)
+    return ZoneInfo(name if is_zone(name) else DEFAULT_ZONE)
 
 
 def wall_clock(instant: datetime, zone: ZoneInfo) -> datetime:

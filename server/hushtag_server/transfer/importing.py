@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import IO, Any, Final, TypeVar
-from zoneinfo import available_timezones
 
 import anyio
 import msgspec
@@ -22,6 +21,7 @@ from hushtag_server.accounts import profile_queries
 from hushtag_server.database import Connection, retry_conflicts
 from hushtag_server.errors import LimitReachedError, TooLargeError
 from hushtag_server.journal.names import tidy_name, tidy_names
+from hushtag_server.reminders.zones import is_zone
 from hushtag_server.transfer import import_queries as queries
 from hushtag_server.transfer.access import Transfer
 from hushtag_server.transfer.archive import Archive, Row
@@ -62,7 +62,7 @@ def _next_batch(batches: Iterator[list[Any]]) -> tuple[bytes, int]:
 
 async def _serves(connection: Connection, settings: AccountSettings) -> bool:
     """Tell whether this server knows zone, language and theme: others would break what reads them."""
-    if settings.time_zone not in available_timezones() or settings.theme not in {"system", "light", "dark"}:
+    if not is_zone(settings.time_zone) or settings.theme not in {"system", "light", "dark"}:
         return False
     known = await profile_queries.languages(connection)
     return settings.language in known and await profile_queries.knows_time_zone(connection, settings.time_zone)
