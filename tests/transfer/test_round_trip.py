@@ -3,15 +3,21 @@
 import asyncio
 import hashlib
 import json
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import psycopg
 import pytest
 
 from hushtag_server.transfer import import_queries
+from hushtag_server.transfer.archive import Archive
 from tests.server.vault_support import run_sql
-from tests.transfer.support import LONG, TITLES, create, export, fill, members, pack, rows, send
+from tests.transfer.support import LONG, TITLES, ZIP, create, export, fill, members, pack, rows, send
 
 pytestmark = pytest.mark.anyio
 ANEW = {"version"}
@@ -72,6 +78,52 @@ async def test_an_import_that_is_repeated_makes_nothing_twice(app_client, ada, b
         assert [done[kind]["created"] for kind in kinds] == [0] * 5
         assert [done[kind]["already_there"] for kind in kinds] == [len(TITLES) + 3, 4, 3, 1, 1]
     assert {table: run_sql(database, f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in tables} == before
+
+
+async def _renewed(database: Any) -> None:
+    """Wait until the one lease there is was renewed twice."""
+    until = "SELECT until FROM transfers"
+    for _ in range(2):
+        before = run_sql(database, until)
+        with anyio.fail_after(20):
+            while run_sql(database, until) == before:
+                await anyio.sleep(0.01)  # what another task commits could not be awaited
+
+
+@pytest.mark.parametrize("phase", ["receiving", "checking"])
+async def test_an_import_holds_its_lease_while_it_takes_long(
+    settings, keys, serve_in_process, sign_in, database, monkeypatch, phase: str
+) -> None:
+    shown, may_go_on = anyio.Event(), threading.Event()
+    check = Archive.check
+
+    async def body(archive: bytes) -> AsyncIterator[bytes]:
+        yield archive[:100]
+        if phase == "receiving":
+            await shown.wait()
+        yield archive[100:]
+
+    def slow_check(archive: Archive) -> None:
+        assert phase == "receiving" or may_go_on.wait(30)
+        check(archive)
+
+    async with serve_in_process(replace(settings, request_timeout=timedelta(seconds=2)), keys) as client:
+        who = await sign_in(client)
+        archive = await export(client, who)
+        monkeypatch.setattr(Archive, "check", slow_check)
+        try:
+            sending = asyncio.create_task(
+                client.post("/v1/me/import", content=body(archive), headers=who.headers | ZIP)
+            )
+            with anyio.fail_after(20):
+                while not run_sql(database, "SELECT until FROM transfers"):
+                    await anyio.sleep(0.01)
+            await _renewed(database)
+            assert (await send(client, who, archive)).json()["code"] == "transfer_running"
+        finally:
+            shown.set()
+            may_go_on.set()
+        assert (await sending).status_code == 200
 
 
 async def test_an_import_into_the_same_account_restores_what_is_gone_and_overwrites_nothing(

@@ -3,6 +3,7 @@
 A transfer is many short transactions. A session that ends while it runs ends it with the next of them.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -68,6 +69,7 @@ class Transfer:
         self._lease = _GRACE * self._pause
         self._lease_id: UUID | None = None
         self._renewed = 0.0
+        self._between = self._pause.total_seconds() / 4  # of two renewals
         self._ends = time.monotonic() + MAX_TRANSFER_SECONDS
 
     @asynccontextmanager
@@ -83,7 +85,7 @@ class Transfer:
                 await self._enter_vault(connection, self.vault, session_id)
             if self._lease_id is None:
                 lease_id = await begin_transfer(connection, user_id, self._kind, self._lease)
-            elif time.monotonic() - self._renewed > self._pause.total_seconds() / 4:
+            elif time.monotonic() - self._renewed > self._between:
                 lease_id = self._lease_id
                 await renew_transfer(connection, user_id, self._kind, lease_id, self._lease)
             else:
@@ -101,6 +103,27 @@ class Transfer:
         if found is None or found.account_session_id != session_id:
             raise _refused()
         self.tag_id = found.tag_id
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hold the lease while the context lasts, for what takes long and asks the database for nothing.
+
+        A lease or session that is lost meanwhile shows in the transaction that comes next.
+        """
+        holding = asyncio.create_task(self._hold())
+        try:
+            yield
+        finally:
+            holding.cancel()
+            with suppress(asyncio.CancelledError):
+                await holding
+
+    async def _hold(self) -> None:
+        while True:
+            await asyncio.sleep(self._between * 1.01)  # once that has passed, a transaction renews
+            with suppress(RefusedError, psycopg.Error):
+                async with self.transaction():
+                    pass
 
     def go_on(self, *, pause: float | None = None) -> None:
         """Put the request's deadline off, as there was progress: by the request's time-out, or by `pause` seconds."""

@@ -87,10 +87,11 @@ class Import:
             async with self._transfer.transaction():
                 pass  # authenticated, and the lease is held, before the body is read
             with tempfile.TemporaryFile() as file:
-                length = await self._receive(request, file)
-                archive = Archive(file, length)
-                self._transfer.go_on(pause=MAX_TRANSFER_SECONDS)  # bounded by the archive's size, not by its sender
-                await self._run(archive.check)
+                async with self._transfer.held():
+                    length = await self._receive(request, file)
+                    archive = Archive(file, length)
+                    self._transfer.go_on(pause=MAX_TRANSFER_SECONDS)  # bounded by the archive's size, not by its sender
+                    await self._run(archive.check)
                 return await self._write(archive)
         finally:
             await self._transfer.end()
