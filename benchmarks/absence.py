@@ -8,11 +8,13 @@ tag and one without any; through a real server, one kept-alive connection, one r
 - `empty` and `control`: a phrase hash nobody enrolled, in the account that has none,
 
 in random order, so that what changes with time changes for all alike. Of each attempt the observer keeps both
-statuses, the header fields, the lengths of the bodies, how many bits of KE2 are set, and both times. The classifier is
-naive Bayes over twenty equally filled bins of every number, trained on one half of the attempts and judged on the
-other, and the other way round. What is judged is its AUC (0.5: it can as well toss a coin) for `real` against `other`
-and for `other` against `empty`; `empty` against `control` shows what chance does. With 10,000 of each that is 0.004
-(one standard deviation), with 2,500 it is 0.008.
+statuses, the header fields, the lengths of the bodies, how many bits of KE2 are set, and both times. An attempt that is
+refused ends there, and its shape is another one. One that broke off, as all do while a machine is halted, is made again
+and counted: what breaks one kind more often than another tells them apart. The classifier is naive Bayes over twenty
+equally filled bins of every number, trained on one half of the attempts and judged on the other, and the other way
+round. What is judged is its AUC (0.5: it can as well toss a coin) for `real` against `other` and for `other` against
+`empty`; `empty` against `control` shows what chance does. With 10,000 of each that is 0.004 (one standard deviation),
+with 2,500 it is 0.008.
 """
 
 import asyncio
@@ -81,9 +83,24 @@ class Attempt(NamedTuple):
 
 
 NUMBERS: Final = ("locate_seconds", "start_seconds", "both_seconds", "ke2_bits")
-_HALTED: Final = frozenset({408, 500, 503, 504})
-"""What a server says whose machine was halted in the middle of a request; such an attempt is made again."""
+_HALTED: Final = frozenset({408, 503, 504})
+"""What a server says whose machine was halted in the middle of a request; the attempt is made again, and counted."""
+_TRIES: Final = 5
+"""In a row, of one attempt; a machine is not halted that often."""
+UNLIKELY: Final = 0.01
+"""Below this chance an imbalance of what broke off is none of chance."""
 _CHANGING: Final = frozenset({"date", "hushtag-request-id"})
+
+
+class BrokenOffError(ConnectionError):
+    """An attempt ended without an answer of its own; the message says with what, and nothing that differs by time."""
+
+
+class Seen(NamedTuple):
+    """What was seen of each kind, and how often attempts of it broke off before that, by what broke them."""
+
+    attempts: dict[str, list[Attempt]]
+    broken: dict[str, Counter[str]]
 
 
 class Observer:
@@ -105,22 +122,29 @@ class Observer:
         self._reader, self._writer = await asyncio.open_connection(place.hostname or "", place.port or 80)
 
     async def post(self, path: str, message: object, token: str = "") -> Answer:
-        """Post a message and return what came back."""
+        """Post a message and return what came back.
+
+        Raises:
+            BrokenOffError: nothing whole, or what a halted server says.
+        """
         body = msgspec.json.encode(message)
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{authorization}"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         begun = time.perf_counter()
         self._writer.write(request)
-        lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        fields = tuple(
-            (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:-2])
-        )
-        content = await self._reader.readexactly(int(dict(fields)["content-length"]))
+        try:
+            lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            fields = tuple(
+                (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:-2])
+            )
+            content = await self._reader.readexactly(int(dict(fields)["content-length"]))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise BrokenOffError(f"no answer to {path}") from None
         seconds = time.perf_counter() - begun
         status = int(lines[0].split(" ")[1])
         if status in _HALTED:
-            raise ConnectionError(f"the server was halted: {status}")
+            raise BrokenOffError(f"{status} to {path}")
         kept = tuple((name, "" if name in _CHANGING else value) for name, value in fields)
         return Answer(status, kept, content, seconds)
 
@@ -153,7 +177,11 @@ async def sign_up(observer: Observer, email: str, password: OpaquePassword | Non
 
 
 async def attempt(observer: Observer, person: Person, kind: str, password: OpaquePassword) -> Attempt:
-    """Locate and start once; `kind` says with which phrase hash."""
+    """Locate and start once; `kind` says with which phrase hash. What follows a refusal is not asked for.
+
+    Raises:
+        BrokenOffError: one of them had no answer of its own.
+    """
     # Another phrase's blinded element is a random group element, and its hash 16 random bytes, as is everything here.
     chosen = password if kind == "real" else OpaquePassword(os.urandom(32).hex().encode())
     phrase_hash = person.phrase_hash if kind == "real" else encode_binary(os.urandom(_HASH))
@@ -161,15 +189,25 @@ async def attempt(observer: Observer, person: Person, kind: str, password: Opaqu
     state.forget()
     locate = Locate(suite="hushtag-v1", elements=[encode_binary(ke1.blinded_element)])
     first = await observer.post("/v1/unlock/locate", locate, person.token)
+    if first.status != 200:
+        return _seen(first)
     session_id = msgspec.json.decode(first.body, type=Located).session_id
     candidate = Candidate(phrase_hash=phrase_hash or "", ke1=encode_binary(ke1))
     second = await observer.post(
         "/v1/unlock/start", StartUnlock(session_id=session_id, candidates=[candidate]), person.token
     )
-    ke2 = b"".join(decode_binary(each) for each in msgspec.json.decode(second.body, type=UnlockStarted).ke2)
-    shape = tuple((each.status, each.fields, len(each.body)) for each in (first, second))
+    return _seen(first, second)
+
+
+def _seen(first: Answer, second: Answer | None = None) -> Attempt:
+    answers = (first,) if second is None else (first, second)
+    ke2 = b""
+    if second is not None and second.status == 200:
+        ke2 = b"".join(decode_binary(each) for each in msgspec.json.decode(second.body, type=UnlockStarted).ke2)
+    later = 0.0 if second is None else second.seconds
     bits = float(int.from_bytes(ke2, "big").bit_count())
-    return Attempt(shape, (first.seconds, second.seconds, first.seconds + second.seconds, bits))
+    shape = tuple((each.status, each.fields, len(each.body)) for each in answers)
+    return Attempt(shape, (first.seconds, later, first.seconds + later, bits))
 
 
 def auc(lower: Sequence[float], higher: Sequence[float]) -> float:
@@ -219,60 +257,73 @@ def distinguish(first: Sequence[Attempt], second: Sequence[Attempt]) -> dict[str
     return found | {"classifier": round(sum(aucs) / 2, 4)}
 
 
+def by_chance(one: int, other: int) -> float:
+    """Return the chance that so many events of two equally likely kinds lie that far apart or further."""
+    number = one + other
+    tail = sum(math.comb(number, count) for count in range(min(one, other) + 1))
+    return min(1.0, 2 * tail / (1 << number))
+
+
 async def _unbroken(
-    observer: Observer, person: Person, kind: str, password: OpaquePassword, repeated: Counter[str]
+    observer: Observer, person: Person, kind: str, password: OpaquePassword, broken: Counter[str]
 ) -> Attempt:
     """Make an attempt, again if it broke off: a machine that was halted for a while has let it time out."""
-    while True:
+    for _ in range(_TRIES):
         try:
             return await attempt(observer, person, kind, password)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            repeated[kind] += 1
+        except BrokenOffError as error:
+            broken[str(error)] += 1
             await observer.connect_again()
+    raise RuntimeError(f"{kind} broke off {_TRIES} times in a row: {dict(broken)}")
 
 
-async def _observe_round(
-    observer: Observer, order: Sequence[str], seen: dict[str, list[Attempt]], repeated: Counter[str]
-) -> None:
+async def _observe_round(observer: Observer, order: Sequence[str], seen: Seen) -> None:
     password = OpaquePassword(os.urandom(32).hex().encode())
     ada = await sign_up(observer, f"{os.urandom(8).hex()}@example.org", password)
     max_ = await sign_up(observer, f"{os.urandom(8).hex()}@example.org", None)
     for number, kind in enumerate([*KINDS * (WARM_UP // len(KINDS)), *order]):
         person = ada if kind in {"real", "other"} else max_
-        found = await _unbroken(observer, person, kind, password, repeated)
+        found = await _unbroken(observer, person, kind, password, seen.broken[kind])
         if number >= WARM_UP // len(KINDS) * len(KINDS):
-            seen[kind].append(found)
+            seen.attempts[kind].append(found)
 
 
-async def observe(url: str, attempts: int, seed: int = 1) -> dict[str, list[Attempt]]:
+async def observe(url: str, attempts: int, seed: int = 1) -> Seen:
     """Make so many attempts of each kind against a server in random order and return what was seen of each kind."""
     chance = random.Random(seed)
-    repeated: Counter[str] = Counter()
-    seen: dict[str, list[Attempt]] = {kind: [] for kind in KINDS}
+    seen = Seen({kind: [] for kind in KINDS}, {kind: Counter() for kind in KINDS})
     with closing(await Observer.connect(url)) as observer:
         for begun in range(0, attempts, ROUND):
             order = [kind for kind in KINDS for _ in range(min(ROUND, attempts - begun))]
             chance.shuffle(order)
             begun_at = time.perf_counter()
-            await _observe_round(observer, order, seen, repeated)
+            await _observe_round(observer, order, seen)
             rate = len(order) / (time.perf_counter() - begun_at)
-            print(
-                f"{len(seen['real'])} of each kind, {rate:.0f} a second, made again: {dict(repeated)}", file=sys.stderr
-            )
+            print(f"{len(seen.attempts['real'])} of each kind, {rate:.0f} a second", file=sys.stderr)
     return seen
 
 
-def judge(seen: dict[str, list[Attempt]]) -> dict[str, Any]:
-    """Return the AUCs of the pairs, and how many different shapes there were (1: all alike)."""
-    pairs = {f"{first}/{second}": distinguish(seen[first], seen[second]) for first, second in (*PAIRS, CONTROL)}
-    shapes = len({each.shape for found in seen.values() for each in found})
+def _alike(seen: Seen, first: str, second: str) -> bool:
+    # Each way to break off by itself: two that favour one kind each would hide each other.
+    ways = seen.broken[first].keys() | seen.broken[second].keys()
+    return all(by_chance(seen.broken[first][way], seen.broken[second][way]) >= UNLIKELY for way in ways)
+
+
+def judge(seen: Seen) -> dict[str, Any]:
+    """Return the AUCs of the pairs, how many different shapes there were (1: all alike), and what broke off."""
+    attempts = seen.attempts
+    pairs = {f"{first}/{second}": distinguish(attempts[first], attempts[second]) for first, second in (*PAIRS, CONTROL)}
+    shapes = len({each.shape for found in attempts.values() for each in found})
+    alike = shapes == 1 and all(_alike(seen, *pair) for pair in PAIRS)
     judged = [pairs[f"{first}/{second}"]["classifier"] for first, second in PAIRS]
     return {
-        "attempts": len(seen["real"]),
+        "attempts": len(attempts["real"]),
         "shapes": shapes,
+        "broken": {kind: dict(counted) for kind, counted in seen.broken.items()},
+        "alike": alike,
         "auc": pairs,
         "limit": LIMIT,
-        "held": shapes == 1 and all(abs(each - 0.5) <= LIMIT for each in judged),
+        "held": alike and all(abs(each - 0.5) <= LIMIT for each in judged),
     }
 
 
@@ -287,7 +338,7 @@ def measured(quick: bool) -> Measured:
     found = run(QUICK_ATTEMPTS if quick else ATTEMPTS)
     count = found["attempts"]
     # The interquartile range of an AUC of two equal distributions (Mann and Whitney): 1.35 standard deviations.
-    by_chance = 1.35 * math.sqrt((2 * count + 1) / (12 * count * count))
+    spread = 1.35 * math.sqrt((2 * count + 1) / (12 * count * count))
     figures = [
         Figure(
             name=f"telling {pair.replace('/', ' from ')}: AUC off a coin's 0.5, + 1",
@@ -296,9 +347,9 @@ def measured(quick: bool) -> Measured:
             subject=each["classifier"],
             base=0.5,
             ratio=round(1 + abs(each["classifier"] - 0.5), 4),
-            spread=round(by_chance, 4),
+            spread=round(spread, 4),
             limit=1 + LIMIT,
-            held_besides=found["shapes"] == 1,
+            held_besides=found["alike"],
         )
         for pair, each in found["auc"].items()
     ]
