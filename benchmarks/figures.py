@@ -1,19 +1,21 @@
 """What every benchmark returns: figures, each a ratio to a named floor or peer of the same run, and the details."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["Figure", "Measured", "fraction_of_limit", "median_ratio", "quartile_range"]
+__all__ = ["Figure", "Measured", "fraction_of_limit", "median_ratio", "quantile", "quartile_range"]
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table.
 
     `subject` and `base` are medians in `unit` (base is what the floor or peer took); `ratio` is the median of the
-    ratios of neighbours in time, `spread` its interquartile range. Figures with `at_least` want to be high.
+    ratios of neighbours in time, `spread` its interquartile range. A p99 of short windows is of all of them together,
+    its spread that of the windows' own. Figures with `at_least` want to be high.
     """
 
     name: str
@@ -42,6 +44,14 @@ class Measured(NamedTuple):
 
     figures: list[Figure]
     details: Any
+
+
+def quantile(values: Sequence[float], per_cent: int) -> float:
+    """Return the smallest value that at least `per_cent` of 100 values do not exceed: one of them, never beyond all.
+
+    Of fewer than a hundred values the 99th is the largest; they cannot tell more.
+    """
+    return sorted(values)[math.ceil(len(values) * per_cent / 100) - 1]
 
 
 def quartile_range(values: Sequence[float]) -> float:

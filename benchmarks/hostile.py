@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from benchmarks.figures import Figure, Measured, quartile_range
+from benchmarks.figures import Figure, Measured, quantile, quartile_range
 from benchmarks.processes import cpu_us, running_server, worker_of
 from benchmarks.server_unlock_cpu import Account, Wire
 
@@ -184,16 +184,16 @@ async def _measured(account: Account, worker: psutil.Process, times: list[float]
 
 
 def _summary(times: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(times, n=100)
-    return {"p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2), "largest_ms": round(max(times), 2)}
+    cuts = {f"p{per_cent}_ms": round(quantile(times, per_cent), 2) for per_cent in (50, 99)}
+    return cuts | {"largest_ms": round(max(times), 2)}
 
 
 def _spread(times: dict[str, list[float]], per_cent: int) -> float:
     """Return the interquartile range, over the windows, of the ratio of this quantile."""
     ratios = []
     for begin in range(0, len(times["quiet"]), UNLOCKS):
-        cuts = {name: statistics.quantiles(each[begin : begin + UNLOCKS], n=100) for name, each in times.items()}
-        ratios.append(cuts["hostile"][per_cent - 1] / cuts["quiet"][per_cent - 1])
+        cuts = {name: quantile(each[begin : begin + UNLOCKS], per_cent) for name, each in times.items()}
+        ratios.append(cuts["hostile"] / cuts["quiet"])
     return round(quartile_range(ratios), 3)
 
 

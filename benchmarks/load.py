@@ -5,10 +5,11 @@ an answer costs here is one `find`, one `int` and one clock reading; `floor_serv
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, cast
+
+from benchmarks.figures import quantile
 
 HEAD_END = b"\r\n\r\n"
 CHUNKS_END = b"\r\n0\r\n\r\n"
@@ -34,8 +35,8 @@ class Window(NamedTuple):
         return self.requests / self.seconds
 
     def quantile_us(self, per_cent: int) -> float:
-        """Return the latency, in microseconds, that `per_cent` of the requests stayed under."""
-        return statistics.quantiles(self.latencies_us, n=100)[per_cent - 1]
+        """Return the latency, in microseconds, that `per_cent` of the requests did not exceed."""
+        return quantile(self.latencies_us, per_cent)
 
 
 def encode_request(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:

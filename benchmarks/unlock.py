@@ -12,9 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import msgspec
-
-from benchmarks.figures import Figure, Measured
+from benchmarks.figures import Measured, median_ratio, quartile_range
 from benchmarks.processes import running_server
 from hushtag import _opaque
 from hushtag.client import Client, ceremony_steps
@@ -28,6 +26,7 @@ WRAPPED: dict[str, list[tuple[Any, str]]] = {
     "argon2id": [(ceremony_steps, "stretch_phrase")],
     "opaque": [(_opaque, "start_login"), (_opaque, "locate_masking_key"), (_opaque, "finish_login")],
 }
+NAMES = {"argon2id": "stretch (Argon2id)", "opaque": "OPAQUE's steps", "rest": "outside Argon2id and OPAQUE"}
 
 
 class Clock:
@@ -76,61 +75,41 @@ def _one(client: Client, phrase: str, clock: Clock) -> dict[str, float]:
     if clock.calls != sum(map(len, WRAPPED.values())):
         raise RuntimeError(f"an unlock made {clock.calls} of the wrapped calls; the split would be wrong")
     rest = total - sum(clock.spent.values())
-    return {"total": total, **clock.spent, "rest": rest, "share": rest / total}
+    return {name: seconds * 1000 for name, seconds in {"total": total, **clock.spent, "rest": rest}.items()}
 
 
-def _spread(values: list[float]) -> float:
-    low, _, high = statistics.quantiles(values, n=4)
-    return high - low
-
-
-def run(unlocks: int = UNLOCKS) -> dict[str, Any]:
-    """Return the medians of the split in milliseconds, and the share outside Argon2id and OPAQUE."""
+def run(unlocks: int = UNLOCKS) -> dict[str, list[float]]:
+    """Return the milliseconds of each unlock by part: `total`, those of `WRAPPED`, and `rest`."""
     phrase = draw_phrase().text
     with running_server() as (url, _), Client(url) as client, instrumented() as clock:
         client.sign_up(EMAIL, PASSWORD)
         client.log_in(EMAIL, PASSWORD)
         client.enrol(phrase)
         samples = [_one(client, phrase, clock) for _ in range(WARM_UP + unlocks)][WARM_UP:]
-    columns = {name: [sample[name] for sample in samples] for name in samples[0]}
-    shares = columns.pop("share")
-    share = statistics.median(shares)
-    return {
-        "unlocks": unlocks,
-        "median_ms": {name: round(statistics.median(values) * 1000, 2) for name, values in columns.items()},
-        "spread_ms": {name: round(_spread(values) * 1000, 2) for name, values in columns.items()},
-        "share_outside": round(share, 4),
-        "share_spread": round(_spread(shares), 4),
-        "limit": LIMIT,
-        "held": share < LIMIT,
+    return {name: [sample[name] for sample in samples] for name in samples[0]}
+
+
+def split(columns: dict[str, list[float]]) -> Measured:
+    """Return the parts of unlocks, as `run` gives them, each over the whole of the same unlock."""
+    figures = [
+        median_ratio(
+            f"unlock by the client: {name}",
+            columns[part],
+            "the whole unlock",
+            columns["total"],
+            unit="ms",
+            limit=LIMIT if part == "rest" else None,
+        )
+        for part, name in NAMES.items()
+    ]
+    details = {
+        "unlocks": len(columns["total"]),
+        "median_ms": {name: round(statistics.median(values), 2) for name, values in columns.items()},
+        "spread_ms": {name: round(quartile_range(values), 2) for name, values in columns.items()},
     }
+    return Measured(figures, details)
 
 
 def measured(quick: bool) -> Measured:
     """Return the parts of an unlock, each over the whole of it."""
-    found = run(8 if quick else UNLOCKS)
-    median = found["median_ms"]
-
-    def part(name: str, value: float, spread: float, limit: float | None = None) -> Figure:
-        whole = median["total"]
-        return Figure(
-            name=f"unlock by the client: {name}",
-            floor="the whole unlock",
-            unit="ms",
-            subject=value,
-            base=whole,
-            ratio=round(value / whole, 4),
-            spread=round(spread / whole, 4),
-            limit=limit,
-        )
-
-    spread = found["spread_ms"]
-    outside = part("outside Argon2id and OPAQUE", median["rest"], spread["rest"], LIMIT)
-    return Measured(
-        [
-            part("stretch (Argon2id)", median["argon2id"], spread["argon2id"]),
-            part("OPAQUE's steps", median["opaque"], spread["opaque"]),
-            msgspec.structs.replace(outside, ratio=found["share_outside"], spread=found["share_spread"]),
-        ],
-        found,
-    )
+    return split(run(8 if quick else UNLOCKS))

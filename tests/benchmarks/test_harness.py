@@ -13,11 +13,12 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from benchmarks import compare, results
-from benchmarks.figures import Figure, Measured, fraction_of_limit, median_ratio
+from benchmarks import compare, results, security_log, throughput, unlock
+from benchmarks.figures import Figure, Measured, fraction_of_limit, median_ratio, quantile
 from benchmarks.flames import draw_flames, hottest, read_stacks
 from benchmarks.growth import fit
 from benchmarks.report import markdown
+from hushtag_server.security_log.recording import EventSource
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +40,43 @@ def test_a_ratio_is_of_neighbours_and_not_of_medians() -> None:
     # Ours is always twice the floor; the machine became ten times slower in the middle.
     found = median_ratio("a", [2, 2, 20, 20, 20], "b", [1, 1, 10, 10, 10], unit="ms")
     assert (found.ratio, found.spread) == (2.0, 0.0)
+
+
+def test_a_quantile_is_one_of_the_values_and_never_beyond_them() -> None:
+    assert quantile([1.0] * 59 + [2.0], 99) == 2.0
+    assert quantile([1.0] * 198 + [2.0] * 2, 99) == 1.0
+    assert quantile([3.0, 1.0, 2.0], 50) == 2.0
+    assert quantile([5.0], 99) == 5.0
+
+
+def test_the_p99_of_short_windows_is_that_of_all_together() -> None:
+    # One unlock of 480 was slow, in a window that the floor took twice as long in as in the others.
+    windows = [throughput.Window(1.0, [1.0] * 120, 1.0, 1.0, 1.0) for _ in range(3)]
+    windows.append(throughput.Window(1.0, [2.0] * 119 + [8.0], 1.0, 1.0, 2.0))
+    found = throughput.summary(windows, 1, 1)
+    assert (found["p50_ratio"], found["p99_ratio"]) == (1.0, 1.0)
+
+
+def test_a_part_of_an_unlock_is_a_ratio_to_the_same_unlock() -> None:
+    # The machine became ten times slower in the middle, and a tenth was outside each time.
+    total = [100.0, 100.0, 1000.0, 1000.0, 1000.0]
+    parts = {"argon2id": [each * 0.8 for each in total], "opaque": [each * 0.1 for each in total]}
+    found = unlock.split({"total": total, **parts, "rest": parts["opaque"]}).figures
+    assert [(each.ratio, each.spread, each.limit) for each in found] == [
+        (0.8, 0.0, None),
+        (0.1, 0.0, None),
+        (0.1, 0.0, unlock.LIMIT),
+    ]
+
+
+def test_the_security_log_is_measured_over_unlocks_without_any_of_its_work() -> None:
+    # Whatever the steps of an unlock ask of it is left out in the batches it is compared with.
+    steps = (ROOT / "server/hushtag_server/vault/unlock_steps.py").read_text(encoding="utf-8")
+    asked = set(re.findall(r"events(?:_of\(scope\))?\.(\w+)\(", steps))
+    whole = vars(EventSource).copy()
+    with security_log.without_events():
+        assert {name for name in asked if vars(EventSource)[name] is whole[name]} == set()
+    assert vars(EventSource) == whole
 
 
 def test_what_has_a_fixed_limit_is_told_as_a_share_of_it() -> None:
