@@ -91,9 +91,6 @@ def _identifier(credential_id: CredentialIdentifier) -> bytes:
     return _labels.CREDENTIAL + credential_id
 
 
-# --- client -------------------------------------------------------------------------------------------------
-
-
 def start_registration(password: OpaquePassword) -> tuple[RegistrationState, RegistrationRequest]:
     """Blind the password (RFC 9807, section 5.2.1)."""
     started = binding.client_registration_start(password.expose())
@@ -173,9 +170,6 @@ def phrase_hash(masking_key: MaskingKey) -> PhraseHash:
     """
     digest = hashlib.blake2s(masking_key.expose(), digest_size=PhraseHash.LENGTH, person=_labels.PHRASE_HASH_PERSON)
     return PhraseHash(digest.digest())
-
-
-# --- server -------------------------------------------------------------------------------------------------
 
 
 def answer_registration(

@@ -3,6 +3,10 @@
 Binary fields are base64url without padding, in the one canonical spelling: fixed length, and the unused bits
 of the last character zero. The pattern alone enforces both, so a value that decodes has exactly one encoding
 and nothing can be smuggled beside it. Unknown fields are refused everywhere.
+
+Limits, the kinds of fields and their coding come first, then the messages in the order in which somebody meets them:
+account and session, enrolment, unlock, what is done in an open vault, problems. Those of one domain of the server have
+modules of their own (`journal_messages`, `stream_messages`, …).
 """
 
 from binascii import a2b_base64, b2a_base64
@@ -118,9 +122,6 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{type(self).__name__}({shown})"
 
 
-# --- accounts -----------------------------------------------------------------------------------------------
-
-
 class SignUp(Message, frozen=True):
     """`POST /v1/accounts`; the versions are of what its user consents to with it."""
 
@@ -195,9 +196,6 @@ class SessionList(Message, frozen=True):
     next: UUID | None = None
 
 
-# --- enrolment ----------------------------------------------------------------------------------------------
-
-
 class StartRegistration(Message, frozen=True):
     """`POST /v1/registrations`: RegistrationRequest (RFC 9807, section 5.1), 32 bytes."""
 
@@ -256,9 +254,6 @@ class TagEnrolled(Message, frozen=True):
 
     tag_id: UUID
     vault_id: UUID
-
-
-# --- unlock -------------------------------------------------------------------------------------------------
 
 
 class Locate(Message, frozen=True):
@@ -390,9 +385,6 @@ class TagMoved(Message, frozen=True):
     """Answer to `MoveTag`."""
 
     tag_id: UUID
-
-
-# --- in the vault -------------------------------------------------------------------------------------------
 
 
 class VaultState(Message, frozen=True, omit_defaults=True):
@@ -536,9 +528,6 @@ class ObjectStored(Message, frozen=True):
     object_id: UUID
     revision: Revision
     generation: Generation
-
-
-# --- problems -----------------------------------------------------------------------------------------------
 
 
 class FieldProblem(Message, frozen=True):

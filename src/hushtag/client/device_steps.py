@@ -118,8 +118,6 @@ class DeviceSteps:
         secret = yield from compute(functools.partial(accepting.finish, delivery))
         return (yield from self._put_first(secret))
 
-    # --- by the mailbox of the server ---------------------------------------------------------------------------
-
     def give(self, show: Callable[[str], object]) -> Steps[str]:
         """Give the secret in use to whoever types the code that `show` is told; returns the name of the secret."""
         offering = yield from self.offer()

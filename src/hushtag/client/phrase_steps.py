@@ -77,8 +77,6 @@ class PhraseSteps(ResealingSteps):
         self._session = session
         self._ended = ended
 
-    # --- the ring -------------------------------------------------------------------------------------------
-
     def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
         """Return the phrases that open the vault, exactly those its newest head counts."""
         return tuple(known.phrase for known in (yield from self.ring()))
@@ -125,8 +123,6 @@ class PhraseSteps(ResealingSteps):
         except AuthenticationError:
             raise IntegrityError("label of a phrase") from None
         return VaultPhrase(tag.tag_id, label, tag.created_at, tag.current)
-
-    # --- add ------------------------------------------------------------------------------------------------
 
     def add_phrase(
         self, accepted: Callable[[], str], *, label: str, device_secret: DeviceSecret | None
@@ -203,8 +199,6 @@ class PhraseSteps(ResealingSteps):
         if state != expected:
             raise MalformedError("answer names another state of the vault than it was to make")
         return True
-
-    # --- revoke and change ----------------------------------------------------------------------------------
 
     def revoke_phrase(self, tag_id: UUID) -> Steps[None]:
         """Let a phrase open the vault no more, and replace the data key, so that it opens nothing that comes.
@@ -318,8 +312,6 @@ class PhraseSteps(ResealingSteps):
         if state.key_version < rotated.head.key_version:
             return None
         return phrase_changes.open_rotated(self.witness.vault_id, change.data_key, state, rotated)
-
-    # --- destroy --------------------------------------------------------------------------------------------
 
     def destroy(self, confirm: UUID | str) -> Steps[None]:
         """Destroy the vault with its last phrase: the keys first, then every object.
