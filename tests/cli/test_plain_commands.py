@@ -188,6 +188,29 @@ def test_a_conflict_overwrites_nothing_and_loses_nothing_typed(
     assert b"read it again" in terminal.screen
 
 
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ("text = '  \\n\\nan hour of work'", 2, b"the first line is the title"),
+        ("open(path, 'wb').write(b'Caf\\xe9, an hour of work')\nos._exit(0)", 2, b"not UTF-8"),
+        ("open(path, 'w').write('an hour of work')\nos.kill(os.getppid(), 2)\nos._exit(0)", 130, b"interrupted"),
+    ],
+)
+def test_what_was_typed_is_kept_whatever_is_wrong_with_it(
+    ours: Process, environment: dict[str, str], editor: Callable[[str], None], script: str, code: int, said: bytes
+) -> None:
+    editor(script)
+    terminal = Terminal(environment, "journal", "add")
+    assert terminal.end() == code, terminal.screen
+    kept = re.search(rb"is kept in (\S+)", terminal.screen)
+    assert kept, terminal.screen
+    path = Path(kept[1].decode())
+    assert b"an hour of work" in path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert said in terminal.screen
+    path.unlink()
+
+
 def test_without_a_terminal_there_is_no_editor(ours: Process) -> None:
     error = failed(ours("journal", "add", "--json"), 2)
     assert "title" in error["message"]

@@ -1,5 +1,6 @@
 """Commands of the journal: add, show, edit, rm, restore; those over all of it stand in `journal_listing`."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from hushtag.cli.moments import account_zone, parse_day
 from hushtag.cli.options import command_options
 from hushtag.cli.tables import find_by_id, plain, safe_lines, short_id
 from hushtag.cli.text import local_time, safe_text
-from hushtag.cli.written import edited, kept_if_it_fails, read_text, split_title
+from hushtag.cli.written import edited, read_text, split_title
 
 if TYPE_CHECKING:
     from hushtag.client import Client
@@ -73,13 +74,13 @@ def add(
       hushtag journal add "Build log" < build.log
     """
     text = read_text(message)
-    typed = None
-    if text is None:
-        here.session()  # before anything is typed
-        text = typed = edited("" if title is None else f"{title}\n\n")
-        title = None
-    found_title, content = split_title(text) if title is None else (title, text or None)
-    with kept_if_it_fails(here, typed), here.logged_in() as client:
+    with ExitStack() as stack:
+        if text is None:
+            here.session()  # before anything is typed
+            text = stack.enter_context(edited("" if title is None else f"{title}\n\n"))
+            title = None
+        found_title, content = split_title(text) if title is None else (title, text or None)
+        client = stack.enter_context(here.logged_in())
         entry = client.journal.create(
             found_title,
             content=content,
@@ -155,16 +156,14 @@ def edit(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if mood is not None:
         wanted["mood_rating"] = _mood(mood)
-    typed = None
-    with here.logged_in() as client:
+    with here.logged_in() as client, ExitStack() as stack:
         if day is not None:
             wanted["entry_date"] = _day(client, day)
         entry = client.journal.get(_entry_id(client, entry_id))
         if not wanted:
-            typed = edited(f"{entry.title}\n\n{entry.content or ''}")
+            typed = stack.enter_context(edited(f"{entry.title}\n\n{entry.content or ''}"))
             wanted["title"], wanted["content"] = split_title(typed)
-        with kept_if_it_fails(here, typed):
-            entry = client.journal.edit(entry, **wanted)
+        entry = client.journal.edit(entry, **wanted)
     here.say(f"Changed: {short_id(entry.id)}  {entry.entry_date}  {safe_text(entry.title)}", **plain(entry))
 
 

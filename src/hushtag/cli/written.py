@@ -5,14 +5,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import click
 
 from hushtag.cli.failures import UsageError
-from hushtag.cli.here import Here
 
-__all__ = ["edited", "kept_if_it_fails", "read_text", "split_title"]
+__all__ = ["edited", "read_text", "split_title"]
 
 MAX_TEXT_BYTES: Final = 1024 * 1024
 
@@ -36,18 +36,41 @@ def read_text(given: str | None) -> str | None:
         raise UsageError("standard input is not UTF-8") from None
 
 
-def edited(text: str) -> str:
-    """Return the text as it left the editor of VISUAL or EDITOR.
+@contextmanager
+def edited(text: str) -> Iterator[str]:
+    """Yield the text as it left the editor of VISUAL or EDITOR; for all that is done with it.
+
+    It is written in a file (mode 0600), which stays, and is named, unless all of that went well: what somebody typed is
+    not lost, whatever breaks.
 
     Raises:
-        UsageError: there is no terminal for an editor, or it left without saving.
+        UsageError: there is no terminal for an editor, it left without saving, or what it saved is not UTF-8.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("no terminal for an editor; give the text with -m, or on standard input with -m -")
-    changed = click.edit(text, extension=".txt")
-    if changed is None or changed.rstrip("\n") == text.rstrip("\n"):
+    descriptor, name = tempfile.mkstemp(prefix="hushtag-", suffix=".txt")
+    path, given = Path(name), f"{text}\n".encode()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(given)
+    try:
+        click.edit(filename=name)
+        yield _saved(path.read_bytes(), given)
+    except BaseException:
+        if path.exists() and path.read_bytes().rstrip(b"\n") != given.rstrip(b"\n"):
+            click.echo(f"What you wrote is kept in {path}", err=True)
+        else:
+            path.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)
+
+
+def _saved(written: bytes, given: bytes) -> str:
+    if written.rstrip(b"\n") == given.rstrip(b"\n"):
         raise UsageError("nothing was written; nothing was sent")
-    return changed.removesuffix("\n")
+    try:
+        return written.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise UsageError("what the editor saved is not UTF-8") from None
 
 
 def split_title(text: str) -> tuple[str, str | None]:
@@ -60,17 +83,3 @@ def split_title(text: str) -> tuple[str, str | None]:
     if not title.strip():
         raise UsageError("the first line is the title; it is empty")
     return title.strip(), content.strip("\n") or None
-
-
-@contextmanager
-def kept_if_it_fails(here: Here, text: str | None) -> Iterator[None]:
-    """Keep what was typed in an editor in a file (mode 0600) if it could not be sent."""
-    try:
-        yield
-    except BaseException:
-        if text is not None:
-            descriptor, path = tempfile.mkstemp(prefix="hushtag-", suffix=".txt")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            here.note(f"What you wrote is kept in {path}")
-        raise
