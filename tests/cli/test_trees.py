@@ -1,5 +1,6 @@
 """put -r, get -r, ls -l, ls --tree: whole directories, and names that mean harm."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
+from hushtag.client.stream_files import ContentSource, SourceChangedError
 from tests.cli.conftest import Run, as_json
 from tests.cli.test_vault_commands import put_named
 from tests.client.fake_server import FakeServer
@@ -138,7 +140,7 @@ def test_existing_files_are_kept_or_replaced_as_a_whole(inside: Run, photos: Pat
     assert (refused.exit_code, "is no directory" in refused.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("names", [("same", "same"), ("a\x01", "a\x02"), ("d", "d/below"), ("e/", "e")])
+@pytest.mark.parametrize("names", [("same", "same"), ("a\x01", "a\x02"), ("d", "d/below")])
 def test_two_objects_never_go_to_one_place(inside: Run, workplace: Path, names: tuple[str, str]) -> None:
     for name in names:
         put_named(inside, workplace, name)
@@ -178,7 +180,8 @@ def test_a_listing_shows_directories_long_lines_and_a_tree(inside: Run, photos: 
 def entry(name: str) -> Any:
     class Entry:
         object_id = uuid4()
-        size = 1
+        size = 0 if name.endswith("/") else 1
+        content_type = DIRECTORY_TYPE if name.endswith("/") else "text/plain"
 
     found: Any = Entry()
     found.name = name
@@ -224,6 +227,39 @@ def test_a_large_file_that_was_broken_off_goes_on(
     ]
 
 
+def test_what_merely_has_the_name_of_a_directory_is_a_file(inside: Run, workplace: Path) -> None:
+    (workplace / "notes.txt").write_bytes(b"content")
+    refused = inside("put", "notes.txt", "--name", "notes/")
+    assert (refused.exit_code, "is a directory's" in refused.stderr) == (2, True)
+    entries = [entry("notes/")]
+    entries[0].size, entries[0].content_type = 7, "text/plain"
+    (item,) = plan_get(entries, ".", workplace / "out", force=False).items
+    assert (item.is_directory, item.path) == (False, workplace / "out" / "notes")
+    assert list(tree_lines(entries)) == ["└── notes  7 B"]
+
+
+def test_a_file_that_changes_while_it_is_read_keeps_the_others_from_nobody(
+    inside: Run, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "log").mkdir()
+    for name in ("a", "m.log", "z"):
+        (workplace / "log" / name).write_bytes(name.encode())
+    unchanged = ContentSource.check_unchanged
+
+    def check(source: ContentSource) -> None:
+        if source.name == "m.log":
+            raise SourceChangedError("the file was changed while it was read; nothing was stored")
+        unchanged(source)
+
+    monkeypatch.setattr(ContentSource, "check_unchanged", check)
+    made = inside("put", "-r", "log", "--json")
+    assert made.exit_code == 1
+    told = json.loads(made.stdout)
+    assert [each["name"] for each in told["stored"]] == ["log/a", "log/z"]
+    assert told["left_out"] == ["log/m.log"]
+    assert "left out what could not be read: 1" in made.stderr
+
+
 def test_the_type_of_an_empty_directory_is_one_that_others_know() -> None:
     assert DIRECTORY_TYPE == "inode/directory"
 
@@ -237,6 +273,11 @@ def test_what_could_not_come_out_again_is_not_put(tmp_path: Path) -> None:
         plan_put([tmp_path / "x/p", tmp_path / "y/p"], recursive=True)
     with pytest.raises(UsageError, match="would lie in"):
         plan_put([tmp_path / "x/p", tmp_path / "v/p"], recursive=True)
+    (tmp_path / "logs").mkdir()
+    for name in ("12:00.log", "12_00.log"):  # apart here, and one when they are written somewhere else
+        (tmp_path / "logs" / name).write_bytes(b"1")
+    with pytest.raises(UsageError, match=r"both be called logs/12_00\.log"):
+        plan_put([tmp_path / "logs"], recursive=True)
     assert len(plan_put([tmp_path / "x/p", tmp_path / "z/a"], recursive=True).items) == 2
     deep = tmp_path.joinpath("deep", *["d"] * (MAX_DEPTH - 1))
     deep.mkdir(parents=True)

@@ -103,8 +103,14 @@ def test_a_place_that_cannot_be_written_is_named(inside: Run, logged_in: Run, le
     for force in ([], ["--force"]):  # known before anything is fetched, and not offered to be replaced
         refused = inside("get", "letter.pdf", "-o", "shelf", *force)
         assert (refused.exit_code, "shelf is a directory; name a file in it" in refused.stderr) == (2, True)
-    for sheet in (inside("recovery", "new", "--text", "missing/x"), logged_in("export", "missing/x")):
-        assert (sheet.exit_code, ".hushtag-" in sheet.stderr, "missing/x" in sheet.stderr) == (1, False, True)
+    sheet = inside("recovery", "new", "--text", "missing/x")
+    assert (sheet.exit_code, "missing is no directory" in sheet.stderr) == (2, True)
+    archive = logged_in("export", "missing/x")
+    assert (archive.exit_code, ".hushtag-" in archive.stderr, "missing/x" in archive.stderr) == (1, False, True)
+    os.mkfifo(workplace / "pipe")
+    for force in ([], ["--force"]):
+        refused = inside("get", "letter.pdf", "-o", "pipe", *force)
+        assert (refused.exit_code, "pipe is no regular file" in refused.stderr) == (2, True), refused.stderr
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(inside: Run, letter: Path, tmp_path: Path) -> None:
@@ -220,6 +226,14 @@ def test_what_was_done_before_one_failed_is_told(
     assert [each["object_id"] for each in as_json(inside("ls", "--json"))["objects"]] == [other]
     refused = inside("rm", "photo.png", "no-such", "--yes", "--json")
     assert (refused.exit_code, refused.stdout) == (9, "")  # nothing was done, and nothing is told
+
+
+def test_32_digits_are_a_name(inside: Run, workplace: Path) -> None:
+    name = "d41d8cd98f00b204e9800998ecf8427e"
+    put_named(inside, workplace, name)
+    assert inside("get", name).exit_code == 0
+    assert (workplace / name).read_bytes() == BODY
+    assert inside("rm", name, "--yes").exit_code == 0
 
 
 def test_replace_makes_a_revision_and_no_twin(inside: Run, letter: Path) -> None:

@@ -90,9 +90,10 @@ def _check_tree(plan: PutPlan) -> None:
     """
     files: dict[str, Path] = {}
     for item in plan.items:
-        name = item.name.rstrip("/")
-        if name.count("/") >= MAX_DEPTH:
+        parts = _parts(item.name)
+        if parts is None:
             raise UsageError(f"{safe_text(str(item.path)[:100])}… lies in more than {MAX_DEPTH} directories")
+        name = "/".join(parts)  # as it comes out again: two names that differ before may not differ then
         other = files.setdefault(name, item.path)
         if other != item.path:
             both = f"{safe_text(str(other))} and {safe_text(str(item.path))}"
@@ -170,6 +171,11 @@ class GetPlan(NamedTuple):
     left_out: "list[tuple[VaultEntry, str]]"
 
 
+def is_directory(entry: "VaultEntry") -> bool:
+    """Tell whether an object stands for a directory; what merely has such a name is a file, and has content."""
+    return entry.name.endswith("/") and entry.content_type == DIRECTORY_TYPE and not entry.size
+
+
 def is_below(name: str, prefix: str) -> bool:
     """Tell whether an object lies in a directory of the vault, or is what the prefix names; `.` is the whole vault."""
     wanted = prefix.strip("/")
@@ -203,7 +209,7 @@ def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, forc
             if parts is None:
                 plan.left_out.append((entry, f"in more than {MAX_DEPTH} directories; get it by its id"))
             else:
-                found.append(GetItem(entry, target.joinpath(*parts), entry.name.endswith("/")))
+                found.append(GetItem(entry, target.joinpath(*parts), is_directory(entry)))
     files = {item.path for item in found if not item.is_directory}
     seen: dict[Path, GetItem] = {}
     for item in found:
@@ -280,7 +286,7 @@ def tree_lines(entries: "Iterable[VaultEntry]") -> Iterator[str]:
         for parent in parents:
             below = place.setdefault((parent + "/", ""), {})
             place = below if isinstance(below, dict) else {}
-        if entry.name.endswith("/"):
+        if is_directory(entry):
             place.setdefault((f"{last}/", ""), {})
         else:
             place[last, str(entry.object_id)] = entry

@@ -1,10 +1,10 @@
 """Commands inside a vault: put, get, ls, rm, lock. Each unlocks for itself, or works on the open vault of a shell."""
 
-import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import click
@@ -23,6 +23,7 @@ from hushtag.cli.trees import (
     plan_put,
     tree_lines,
 )
+from hushtag.errors import MisuseError
 
 if TYPE_CHECKING:
     from hushtag.client import Vault, VaultEntry
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["get", "lock", "ls", "put", "rm"]
 
 _STDIN = "-"
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 @click.command()
@@ -65,6 +67,8 @@ def put(
     """
     if name is not None and (len(files) > 1 or recursive):
         raise UsageError("--name is for a single file")
+    if name is not None and name.endswith("/"):
+        raise UsageError("a name that ends in / is a directory's; put -r makes them")
     if replace and skip:
         raise UsageError("--replace and --skip exclude each other")
     if _STDIN in files:
@@ -76,9 +80,10 @@ def put(
         found.items = [item._replace(name=name) for item in found.items]
     for path, why in found.left_out:
         here.note(f"left out: {safe_text(str(path))} ({why})")
-    left_out = {"left_out": [str(path) for path, _ in found.left_out]} if recursive else {}
+    left_out, unread = [str(path) for path, _ in found.left_out], 0
     stored: list[dict[str, Any]] = []
-    with here.telling(stored=stored, **left_out) as lines, here.open_vault() as vault:
+    fields = {"stored": stored, "left_out": left_out} if recursive else {"stored": stored}
+    with here.telling(**fields) as lines, here.open_vault() as vault:
         known = _known(vault, found.items) if replace or skip or recursive else {}
         items = [item for item in found.items if not (skip and item.size in known.get(item.name, {}).values())]
         if recursive and not replace and (taken := [item.name for item in items if item.name in known]):
@@ -90,11 +95,28 @@ def put(
                 before = next(iter(known.get(item.name, {})), None) if replace else None
                 kind = DIRECTORY_TYPE if item.is_directory else content_type
                 told = _counter(advance)
-                done = vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
+                try:
+                    done = vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
+                except (MisuseError, OSError) as error:
+                    if not (item.is_found and _is_of_file(error, item.path)):
+                        raise
+                    here.note(f"left out: {safe_text(str(item.path))} ({getattr(error, 'strerror', None) or error})")
+                    left_out.append(str(item.path))
+                    unread += 1
+                    continue
                 stored.append(done._asdict())
                 lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
         if not items:
             lines.append("Nothing to store: everything is there already, or was left out.")
+        if unread:
+            raise click.ClickException(f"left out what could not be read: {unread}; put -r --skip tries them again")
+
+
+def _is_of_file(error: MisuseError | OSError, path: Path) -> bool:
+    """Tell whether an error is about one file of many: others can be stored all the same."""
+    from hushtag.client.stream_files import SourceChangedError
+
+    return isinstance(error, SourceChangedError) or getattr(error, "filename", None) == str(path)
 
 
 def _check_stdin(here: Here, name: str | None, *, alone: bool) -> None:
@@ -168,7 +190,7 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
             return
         opened = vault.open(_object_id(vault, object_))
         path = Path(safe_file_name(opened.name) if output is None else output)
-        if os.path.lexists(path) and not force and not path.is_dir():
+        if (path.is_file() or path.is_symlink()) and not force:  # of anything else more is said when it is opened
             raise UsageError(f"{path} exists; use --force to replace it")
         with here.progress("fetching", opened.size) as advance:
             found = vault.get_to(opened.object_id, path, on_progress=_counter(advance), force=force)
@@ -197,10 +219,9 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
 
 
 def _object_id(vault: "Vault", name_or_id: str) -> UUID:
-    try:
+    # An id in its one spelling, as `ls` shows it: 32 digits alone are more likely somebody's file name.
+    if _ID.fullmatch(name_or_id):
         return UUID(name_or_id)
-    except ValueError:
-        pass
     from hushtag.client import NotFoundError
 
     try:

@@ -31,10 +31,12 @@ class NewFile:
         """Look at the place before anything is asked for.
 
         Raises:
-            MisuseError: something is there already, or a directory, which nothing replaces.
+            MisuseError: something is there already; or a directory, device or pipe, which nothing replaces.
         """
         if self.path.is_dir() and not self.path.is_symlink():
             raise MisuseError(f"{self.path} is a directory; name a file in it")
+        if self.path.exists() and not self.path.is_file() and not self.path.is_symlink():
+            raise MisuseError(f"{self.path} is no regular file, and nothing is put in its place")
         if os.path.lexists(self.path) and not self._force:
             raise MisuseError(f"{self.path} exists")
 

@@ -107,7 +107,7 @@ class ContentSource:
             if stat.S_ISREG(found.st_mode):
                 self._found, self.size = found, found.st_size
             elif only:
-                raise MisuseError(f"{self.path} is no regular file any more")
+                raise SourceChangedError(f"{self.path} is no regular file any more")
         if self.size is not None and self.size > MAX_STREAM_SIZE:
             raise LimitError(f"content is {self.size} bytes, at most {MAX_STREAM_SIZE}")
 
