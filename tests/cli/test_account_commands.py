@@ -1,11 +1,13 @@
 """signup, login, logout, status: what they print, keep and exit with."""
 
+import errno
 import json
 import stat
 from pathlib import Path
 
 import pytest
 
+from hushtag.client.state import StateFile
 from tests.cli.conftest import Run, as_json, error_of
 from tests.client.fake_server import FakeServer, Fault
 from tests.client.support import EMAIL, PASSWORD
@@ -59,6 +61,19 @@ def test_a_second_login_ends_the_first_session(logged_in: Run, url: str, server:
 def test_a_logout_that_cannot_reach_the_server_forgets_here(logged_in: Run, server: FakeServer) -> None:
     server.faults = [Fault("DELETE", "sessions/current", times=9)]
     assert logged_in("logout").exit_code == 7
+    assert logged_in("status").exit_code == 3
+
+
+def test_a_logout_that_cannot_forget_here_ends_the_session_there(
+    logged_in: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StateFile, "forget_session", full)
+    assert logged_in("logout").exit_code == 1
+    monkeypatch.undo()
+    assert "DELETE /v1/sessions/current" in server.log
     assert logged_in("status").exit_code == 3
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -82,7 +83,7 @@ def test_nothing_secret_is_echoed(environment: dict[str, str], url: str, server:
     phrase = foreign_phrase()
     enrol.answer(b"Phrase: ", phrase)
     enrol.answer(b"Repeat for confirmation: ", phrase)
-    enrol.answer(b"[y/N]: ", "n")
+    enrol.answer(b"[Y/n]: ", "n")
     assert enrol.end() == 0
     for word in phrase.split():
         assert word.encode() not in enrol.screen
@@ -230,6 +231,34 @@ def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) ->
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
+
+
+def test_what_is_shown_once_is_shown_though_the_output_is_full(
+    logged_in: Run, environment: dict[str, str], url: str
+) -> None:
+    def full(*arguments: str, lines: str = "") -> str:
+        with open("/dev/full", "wb") as output:
+            done = subprocess.run(
+                command_line(*arguments), input=lines.encode(), stdout=output, stderr=subprocess.PIPE, env=environment
+            )
+        assert done.returncode == 1, done.stderr
+        shown = re.search(r"^    (\S.*)$", done.stderr.decode(), re.MULTILINE)
+        assert shown, done.stderr
+        return shown[1]
+
+    for arguments in (["--json"], []):
+        first = full("enrol", "--draw", *arguments)
+        second = full("phrases", "change", "phrase", "--draw", "--phrase-stdin", *arguments, lines=f"{first}\n")
+        code = full("recovery", "new", "--phrase-stdin", *arguments, lines=f"{second}\n")
+        again = full("recovery", "replace", "--phrase-stdin", *arguments, lines=f"{code}\n")
+        for phrase, opens in ((first, 4), (second, 0), (code, 4), (again, 0)):
+            assert logged_in("ls", "--phrase-stdin", input=f"{phrase}\n").exit_code == opens
+
+
+@pytest.mark.parametrize("group", [[], ["journal"], ["phrase"], ["recovery"]])
+def test_a_group_alone_shows_its_help(process: Process, group: list[str]) -> None:
+    alone, asked = process(*group), process(*group, "--help")
+    assert (alone.returncode, alone.stderr, asked.returncode) == (2, asked.stdout, 0)
 
 
 def test_closed_streams_are_no_traceback(environment: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """hushtag recovery: a code on a sheet opens the vault, without the device, until it is replaced."""
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -120,10 +121,12 @@ def test_an_enrolment_shows_its_phrase_though_the_code_fails(
     logged_in: Run, server: FakeServer, workplace: Path
 ) -> None:
     (workplace / "mine").write_text("mine")
-    assert logged_in("enrol", "--draw", "--recovery-sheet", "mine").exit_code == 2
+    for sheet in ("mine", "missing/sheet"):
+        assert logged_in("enrol", "--draw", "--recovery-sheet", sheet).exit_code == 2
+    assert logged_in("enrol", "--draw", "--phrase-stdin", input="a phrase of somebody's").exit_code == 2
     assert "POST /v1/tags" not in server.log
     server.faults.append(Fault("POST", "/v1/unlock/locate", answer=problem(429, "too_many_guesses", retry_after=9)))
     made = logged_in("enrol", "--draw", "--recovery-sheet", "sheet.txt", "--json")
-    assert "No recovery code was made" in made.stderr
-    drawn = as_json(made)["phrase"]
+    assert (made.exit_code, "No recovery code was made" in made.stderr) == (6, True)
+    drawn = json.loads(made.stdout)["phrase"]
     assert as_json(opened(logged_in, drawn)) == {"objects": []}

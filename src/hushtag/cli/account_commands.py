@@ -97,10 +97,19 @@ def logout(here: Here) -> None:
 
     The session is forgotten here even if the server cannot be reached; the exit code is 7 then.
     """
+    from hushtag.client import TransportError, UnavailableError
+
     session = here.session()
-    here.state.forget_session(session)
-    with here.client(session.server, session) as client:
-        client.log_out()
+    try:
+        here.state.forget_session(session)
+    finally:  # a full disk keeps the token here, and is no reason to let it be good for anything
+        try:
+            with here.client(session.server, session) as client:
+                client.log_out()
+        except (TransportError, UnavailableError):
+            until = local_time(session.expires_at)
+            here.note(f"The server was not told: there the session ends by itself, at the latest {until}.")
+            raise
     here.say(f"Logged out of {session.server}.", logged_out=True, server=session.server)
 
 

@@ -133,6 +133,9 @@ def report(error: BaseException, *, as_json: bool) -> int:
         for place, words in sorted(near.items()):
             click.echo(f"  word {place}: perhaps {', '.join(words)}" if words else f"  word {place}", err=True)
     context = getattr(error, "ctx", None)
+    if context is not None and isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(context.get_help(), err=True)
+        return int(described["exit_code"])
     if context is not None:
         click.echo(context.get_usage(), err=True)
     click.echo(f"hushtag: {safe_text(described['message'])}", err=True)

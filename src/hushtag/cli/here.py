@@ -121,6 +121,14 @@ class Here:
         """Write the outcome: `text` for a person, `fields` as one JSON object for a program."""
         click.echo(json.dumps(fields, default=_plain) if self.as_json else text)
 
+    def say_once(self, text: str, secret: str, **fields: Any) -> None:
+        """Say what has a secret that is shown nowhere else; the secret goes to stderr if that cannot be written."""
+        try:
+            self.say(text, **fields)
+        except OSError:
+            click.echo(f"It is done, but could not be written. Shown this once:\n\n    {secret}\n", err=True)
+            raise
+
     @contextmanager
     def telling(self, **fields: Any) -> "Iterator[list[str]]":
         """Say what was done one by one, from the lines added meanwhile and the lists among `fields`.

@@ -109,10 +109,11 @@ class _New:
     def say(self, here: Here, did: str, phrase: "VaultPhrase") -> None:
         fields: dict[str, Any] = {"tag_id": phrase.tag_id, "label": phrase.label, "bits": self.bits}
         lines = [f"{did} “{safe_text(phrase.label)}” ({self.bits:.1f} bits): {phrase.tag_id}"]
-        if self.drawn is not None:
-            fields["phrase"] = self.drawn
-            lines += ["The phrase, shown this once:", "", f"    {self.drawn}", ""]
-        here.say("\n".join(lines), **fields)
+        if self.drawn is None:
+            here.say("\n".join(lines), **fields)
+            return
+        lines += ["The phrase, shown this once:", "", f"    {self.drawn}", ""]
+        here.say_once("\n".join(lines), self.drawn, **fields, phrase=self.drawn)
 
 
 @phrases.command("list")

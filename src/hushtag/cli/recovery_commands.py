@@ -1,5 +1,6 @@
 """Commands of recovery codes: new, replace; and the sheet an enrolment may write."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hushtag.client import Vault, VaultPhrase
     from hushtag.recovery import RecoveryCode
 
-__all__ = ["RECOVERY_LABEL", "Sheet", "add_recovery", "came_to_nothing", "recovery"]
+__all__ = ["RECOVERY_LABEL", "Sheet", "add_recovery", "came_to_nothing", "check_sheet", "recovery"]
 
 RECOVERY_LABEL = "recovery code"
 
@@ -41,6 +42,8 @@ class Sheet:
         if pdf is not None and text is not None:
             raise UsageError("--pdf and --text exclude each other")
         self.path = pdf or text
+        if self.path is not None:
+            check_sheet(self.path)
         self._pdf = pdf is not None
         self._account = account
 
@@ -68,12 +71,23 @@ class Sheet:
         """Tell what was done; the code itself only where no file has it."""
         fields: dict[str, Any] = {"tag_id": phrase.tag_id, "label": phrase.label, "sheet": self.path}
         text = f"{did} “{safe_text(phrase.label)}”: {phrase.tag_id}"
-        if self.path is None:
-            fields["code"] = " ".join(code.words)
-            text += f"\nThe code, shown this once:\n\n{self.text(code)}"
-        else:
-            text += f"\nThe sheet: {safe_text(str(self.path))}. Print it, and delete the file."
-        here.say(text, **fields)
+        if self.path is not None:
+            here.say(f"{text}\nThe sheet: {safe_text(str(self.path))}. Print it, and delete the file.", **fields)
+            return
+        words = " ".join(code.words)
+        here.say_once(f"{text}\nThe code, shown this once:\n\n{self.text(code)}", words, **fields, code=words)
+
+
+def check_sheet(path: Path) -> None:
+    """Refuse a place where no sheet can be written, before anything is made.
+
+    Raises:
+        UsageError: something is there already, or no directory to write it in.
+    """
+    if os.path.lexists(path):
+        raise UsageError(f"{safe_text(str(path))} exists; name another file for the sheet")
+    if not path.parent.is_dir():
+        raise UsageError(f"{safe_text(str(path.parent))} is no directory; name another file for the sheet")
 
 
 def add_recovery(vault: "Vault", sheet: Sheet, label: str) -> "tuple[RecoveryCode, VaultPhrase]":

@@ -9,10 +9,12 @@ import click
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.recovery_commands import check_sheet
 from hushtag.cli.text import local_time, safe_text
 
 if TYPE_CHECKING:
     from hushtag.client import Client, Vault
+    from hushtag.phrase import DrawnPhrase
 
 __all__ = ["enrol", "unlock"]
 
@@ -41,11 +43,12 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, rec
       hushtag enrol --draw --recovery-sheet sheet.pdf
       hushtag enrol --draw --this-device       of no use without this device's secret
     """
-    from hushtag.errors import HushtagError
     from hushtag.phrase import canonicalize, check_phrase, draw_phrase
 
-    if recovery_sheet is not None and recovery_sheet.exists():
-        raise UsageError(f"{safe_text(str(recovery_sheet))} exists; name another file for the sheet")
+    if draw and (here.secrets.phrase_stdin or here.secrets.candidate_stdin):
+        raise UsageError("--draw makes the phrase itself; none is read from standard input")
+    if recovery_sheet is not None:
+        check_sheet(recovery_sheet)
     with here.ready_for_phrase() as client:
         drawn = draw_phrase(words) if draw else None
         chosen = here.secrets.new_phrase() if drawn is None else drawn.text
@@ -53,20 +56,28 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, rec
         device_secret = here.secrets.device_secret()
         with here.working("stretching the phrase"):
             tag = client.enrol(chosen, label=label, device_secret=device_secret, floor_bits=floor_bits)
+        fields: dict[str, Any] = {"tag_id": tag.tag_id, "vault_id": tag.vault_id, "label": label, "bits": strength.bits}
+        # The vault exists: a drawn phrase is shown before anything else is tried, and whatever becomes of the code.
+        if not here.as_json:
+            _tell(here, drawn, fields)
         try:
             recovered = _recovery(here, client, chosen, device_secret, recovery_sheet)
-        except (HushtagError, click.ClickException, click.Abort, OSError) as error:
-            # The vault exists, and a drawn phrase must be shown whatever becomes of the code.
-            recovered = None
-            click.echo(f"No recovery code was made ({error}); hushtag recovery new makes one.", err=True)
-    fields: dict[str, Any] = {"tag_id": tag.tag_id, "vault_id": tag.vault_id, "label": label, "bits": strength.bits}
-    lines = [f"Enrolled ({strength.bits:.1f} bits). Vault {tag.vault_id}."]
-    if recovered is not None:
-        fields["recovery"] = recovered
-    if drawn is not None:
-        fields["phrase"] = drawn.text
-        lines += ["The phrase, shown this once:", "", f"    {drawn.text}", ""]
-    here.say("\n".join(lines), **fields)
+        except BaseException:
+            if here.as_json:
+                _tell(here, drawn, fields)
+            click.echo("No recovery code was made; hushtag recovery new makes one.", err=True)
+            raise
+    if here.as_json:
+        _tell(here, drawn, fields if recovered is None else {**fields, "recovery": recovered})
+
+
+def _tell(here: Here, drawn: "DrawnPhrase | None", fields: dict[str, Any]) -> None:
+    lines = [f"Enrolled ({fields['bits']:.1f} bits). Vault {fields['vault_id']}."]
+    if drawn is None:
+        here.say("\n".join(lines), **fields)
+        return
+    lines += ["The phrase, shown this once:", "", f"    {drawn.text}", ""]
+    here.say_once("\n".join(lines), drawn.text, **fields, phrase=drawn.text)
 
 
 def _recovery(
@@ -77,7 +88,8 @@ def _recovery(
 
     if path is None:
         offered = not here.as_json and not here.secrets.phrase_stdin and sys.stdin.isatty()
-        if not (offered and click.confirm("Make a recovery code to write down? (recommended)", err=True)):
+        question = "Make a recovery code to write down? (recommended)"
+        if not (offered and click.confirm(question, default=True, err=True)):
             return None
     is_pdf = path is not None and path.suffix.lower() == ".pdf"
     sheet = Sheet(path if is_pdf else None, None if is_pdf else path, None)
