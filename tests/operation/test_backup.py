@@ -1,9 +1,11 @@
 """Backup and restore: every row comes back or nothing does, and the keys are never in it."""
 
+import json
 import os
 import re
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,7 +31,8 @@ from hushtag_server.operation.key_copies import check_copy, copy_keys, restore_k
 from hushtag_server.operation.manifest import Manifest, read_manifest, write_manifest
 from hushtag_server.operation.programs import find_program
 from hushtag_server.operation.reach import Reached, connect
-from hushtag_server.operation.restore import restore_backup
+from hushtag_server.operation.restore import Restored, restore_backup
+from hushtag_server.operation.terminal import show_restored
 from hushtag_server.settings import Settings
 from tests.operation.conftest import PASSPHRASE, Silent
 from tests.server.test_migrations import _as_user, _fill
@@ -101,6 +104,16 @@ def test_everything_comes_back(
         assert connection.execute("SELECT FROM users").rowcount == 0
         _as_user(connection, UUID(int=1))
         assert connection.execute("SELECT email FROM users").fetchall() == [("u1@example.org",)]
+
+
+def test_what_lies_elsewhere_is_told_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = Manifest(1, "0.1.0", datetime.now(UTC), 18, [], {}, {})
+    done = Restored(manifest, 0, None, 0, [("file:///store", 2, 2048)])
+    show_restored(Path("f"), done, None, as_json=False)
+    assert "2 segments of large objects, 2.0 KiB, lie in file:///store" in capsys.readouterr().out
+    show_restored(Path("f"), done, None, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["elsewhere"] == [{"store": "file:///store", "segments": 2, "bytes": 2048}]
 
 
 def test_manifest_and_dump_are_of_one_moment(

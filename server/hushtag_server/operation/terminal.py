@@ -133,13 +133,17 @@ def _tell_elsewhere(elsewhere: list[tuple[str, int, int]], what: str) -> None:
         click.echo(f"{count} segments of large objects, {size_text(size)}, lie in {url} and are not in it: {what}")
 
 
+def _elsewhere_as_json(elsewhere: list[tuple[str, int, int]]) -> list[dict[str, object]]:
+    return [{"store": url, "segments": count, "bytes": size} for url, count, size in elsewhere]
+
+
 def show_backup(file: Path, done: Backup, copy: SealsCopy, as_json: bool) -> None:
     """Print what was backed up, and what was not."""
     rows = sum(table.rows for table in done.manifest.tables.values())
     tables = len(done.manifest.tables)
     if as_json:
         content = {"file": str(file), "bytes": done.bytes, "tables": tables, "rows": rows, "keys_included": False}
-        content["elsewhere"] = [{"store": url, "segments": count, "bytes": size} for url, count, size in done.elsewhere]
+        content["elsewhere"] = _elsewhere_as_json(done.elsewhere)
         click.echo(json.dumps({**content, "seals": copy.seals, "taken_at": done.manifest.taken_at.isoformat()}))
         return
     click.echo(f"wrote {file}: {tables} tables, {rows} rows, {size_text(done.bytes)}")
@@ -154,6 +158,7 @@ def show_restored(file: Path, done: Restored, warning: str | None, as_json: bool
     if as_json:
         content = {"file": str(file), "tables": len(manifest.tables), "rows": done.rows, "verified": True}
         content |= {"seals": 0 if done.seals is None else done.seals.loaded, "tags_without_seal": done.without}
+        content["elsewhere"] = _elsewhere_as_json(done.elsewhere)
         click.echo(json.dumps({**content, "taken_at": manifest.taken_at.isoformat(), "warning": warning}))
         return
     click.echo(
