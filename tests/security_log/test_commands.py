@@ -1,6 +1,7 @@
 """`hushtag-server audit` and what doctor says of the log."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,13 @@ def test_checkpoints_are_read_out_of_a_log_of_the_server(
     assert (told.exit_code, "a line of more than" in told.output) == (1, True)
 
 
-def test_the_key_file_is_needed(audit: Callable[..., Result], settings: Settings) -> None:
+def test_the_keys_are_needed(audit: Callable[..., Result], settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.key_path.unlink()
     told = audit("verify")
-    assert (told.exit_code, "needs the server's keys" in told.output) == (1, True)
+    assert (told.exit_code, f"there is no key file {settings.key_path}; " in told.output) == (1, True)
+    monkeypatch.setenv("HUSHTAG_KEY_STORE", f"command:{sys.executable} -c 'raise SystemExit(3)'")
+    told = audit("verify")
+    assert (told.exit_code, f"the key store {sys.executable} holds no keys; " in told.output) == (1, True)
 
 
 def test_events_are_found_by_whom_they_are_about(
@@ -92,7 +96,11 @@ def test_events_are_found_by_whom_they_are_about(
     assert audit("show", "--user", uuid4()).output == ""
     assert "ceremony_failed" in audit("show", "--failed").output
     assert len(audit("show", "--failed").output.splitlines()) == 1
-    assert len(audit("show", "--address", "192.0.2.1").output.splitlines()) == 11
+    for address in ("192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201"):
+        assert len(audit("show", "--address", address).output.splitlines()) == 11
+    assert audit("show", "--address", "192.0.2.2").output == ""
+    told = audit("show", "--address", "192.0.2.0/24")
+    assert (told.exit_code, "'192.0.2.0/24' is no IP address" in told.output) == (2, True)
     assert len(audit("show", "--most", 4, "--since", "2020-01-01").output.splitlines()) == 4
     admin.execute("UPDATE security_audit_logs SET severity = 'x' WHERE id = %s", [row.id])
     assert "NOT AS SIGNED" in audit("show", "--failed").output

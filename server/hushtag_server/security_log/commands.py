@@ -85,10 +85,21 @@ def _line(row: "EventRow", signed: bool) -> str:
     return f"{what}  user {who}  {row.event_data or ''}{mark}"
 
 
+def _as_recorded(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    # An address has many spellings, and a row the hash of one of them.
+    from hushtag_server.peer import parsed_address
+
+    if given is None:
+        return None
+    if (address := parsed_address(given)) is None:
+        raise click.BadParameter(f"{given!r} is no IP address")
+    return str(address)
+
+
 @audit.command()
 @click.option("--user", type=click.UUID, help="Only events of this user.")
 @click.option("--request", type=click.UUID, help="Only events of this request, by its id in the access log.")
-@click.option("--address", help="Only events from this client address.")
+@click.option("--address", callback=_as_recorded, help="Only events from this client address.")
 @click.option("--since", type=_MOMENT, help="Only events from then on, UTC.")
 @click.option("--failed", is_flag=True, help="Only what failed.")
 @click.option("--most", type=click.IntRange(1, 100_000), default=100, show_default=True, help="So many, the newest.")
