@@ -31,6 +31,7 @@ from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
+from hushtag_server.key_stores import absent
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
@@ -204,7 +205,7 @@ def from_environment() -> Edge:
     settings = load_settings(os.environ)
     keys = load_keys(settings)
     if keys is None:
-        raise StartError(f"the key file {settings.key_path} is missing; `hushtag-server serve` makes it")
+        raise StartError(f"{absent(settings)} yet; `hushtag-server serve` makes them")
     application = create_app(settings, keys, settle=True)
     bell: Bell = application.application.application.state["bell"]  # type: ignore[attr-defined]  # Edge, DirectRoutes
     # The loop is granian's, made and set before it calls this factory. It waits for open requests before it ends the

@@ -18,7 +18,7 @@ from hushtag_server.errors import StartError
 from hushtag_server.private_file import replace_private, write_private
 from hushtag_server.settings import Settings
 
-__all__ = ["KeyStore", "key_store"]
+__all__ = ["KeyStore", "absent", "key_store"]
 
 MAX_CONTENT: Final = 1024 * 1024
 COMMAND_WAIT: Final = 30.0  # seconds a program may take
@@ -221,3 +221,10 @@ def key_store(settings: Settings) -> KeyStore:
     if kind == "credential":
         return _credential(rest)
     return _FileStore(settings.key_path)
+
+
+def absent(settings: Settings) -> str:
+    """Say, to begin a message, that there are no keys where these settings look for them."""
+    if settings.key_store == "file":
+        return f"there is no key file {settings.key_path}"
+    return f"{key_store(settings).name} holds no keys"

@@ -223,13 +223,14 @@ def restore_keys(file: Path, passphrase_file: Path | None, passphrase_stdin: boo
 
     A key file with other keys is never replaced: vaults made under it open with nothing else.
     """
+    from hushtag_server.key_stores import key_store
     from hushtag_server.operation.key_copies import restore_keys as run
     from hushtag_server.operation.passphrases import read_passphrase
 
     settings = load()
     ring, written = run(settings, file, read_passphrase(passphrase_file, passphrase_stdin, new=False))
     what = "wrote" if written else "kept, for it holds these keys already,"
-    click.echo(f"{what} the key file {settings.key_path} ({len(ring.by_id)} key sets)")
+    click.echo(f"{what} {key_store(settings).name} ({len(ring.by_id)} key sets)")
 
 
 @click.command()

@@ -27,8 +27,8 @@ def keys(context: click.Context, as_json: bool) -> None:
     hushtag-server keys status       how many tags are still under which set
     hushtag-server keys retire ID    the end of an old set
     """
+    from hushtag_server.key_stores import absent
     from hushtag_server.keyfile import load_keys
-    from hushtag_server.operation.key_copies import absent
 
     if context.invoked_subcommand is not None:
         return

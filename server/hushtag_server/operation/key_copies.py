@@ -4,25 +4,18 @@ from pathlib import Path
 from uuid import UUID
 
 from hushtag_server.errors import StartError
-from hushtag_server.key_stores import key_store
+from hushtag_server.key_stores import absent, key_store
 from hushtag_server.keyfile import KeyRing, encode_key_ring, load_keys, read_key_ring
 from hushtag_server.operation.envelope import KEYS, open_parts, sealed_file
 from hushtag_server.operation.failures import KeysDifferError, OperationError
 from hushtag_server.settings import Settings
 
-__all__ = ["absent", "check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
+__all__ = ["check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
 
 
 def fingerprints(ring: KeyRing) -> dict[UUID, str]:
     """Return id and fingerprint (hex) of every key set."""
     return {keys.id: keys.fingerprint.hex() for keys in ring.by_id.values()}
-
-
-def absent(settings: Settings) -> str:
-    """Say, to begin a message, that there are no keys where these settings look for them."""
-    if settings.key_store == "file":
-        return f"there is no key file {settings.key_path}"
-    return f"{key_store(settings).name} holds no keys"
 
 
 def copy_keys(settings: Settings, path: Path, passphrase: str) -> KeyRing:

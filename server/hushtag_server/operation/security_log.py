@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 
+from hushtag_server.key_stores import absent
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection
@@ -22,12 +23,12 @@ def load_ring(settings: Settings, what: str) -> KeyRing:
     """Return the server's keys; `what` needs them.
 
     Raises:
-        OperationError: there is no key file here. StartError: it is not usable.
+        OperationError: there are none here. StartError: they are not usable.
     """
     ring = load_keys(settings)
     if ring is None:
         raise OperationError(
-            f"{what} needs the server's keys, and there is no key file {settings.key_path}; set HUSHTAG_KEY_FILE to it"
+            f"{what} needs the server's keys, and {absent(settings)}; set HUSHTAG_KEY_FILE or HUSHTAG_KEY_STORE to them"
         )
     return ring
 
