@@ -114,6 +114,12 @@ async def test_a_database_that_does_not_answer_is_told(
     assert "hushtag_database_up 1.0" in await scrape(here, settings)
 
 
+@pytest.mark.parametrize(("alert", "metric"), [("Backup", "backup_age"), ("SealsCopy", "seals_age")])
+def test_what_is_absent_until_it_is_made_has_an_alert_of_its_own(alert: str, metric: str) -> None:
+    missing = alerts()[f"Hushtag{alert}Missing"]["expr"]
+    assert missing == f"hushtag_database_up == 1 unless on (instance) {DATABASE_GAUGES[metric][0]}"
+
+
 def test_the_thresholds_are_those_of_the_reference_documents() -> None:
     found = {name: rule["expr"] for name, rule in alerts().items()}
     for name, threshold in {
