@@ -72,32 +72,28 @@ class _Figures(Collector):
 
 
 async def _state(services: Services) -> dict[str, float]:
-    with anyio.move_on_after(_WAIT):
-        try:
-            async with services.transaction(None) as connection:
-                await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
-                found = await connection.execute(_FIGURES)
-                names = [column.name for column in found.description or ()]
-                row = await found.fetchone() or ()
-                return {name: float(value) for name, value in zip(names, row, strict=True) if value is not None}
-        except (RefusedError, psycopg.Error):
-            return {}
-    return {}
+    try:
+        async with services.transaction(None) as connection:
+            await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
+            found = await connection.execute(_FIGURES)
+            names = [column.name for column in found.description or ()]
+            row = await found.fetchone() or ()
+            return {name: float(value) for name, value in zip(names, row, strict=True) if value is not None}
+    except (RefusedError, psycopg.Error):
+        return {}
 
 
 async def _key_sets(services: Services) -> list[tuple[tuple[str, str], int]]:
-    with anyio.move_on_after(_WAIT):
-        try:
-            async with services.transaction(None) as connection:
-                await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
-                found = await connection.execute(
-                    "SELECT k.id, k.tag_count FROM server_keys k WHERE k.tag_count IS NOT NULL AND k.retired_at IS NULL"
-                )
-                current = services.keys.current.id
-                return [((str(row[0]), str(row[0] == current).lower()), row[1]) for row in await found.fetchall()]
-        except (RefusedError, psycopg.Error):
-            return []
-    return []
+    try:
+        async with services.transaction(None) as connection:
+            await connection.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_MS])
+            found = await connection.execute(
+                "SELECT k.id, k.tag_count FROM server_keys k WHERE k.tag_count IS NOT NULL AND k.retired_at IS NULL"
+            )
+            current = services.keys.current.id
+            return [((str(row[0]), str(row[0] == current).lower()), row[1]) for row in await found.fetchall()]
+    except (RefusedError, psycopg.Error):
+        return []
 
 
 def _disk(data: Path) -> dict[str, int]:
@@ -111,7 +107,9 @@ def _disk(data: Path) -> dict[str, int]:
 async def render_database(services: Services) -> bytes:
     """Return the gauges in the Prometheus text format, within 3 seconds and whatever the database does."""
     registry = CollectorRegistry()
-    state = await _state(services)
-    key_sets = await _key_sets(services) if state else []
-    registry.register(_Figures(state, _disk(services.settings.data), key_sets))
+    figures = _Figures(disk=_disk(services.settings.data))
+    with anyio.move_on_after(_WAIT):
+        figures.state = await _state(services)
+        figures.key_sets = await _key_sets(services) if figures.state else []
+    registry.register(figures)
     return generate_latest(registry)
