@@ -71,13 +71,13 @@ def count_tags(connection: Connection) -> dict[UUID, int]:
 
 
 def note_tags(connection: Connection, counts: dict[UUID, int]) -> int:
-    """Write the counts where `/metrics` reads them; return how many had changed, or were older than a day."""
+    """Write the counts where `/metrics` reads them; return how many had changed."""
     known = [row[0] for row in connection.execute("SELECT id FROM server_keys")]
     changed = 0
     for key_id in known:
         changed += connection.execute(
             "UPDATE server_keys SET tag_count = %(count)s, counted_at = now() WHERE id = %(id)s"
-            " AND (tag_count IS DISTINCT FROM %(count)s OR counted_at < now() - interval '20 hours')",
+            " AND tag_count IS DISTINCT FROM %(count)s",
             {"id": key_id, "count": counts.get(key_id, 0)},
         ).rowcount
     return changed
