@@ -116,8 +116,8 @@ def rotate(prepare: bool, as_json: bool) -> None:
 def retire(key_set: UUID, force: bool) -> None:
     """Take an old key set out of use. Refused, with their number, while secret tags are under it.
 
-    Restart or send SIGHUP to every server afterwards. A copy made by `keys export` before still holds the set. Events
-    of the security log that it signed cannot be verified without it: run `audit verify` first.
+    Restart or send SIGHUP to every server afterwards. A copy made by `keys export` before still holds the set. Its
+    audit key stays, so that what it signed in the security log goes on verifying: export the keys once more.
     """
     from hushtag_server.operation.key_sets import retire_keys
     from hushtag_server.operation.reach import reach_owner
