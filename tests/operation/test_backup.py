@@ -31,11 +31,16 @@ from hushtag_server.operation.key_copies import check_copy, copy_keys, restore_k
 from hushtag_server.operation.manifest import Manifest, read_manifest, write_manifest
 from hushtag_server.operation.programs import find_program
 from hushtag_server.operation.reach import Reached, connect
-from hushtag_server.operation.restore import Restored, restore_backup
+from hushtag_server.operation.restore import Restored, check_backup, restore_backup
 from hushtag_server.operation.terminal import show_restored
 from hushtag_server.settings import Settings
 from tests.operation.conftest import PASSPHRASE, Silent
 from tests.server.test_migrations import _as_user, _fill
+
+
+def restored(settings: Settings, target: Reached, file: Path, passphrase: str, watcher: Silent) -> Restored:
+    """Check a backup and restore it, without seals."""
+    return restore_backup(settings, target, file, passphrase, watcher, check_backup(file, passphrase, watcher))
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def test_everything_comes_back(
     watcher: Silent,
 ) -> None:  # fmt: skip
     assert file.stat().st_mode & 0o777 == 0o600
-    done = restore_backup(owner, target, file, PASSPHRASE, watcher)
+    done = restored(owner, target, file, PASSPHRASE, watcher)
     before, after = content(database.admin_url), content(empty_database.admin_url)
     assert len(before.pop("backups")) == 1  # noted after the snapshot
     assert after.pop("backups") == []
@@ -131,7 +136,7 @@ def test_manifest_and_dump_are_of_one_moment(
 
     monkeypatch.setattr(backing, "_dump_command", late)
     take_backup(owner, reached, tmp_path / "f", PASSPHRASE, watcher)
-    restore_backup(owner, target, tmp_path / "f", PASSPHRASE, watcher)
+    restored(owner, target, tmp_path / "f", PASSPHRASE, watcher)
     with psycopg.connect(database.admin_url) as connection:
         assert connection.execute("SELECT count(*) FROM users WHERE first_name = 'late'").fetchone() == (2,)
 
@@ -166,7 +171,7 @@ def test_nothing_is_written_from_a_damaged_file(
     file.write_bytes(sealed[:-5] if damage == "end" else sealed)
     expected = WrongPassphraseError if damage == "passphrase" else BackupDamagedError
     with pytest.raises(expected):
-        restore_backup(owner, target, file, PASSPHRASE + "x" * (damage == "passphrase"), watcher)
+        restored(owner, target, file, PASSPHRASE + "x" * (damage == "passphrase"), watcher)
     assert is_empty(empty_database.admin_url)
     assert "restoring" not in watcher.stages
 
@@ -190,7 +195,7 @@ def test_rows_that_differ_leave_an_empty_database(
 
     _altered(file, change)
     with pytest.raises(RestoreFailedError, match=table):
-        restore_backup(owner, target, file, PASSPHRASE, watcher)
+        restored(owner, target, file, PASSPHRASE, watcher)
     assert is_empty(empty_database.admin_url)
 
 
@@ -199,14 +204,14 @@ def test_a_dump_that_breaks_off_leaves_an_empty_database(
 ) -> None:
     _altered(file, lambda manifest: manifest, lambda dump: dump[:-2000])
     with pytest.raises(RestoreFailedError, match="empty as before"):
-        restore_backup(owner, target, file, PASSPHRASE, watcher)
+        restored(owner, target, file, PASSPHRASE, watcher)
     assert is_empty(empty_database.admin_url)
 
 
 def test_a_backup_of_a_later_version_is_told(file: Path, owner: Settings, target: Reached, watcher: Silent) -> None:
     _altered(file, lambda manifest: msgspec.structs.replace(manifest, migrations=[*manifest.migrations, "9999_x"]))
     with pytest.raises(OperationError, match=r"9999_x.*update Hushtag"):
-        restore_backup(owner, target, file, PASSPHRASE, watcher)
+        restored(owner, target, file, PASSPHRASE, watcher)
 
 
 def test_a_database_that_holds_anything_is_refused(
@@ -214,12 +219,12 @@ def test_a_database_that_holds_anything_is_refused(
 ) -> None:
     before = content(database.admin_url)
     with pytest.raises(TargetNotEmptyError, match="objects already"):
-        restore_backup(owner, reached, file, PASSPHRASE, watcher)
+        restored(owner, reached, file, PASSPHRASE, watcher)
     assert content(database.admin_url) == before
     with psycopg.connect(empty_database.owner_url) as connection:
         connection.execute("CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
     with pytest.raises(TargetNotEmptyError):
-        restore_backup(owner, target, file, PASSPHRASE, watcher)
+        restored(owner, target, file, PASSPHRASE, watcher)
 
 
 def test_a_table_that_would_hide_rows_stops_the_backup(

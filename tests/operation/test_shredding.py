@@ -17,7 +17,7 @@ from hushtag_server.operation.envelope import BACKUP, SEALS, open_parts, sealed_
 from hushtag_server.operation.failures import NotABackupError, OperationError, WrongPassphraseError
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
-from hushtag_server.operation.restore import restore_backup
+from hushtag_server.operation.restore import check_backup, restore_backup
 from hushtag_server.operation.seals import copy_seals, read_seals, restore_seals
 from hushtag_server.settings import Settings
 from hushtag_server.vault.seals import SEALED_ENVELOPE
@@ -65,7 +65,8 @@ def thief(
     def restored(*, seals: bool = True) -> Any:
         kept = read_seals(scene.seals, PASSPHRASE, Silent())[1] if seals else None
         target = Reached(empty_database.owner_url, postgres.bin_dir)
-        done = restore_backup(scene.owner, target, scene.file, PASSPHRASE, Silent(), None, kept)
+        manifest = check_backup(scene.file, PASSPHRASE, Silent())
+        done = restore_backup(scene.owner, target, scene.file, PASSPHRASE, Silent(), manifest, kept)
         return done, serve_in_process(replace(settings, database_url=empty_database.app_url), keys)
 
     return restored

@@ -81,9 +81,9 @@ def listed(settings: Settings) -> list[StoredObject]:
     return list(open_store(settings.segment_store, settings).list())
 
 
-def repaired(owner: Settings) -> int:
+def repaired(owner: Settings) -> None:
     with connect(owner.database_url) as connection:
-        return repair_segments(connection, owner)
+        repair_segments(connection, owner)
 
 
 def findings(owner: Settings) -> list[Any]:

@@ -313,7 +313,7 @@ def segment_stores(examined: Examined) -> Iterator[Finding]:
     """Whether each object store holds what the rows name, and nothing else of ours."""
     for store_id, url in stores_of(examined.connection).items():
         try:
-            found = compare_store(examined.connection, examined.settings, store_id, url)
+            found = compare_store(examined.connection, examined.settings, store_id)
         except StartError as error:
             yield Finding("segment store", "warning", str(error), "nothing of it is removed until it is this one's")
             continue

@@ -168,20 +168,19 @@ def restore_backup(
     path: Path,
     passphrase: str,
     watcher: Watcher,
-    manifest: Manifest | None = None,
+    manifest: Manifest,
     seals: bytes | None = None,
 ) -> Restored:
     """Fill the empty database of `reached` from a backup and compare rows and checksum of every table.
 
-    `manifest` is what `check_backup` returned, if the file was checked just now; `seals` what `read_seals` returned of
-    the copy that belongs to it. Without them no secret tag opens.
+    `manifest` is what `check_backup` returned; `seals` what `read_seals` returned of the copy that belongs to it.
+    Without seals no secret tag opens.
 
     Raises:
         NotABackupError, WrongPassphraseError, BackupDamagedError: found before anything is written.
         TargetNotEmptyError: the database holds something. RestoreFailedError: it is empty again.
         ProgramsMissingError: no fitting `pg_restore`.
     """
-    manifest = manifest or check_backup(path, passphrase, watcher)
     with connect(reached.owner_url) as connection:
         check_empty(connection)
         server = connection.info.server_version // 10000

@@ -81,13 +81,11 @@ class Leftovers(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """A store beside the rows that name it; `foreign` are objects with names the server does not give."""
+    """A store beside the rows that name it: objects of ours, those that nothing names, and segments without one."""
 
-    url: str
     objects: int
     nobodys: list[UUID]
     missing: int
-    foreign: int
 
 
 def _users(connection: Connection, settings: Settings) -> Iterator[tuple[UUID, int]]:
@@ -117,9 +115,7 @@ def _pages(entries: Iterable[tuple[UUID, datetime]]) -> Iterator[list[tuple[UUID
         yield page
 
 
-def compare_store(
-    connection: Connection, settings: Settings, store_id: UUID, url: str, *, claim: bool = False
-) -> StoreState:
+def compare_store(connection: Connection, settings: Settings, store_id: UUID, *, claim: bool = False) -> StoreState:
     """List a store and compare it with the rows; objects younger than an upload may take are left out.
 
     With `claim` a store that was never marked is marked as this installation's.
@@ -127,20 +123,16 @@ def compare_store(
     Raises:
         ObjectStoreError, StartError: it cannot be listed, or is another installation's.
     """
-    begin, counts = datetime.now(UTC), [0, 0]
+    begin, objects = datetime.now(UTC), 0
     store = reach_store(connection, settings, store_id, claim=claim)
 
-    def ours() -> Iterator[tuple[UUID, datetime]]:
-        for entry in store.list():
-            counts[entry.segment_id is None] += 1
-            if entry.segment_id is not None:
-                yield entry.segment_id, entry.modified
-
+    ours = ((entry.segment_id, entry.modified) for entry in store.list() if entry.segment_id is not None)
     # Listed first, and compared in one transaction then: none is open as long as the store takes.
     connection.execute(_LISTED)
     try:
         with connection.cursor() as cursor:
-            for page in _pages(ours()):
+            for page in _pages(ours):
+                objects += len(page)
                 cursor.executemany("INSERT INTO listed_objects VALUES (%s, %s) ON CONFLICT DO NOTHING", page)
         with as_maintainer(connection):
             values = {"store": store_id, "before": begin - upload_age(settings), "begin": begin}
@@ -148,7 +140,7 @@ def compare_store(
             missing = connection.execute(_MISSING, values).fetchone()
     finally:
         connection.execute("DROP TABLE listed_objects")
-    return StoreState(url, counts[0], nobodys, int(missing[0]) if missing else 0, counts[1])
+    return StoreState(objects, nobodys, int(missing[0]) if missing else 0)
 
 
 def _recount(connection: Connection) -> None:
@@ -161,16 +153,15 @@ def _recount(connection: Connection) -> None:
                 connection.execute(statement, {"user": user, "vault": vault})
 
 
-def repair_segments(connection: Connection, settings: Settings) -> int:
-    """Remove what nothing names and what ended, and take the counts anew; returns how much was repaired.
+def repair_segments(connection: Connection, settings: Settings) -> None:
+    """Remove what nothing names and what ended, and take the counts anew.
 
     Raises:
         OperationError: a store cannot be reached.
     """
-    repaired = 0
     for store_id, url in stores_of(connection).items():
         try:
-            nobodys = compare_store(connection, settings, store_id, url, claim=True).nobodys
+            nobodys = compare_store(connection, settings, store_id, claim=True).nobodys
         except StartError as error:
             raise OperationError(str(error)) from None
         except ObjectStoreError as error:
@@ -181,9 +172,8 @@ def repair_segments(connection: Connection, settings: Settings) -> int:
                 [(segment_id, store_id) for segment_id in nobodys],
             )
     for user_id, _ in _users(connection, settings):
-        while gone := remove_segments(connection, settings, user_id):
-            repaired += gone
-    repaired += sum(remove_objects(connection, settings))
-    before = count_leftovers(connection, settings).miscounted
+        while remove_segments(connection, settings, user_id):
+            pass
+    for _ in remove_objects(connection, settings):
+        pass
     _recount(connection)
-    return repaired + before

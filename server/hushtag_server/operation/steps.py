@@ -33,11 +33,6 @@ class Work:
     connection: Connection
     settings: Settings
 
-    def has_function(self, signature: LiteralString) -> bool:
-        """Tell whether the database has this function."""
-        row = self.connection.execute("SELECT to_regprocedure(%s) IS NOT NULL", [signature]).fetchone()
-        return row is not None and bool(row[0])
-
 
 class Step(NamedTuple):
     """One thing that maintenance looks after: `due` counts, `batches` does, yielding how many each transaction did."""
@@ -127,7 +122,6 @@ def _removal(ended: _Ended, about: str) -> Step:
 
 
 class _PerUser(NamedTuple):
-    function: LiteralString  # its signature
     users: LiteralString  # query of user ids after %(after)s, with a number of rows due, as the maintainer
     call: LiteralString  # returns how many it did; runs as the owner, whom row-level security binds to this user
 
@@ -140,8 +134,6 @@ def _found(work: Work, kind: _PerUser, after: UUID) -> list[tuple[UUID, int]]:
 
 
 def _each_user(work: Work, kind: _PerUser) -> Iterator[tuple[UUID, int]]:
-    if not work.has_function(kind.function):
-        return
     after = UUID(int=0)
     while found := _found(work, kind, after):
         yield from found
@@ -169,35 +161,29 @@ def _per_user(name: str, about: str, kind: _PerUser) -> Step:
 
 
 _JOURNALS: Final = _PerUser(
-    "hushtag_purge_journals(uuid, timestamptz, integer)",
     "SELECT j.user_id, count(*) FROM journals j WHERE j.user_id > %(after)s AND j.deleted_at <= now() - %(age)s"
     " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
     "SELECT hushtag_purge_journals(%(user)s, now() - %(age)s, %(most)s)",
 )
 # A language that PostgreSQL has no configuration for counts as due, and the function then finds nothing to do.
 _INDEX: Final = _PerUser(
-    "hushtag_reindex_journals(uuid, integer)",
     "SELECT w.user_id, count(*) FROM journal_words w LEFT JOIN user_settings s ON s.user_id = w.user_id"
     " WHERE w.user_id > %(after)s AND w.language <> coalesce(s.language, 'simple')"
     " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
     "SELECT hushtag_reindex_journals(%(user)s, %(most)s)",
 )
 _ACCOUNTS: Final = _PerUser(
-    "hushtag_erase_account(uuid)",
     "SELECT u.id, 1 FROM users u WHERE u.id > %(after)s AND u.deletion_at <= now() ORDER BY 1 LIMIT %(most)s",
-    "SELECT (coalesce(hushtag_erase_account(%(user)s)::text, 'true') IN ('true', ''))::integer",
+    "SELECT hushtag_erase_account(%(user)s)",
 )
 
 # Its bytes first, batch by batch: one transaction over all of them would be as long as they are many.
-_DRAIN: Final = _PerUser(
-    "hushtag_drain_account(uuid, integer)", _ACCOUNTS.users, "SELECT hushtag_drain_account(%(user)s, %(segments)s)"
-)
+_DRAIN: Final = _PerUser(_ACCOUNTS.users, "SELECT hushtag_drain_account(%(user)s, %(segments)s)")
 
 
 def _erase_accounts(work: Work) -> Iterator[int]:
-    drained = work.has_function(_DRAIN.function)
     for user, _ in _each_user(work, _ACCOUNTS):
-        while drained and _call(work, _DRAIN, user):
+        while _call(work, _DRAIN, user):
             pass
         if done := _call(work, _ACCOUNTS, user):
             yield done
@@ -255,21 +241,18 @@ def _count_sets(work: Work) -> Iterator[int]:
 
 
 _DESTROYED: Final = _PerUser(
-    "hushtag_remove_destroyed(uuid)",
     "SELECT v.user_id, count(*) FROM vaults v WHERE v.user_id > %(after)s AND v.destroyed_at IS NOT NULL"
     " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
     "SELECT hushtag_remove_destroyed(%(user)s)",
 )
 
 _LOCKS: Final = _PerUser(
-    "hushtag_end_locks(uuid)",
     "SELECT l.user_id, count(*) FROM locked_tags l WHERE l.user_id > %(after)s AND l.locked_until <= now()"
     " GROUP BY 1 ORDER BY 1 LIMIT %(most)s",
     "SELECT hushtag_end_locks(%(user)s)",
 )
 
 _STREAMS: Final = _PerUser(
-    "hushtag_remove_segments(uuid, interval, integer, boolean)",
     segments.USERS_WITH_LEFTOVERS,
     "SELECT hushtag_remove_segments(%(user)s, %(upload)s, %(segments)s, true)",
 )
