@@ -303,7 +303,7 @@ async def test_the_servers_role_can_only_append(app_client: httpx.AsyncClient, s
         "ALTER TABLE users DISABLE TRIGGER users_audit",
         "SET session_replication_role = replica",
         "CREATE OR REPLACE FUNCTION hushtag_audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-        "SELECT hushtag_make_audit_partitions(now(), 1)",
+        "SELECT hushtag_open_audit_month(now() + interval '1 year')",
     ]
     for name in partitions:
         statements += [

@@ -85,7 +85,14 @@ class Writer:
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement as this user's server would, in a transaction of its own."""
-        with psycopg.connect(self.database.app_url) as connection:
+        return self._sql(self.database.app_url, statement, values)
+
+    def maintain(self, statement: str, *values: Any) -> list[Any]:
+        """Run a statement of this user's as maintenance would: as the owner of the tables."""
+        return self._sql(self.database.owner_url, statement, values)
+
+    def _sql(self, url: str, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        with psycopg.connect(url) as connection:
             connection.execute("SELECT set_config('app.user_id', %s, true)", [str(self.user_id)])
             done = connection.execute(statement, values)  # type: ignore[call-overload]
             return done.fetchall() if done.description else []

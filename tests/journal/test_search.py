@@ -96,7 +96,7 @@ async def test_reindexing_brings_old_entries_into_the_present_language(ada: Writ
             await writer.write(f"{number}", content="running")
         writer.set_language("english")
     reindex = "SELECT hushtag_reindex_journals(%s, %s)"
-    assert [ada.sql(reindex, ada.user_id, 3)[0][0] for _ in range(3)] == [3, 2, 0]
+    assert [ada.maintain(reindex, ada.user_id, 3)[0][0] for _ in range(3)] == [3, 2, 0]
     assert len(await ada.found("runs")) == 5
     assert await eve.found("runs") == []
     assert ada.sql("SELECT DISTINCT version FROM journals") == [(1,)]  # the entries themselves are as they were

@@ -176,6 +176,24 @@ def test_every_unique_key_of_a_user_includes_the_user(database: Any) -> None:
     assert all("user_id" in columns for table, columns in rows if table not in WITHOUT_USER)
 
 
+def test_what_only_maintenance_and_monitors_call_is_not_the_servers(database: Any) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        rows = connection.execute(
+            "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+            " AND NOT has_function_privilege('hushtag_server', p.oid, 'EXECUTE')"
+        ).fetchall()
+    assert {name for (name,) in rows} >= {
+        "hushtag_admit_maintainer",
+        "hushtag_drain_account",
+        "hushtag_end_locks",
+        "hushtag_erase_account",
+        "hushtag_open_audit_month",
+        "hushtag_purge_journals",
+        "hushtag_reindex_journals",
+        "hushtag_slow_statements",
+    }
+
+
 def test_grants_are_exact(database: Any) -> None:
     with psycopg.connect(database.admin_url) as connection:
         rows = connection.execute(
@@ -193,7 +211,7 @@ def test_grants_are_exact(database: Any) -> None:
         "_yoyo_migration": "SELECT",
         "audit_logs": "INSERT SELECT",
         "consents": "INSERT SELECT",
-        "journal_tags": everything,
+        "journal_tags": "DELETE INSERT SELECT",
         "journal_words": "INSERT SELECT UPDATE",
         "journals": everything,
         "backups": "SELECT",
@@ -344,6 +362,7 @@ def test_a_user_sees_and_changes_only_own_rows(database: Any, two_users: tuple[U
         if table not in {"users", "user_settings", "unlock_budget", "consents", "journal_words", "reminder_deliveries"}:
             assert connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [two_users[1]]).rowcount == 0
         if table not in {
+            "journal_tags",
             "vault_segments",
             "segment_parts",
             "sealed_keys",

@@ -38,28 +38,18 @@ CREATE INDEX audit_logs_user_created_idx ON audit_logs (user_id, created_at DESC
 -- Rows of a month nobody made a partition for are kept here rather than refused.
 CREATE TABLE audit_logs_default PARTITION OF audit_logs DEFAULT;
 
--- Makes the partitions of `p_first` month and the `p_ahead` following ones, as far as they are missing.
-CREATE FUNCTION hushtag_make_audit_partitions(p_first timestamptz, p_ahead integer) RETURNS integer
-    LANGUAGE plpgsql AS $$
+-- As many as maintenance keeps ahead, so that a new database is one that `doctor` finds nothing missing in.
+DO $$
 DECLARE
     v_month timestamp;
-    v_name text;
-    v_made integer := 0;
 BEGIN
-    FOR v_turn IN 0..p_ahead LOOP
-        v_month := date_trunc('month', p_first AT TIME ZONE 'UTC') + make_interval(months => v_turn);
-        v_name := 'audit_logs_' || to_char(v_month, 'YYYY_MM');
-        IF to_regclass(v_name) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF audit_logs FOR VALUES FROM (%L) TO (%L)', v_name,
-                v_month AT TIME ZONE 'UTC', (v_month + interval '1 month') AT TIME ZONE 'UTC');
-            v_made := v_made + 1;
-        END IF;
+    FOR v_turn IN 0..3 LOOP
+        v_month := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => v_turn);
+        EXECUTE format('CREATE TABLE %I PARTITION OF audit_logs FOR VALUES FROM (%L) TO (%L)',
+            'audit_logs_' || to_char(v_month, 'YYYY_MM'), v_month AT TIME ZONE 'UTC',
+            (v_month + interval '1 month') AT TIME ZONE 'UTC');
     END LOOP;
-    RETURN v_made;
 END $$;
-
--- As many as maintenance keeps ahead, so that a new database is one that `doctor` finds nothing missing in.
-DO $$ BEGIN PERFORM hushtag_make_audit_partitions(now(), 3); END $$;
 
 -- Writes one row for each change of the table it is attached to. Its arguments: columns that are never recorded, and
 -- columns of free text of which only the length is (an append-only trail would keep what its writer deleted).
@@ -188,6 +178,5 @@ CREATE POLICY audit_logs_append ON audit_logs FOR INSERT
 GRANT SELECT, INSERT, UPDATE ON user_settings TO hushtag_server;
 -- The audit trail only grows.
 GRANT SELECT, INSERT ON audit_logs TO hushtag_server;
-REVOKE ALL ON FUNCTION hushtag_make_audit_partitions, hushtag_audit, hushtag_audit_created, hushtag_enter
-    FROM PUBLIC;
+REVOKE ALL ON FUNCTION hushtag_audit, hushtag_audit_created, hushtag_enter FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hushtag_audit, hushtag_audit_created, hushtag_enter TO hushtag_server;

@@ -1,10 +1,8 @@
-DROP FUNCTION hushtag_erase_accounts;
 DROP FUNCTION hushtag_erase_account;
 DROP FUNCTION hushtag_change_email;
 DROP FUNCTION hushtag_set_email;
 DROP FUNCTION hushtag_sign_up;
 DROP FUNCTION hushtag_add_account;
-DROP POLICY users_ended ON users;
 DROP TABLE consents;
 DROP INDEX users_deletion_at_idx;
 ALTER TABLE users DROP CONSTRAINT users_deletion_follows;

@@ -117,22 +117,6 @@ BEGIN
     RETURN v_ended;
 END $$;
 
--- Erases up to p_most accounts whose grace ended at p_before or earlier (and has ended now), the longest ended first;
--- returns how many.
-CREATE FUNCTION hushtag_erase_accounts(p_before timestamptz, p_most integer) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    v_user uuid;
-    v_erased integer := 0;
-BEGIN
-    FOR v_user IN
-        SELECT u.id FROM users u WHERE u.deletion_at <= least(p_before, now())
-        ORDER BY u.deletion_at LIMIT greatest(p_most, 0)
-    LOOP
-        v_erased := v_erased + hushtag_erase_account(v_user)::integer;
-    END LOOP;
-    RETURN v_erased;
-END $$;
-
 -- A step that distributes the tables by user_id fits here; the references follow.
 
 ALTER TABLE consents ADD CONSTRAINT consents_user_fkey
@@ -147,15 +131,12 @@ ALTER TABLE consents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE consents FORCE ROW LEVEL SECURITY;
 CREATE POLICY consents_own ON consents
     USING (user_id = hushtag_current_user()) WITH CHECK (user_id = hushtag_current_user());
--- Who may delete accounts at all may see whose grace has ended. The server's role may not.
-CREATE POLICY users_ended ON users FOR SELECT
-    USING (deletion_at <= now() AND has_table_privilege('users', 'DELETE'));
 
 -- Consents only grow.
 GRANT SELECT, INSERT ON consents TO hushtag_server;
 GRANT UPDATE (email, first_name, last_name, is_active, opaque_credential_id, deleted_at, deletion_at)
     ON users TO hushtag_server;
 REVOKE ALL ON FUNCTION hushtag_add_account, hushtag_sign_up, hushtag_set_email, hushtag_change_email,
-    hushtag_erase_account, hushtag_erase_accounts FROM PUBLIC;
+    hushtag_erase_account FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hushtag_add_account, hushtag_sign_up, hushtag_set_email, hushtag_change_email
     TO hushtag_server;

@@ -748,7 +748,8 @@ CREATE POLICY journal_words_own ON journal_words
     USING (user_id IS NOT DISTINCT FROM hushtag_current_user() AND words @@ hushtag_current_search())
     WITH CHECK (user_id = hushtag_current_user());
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON journals, tags, journal_tags TO hushtag_server;
+GRANT SELECT, INSERT, UPDATE, DELETE ON journals, tags TO hushtag_server;
+GRANT SELECT, INSERT, DELETE ON journal_tags TO hushtag_server;
 GRANT SELECT, INSERT, UPDATE ON journal_words TO hushtag_server;
 REVOKE ALL ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_signs, hushtag_plain_text, hushtag_user_word,
     hushtag_words, hushtag_index_journal, hushtag_current_search, hushtag_count_words, hushtag_journal_json,
@@ -760,5 +761,4 @@ GRANT EXECUTE ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_signs, 
     hushtag_words, hushtag_index_journal, hushtag_current_search, hushtag_count_words, hushtag_journal_json,
     hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
     hushtag_renew_tagged, hushtag_journal_filter, hushtag_get_journal, hushtag_list_journals, hushtag_create_journal,
-    hushtag_create_journals, hushtag_update_journal, hushtag_snippet, hushtag_search_journals, hushtag_purge_journals,
-    hushtag_reindex_journals TO hushtag_server;
+    hushtag_create_journals, hushtag_update_journal, hushtag_snippet, hushtag_search_journals TO hushtag_server;

@@ -172,7 +172,8 @@ GRANT SELECT ON monitoring_summary, monitoring_slow_statements, monitoring_conne
     monitoring_tables, monitoring_indexes TO hushtag_monitor;
 REVOKE ALL ON FUNCTION hushtag_admit_maintainer, hushtag_open_audit_month, hushtag_slow_statements,
     hushtag_database_state FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hushtag_slow_statements, hushtag_database_state TO hushtag_server, hushtag_monitor;
+GRANT EXECUTE ON FUNCTION hushtag_slow_statements, hushtag_database_state TO hushtag_monitor;
+GRANT EXECUTE ON FUNCTION hushtag_database_state TO hushtag_server;
 
 -- The policy of journal_words asks this whoever reads it.
 GRANT EXECUTE ON FUNCTION hushtag_current_search TO hushtag_maintainer;

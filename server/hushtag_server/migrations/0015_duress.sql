@@ -326,5 +326,5 @@ END $$;
 REVOKE ALL ON FUNCTION hushtag_noise, hushtag_draw_orders, hushtag_keep_orders, hushtag_end_orders, hushtag_follow_orders,
     hushtag_put_orders, hushtag_carry_out, hushtag_end_locks, hushtag_open_tag FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hushtag_noise, hushtag_draw_orders, hushtag_keep_orders, hushtag_end_orders, hushtag_follow_orders,
-    hushtag_put_orders, hushtag_carry_out, hushtag_end_locks, hushtag_open_tag TO hushtag_server;
+    hushtag_put_orders, hushtag_carry_out, hushtag_open_tag TO hushtag_server;
 DO $$ BEGIN PERFORM hushtag_admit_maintainer(); END $$;
