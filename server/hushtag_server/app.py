@@ -56,7 +56,8 @@ from hushtag_server.wire import WireRequest
 
 __all__ = ["create_app", "from_environment"]
 
-_CRYPTO_THREADS = 4
+_THREADS = 4
+_RULE_THREADS = 2  # of their own: dear rules take a quarter of a second each
 _GC_THRESHOLDS = (5_000, 20, 20)  # a request leaves no cycles; the defaults would look for them many times a second
 _making_documents = threading.Lock()
 _ROUTES: Sequence[ControllerRouterHandler] = (
@@ -122,7 +123,8 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
                 audit=audit_keys(keys.current),
                 pool=pool,
                 metrics=metrics,
-                crypto=anyio.CapacityLimiter(_CRYPTO_THREADS),
+                threads=anyio.CapacityLimiter(_THREADS),
+                rules=anyio.CapacityLimiter(_RULE_THREADS),
                 passwords=HashQueue(
                     settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
                 ),

@@ -32,8 +32,9 @@ __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The worker's services. `audit` are the keys of the security log that are current, `crypto` limits the threads
-    that hash large rows, `passwords` runs Argon2id.
+    """The worker's services. `audit` are the keys of the security log that are current, `threads` limits the
+    threads that hash large rows and write or read calendars and archives, `rules` those that expand rules of reminders;
+    `passwords` runs Argon2id.
 
     `segments` are the stores of large objects, `remover` removes what ended of them, `lanes` counts their bodies.
     """
@@ -43,7 +44,8 @@ class Services:
     audit: AuditKeys
     pool: Pool
     metrics: Metrics
-    crypto: anyio.CapacityLimiter
+    threads: anyio.CapacityLimiter
+    rules: anyio.CapacityLimiter
     passwords: HashQueue
     sealer: Sealer
     segments: SegmentStores

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import msgspec
 import psycopg
 import pytest
@@ -18,7 +21,7 @@ from hushtag.reminder_messages import (
     Reminder,
     ReminderCompleted,
 )
-from hushtag_server.reminders import streams
+from hushtag_server.reminders import changes, streams
 
 pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
@@ -379,3 +382,97 @@ async def test_the_bell_is_heard_again_after_its_connection_broke(app_client: An
             woken.clear()
             await make(app_client, ada)
             await woken.wait()
+
+
+class Dear:
+    """Lets every rule take until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self._may_go_on = threading.Semaphore(0), threading.Event()
+        for name in ("check_repetition", "next_occurrence"):
+            monkeypatch.setattr(changes, name, self._slow(getattr(changes, name)))
+
+    def _slow(self, work: Any) -> Any:
+        def slow(*given: Any) -> Any:
+            self.begun.release()
+            assert self._may_go_on.wait(30)
+            return work(*given)
+
+        return slow
+
+    async def begins(self) -> None:
+        """Wait until one more rule is expanded."""
+        assert await anyio.to_thread.run_sync(self.begun.acquire, True, 20)
+
+    def go_on(self) -> None:
+        self._may_go_on.set()
+
+
+@pytest.mark.parametrize("deed", ["make", "edit", "complete"])
+async def test_a_dear_rule_holds_neither_a_connection_nor_the_reminder(
+    settings: Any, keys: Any, serve_in_process: Any, sign_in: Any, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    async with serve_in_process(replace(settings, pool_size=1), keys) as client:
+        who = await sign_in(client)
+        made = await make(client, who, repeat_pattern="FREQ=DAILY")
+        path, any_version = made.headers["location"], who.headers | {"If-Match": "*"}
+        dear = Dear(monkeypatch)
+        asked = {
+            "make": lambda: make(client, who, repeat_pattern="FREQ=WEEKLY"),
+            "edit": lambda: client.patch(path, json={"repeat_pattern": "FREQ=WEEKLY"}, headers=any_version),
+            "complete": lambda: client.post(f"{path}/complete", headers=who.headers),
+        }
+        answering = asyncio.create_task(asked[deed]())
+        try:
+            await dear.begins()
+            with anyio.fail_after(10):
+                assert (await client.patch(path, json={"title": "cake"}, headers=any_version)).status_code == 200
+        finally:
+            dear.go_on()
+        answer = await answering
+        assert answer.is_success, answer.text
+        listed = (await client.get("/v1/reminders", headers=who.headers)).json()["reminders"]
+        series = {"make": {"FREQ=DAILY", "FREQ=WEEKLY"}, "edit": {"FREQ=WEEKLY"}, "complete": {"FREQ=DAILY"}}
+        assert {each["repeat_pattern"] for each in listed} == series[deed]
+        assert {each["title"] for each in listed} == ({"cake", "tea"} if deed == "make" else {"cake"})
+
+
+async def test_a_rule_is_looked_at_anew_where_the_reminder_changed_meanwhile(
+    app_client: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make(app_client, ada, repeat_pattern="FREQ=DAILY")
+    path, any_version = made.headers["location"], ada.headers | {"If-Match": "*"}
+    with monkeypatch.context() as slow:
+        dear = Dear(slow)
+        editing = asyncio.create_task(app_client.patch(path, json={"time_zone": "Europe/Berlin"}, headers=any_version))
+        await dear.begins()
+    once = await app_client.patch(path, json={"repeat_pattern": "FREQ=YEARLY"}, headers=any_version)
+    dear.go_on()
+    assert once.status_code == (await editing).status_code == 200
+    shown = (await app_client.get(path, headers=ada.headers)).json()
+    assert (shown["repeat_pattern"], shown["time_zone"]) == ("FREQ=YEARLY", "Europe/Berlin")
+
+
+async def test_dear_rules_leave_the_other_threads_alone(
+    app_client: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear = Dear(monkeypatch)
+    making = [asyncio.create_task(make(app_client, ada, repeat_pattern="FREQ=DAILY")) for _ in range(6)]
+    try:
+        for _ in range(2):
+            await dear.begins()
+        with anyio.fail_after(10):
+            assert (await app_client.get("/v1/me/export", headers=ada.headers)).status_code == 200
+    finally:
+        dear.go_on()
+    await asyncio.gather(*making)
+
+
+async def test_a_rule_is_expanded_for_nobody_without_a_session(
+    app_client: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dear = Dear(monkeypatch)
+    assert (await app_client.delete("/v1/sessions/current", headers=ada.headers)).status_code == 204
+    body = {"title": "tea", "reminder_time": in_hours(1), "repeat_pattern": "FREQ=DAILY"}
+    assert (await app_client.post("/v1/reminders", json=body, headers=ada.headers)).status_code == 401
+    assert not dear.begun.acquire(blocking=False)

@@ -1,13 +1,11 @@
 """What a request makes of a reminder: validated values, written inside the caller's transaction."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-import anyio
 from msgspec import UNSET
 
 from hushtag.messages import FieldProblem
@@ -15,6 +13,7 @@ from hushtag.reminder_messages import MAX_REMINDER_YEAR, MIN_REMINDER_YEAR, NewR
 from hushtag_server.database import Connection
 from hushtag_server.errors import AlreadyExistsError, MalformedRequestError, NotFoundError
 from hushtag_server.reminders import queries
+from hushtag_server.reminders.expansions import Expansions, expanded
 from hushtag_server.reminders.repetition import check_repetition, list_occurrences, next_occurrence
 from hushtag_server.reminders.schemas import ReminderRow, ReminderValues
 from hushtag_server.reminders.zones import DEFAULT_ZONE, given_zone, stored_zone, wall_clock
@@ -23,7 +22,6 @@ from hushtag_server.versions import expected_version, version_conflict
 
 __all__ = ["complete", "create", "edit", "find_for_change", "occurrences_of", "reopen", "snooze"]
 
-Result = TypeVar("Result")
 _TAKEN: Final = [FieldProblem(field="$.id", rule="must be an id that none of your reminders has")]
 
 
@@ -31,20 +29,15 @@ def _refuse(field: str, rule: str) -> MalformedRequestError:
     return MalformedRequestError([FieldProblem(field=field, rule=rule)])
 
 
-async def _expanded(services: Services, work: Callable[..., Result], *given: Any) -> Result:
-    # In a thread: a dear rule may take a quarter of a second, and everybody else's requests go on meanwhile.
-    return await anyio.to_thread.run_sync(work, *given, limiter=services.crypto)
-
-
 def _check_time(field: str, moment: datetime) -> None:
     if not MIN_REMINDER_YEAR <= moment.year <= MAX_REMINDER_YEAR:
         raise _refuse(field, f"must lie in the years {MIN_REMINDER_YEAR} to {MAX_REMINDER_YEAR}")
 
 
-async def _series_begins(services: Services, pattern: str | None, zone: ZoneInfo, first: datetime) -> dict[str, Any]:
+def _series_begins(rules: Expansions, pattern: str | None, zone: ZoneInfo, first: datetime) -> dict[str, Any]:
     """Return the columns of a series that begins at `first`, after a look at its rule."""
     if pattern is not None:
-        await _expanded(services, check_repetition, pattern, zone, first)
+        rules.find(check_repetition, pattern, zone, first)
     local = wall_clock(first, zone)
     return {
         "reminder_time": first,
@@ -56,7 +49,7 @@ async def _series_begins(services: Services, pattern: str | None, zone: ZoneInfo
     }
 
 
-async def create(connection: Connection, services: Services, user_id: UUID, new: NewReminder) -> ReminderRow:
+async def create(connection: Connection, rules: Expansions, user_id: UUID, new: NewReminder) -> ReminderRow:
     """Make a reminder.
 
     Raises:
@@ -68,7 +61,7 @@ async def create(connection: Connection, services: Services, user_id: UUID, new:
         zone = given_zone(new.time_zone)
     else:
         zone = stored_zone(await queries.find_time_zone(connection, user_id) or DEFAULT_ZONE)
-    series = await _series_begins(services, new.repeat_pattern, zone, new.reminder_time)
+    series = _series_begins(rules, new.repeat_pattern, zone, new.reminder_time)
     if new.reminder_time <= await queries.find_clock(connection):
         raise _refuse("$.reminder_time", "must lie in the future")
     reminder_id = new.id or uuid4()
@@ -118,7 +111,7 @@ def _written(row: ReminderRow | None) -> ReminderRow:
 
 
 async def edit(
-    connection: Connection, services: Services, user_id: UUID, row: ReminderRow, change: ReminderChange
+    connection: Connection, rules: Expansions, user_id: UUID, row: ReminderRow, change: ReminderChange
 ) -> ReminderRow:
     """Change what the request names. A new time, zone or rule begins the series anew; a new time ends a snooze.
 
@@ -134,21 +127,19 @@ async def edit(
         _check_time("$.reminder_time", first)
         pattern = row.repeat_pattern if change.repeat_pattern is UNSET else change.repeat_pattern
         zone = row.zone if change.time_zone is UNSET else given_zone(change.time_zone)
-        values = replace(values, **await _series_begins(services, pattern, zone, first))
+        values = replace(values, **_series_begins(rules, pattern, zone, first))
         if first != row.reminder_time:
             values = replace(values, snoozed_until=None)
     return _written(await queries.update_reminder(connection, user_id, values))
 
 
 async def _make_successor(
-    connection: Connection, services: Services, user_id: UUID, row: ReminderRow
+    connection: Connection, rules: Expansions, user_id: UUID, row: ReminderRow
 ) -> ReminderRow | None:
     if row.repeat_pattern is None:
         return None
     now = await queries.find_clock(connection)
-    following = await _expanded(
-        services, next_occurrence, row.repeat_pattern, row.zone, row.series_start, row.occurrence, now
-    )
+    following = rules.find(next_occurrence, row.repeat_pattern, row.zone, row.series_start, row.occurrence, now=(now,))
     if following is None:
         return None
     values = replace(
@@ -164,14 +155,14 @@ async def _make_successor(
 
 
 async def complete(
-    connection: Connection, services: Services, user_id: UUID, row: ReminderRow
+    connection: Connection, rules: Expansions, user_id: UUID, row: ReminderRow
 ) -> tuple[ReminderRow, ReminderRow | None]:
     """Complete a reminder and make the next of its series; once more changes nothing and answers the same."""
     successor = await queries.find_successor(connection, user_id, row.id)
     if row.is_completed:
         return row, successor
     if successor is None:
-        successor = await _make_successor(connection, services, user_id, row)
+        successor = await _make_successor(connection, rules, user_id, row)
     return _written(await queries.complete_reminder(connection, user_id, row.id)), successor
 
 
@@ -200,6 +191,6 @@ async def snooze(connection: Connection, user_id: UUID, row: ReminderRow, wish: 
 
 async def occurrences_of(services: Services, row: ReminderRow, limit: int) -> list[datetime]:
     """Return when the reminder happens next, itself first."""
-    return await _expanded(
+    return await expanded(
         services, list_occurrences, row.repeat_pattern, row.zone, row.series_start, row.occurrence, limit
     )

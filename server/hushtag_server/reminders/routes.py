@@ -24,6 +24,7 @@ from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_a
 from hushtag_server.cursors import MAX_CURSOR, open_cursor, seal_cursor
 from hushtag_server.errors import NotFoundError
 from hushtag_server.reminders import changes, queries
+from hushtag_server.reminders.expansions import Expansions
 from hushtag_server.reminders.routes_feed import close_feed, open_feed, read_calendar, read_feed
 from hushtag_server.reminders.routes_stream import stream_events
 from hushtag_server.reminders.schemas import ReminderRow
@@ -67,8 +68,13 @@ def _answer(row: ReminderRow, status_code: int = 200) -> Response[Reminder]:
 )
 async def create_reminder(data: JSONBody[NewReminder], request: Asking, services: ServicesDep) -> Response[Reminder]:
     """Make a reminder. Its time lies in the future, by the database's clock."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await changes.create(connection, services, user_id, data)
+    rules = Expansions(services)
+
+    async def attempt() -> ReminderRow:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            return await changes.create(connection, rules, user_id, data)
+
+    row = await rules.around(attempt)
     answer = _answer(row, 201)
     answer.headers["Location"] = f"/v1/reminders/{row.id}"
     return answer
@@ -123,9 +129,14 @@ async def edit_reminder(
     if_match: IfMatch = None,
 ) -> Response[Reminder]:
     """Change the fields that are named. A new time, zone or rule begins the series anew."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=True)
-        return _answer(await changes.edit(connection, services, user_id, row, data))
+    rules = Expansions(services)
+
+    async def attempt() -> ReminderRow:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=True)
+            return await changes.edit(connection, rules, user_id, row, data)
+
+    return _answer(await rules.around(attempt))
 
 
 @delete(
@@ -156,9 +167,14 @@ async def complete_reminder(
     reminder_id: FromPath[UUID], request: Asking, services: ServicesDep, if_match: IfMatch = None
 ) -> Response[ReminderCompleted]:
     """Complete a reminder; a repeating one makes its next. Doing it again changes nothing and answers the same."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=False)
-        done, successor = await changes.complete(connection, services, user_id, row)
+    rules = Expansions(services)
+
+    async def attempt() -> tuple[ReminderRow, ReminderRow | None]:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=False)
+            return await changes.complete(connection, rules, user_id, row)
+
+    done, successor = await rules.around(attempt)
     answer = ReminderCompleted(done.to_message(), None if successor is None else successor.to_message())
     return Response(answer, headers={"ETag": etag(done.version)})
 

@@ -107,5 +107,5 @@ async def read_calendar(feed: FeedName, request: Request[Any, Any, Any], service
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if tag in {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}:
         return Response(b"", status_code=304, headers=headers)
-    written = await anyio.to_thread.run_sync(_write_calendar, rows, limiter=services.crypto)
+    written = await anyio.to_thread.run_sync(_write_calendar, rows, limiter=services.threads)
     return Response(written, media_type="text/calendar", headers=headers)

@@ -102,7 +102,7 @@ class Export:
             yield octets
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.crypto)
+        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.threads)
 
     async def _work(self, work: Callable[..., None], *given: Any) -> bytes:
         """Let a worker thread add to the archive, and return what is now due."""

@@ -97,7 +97,7 @@ class Import:
             await self._transfer.end()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.crypto)
+        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.threads)
 
     async def _receive(self, request: Request[Any, Any, Any], file: IO[bytes]) -> int:
         most = self._transfer.services.settings.max_import_bytes

@@ -130,4 +130,4 @@ class SegmentExport:
         return self._zip.take()
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.crypto)
+        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.threads)

@@ -53,7 +53,7 @@ class _VaultExport:
         self._segments = segments
 
     async def run(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.crypto)
+        return await anyio.to_thread.run_sync(work, limiter=self._transfer.services.threads)
 
     async def _page(self, after: Any) -> list[StoredRow]:
         async with self._transfer.transaction() as connection:

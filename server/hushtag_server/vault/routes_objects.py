@@ -114,7 +114,7 @@ def _stream(stream_id: UUID | None, segments: str | None, size: str | None) -> S
 async def _digest(services: Services, row: ObjectRow) -> bytes:
     if len(row.encoded) <= _HASH_IN_LOOP:
         return row_digest(row)
-    return await anyio.to_thread.run_sync(row_digest, row, limiter=services.crypto)
+    return await anyio.to_thread.run_sync(row_digest, row, limiter=services.threads)
 
 
 @put(
