@@ -25,7 +25,17 @@ from hushtag_server.errors import StartError
 from hushtag_server.key_stores import key_store
 from hushtag_server.settings import Settings
 
-__all__ = ["KeyRing", "ServerKeys", "ensure_keys", "load_keys", "new_keys", "read_key_ring", "register_keys"]
+__all__ = [
+    "LOCK_KEY",
+    "KeyRing",
+    "ServerKeys",
+    "encode_key_ring",
+    "ensure_keys",
+    "load_keys",
+    "new_keys",
+    "read_key_ring",
+    "register_keys",
+]
 
 _VERSION: Final = 1
 _SETUP: Final = 128

@@ -17,7 +17,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList
 
-__all__ = ["MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback"]
+__all__ = ["STATE_TABLE", "MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback"]
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 STATE_TABLE: Final = "_yoyo_migration"

@@ -15,6 +15,7 @@ from hushtag.types import DataKey, ExportKey, KeyEncryptionKey, SessionKey, TagP
 
 __all__ = [
     "PURPOSE_VAULT_DATA",
+    "SALT_LENGTH",
     "derive_kek",
     "derive_tag_key_pair",
     "derive_vault_token",

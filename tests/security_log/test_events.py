@@ -13,8 +13,9 @@ import pytest
 from hushtag.messages import FinishUnlock, encode_binary
 from hushtag.unlock import start_unlock
 from hushtag_server.keyfile import KeyRing
+from hushtag_server.security_log import events as events_of_the_vault
 from hushtag_server.security_log.audit_keys import audit_keys
-from hushtag_server.security_log.events import EVENTS
+from hushtag_server.security_log.events import EVENTS, Event
 from hushtag_server.streams.routes import STREAM_ROUTES
 from hushtag_server.vault.routes import VAULT_ROUTES
 from tests.security_log.support import kinds, seal
@@ -64,6 +65,14 @@ def test_every_route_of_the_vault_side_has_an_event() -> None:
     handlers = {handler for router in routers for route in router.routes for handler in route.route_handlers}
     assert {handler.handler_name for handler in handlers} - {"options_handler"} == set(OF_ROUTE)
     assert set(OF_ROUTE.values()) | ELSEWHERE == set(EVENTS)
+
+
+def test_events_of_one_name_end_alike_and_the_whole_step_stands_for_them() -> None:
+    every = [kind for kind in vars(events_of_the_vault).values() if isinstance(kind, Event)]
+    assert {kind.name for kind in every} == set(EVENTS)
+    for kind in every:
+        assert kind._replace(choice="") == EVENTS[kind.name]._replace(choice="")
+    assert EVENTS["tag_enrolled"].choice == "d.outcome"
 
 
 async def test_every_operation_leaves_its_event(app_client, sign_in, database, keys) -> None:

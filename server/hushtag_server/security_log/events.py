@@ -2,7 +2,40 @@
 
 from typing import Final, LiteralString, NamedTuple
 
-__all__ = ["EVENTS", "SESSION_ENDED", "Event", "Outcome"]
+__all__ = [
+    "ENROLMENT_CHECKED",
+    "ENROLMENT_STARTED",
+    "EVENTS",
+    "KEY_REWRAPPED",
+    "MOVE_REFUSED",
+    "OBJECTS_LISTED",
+    "OBJECT_DELETED",
+    "OBJECT_PUT",
+    "OBJECT_READ",
+    "OLD_KEYS_FORGOTTEN",
+    "OLD_KEYS_READ",
+    "ORDERS_PUT",
+    "PHRASE_ADDED",
+    "SEGMENTS_LISTED",
+    "SEGMENTS_READ",
+    "SEGMENT_PUT",
+    "SEGMENT_REFUSED",
+    "SESSION_ENDED",
+    "STREAM_ENDED",
+    "TAGS_LISTED",
+    "TAG_ENROLLED",
+    "TAG_MOVED",
+    "UNLOCK_FINISHED",
+    "UNLOCK_LOCATED",
+    "UNLOCK_STARTED",
+    "VAULTS_EXPORTED",
+    "VAULT_DESTROYED",
+    "VAULT_LOCKED",
+    "VAULT_READ",
+    "VAULT_ROTATED",
+    "Event",
+    "Outcome",
+]
 
 
 class Outcome(NamedTuple):
@@ -249,5 +282,33 @@ OBJECT_DELETED: Final = Event(
     sensitive=True,
 )
 
-EVENTS: Final = {event.name: event for event in list(vars().values()) if isinstance(event, Event)}
+_KINDS: Final = (
+    ENROLMENT_STARTED,
+    TAG_ENROLLED,
+    UNLOCK_LOCATED,
+    UNLOCK_STARTED,
+    UNLOCK_FINISHED,
+    TAG_MOVED,
+    VAULT_LOCKED,
+    SESSION_ENDED,
+    VAULT_READ,
+    TAGS_LISTED,
+    OBJECTS_LISTED,
+    VAULTS_EXPORTED,
+    OBJECT_READ,
+    OBJECT_PUT,
+    SEGMENT_PUT,
+    SEGMENTS_LISTED,
+    SEGMENTS_READ,
+    STREAM_ENDED,
+    PHRASE_ADDED,
+    VAULT_ROTATED,
+    KEY_REWRAPPED,
+    ORDERS_PUT,
+    OLD_KEYS_READ,
+    OLD_KEYS_FORGOTTEN,
+    VAULT_DESTROYED,
+    OBJECT_DELETED,
+)
+EVENTS: Final = {event.name: event for event in _KINDS}
 """Every kind of event by its name."""

@@ -11,6 +11,10 @@ from hushtag_server.streams.limits import MAX_UPLOADS
 from hushtag_server.vault.schemas import VaultCaller
 
 __all__ = [
+    "NewSegment",
+    "SegmentPage",
+    "SegmentRow",
+    "StreamPlace",
     "begin_segment",
     "drop_parts",
     "end_stream",
