@@ -36,13 +36,11 @@ from hushtag.types import (
 )
 
 __all__ = [
-    "Evaluated",
     "LiveSetup",
     "LocatedState",
     "ProvenCandidate",
     "ProvingState",
     "answer_candidates",
-    "evaluate_candidates",
     "evaluate_located",
     "verify_candidate",
 ]
@@ -132,13 +130,6 @@ class ProvingState(NamedTuple):
         return cls(key_ids, tuple((PhraseHash(part[:16]), ServerLoginState(part[16:])) for part in parts))
 
 
-class Evaluated(NamedTuple):
-    """Answer to a locate: what to store, and one RegistrationResponse (base64url) per element and setup."""
-
-    state: LocatedState
-    responses: list[str]
-
-
 class ProvenCandidate(NamedTuple):
     """A login that succeeded: the tag's phrase hash and key set, and the vault token, stored as a hash only.
 
@@ -151,24 +142,14 @@ class ProvenCandidate(NamedTuple):
     newest: UUID
 
 
-def evaluate_candidates(setups: Sequence[LiveSetup], credential_id: CredentialIdentifier, message: Locate) -> Evaluated:
-    """Evaluate every element under every setup; the caller has already charged one guess for each element.
-
-    One element blinds one phrase, whatever it is evaluated under, so it is one guess. Every user's candidates are
-    evaluated under every setup, so nothing tells under which of them a tag is, nor whether there is one.
-
-    Raises:
-        UnknownSuiteError: the suite is not this version's.
-        MalformedError: an element is not a group element; nothing is answered.
-    """
-    state = LocatedState.of(setups, message)
-    return Evaluated(state, evaluate_located(setups, credential_id, state))
-
-
 def evaluate_located(
     setups: Sequence[LiveSetup], credential_id: CredentialIdentifier, state: LocatedState
 ) -> list[str]:
     """Return one RegistrationResponse (base64url) per element and setup, of what `LocatedState.of` these setups holds.
+
+    The caller has already charged one guess for each element: it blinds one phrase, whatever it is evaluated under.
+    Every user's candidates are evaluated under every setup, so nothing tells under which of them a tag is, nor whether
+    there is one.
 
     Raises:
         MalformedError: an element is not a group element; nothing is answered.

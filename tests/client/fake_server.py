@@ -89,7 +89,7 @@ from hushtag.unlock_server import (
     LocatedState,
     ProvingState,
     answer_candidates,
-    evaluate_candidates,
+    evaluate_located,
     verify_candidate,
 )
 
@@ -470,8 +470,9 @@ class FakeServer:
         user, _ = self._account(request)
         message = msgspec.json.decode(request.content, type=Locate)
         self._charge(user, len(message.elements))
-        evaluated = evaluate_candidates(self.setups, user.credential_id, message)
-        return answer(200, Located(self._keep("located", evaluated.state.encode()), evaluated.responses))
+        state = LocatedState.of(self.setups, message)
+        responses = evaluate_located(self.setups, user.credential_id, state)
+        return answer(200, Located(self._keep("located", state.encode()), responses))
 
     def start(self, request: httpx.Request) -> httpx.Response:
         user, _ = self._account(request)

@@ -18,7 +18,7 @@ from hushtag.unlock_server import (
     ProvenCandidate,
     ProvingState,
     answer_candidates,
-    evaluate_candidates,
+    evaluate_located,
     verify_candidate,
 )
 
@@ -62,8 +62,10 @@ class World:
 
     def locate(self, *phrases: str) -> tuple[Locating, Located, LocatedState]:
         locating = start_unlock([self.password(phrase) for phrase in phrases])
-        evaluated = evaluate_candidates([LiveSetup(KEYS, self.setup)], self.credential_id, locating.message)
-        return locating, Located(session_id=SESSION, responses=evaluated.responses), evaluated.state
+        setups = [LiveSetup(KEYS, self.setup)]
+        state = LocatedState.of(setups, locating.message)
+        responses = evaluate_located(setups, self.credential_id, state)
+        return locating, Located(session_id=SESSION, responses=responses), state
 
     def start(self, proving: Proving, located: LocatedState) -> tuple[UnlockStarted, ProvingState]:
         decoy = decoy_record(self.setup, self.decoy_seed, self.credential_id)

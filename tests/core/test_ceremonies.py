@@ -26,7 +26,7 @@ from hushtag.suites import suite_by_id
 from hushtag.tag_label import open_label
 from hushtag.types import DeviceSecret, OpaquePassword
 from hushtag.unlock import start_unlock
-from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_candidates, verify_candidate
+from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_located, verify_candidate
 from tests.core.ceremony import KEYS, SESSION, World, password, unlocked_message
 
 
@@ -220,7 +220,7 @@ def test_an_unknown_suite_is_refused_on_both_sides(world: World) -> None:
     locating, _, _ = world.locate("open sesame")
     message = msgspec.structs.replace(locating.message, suite="hushtag-v2")
     with pytest.raises(UnknownSuiteError):
-        evaluate_candidates([LiveSetup(KEYS, world.setup)], world.credential_id, message)
+        LocatedState.of([LiveSetup(KEYS, world.setup)], message)
     tag = next(iter(world.tags.values()))
     with pytest.raises(UnknownSuiteError):
         accept_enrollment(msgspec.structs.replace(tag.message, suite="hushtag-v2"))
@@ -249,10 +249,10 @@ def test_the_server_refuses_elements_that_are_not_in_the_group(world: World) -> 
                     start_enrollment(OpaquePassword(bytes(64))).message, registration_request=request
                 ),
             )
+        setups = [LiveSetup(KEYS, world.setup)]
+        state = LocatedState.of(setups, Locate(suite="hushtag-v1", elements=[request]))
         with pytest.raises(MalformedError):
-            evaluate_candidates(
-                [LiveSetup(KEYS, world.setup)], world.credential_id, Locate(suite="hushtag-v1", elements=[request])
-            )
+            evaluate_located(setups, world.credential_id, state)
 
 
 def test_server_states_survive_storage_and_refuse_other_lengths(world: World) -> None:

@@ -40,7 +40,7 @@ from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import MAX_LABEL_BYTES, open_label, seal_label
 from hushtag.types import DataKey, Record, SessionKey
 from hushtag.unlock import UnlockedTag, start_unlock
-from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_candidates
+from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_located
 from tests.core.ceremony import KEYS, SESSION, World, unlocked_message
 from tests.core.refusals import reject as _reject
 
@@ -211,9 +211,11 @@ def test_what_is_sealed_names_its_own_suite(world: World) -> None:
 def _unlock_later(world: World) -> UnlockedTag:
     locating = start_unlock([world.password("open sesame")], suite=LATER)
     now = msgspec.structs.replace(locating.message, suite=HUSHTAG_V1.id)
-    evaluated = evaluate_candidates([LiveSetup(KEYS, world.setup)], world.credential_id, now)
-    proving = locating.finish(Located(session_id=SESSION, responses=evaluated.responses))
-    finishing = proving.finish(world.start(proving, evaluated.state)[0])
+    setups = [LiveSetup(KEYS, world.setup)]
+    state = LocatedState.of(setups, now)
+    responses = evaluate_located(setups, world.credential_id, state)
+    proving = locating.finish(Located(session_id=SESSION, responses=responses))
+    finishing = proving.finish(world.start(proving, state)[0])
     return finishing.finish(unlocked_message(next(iter(world.tags.values()))))
 
 

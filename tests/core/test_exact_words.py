@@ -43,12 +43,11 @@ from hushtag.tag_label import open_label
 from hushtag.types import KE1, DataKey, ExportKey, Record, RegistrationRequest, WrappedKey
 from hushtag.unlock import Locating, start_unlock
 from hushtag.unlock_server import (
-    Evaluated,
     LiveSetup,
     LocatedState,
     ProvingState,
     answer_candidates,
-    evaluate_candidates,
+    evaluate_located,
 )
 from tests.core.ceremony import SESSION, World
 from tests.core.refusals import reject
@@ -197,15 +196,16 @@ def test_a_state_between_steps_says_how_long_it_is() -> None:
             )
 
 
-def _evaluated(world: World, locating: Locating, setups: int) -> Evaluated:
+def _evaluated(world: World, locating: Locating, setups: int) -> tuple[LocatedState, list[str]]:
     live = [LiveSetup(UUID(int=number), world.setup) for number in range(setups)]
-    return evaluate_candidates(live, world.credential_id, locating.message)
+    state = LocatedState.of(live, locating.message)
+    return state, evaluate_located(live, world.credential_id, state)
 
 
 @pytest.mark.parametrize(("asked", "answered"), [(1, 4), (2, 1), (2, 3), (2, 5)])
 def test_answers_to_a_locate_are_counted(world: World, asked: int, answered: int) -> None:
     locating = start_unlock([world.password("open sesame")] * asked)
-    response = _evaluated(world, locating, 1).responses[0]
+    response = _evaluated(world, locating, 1)[1][0]
     words = f"located {answered} candidates, asked for {asked}"
     answer = Located(session_id=SESSION, responses=[response] * answered)
     reject(words, MalformedError, lambda: locating.finish(answer))
@@ -214,13 +214,13 @@ def test_answers_to_a_locate_are_counted(world: World, asked: int, answered: int
 def test_every_step_names_the_session_of_the_answer_before_it(world: World) -> None:
     """Under three setups, the most there may be; here they are one, so the first entry opens."""
     locating = start_unlock([world.password("open sesame")])
-    evaluated = _evaluated(world, locating, 3)
-    proving = locating.finish(Located(session_id="c" * 64, responses=evaluated.responses))
+    state, responses = _evaluated(world, locating, 3)
+    proving = locating.finish(Located(session_id="c" * 64, responses=responses))
     assert proving.message.session_id == "c" * 64
     assert len(proving.message.candidates) == 3
-    live = [LiveSetup(key_id, world.setup) for key_id in evaluated.state.key_ids]
+    live = [LiveSetup(key_id, world.setup) for key_id in state.key_ids]
     _, ke2 = answer_candidates(
-        live, world.credential_id, evaluated.state, proving.message, lambda _, found: world.records()[found]
+        live, world.credential_id, state, proving.message, lambda _, found: world.records()[found]
     )
     finishing = proving.finish(UnlockStarted(session_id="d" * 64, state="c3RhdGU", ke2=ke2))
     message = finishing.message

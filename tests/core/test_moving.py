@@ -28,7 +28,7 @@ from hushtag.suites import HUSHTAG_V1
 from hushtag.tag_label import open_label
 from hushtag.types import DataKey, ExportKey, PhraseHash, Record, WrappedKey
 from hushtag.unlock import Finishing, UnlockedTag, start_unlock
-from hushtag.unlock_server import LiveSetup, answer_candidates, evaluate_candidates, verify_candidate
+from hushtag.unlock_server import LiveSetup, LocatedState, answer_candidates, evaluate_located, verify_candidate
 from tests.core.ceremony import SEALED, SESSION, World, unlocked_message
 
 NEW, OLD = UUID(int=21), UUID(int=22)
@@ -56,10 +56,11 @@ class TwoSetups:
         """Take an unlock up to its last message, which the server has verified."""
         setups, credential_id = live or self.live(), self.earlier.credential_id
         locating = start_unlock([self.earlier.password(phrase) for phrase in phrases])
-        evaluated = evaluate_candidates(setups, credential_id, locating.message)
-        assert len(evaluated.responses) == len(phrases) * len(setups)
-        proving = locating.finish(Located(session_id=SESSION, responses=evaluated.responses))
-        state, ke2 = answer_candidates(setups, credential_id, evaluated.state, proving.message, self._find)
+        located = LocatedState.of(setups, locating.message)
+        responses = evaluate_located(setups, credential_id, located)
+        assert len(responses) == len(phrases) * len(setups)
+        proving = locating.finish(Located(session_id=SESSION, responses=responses))
+        state, ke2 = answer_candidates(setups, credential_id, located, proving.message, self._find)
         finishing = proving.finish(UnlockStarted(session_id=SESSION, state=SEALED, ke2=ke2))
         proven = verify_candidate(state, finishing.message)
         assert proven.newest == setups[0].id

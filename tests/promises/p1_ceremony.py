@@ -68,7 +68,7 @@ from hushtag.types import (
     SessionKey,
 )
 from hushtag.unlock import UnlockedTag, start_unlock
-from hushtag.unlock_server import LiveSetup, answer_candidates, evaluate_candidates, verify_candidate
+from hushtag.unlock_server import LiveSetup, LocatedState, answer_candidates, evaluate_located, verify_candidate
 from tests.reference import envelope, key_schedule, opaque, oprf
 from tests.reference.opaque import ClientLoginState, Configuration
 from vectors.generators.suite_support import hpke, spec
@@ -278,14 +278,15 @@ def _unlock(
     password: OpaquePassword, setup: ServerSetup, tag: AcceptedTag, rotated: RotateVault
 ) -> tuple[list[Struct], dict[str, bytes], UnlockedTag]:
     locating = start_unlock([password])
-    evaluated = evaluate_candidates([LiveSetup(UUID(int=7), setup)], CREDENTIAL_ID, locating.message)
-    located = Located(session_id=SESSION, responses=evaluated.responses)
+    setups = [LiveSetup(UUID(int=7), setup)]
+    asked = LocatedState.of(setups, locating.message)
+    located = Located(session_id=SESSION, responses=evaluate_located(setups, CREDENTIAL_ID, asked))
     proving = locating.finish(located)
     records = {bytes(tag.phrase_hash): tag.record}
     state, ke2 = answer_candidates(
-        [LiveSetup(UUID(int=7), setup)],
+        setups,
         CREDENTIAL_ID,
-        evaluated.state,
+        asked,
         proving.message,
         lambda _, found: records.get(found, Record(bytes(192))),
     )
@@ -297,7 +298,7 @@ def _unlock(
     assert proven.vault_token == opened.vault_token
     token = opened.vault_token.expose()
     states = {
-        "state.located": b"".join(evaluated.state.elements),
+        "state.located": b"".join(asked.elements),
         "state.login": state.encode(),
         "state.vault_token": token,
         "state.vault_token_hash": hashlib.blake2s(token).digest(),
