@@ -239,7 +239,6 @@ async def _begin(pool: Any, caller: Caller) -> Any:
         state="located",
         kept=b"x",
         lifetime=HOUR,
-        vault_idle=HOUR,
     )
     return [value for value in begun if value is not None]
 
@@ -269,7 +268,6 @@ async def _open(pool: Any, caller: Caller, phrase_hash: bytes, key_id: UUID) -> 
             released=expand_release(Release(bytes(32))),
             key_id=key_id,
             lifetime=HOUR,
-            idle=HOUR,
         )
     except UnauthenticatedError:
         return None

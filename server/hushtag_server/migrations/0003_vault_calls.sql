@@ -91,12 +91,11 @@ BEGIN
     WHERE b.user_id = p_user;
 END $$;
 
--- Forgets what is over: steps never taken, and vault sessions nobody used. Others may be doing the same: skip theirs.
-CREATE FUNCTION hushtag_forget_ended(p_user uuid, p_vault_idle interval) RETURNS void LANGUAGE sql AS $$
+-- Forgets what has expired. Others may be doing the same: skip theirs. Vault sessions that merely lie unused are refused
+-- wherever they are used, and maintenance removes them.
+CREATE FUNCTION hushtag_forget_ended(p_user uuid) RETURNS void LANGUAGE sql AS $$
     DELETE FROM opaque_sessions o WHERE o.user_id = p_user AND o.session_id = ANY (ARRAY(
-        SELECT e.session_id FROM opaque_sessions e
-        WHERE e.user_id = p_user AND (
-            e.expires_at <= now() OR e.session_state = 'unlocked' AND e.last_activity <= now() - p_vault_idle)
+        SELECT e.session_id FROM opaque_sessions e WHERE e.user_id = p_user AND e.expires_at <= now()
         LIMIT 100 FOR UPDATE SKIP LOCKED
     ))
 $$;
@@ -104,7 +103,7 @@ $$;
 -- Locate, and the first step of an enrolment: authenticate, charge, and only then keep the state.
 CREATE FUNCTION hushtag_begin_ceremony(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval,
-        p_guesses integer, p_capacity double precision, p_rate double precision, p_vault_idle interval,
+        p_guesses integer, p_capacity double precision, p_rate double precision,
         p_session_id text, p_state text, p_data bytea, p_lifetime interval,
         OUT account_session_id uuid, OUT retry_after integer, OUT credential_id bytea)
     LANGUAGE plpgsql AS $$
@@ -117,7 +116,7 @@ BEGIN
     IF retry_after IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM hushtag_forget_ended(p_user, p_vault_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, session_data, expires_at)
     VALUES (p_user, p_session_id, account_session_id, p_state, p_data, now() + p_lifetime);
     SELECT u.opaque_credential_id INTO credential_id FROM users u WHERE u.id = p_user;
@@ -159,7 +158,7 @@ END $$;
 CREATE FUNCTION hushtag_open_tag(
         p_user uuid, p_token_hash bytea, p_account_idle interval, p_touch interval,
         p_step_id text, p_session_id text, p_phrase_hash bytea, p_key uuid,
-        p_lifetime interval, p_idle interval, p_capacity double precision, p_rate double precision)
+        p_lifetime interval, p_capacity double precision, p_rate double precision)
     RETURNS TABLE (
         suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
         wrapped_key bytea, key_purpose text, key_version integer, generation bigint, head bytea)
@@ -188,7 +187,7 @@ BEGIN
     SELECT least(s.expires_at, now() + p_lifetime) INTO v_end
     FROM user_sessions s WHERE s.user_id = p_user AND s.id = v_account_session;
     PERFORM hushtag_refund_guess(p_user, p_capacity, p_rate);
-    PERFORM hushtag_forget_ended(p_user, p_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at)
     VALUES (p_user, p_session_id, v_account_session, v_tag.id, 'unlocked', v_end);
     RETURN QUERY

@@ -61,7 +61,7 @@ END $$;
 -- Locate, and the first step of an enrolment: authenticate, charge, and only then keep the state.
 CREATE FUNCTION hushtag_begin_ceremony(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval,
-        p_guesses integer, p_capacity double precision, p_rate double precision, p_vault_idle interval,
+        p_guesses integer, p_capacity double precision, p_rate double precision,
         p_session_id text, p_state text, p_data bytea, p_lifetime interval,
         OUT account_session_id uuid, OUT retry_after integer, OUT credential_id bytea)
     LANGUAGE plpgsql AS $$
@@ -74,7 +74,7 @@ BEGIN
     IF retry_after IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM hushtag_forget_ended(p_user, p_vault_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, session_data, expires_at)
     VALUES (p_user, p_session_id, account_session_id, p_state, p_data, now() + p_lifetime);
     SELECT u.opaque_credential_id INTO credential_id FROM users u WHERE u.id = p_user;
@@ -86,7 +86,7 @@ END $$;
 CREATE FUNCTION hushtag_open_tag(
         p_user uuid, p_token_hash bytea, p_account_idle interval, p_touch interval,
         p_step_id text, p_session_id text, p_phrase_hash bytea, p_key uuid,
-        p_lifetime interval, p_idle interval, p_capacity double precision, p_rate double precision)
+        p_lifetime interval, p_capacity double precision, p_rate double precision)
     RETURNS TABLE (
         suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
         wrapped_key bytea, key_purpose text, key_version integer, generation bigint, head bytea)
@@ -115,7 +115,7 @@ BEGIN
     SELECT least(s.expires_at, now() + p_lifetime) INTO v_end
     FROM user_sessions s WHERE s.user_id = p_user AND s.id = v_account_session;
     PERFORM hushtag_refund_guess(p_user, p_capacity, p_rate);
-    PERFORM hushtag_forget_ended(p_user, p_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at)
     VALUES (p_user, p_session_id, v_account_session, v_tag.id, 'unlocked', v_end);
     RETURN QUERY

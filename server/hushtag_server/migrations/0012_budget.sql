@@ -21,10 +21,10 @@ ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_refused_range CHE
 GRANT UPDATE (guesses_unproven, guesses_reserved, guesses_at, guesses_locked_until, guesses_refused,
     guesses_refused_until) ON user_sessions TO hushtag_server;
 
-DROP FUNCTION hushtag_open_tag(uuid, bytea, interval, interval, text, text, bytea, uuid, interval, interval,
+DROP FUNCTION hushtag_open_tag(uuid, bytea, interval, interval, text, text, bytea, uuid, interval,
     double precision, double precision);
 DROP FUNCTION hushtag_begin_ceremony(uuid, bytea, interval, interval, integer, double precision, double precision,
-    interval, text, text, bytea, interval);
+    text, text, bytea, interval);
 DROP FUNCTION hushtag_refund_guess(uuid, double precision, double precision);
 DROP FUNCTION hushtag_charge_guesses(uuid, integer, double precision, double precision);
 DROP FUNCTION hushtag_guesses(uuid, double precision, double precision);
@@ -159,7 +159,6 @@ CREATE TRIGGER secret_tags_enrolled AFTER INSERT ON secret_tags
 CREATE FUNCTION hushtag_begin_ceremony(
         p_user uuid, p_token_hash bytea, p_idle interval, p_touch interval,
         p_guesses integer, p_capacity double precision, p_rate double precision, p_lockout interval,
-        p_vault_idle interval,
         p_session_id text, p_state text, p_data bytea, p_lifetime interval,
         OUT account_session_id uuid, OUT retry_after integer, OUT credential_id bytea)
     LANGUAGE plpgsql AS $$
@@ -173,7 +172,7 @@ BEGIN
     IF retry_after IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM hushtag_forget_ended(p_user, p_vault_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, session_data, expires_at)
     VALUES (p_user, p_session_id, account_session_id, p_state, p_data, now() + p_lifetime);
     SELECT u.opaque_credential_id INTO credential_id FROM users u WHERE u.id = p_user;
@@ -185,7 +184,7 @@ END $$;
 CREATE FUNCTION hushtag_open_tag(
         p_user uuid, p_token_hash bytea, p_account_idle interval, p_touch interval,
         p_step_id text, p_session_id text, p_phrase_hash bytea, p_key uuid,
-        p_lifetime interval, p_idle interval, p_capacity double precision, p_rate double precision,
+        p_lifetime interval, p_capacity double precision, p_rate double precision,
         p_guesses integer)
     RETURNS TABLE (
         suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
@@ -217,7 +216,7 @@ BEGIN
     SELECT least(s.expires_at, now() + p_lifetime) INTO v_end
     FROM user_sessions s WHERE s.user_id = p_user AND s.id = v_account_session;
     SELECT r.* INTO v_failed FROM hushtag_refund_guess(p_user, v_account_session, p_guesses, p_capacity, p_rate) r;
-    PERFORM hushtag_forget_ended(p_user, p_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at)
     VALUES (p_user, p_session_id, v_account_session, v_tag.id, 'unlocked', v_end);
     RETURN QUERY

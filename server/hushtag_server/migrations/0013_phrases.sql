@@ -75,7 +75,7 @@ DROP FUNCTION hushtag_open_tag;
 CREATE FUNCTION hushtag_open_tag(
         p_user uuid, p_token_hash bytea, p_account_idle interval, p_touch interval,
         p_step_id text, p_session_id text, p_phrase_hash bytea, p_key uuid,
-        p_lifetime interval, p_idle interval, p_capacity double precision, p_rate double precision,
+        p_lifetime interval, p_capacity double precision, p_rate double precision,
         p_guesses integer)
     RETURNS TABLE (
         suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
@@ -108,7 +108,7 @@ BEGIN
     SELECT least(s.expires_at, now() + p_lifetime) INTO v_end
     FROM user_sessions s WHERE s.user_id = p_user AND s.id = v_account_session;
     SELECT r.* INTO v_failed FROM hushtag_refund_guess(p_user, v_account_session, p_guesses, p_capacity, p_rate) r;
-    PERFORM hushtag_forget_ended(p_user, p_idle);
+    PERFORM hushtag_forget_ended(p_user);
     INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at)
     VALUES (p_user, p_session_id, v_account_session, v_tag.id, 'unlocked', v_end);
     RETURN QUERY

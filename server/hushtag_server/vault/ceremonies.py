@@ -119,7 +119,6 @@ async def begin(
         state=state,
         kept=kept,
         lifetime=services.settings.ceremony_lifetime,
-        vault_idle=services.settings.vault_idle,
     )
     if begun.retry_after is not None:
         raise TooManyGuessesError(begun.retry_after)

@@ -41,7 +41,7 @@ __all__ = [
 
 _BEGIN = """
     SELECT account_session_id, retry_after, credential_id
-    FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12, $13)
+    FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12)
 """
 _ADVANCE = """
     SELECT account_session_id, session_data, credential_id, records
@@ -50,8 +50,7 @@ _ADVANCE = """
 _OPEN = """
     SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
            generation, head, ring, steps, failed_guesses, last_failed_at
-    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::integer,
-                         $14, $15)
+    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::integer, $13, $14)
 """
 _ENROL = """
     SELECT hushtag_keep_orders(hushtag_keep_seal(
@@ -70,10 +69,9 @@ async def begin_ceremony(
     state: str,
     kept: bytes | None,
     lifetime: timedelta,
-    vault_idle: timedelta,
 ) -> Begun:
     """Authenticate, charge `guesses` or nothing, keep the state and return the user's credential identifier."""
-    values = (*caller, guesses, *budget, vault_idle, session_id, state, kept, lifetime)
+    values = (*caller, guesses, *budget, session_id, state, kept, lifetime)
     return Begun(*(await call(pool, _BEGIN, values))[0])
 
 
@@ -106,7 +104,6 @@ async def open_tag(
     released: Released,
     key_id: UUID,
     lifetime: timedelta,
-    idle: timedelta,
 ) -> OpenedTag | None:
     """Authenticate, use the step up, begin the vault session, give one guess back and return the tag's vaults.
 
@@ -117,7 +114,7 @@ async def open_tag(
         UnauthenticatedError: the token is unknown, expired or of an ended session; the step was not touched.
     """
     counted = (budget.capacity, budget.rate, guesses)
-    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, idle, *counted, *released)
+    values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, *counted, *released)
     rows = await call(pool, _OPEN, values)
     if not rows:
         raise UnauthenticatedError("no such session")

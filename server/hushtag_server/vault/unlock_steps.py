@@ -213,7 +213,6 @@ async def finish_unlock(services: Services, token: BearerToken, data: FinishUnlo
         released=expand_release(release),
         key_id=proven.key_id if proven else services.keys.current.id,
         lifetime=services.settings.vault_lifetime,
-        idle=services.settings.vault_idle,
     )
     if proven is not None:
         proven.vault_token.forget()
