@@ -22,7 +22,7 @@ from hushtag_server.peer import NO_PEER
 from hushtag_server.settings import Settings
 from tests.accounts.conftest import comparable
 from tests.people import PASSWORD
-from tests.server.vault_support import enrol, new_password, prove, run_sql, same_password, unlock
+from tests.server.vault_support import enrol, new_password, prove, run_sql, same_password, unlock, until_waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -277,9 +277,7 @@ async def test_a_restoration_and_an_erasure_at_once_end_in_one_of_both(
         # As if the last moment of the grace were inside this transaction.
         restoring.execute("UPDATE users SET deleted_at = NULL, deletion_at = NULL WHERE id = %s", [ada.user_id])
         erasing = asyncio.create_task(asyncio.to_thread(_erase, database))
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'hushtag_erase'"
-        while run_sql(database, waiting) == [(0,)]:
-            await asyncio.sleep(0.01)
+        await until_waiting(database, erasing)
         restoring.commit()
     assert await erasing == 0
     assert run_sql(database, "SELECT id FROM users") == [(UUID(ada.user_id),)]

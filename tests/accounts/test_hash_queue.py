@@ -43,9 +43,8 @@ async def test_few_run_at_once_and_the_others_wait() -> None:
     async with anyio.create_task_group() as group:
         for _ in range(20):
             group.start_soon(one)
-        while running < 3 or queue.in_line < 17:
-            await anyio.sleep(0)
         await anyio.wait_all_tasks_blocked()  # whoever could run, runs
+        assert (running, queue.in_line) == (3, 17)
         gate.set()
     assert most == 3
 
@@ -61,8 +60,8 @@ async def test_the_line_has_an_end() -> None:
     async with anyio.create_task_group() as group:
         for _ in range(3):
             group.start_soon(one)
-        while queue.in_line < 2:
-            await anyio.sleep(0)
+        await anyio.wait_all_tasks_blocked()
+        assert queue.in_line == 2
         with pytest.raises(UnavailableError):
             await queue.run(lambda: pytest.fail("it had no turn"))
         gate.set()
@@ -82,8 +81,8 @@ async def test_a_caller_that_leaves_takes_no_turn_with_it() -> None:
     queue = HashQueue(1, 10, timedelta(seconds=30))
     async with queue.turn():
         waiting = asyncio.create_task(queue.run(lambda: None))
-        while not queue.in_line:
-            await anyio.sleep(0)
+        await anyio.wait_all_tasks_blocked()
+        assert queue.in_line == 1
         waiting.cancel()
         await asyncio.wait([waiting])
     assert await queue.run(lambda: "free again") == "free again"
@@ -99,8 +98,8 @@ async def test_a_login_that_finds_no_place_is_told_to_come_back_and_is_not_charg
         queue = client.app.application.application.state["services"].passwords
         async with queue.turn():
             waiting = asyncio.create_task(queue.run(lambda: None))
-            while not queue.in_line:
-                await anyio.sleep(0)
+            await anyio.wait_all_tasks_blocked()
+            assert queue.in_line == 1
             for path in ("/v1/sessions", "/v1/accounts/reactivation"):
                 for _ in range(5):  # more than the account has attempts
                     answer = await client.post(path, json=credentials)

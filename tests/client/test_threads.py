@@ -197,8 +197,7 @@ def test_a_task_that_is_cancelled_waits_for_its_thread(tmp_path: Path, monkeypat
                 target.close()
 
         task = asyncio.create_task(driver.run(steps()))
-        while not opening.is_set():
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(opening.wait, 10)
         task.cancel()
         asyncio.get_running_loop().call_later(0.1, goes_on.set)
         with pytest.raises(asyncio.CancelledError):

@@ -10,6 +10,7 @@ import pytest
 
 from hushtag.journal_messages import MAX_JOURNAL_TAGS, MAX_TAG_NAME, MAX_TAGS, JournalTagList, Tag
 from tests.journal.support import Writer, problem
+from tests.server.vault_support import until_waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -205,11 +206,7 @@ async def test_a_tag_that_is_deleted_at_this_moment_is_made_anew(ada: Writer, da
     async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
         await admin.execute("DELETE FROM tags WHERE name = 'gone'")
         asking = asyncio.create_task(ada.ask(*asked[:3], **asked[3]))
-        for _ in range(500):
-            waits = await admin.execute("SELECT FROM pg_locks WHERE NOT granted")
-            if waits.rowcount or asking.done():
-                break
-            await asyncio.sleep(0.01)
+        await until_waiting(database, asking)
     await asking
     [written] = (await ada.listed(tag="gone")).journals
     assert written.title == "two"
@@ -223,10 +220,6 @@ async def test_an_entry_that_loses_a_tag_it_got_at_this_moment_has_a_new_version
         link = "INSERT INTO journal_tags (user_id, journal_id, tag_id) VALUES (%s, %s, %s)"
         await admin.execute(link, [ada.user_id, journal.id, tag.id])
         deleting = asyncio.create_task(ada.ask("DELETE", f"journal-tags/{tag.id}", 204))
-        for _ in range(500):
-            waits = await admin.execute("SELECT FROM pg_locks WHERE NOT granted")
-            if waits.rowcount or deleting.done():
-                break
-            await asyncio.sleep(0.01)
+        await until_waiting(database, deleting)
     await deleting
     assert (await ada.read(journal.id)).version == journal.version + 1

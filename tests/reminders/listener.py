@@ -57,14 +57,25 @@ class Listener:
                 return
 
 
+class TooManyStreamsError(Exception):
+    """The server opened no stream: the user has as many as one may."""
+
+
 @asynccontextmanager
 async def listen(url: str, token: str, last_id: str | None = None, wait: int = 60) -> AsyncIterator[Listener]:
-    """Open a stream over a connection of its own."""
+    """Open a stream over a connection of its own.
+
+    Raises:
+        TooManyStreamsError: that was the answer.
+    """
     headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": last_id} if last_id else {})
     async with (
         httpx.AsyncClient(base_url=url, timeout=60) as client,
         client.stream("GET", "/v1/reminders/events", params={"wait": wait}, headers=headers) as answer,
     ):
+        if answer.status_code == 429:
+            assert json.loads(await answer.aread())["code"] == "too_many_streams"
+            raise TooManyStreamsError
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"].startswith("text/event-stream")
         listener = Listener(answer.aiter_lines())

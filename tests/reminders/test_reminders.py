@@ -361,6 +361,7 @@ async def test_a_quiet_stream_speaks_and_notices_the_end_of_its_session(
     bell = app_client.app.application.application.state["bell"]
     async with asyncio.timeout(10):
         while bell.streams == 0:
+            assert not asked.done()
             await asyncio.sleep(0.01)
         await app_client.delete(f"/v1/sessions/{phone.session_id}", headers=ada.headers)
         assert (await asked).status_code == 200

@@ -149,8 +149,9 @@ def test_the_sealer_of_a_worker_seals_signs_and_notes_it_elsewhere(
     write(database.app_url, keys, 2)
 
     async def until() -> None:
-        while not path.exists():
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while not path.exists():
+                await asyncio.sleep(0.01)
         write(database.app_url, keys, 1)  # what comes last is sealed and signed at the end
 
     asyncio.run(_run_sealer(settings, keys, Sealer(keys, path), until))

@@ -1,6 +1,5 @@
 """Rotating the server's keys: nobody is logged out, tags move at their unlock, and nothing tells where a tag is."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -35,6 +34,7 @@ from tests.server.vault_support import (
     send,
     send_enrolment,
     unlock,
+    until_waiting,
 )
 
 pytestmark = pytest.mark.anyio
@@ -385,16 +385,11 @@ async def test_a_tag_that_is_being_stored_is_counted_before_its_keys_are_retired
         " sealed_label, public_key, server_key_id) SELECT user_id, decode(repeat('01', 16), 'hex'), salt, verifier_kv,"
         " opaque_envelope, suite, 'another', sealed_label, public_key, server_key_id FROM secret_tags"
     )
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%server_keys%%'"
     with psycopg.connect(database.admin_url) as storing, ThreadPoolExecutor(1) as retiring:
         storing.execute(copied)
         storing.execute("DELETE FROM secret_tags WHERE tag_name <> 'another'")
         done = retiring.submit(retire_keys, server.settings, server.reached, old)
-        for _ in range(200):
-            if run_sql(database, waits) != [(0,)]:
-                break
-            time.sleep(0.05)
-        assert not done.done()
+        await until_waiting(database, done)
         storing.commit()
         with pytest.raises(OperationError, match="1 secret tags are still under"):
             done.result(timeout=30)

@@ -196,7 +196,7 @@ async def test_a_slow_request_is_ended(settings: Settings, keys: KeyRing, serve_
         async with anyio.create_task_group() as group:
             for _ in range(4):  # nobody computes a password hash until these leave
                 group.start_soon(_hold, services.passwords, 2.0)
-            await anyio.sleep(0.05)
+            await anyio.wait_all_tasks_blocked()
             _problem(await client.post("/v1/accounts", json=GOOD), "unavailable")
 
 

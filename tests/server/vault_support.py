@@ -1,6 +1,8 @@
 """A vault client for tests: the core's ceremonies over HTTP, each message in the tester's hands."""
 
+import asyncio
 import os
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -200,6 +202,18 @@ def run_sql(database: Any, statement: str, *values: Any) -> list[Any]:
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
         cursor = connection.execute(statement, values)
         return cursor.fetchall() if cursor.description else []
+
+
+async def until_waiting(database: Any, begun: "asyncio.Task[Any] | Future[Any]") -> None:
+    """Return once something waits for a lock, of which only PostgreSQL tells, and only who asks it.
+
+    Fails when what was begun has ended, so waited for none, and after 20 seconds.
+    """
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(20):
+        while not run_sql(database, waiting):
+            assert not begun.done(), "it waited for no lock"
+            await asyncio.sleep(0.01)
 
 
 async def order(

@@ -16,7 +16,7 @@ from hushtag_server.operation.reach import Reached
 from hushtag_server.settings import Settings
 from hushtag_server.streams.removing import Remover
 from tests.operation.conftest import Silent
-from tests.server.vault_support import open_vault, run_sql
+from tests.server.vault_support import open_vault, run_sql, until_waiting
 from tests.streams.support import MIB, Streams, random_bytes
 
 pytestmark = pytest.mark.anyio
@@ -132,12 +132,20 @@ async def test_what_a_dead_server_ended_maintenance_removes(streams, database, m
     assert rows(database) == [0, 0, 0]
 
 
-async def test_a_worker_removes_what_it_ended_by_itself(streams, database) -> None:
+async def test_a_worker_removes_what_it_ended_by_itself(streams, database, monkeypatch) -> None:
+    remove, removed = Remover.remove, asyncio.Event()
+
+    async def noted(self, *given):
+        try:
+            await remove(self, *given)
+        finally:
+            removed.set()
+
+    monkeypatch.setattr(Remover, "remove", noted)
     stream_id = await streams.upload(b"x", b"y")
     await streams.end(stream_id)
-    async with asyncio.timeout(10):
-        while rows(database) != [0, 0, 0]:
-            await asyncio.sleep(0)
+    await asyncio.wait_for(removed.wait(), 10)
+    assert rows(database) == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -211,9 +219,7 @@ async def test_idle_uploads_are_ended_only_under_their_vaults_lock(streams, data
         # Who has the vault takes its streams next: who had one already, and waited for the vault, would wait forever.
         connection.execute("SELECT FROM vaults FOR NO KEY UPDATE")
         removing = asyncio.create_task(services.remover.remove(services.pool, streams.vault.user_id))
-        async with asyncio.timeout(10):
-            while not run_sql(database, "SELECT pid FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0)
+        await until_waiting(database, removing)
         connection.execute("SELECT FROM vault_streams WHERE id = %s FOR NO KEY UPDATE NOWAIT", [stream_id])
     await removing
     assert rows(database) == [0, 0, 0]
@@ -222,22 +228,24 @@ async def test_idle_uploads_are_ended_only_under_their_vaults_lock(streams, data
 async def test_a_worker_goes_on_removing_whatever_failed(streams, database, monkeypatch, caplog) -> None:
     services = streams.client.app.application.application.state["services"]
     remove = Remover.remove
-    failed = asyncio.Event()
+    failed, removed = asyncio.Event(), asyncio.Event()
 
     async def failing(self, *given):
         if not failed.is_set():
             failed.set()
             raise KeyError("secret")
-        await remove(self, *given)
+        try:
+            await remove(self, *given)
+        finally:
+            removed.set()
 
     monkeypatch.setattr(Remover, "remove", failing)
     services.remover.kick(uuid4())
     await asyncio.wait_for(failed.wait(), 10)
     stream_id = await streams.upload(b"x", b"y")
     await streams.end(stream_id)
-    async with asyncio.timeout(10):
-        while rows(database) != [0, 0, 0]:
-            await asyncio.sleep(0)
+    await asyncio.wait_for(removed.wait(), 10)
+    assert rows(database) == [0, 0, 0]
     assert [record.error for record in caplog.records if hasattr(record, "error")] == [["KeyError"]]
 
 

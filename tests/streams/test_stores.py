@@ -21,7 +21,7 @@ from hushtag_server.streams import object_store, queries, removing, uploading
 from hushtag_server.streams.object_store import MARK, ObjectStore, ObjectStoreError
 from hushtag_server.streams.removing import OBJECTS
 from tests.operation.conftest import Silent
-from tests.server.vault_support import open_vault, run_sql
+from tests.server.vault_support import open_vault, run_sql, until_waiting
 from tests.streams.support import MIB, Streams, random_bytes
 
 pytestmark = pytest.mark.anyio
@@ -598,9 +598,7 @@ async def test_counts_are_taken_anew_while_segments_come(stored, database, owner
         # An upload that is about to end: it has the vault, then the stream.
         upload.execute("SELECT FROM vaults FOR NO KEY UPDATE")
         repairing = asyncio.create_task(asyncio.to_thread(repair_segments, connection, owner))
-        async with asyncio.timeout(10):
-            while not run_sql(database, "SELECT pid FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0)
+        await until_waiting(database, repairing)
         upload.execute(
             "INSERT INTO vault_segments (user_id, vault_id, stream_id, id, seq, byte_count, digest)"
             " SELECT user_id, vault_id, stream_id, gen_random_uuid(), 1, 5, digest FROM vault_segments"

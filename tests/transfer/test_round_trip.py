@@ -16,7 +16,7 @@ import pytest
 
 from hushtag_server.transfer import import_queries
 from hushtag_server.transfer.archive import Archive
-from tests.server.vault_support import run_sql
+from tests.server.vault_support import run_sql, until_waiting
 from tests.transfer.support import LONG, TITLES, ZIP, create, export, fill, members, pack, rows, send
 
 pytestmark = pytest.mark.anyio
@@ -197,11 +197,7 @@ async def test_a_tag_that_is_deleted_during_an_import_fails_nothing(app_client, 
     async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
         await admin.execute("DELETE FROM tags WHERE name = 'gone'")
         writing = asyncio.create_task(write())
-        for _ in range(500):
-            waits = await admin.execute("SELECT FROM pg_locks WHERE NOT granted")
-            if waits.rowcount or writing.done():
-                break
-            await asyncio.sleep(0.01)
+        await until_waiting(database, writing)
     assert await writing == 1
     read = await app_client.get(f"/v1/journals/{entry['id']}", headers=bob.headers)
     assert [tag["name"] for tag in read.json()["tags"]] == ["kept"]
