@@ -127,8 +127,8 @@ def running_program(module: str, arguments: Sequence[str], port: int, **variable
 
 
 def workers_of(server: psutil.Process, count: int) -> list[psutil.Process]:
-    """Return the granian workers: the busiest Python children (PostgreSQL is none, the resource tracker idles)."""
-    children = [child for child in server.children() if "python" in child.name()]
+    """Return the granian workers, whatever they call themselves: the busiest children but PostgreSQL."""
+    children = [child for child in server.children() if child.name() != "postgres"]
     return sorted(children, key=lambda child: sum(child.cpu_times()[:2]), reverse=True)[:count]
 
 
