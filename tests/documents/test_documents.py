@@ -139,6 +139,45 @@ def test_make_targets_that_contributing_names_exist() -> None:
     assert set(re.findall(r"`make ([a-z]+)`", read("CONTRIBUTING.md") + read("README.md"))) <= targets
 
 
+def folders(place: Path) -> set[str]:
+    """Return the names of the folders in a place that hold something of the project."""
+    ignored = set(re.findall(r"^/([\w.-]+)/$", read(".gitignore"), re.MULTILINE)) | {"__pycache__"}
+    found = [each for each in place.iterdir() if each.is_dir() and each.name not in ignored]
+    return {each.name for each in found if {inner.name for inner in each.iterdir()} - ignored}
+
+
+def layout() -> dict[str, str]:
+    """Return what CONTRIBUTING.md says of each folder at the root, by the path that it begins with."""
+    (fence,) = re.findall(r"^```\n(.*?)^```", section(read("CONTRIBUTING.md"), "Layout"), re.MULTILINE | re.DOTALL)
+    entries: dict[str, str] = dict(re.findall(r"^([\w/]+)/ (.*?)(?=^\w|\Z)", fence, re.MULTILINE | re.DOTALL))
+    return entries
+
+
+def test_the_layout_names_every_folder_of_the_root() -> None:
+    hidden = {name for name in folders(ROOT) if name.startswith(".")}
+    assert {path.split("/")[0] for path in layout()} == folders(ROOT) - hidden
+
+
+@pytest.mark.parametrize("path", ["src/hushtag", "server/hushtag_server", "tests", "benchmarks"])
+def test_the_layout_names_every_folder_of_a_package_and_no_other(path: str) -> None:
+    named = re.findall(r"\b([a-z_]+)/(?= |$)", layout()[path], re.MULTILINE)
+    assert sorted(named) == sorted(folders(ROOT / path))
+
+
+def test_the_modules_that_the_layout_names_exist() -> None:
+    named = re.findall(r"[\w*]+\.py\b", layout()["src/hushtag"])
+    assert len(named) > 20
+    assert [name for name in named if not list((ROOT / "src/hushtag").glob(name))] == []
+
+
+@pytest.mark.parametrize("pattern", ["routes*.py", "*_steps.py"])
+def test_routes_and_steps_hold_no_sql(pattern: str) -> None:
+    paths = sorted((ROOT / "server/hushtag_server").rglob(pattern))
+    assert paths
+    statement = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b")
+    assert [str(path) for path in paths if statement.search(path.read_text(encoding="utf-8"))] == []
+
+
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield every command below a group, such as `phrase draw`."""
     if not isinstance(command, click.Group):
