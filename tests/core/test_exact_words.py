@@ -258,6 +258,7 @@ class PanicException(BaseException):
 
 def test_whatever_the_binding_raises_becomes_the_refusal_and_an_interrupt_gets_through() -> None:
     failure = AuthenticationError()
+    assert str(failure) == "authentication failed"
     for raised in (ValueError("says why"), PanicException("says where")):
 
         def fail(raised: BaseException = raised) -> None:

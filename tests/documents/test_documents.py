@@ -1,6 +1,8 @@
 """What the documents name exists, and what the code fixes stands in the documents."""
 
+import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,6 +178,17 @@ def test_routes_and_steps_hold_no_sql(pattern: str) -> None:
     assert paths
     statement = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b")
     assert [str(path) for path in paths if statement.search(path.read_text(encoding="utf-8"))] == []
+
+
+CORE = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in ROOT.glob("src/hushtag/*.py")}
+
+
+def test_every_module_of_the_core_that_does_something_is_mutated() -> None:
+    configuration = tomllib.loads(read("pyproject.toml"))["tool"]["mutmut"]
+    doing = {name for name, tree in CORE.items() if any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree))}
+    assert sorted(configuration["only_mutate"]) == sorted(doing)
+    told = set(re.findall(r"^\| `(\w+)` \| \d", read("docs/mutation.md"), re.MULTILINE))
+    assert told == {Path(name).stem for name in doing}
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
