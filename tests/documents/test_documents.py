@@ -183,6 +183,17 @@ def test_routes_and_steps_hold_no_sql(pattern: str) -> None:
 CORE = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in ROOT.glob("src/hushtag/*.py")}
 
 
+@pytest.mark.parametrize("name", list(CORE))
+def test_the_core_asks_the_system_for_random_bytes_alone(name: str) -> None:
+    # What no contract of imports sees: builtins, the environment in `os`, the clock in `datetime`.
+    nodes = list(ast.walk(CORE[name]))
+    of_system = [node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os"]
+    assert set(of_system) <= {"urandom"}
+    called = {ast.unparse(node.func).split(".")[-1] for node in nodes if isinstance(node, ast.Call)}
+    assert not called & {"open", "input", "print", "now", "utcnow", "today", "__import__"}
+    assert not any(isinstance(node, ast.ImportFrom) and node.module == "os" for node in nodes)
+
+
 def test_every_module_of_the_core_that_does_something_is_mutated() -> None:
     configuration = tomllib.loads(read("pyproject.toml"))["tool"]["mutmut"]
     doing = {name for name, tree in CORE.items() if any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree))}
