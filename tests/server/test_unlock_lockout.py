@@ -32,14 +32,15 @@ async def wait_of(client: httpx.AsyncClient, account, count: int = 1) -> int:
 def pass_time(database, seconds: float) -> None:
     """Move everything the budget remembers into the past by this much."""
     back = timedelta(seconds=seconds)
-    run_sql(database, "UPDATE unlock_budget SET refilled_at = refilled_at - %s", back)
-    run_sql(
-        database,
-        "UPDATE user_sessions SET guesses_locked_until = guesses_locked_until - %s,"
-        " guesses_refused_until = guesses_refused_until - %s",
-        back,
-        back,
-    )
+    for table, moments in (
+        ("unlock_budget", ("refilled_at", "failed_at", "failed_before_at")),
+        (
+            "user_sessions",
+            ("guesses_at", "guesses_locked_until", "guesses_locked_with_one_less", "guesses_refused_until"),
+        ),
+    ):
+        moved = ", ".join(f"{moment} = {moment} - %s" for moment in moments)
+        run_sql(database, f"UPDATE {table} SET {moved}", *[back] * len(moments))
 
 
 def configure(client: httpx.AsyncClient, **changes) -> None:
@@ -57,7 +58,7 @@ def budget(database, column: str):
 async def test_lock_outs_double_from_a_minute_with_every_unproven_guess_beyond_half_the_bucket(
     app_client, sign_in, database
 ) -> None:
-    configure(app_client, guess_capacity=40)
+    configure(app_client, guess_capacity=40, guess_refill_per_day=0)
     account = await sign_in(app_client)
     run_sql(database, "UPDATE unlock_budget SET tokens = 40")
     for _ in range(4):
@@ -92,7 +93,80 @@ async def test_enrolments_that_come_to_nothing_lock_out_as_well(app_client, sign
     assert 55 <= await wait_of(app_client, account) <= 60
 
 
-async def test_a_proof_ends_the_lock_out_of_its_session_alone(app_client, sign_in) -> None:
+async def test_a_session_held_before_and_after_does_not_see_what_was_opened_in_between(app_client, sign_in) -> None:
+    for wrong in range(3):
+        said = []
+        for opens in (True, False):
+            account, password = await sign_in(app_client, f"eve{wrong}{opens}@example.org"), new_password()
+            if opens:
+                await enrol(app_client, account.headers, password)
+            else:
+                await guess(app_client, account)
+            assert [(await guess(app_client, account, count)).status_code for count in (5, 3)] == [200, 200]
+            if opens:  # by the owner, with as many other candidates
+                await unlock(app_client, account, *(new_password() for _ in range(wrong)), password)
+            elif wrong:  # nobody opens anything; somebody tries the other candidates alone
+                await guess(app_client, account, wrong)
+            answers = [await guess(app_client, account, count) for count in (1, 1, 1, 5)]
+            waits = [round(int(answer.headers.get("Retry-After", 0)) / 60) for answer in answers]
+            said.append([(answer.status_code, wait) for answer, wait in zip(answers, waits, strict=True)])
+        assert said[0] == said[1]
+        assert said[0][-1][0] == 429
+
+
+async def test_a_lock_out_that_was_told_is_told_to_its_end(app_client, sign_in) -> None:
+    account, password = await sign_in(app_client), new_password()
+    await enrol(app_client, account.headers, password)
+    for count in (5, 4):
+        assert (await guess(app_client, account, count)).status_code == 200
+    finishing = await prove(app_client, account.headers, password)
+    told = await wait_of(app_client, account)
+    assert (await send(app_client, account.headers, "/v1/unlock/finish", finishing.message)).status_code == 200
+    assert await wait_of(app_client, account) in {told, told - 1}
+
+
+async def test_what_was_not_proved_is_forgotten_at_half_the_rate_at_which_guesses_come_back(
+    app_client, sign_in, database
+) -> None:
+    account = await sign_in(app_client)
+    for count in (5, 5):
+        assert (await guess(app_client, account, count)).status_code == 200
+    pass_time(database, 2 * 3 * GUESS_SECONDS)
+    for _ in range(3):
+        assert (await guess(app_client, account)).status_code == 200
+    assert (await guess(app_client, account)).status_code == 200
+    assert 55 <= await wait_of(app_client, account) <= 60
+
+
+async def test_proving_a_phrase_of_ones_own_ends_no_lock_out_for_wrong_guesses(app_client, sign_in, database) -> None:
+    configure(app_client, guess_refill_per_day=0)
+    account, own = await sign_in(app_client), new_password()
+    await enrol(app_client, account.headers, own)
+    pending = [await prove(app_client, account.headers, own) for _ in range(4)]
+    assert (await guess(app_client, account, 5)).status_code == 200
+    for finishing in pending:
+        answer = await send(app_client, account.headers, "/v1/unlock/finish", finishing.message)
+        assert answer.status_code == 200
+    assert (await guess(app_client, account, 4)).status_code == 200  # what was proved is free again, and no more
+    waits = []
+    for _ in range(3):
+        await unlock(app_client, account, own)
+        assert (await guess(app_client, account)).status_code == 200
+        waits.append(await wait_of(app_client, account))
+        pass_time(database, waits[-1])
+    assert waits == [60, 120, 240]
+
+
+async def test_who_types_the_right_phrase_is_never_locked_out_by_it(app_client, sign_in, database) -> None:
+    account, password = await sign_in(app_client), new_password()
+    await enrol(app_client, account.headers, password)
+    for count in (5, 4):
+        assert (await guess(app_client, account, count)).status_code == 200
+    for _ in range(12):
+        await unlock(app_client, account, password)
+
+
+async def test_a_proof_takes_its_guess_out_of_the_lock_outs_of_its_session_alone(app_client, sign_in) -> None:
     account, other = await sign_in(app_client), await sign_in(app_client)
     password = new_password()
     await enrol(app_client, account.headers, password)

@@ -8,18 +8,19 @@
 ALTER TABLE unlock_budget ADD COLUMN failed_at timestamptz;
 ALTER TABLE unlock_budget ADD COLUMN failed_before_at timestamptz;
 
-ALTER TABLE user_sessions ADD COLUMN guesses_unproven integer NOT NULL DEFAULT 0;
+ALTER TABLE user_sessions ADD COLUMN guesses_unproven double precision NOT NULL DEFAULT 0;
 ALTER TABLE user_sessions ADD COLUMN guesses_reserved double precision NOT NULL DEFAULT 0;
 ALTER TABLE user_sessions ADD COLUMN guesses_at timestamptz;
 ALTER TABLE user_sessions ADD COLUMN guesses_locked_until timestamptz;
+ALTER TABLE user_sessions ADD COLUMN guesses_locked_with_one_less timestamptz;
 ALTER TABLE user_sessions ADD COLUMN guesses_refused integer;
 ALTER TABLE user_sessions ADD COLUMN guesses_refused_until timestamptz;
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_unproven_range CHECK (guesses_unproven >= 0);
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_reserved_range
     CHECK (guesses_reserved >= 0 AND guesses_reserved <= 1000000);
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_refused_range CHECK (guesses_refused >= 1);
-GRANT UPDATE (guesses_unproven, guesses_reserved, guesses_at, guesses_locked_until, guesses_refused,
-    guesses_refused_until) ON user_sessions TO hushtag_server;
+GRANT UPDATE (guesses_unproven, guesses_reserved, guesses_at, guesses_locked_until, guesses_locked_with_one_less,
+    guesses_refused, guesses_refused_until) ON user_sessions TO hushtag_server;
 
 DROP FUNCTION hushtag_open_tag(uuid, bytea, interval, interval, text, text, bytea, uuid, interval,
     double precision, double precision);
@@ -51,8 +52,17 @@ BEGIN
     tokens := least(p_capacity, tokens + p_rate * greatest(0, extract(epoch FROM counted_at - v_refilled)));
 END $$;
 
+-- For how long a session is locked out by a guess that leaves it this many unproven ones beyond half the bucket; NULL for
+-- not at all. What has decayed in part counts as whole.
+CREATE FUNCTION hushtag_guess_lockout(p_excess double precision, p_most interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN ceil(p_excess) > 0
+        THEN least(p_most, interval '1 minute' * 2 ^ least(20, ceil(p_excess) - 1)) END
+$$;
+
 -- Takes p_guesses or nothing. Returns NULL when taken, otherwise the seconds until this session may ask again.
--- Locks the account session before the budget, as everything else does.
+-- Locks the account session before the budget, as everything else does. What a session did not prove is forgotten at half
+-- the rate at which guesses come back, whether or not it ever proves anything.
 CREATE FUNCTION hushtag_charge_guesses(
         p_user uuid, p_session uuid, p_guesses integer, p_capacity double precision, p_rate double precision,
         p_lockout interval)
@@ -63,6 +73,7 @@ DECLARE
     v_budget record;
     v_share double precision;
     v_needed double precision;
+    v_unproven double precision;
     v_excess double precision;
     v_until timestamptz;
     v_now timestamptz;
@@ -71,6 +82,9 @@ BEGIN
     v_now := clock_timestamp();
     IF v_session.guesses_locked_until > v_now THEN
         v_until := v_session.guesses_locked_until;
+        -- Told once, a lock-out lasts also when a proof takes back the guess that it is for.
+        UPDATE user_sessions s SET guesses_refused = 1, guesses_refused_until = v_until
+        WHERE s.user_id = p_user AND s.id = p_session AND s.guesses_refused_until IS DISTINCT FROM v_until;
     ELSIF v_session.guesses_refused_until > v_now AND p_guesses >= v_session.guesses_refused THEN
         -- Told once, it stays told: whoever asks again and again cannot watch the budget of the other sessions.
         v_until := v_session.guesses_refused_until;
@@ -85,14 +99,18 @@ BEGIN
             SET tokens = v_budget.tokens - p_guesses, refilled_at = v_now, failures = b.failures + p_guesses,
                 failed_before_at = b.failed_at, failed_at = v_now
             WHERE b.user_id = p_user;
-            v_excess := v_session.guesses_unproven + p_guesses - floor(p_capacity / 2);
+            v_unproven := least(1000000, p_guesses + greatest(0, v_session.guesses_unproven
+                - p_rate / 2 * greatest(0, coalesce(extract(epoch FROM v_now - v_session.guesses_at), 0))));
+            v_excess := v_unproven - floor(p_capacity / 2);
             UPDATE user_sessions s
-            SET guesses_unproven = least(1000000, s.guesses_unproven + p_guesses), guesses_at = v_now,
+            SET guesses_unproven = v_unproven, guesses_at = v_now,
                 guesses_reserved = s.guesses_reserved
                     + greatest(0, least(p_guesses, v_reserve - v_budget.tokens + p_guesses)),
                 guesses_refused = NULL, guesses_refused_until = NULL,
-                guesses_locked_until = CASE WHEN v_excess > 0
-                    THEN v_now + least(p_lockout, interval '1 minute' * 2 ^ least(20, v_excess - 1)) END
+                guesses_locked_until = v_now + hushtag_guess_lockout(v_excess, p_lockout),
+                -- Without its only candidate the request would not have been, and nothing locked the session before it.
+                guesses_locked_with_one_less = CASE WHEN p_guesses > 1
+                    THEN v_now + hushtag_guess_lockout(v_excess - 1, p_lockout) END
             WHERE s.user_id = p_user AND s.id = p_session;
             RETURN NULL;
         END IF;
@@ -108,7 +126,9 @@ BEGIN
     RETURN ceil(least(31622400, greatest(1, extract(epoch FROM v_until - v_now))));
 END $$;
 
--- A proof: one guess comes back, the lock-out of the session that proved ends, and what nobody proved is counted anew.
+-- A proof: one guess comes back, and count and lock-out of the session are as if its unlock had come with one candidate
+-- less. Were they better, whoever holds the same session before and after would see that somebody opened something.
+-- What nobody proved is counted anew, for those inside.
 -- Returns how many guesses nobody proved since the last proof, without the p_guesses of this one, and when the last was.
 -- What lands in the reserve gives the session its share of it back: of the reserve, too, a session loses only what it
 -- guessed wrongly, and nobody gains by proving a phrase of their own.
@@ -139,7 +159,7 @@ BEGIN
         failures = 0, failed_at = NULL, failed_before_at = NULL
     WHERE b.user_id = p_user;
     UPDATE user_sessions s
-    SET guesses_unproven = 0, guesses_locked_until = NULL,
+    SET guesses_unproven = greatest(0, s.guesses_unproven - 1), guesses_locked_until = s.guesses_locked_with_one_less,
         guesses_reserved = greatest(0, s.guesses_reserved - coalesce(v_landed, 0))
     WHERE s.user_id = p_user AND s.id = p_session;
 END $$;
@@ -229,7 +249,7 @@ BEGIN
         ORDER BY w.vault_id, w.key_version DESC LIMIT 1000;
 END $$;
 
-REVOKE ALL ON FUNCTION hushtag_guess_reserve, hushtag_guesses, hushtag_charge_guesses, hushtag_refund_guess,
-    hushtag_begin_ceremony, hushtag_open_tag, hushtag_count_enrolment FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hushtag_guess_reserve, hushtag_guesses, hushtag_charge_guesses, hushtag_refund_guess,
-    hushtag_begin_ceremony, hushtag_open_tag, hushtag_count_enrolment TO hushtag_server;
+REVOKE ALL ON FUNCTION hushtag_guess_reserve, hushtag_guess_lockout, hushtag_guesses, hushtag_charge_guesses,
+    hushtag_refund_guess, hushtag_begin_ceremony, hushtag_open_tag, hushtag_count_enrolment FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hushtag_guess_reserve, hushtag_guess_lockout, hushtag_guesses, hushtag_charge_guesses,
+    hushtag_refund_guess, hushtag_begin_ceremony, hushtag_open_tag, hushtag_count_enrolment TO hushtag_server;
