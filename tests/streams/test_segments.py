@@ -11,7 +11,7 @@ from hushtag.stream_messages import MAX_SEGMENT_BYTES, MAX_SEGMENTS
 from hushtag_server.errors import UnavailableError
 from hushtag_server.streams import queries
 from hushtag_server.streams.bodies import Lanes
-from hushtag_server.streams.limits import MAX_BODIES_PER_SESSION, MAX_BODIES_PER_USER, MAX_UPLOADS, PART_BYTES
+from hushtag_server.streams.limits import MAX_BODIES, MAX_BODIES_PER_SESSION, MAX_UPLOADS, PART_BYTES
 from tests.server.vault_support import comparable, open_vault, run_sql
 from tests.streams.support import MIB, Streams, digest, random_bytes
 
@@ -312,15 +312,17 @@ async def test_so_many_bodies_of_one_vault_and_no_more_are_moved_at_once(streams
     assert (await streams.read(stream_id, 0)).content == b"z"
 
 
-def test_an_account_with_too_many_bodies_looks_like_a_worker_with_too_many() -> None:
+def test_a_worker_counts_its_bodies_and_those_of_a_session_but_none_of_an_account() -> None:
     lanes, user = Lanes(10), uuid4()
     with contextlib.ExitStack() as held:
-        for number in range(MAX_BODIES_PER_USER):
+        for number in range(MAX_BODIES - 1):  # whoever is in one vault sees nothing of the account's others
             held.enter_context(lanes.lane(user, str(number)))
-        with pytest.raises(UnavailableError, match="too many bodies"), lanes.lane(user, "another"):
+        with lanes.lane(user, "another"):
             pass
-        with lanes.lane(uuid4(), "another"):
-            pass
+        held.enter_context(lanes.lane(uuid4(), "another"))
+        for somebody in (user, uuid4()):
+            with pytest.raises(UnavailableError, match="too many bodies"), lanes.lane(somebody, "another"):
+                pass
     with lanes.lane(user, "another"):
         pass
     assert not lanes._of_session

@@ -10,7 +10,7 @@ from uuid import UUID
 from blake3 import blake3
 
 from hushtag_server.errors import MalformedRequestError, TooManyStreamsError, UnavailableError
-from hushtag_server.streams.limits import MAX_BODIES, MAX_BODIES_PER_SESSION, MAX_BODIES_PER_USER, PART_BYTES
+from hushtag_server.streams.limits import MAX_BODIES, MAX_BODIES_PER_SESSION, PART_BYTES
 
 __all__ = ["Body", "Lanes"]
 
@@ -25,21 +25,19 @@ class Lanes:
         """Held while a part is written or read: bodies leave half of the worker's connections to everybody else."""
         self._of_session: Counter[tuple[UUID, str]] = Counter()
 
-    def _of_user(self, user_id: UUID) -> int:
-        return sum(count for (user, _), count in self._of_session.items() if user == user_id)
-
     @contextmanager
     def lane(self, user_id: UUID, session_id: str) -> Iterator[None]:
         """Count a body in, and out at the end.
 
+        Nothing is counted over an account: nobody inside a vault is to learn what goes on in its others.
+
         Raises:
-            TooManyStreamsError: the vault session has as many as one may have. UnavailableError: the worker has, or the
-                account, which looks the same: nobody inside a vault is to learn what goes on in the others.
+            TooManyStreamsError: the vault session has as many as one may have. UnavailableError: the worker has.
         """
         key = user_id, session_id
         if self._of_session[key] >= MAX_BODIES_PER_SESSION:
             raise TooManyStreamsError(_AGAIN)
-        if self._of_user(user_id) >= MAX_BODIES_PER_USER or self._of_session.total() >= MAX_BODIES:
+        if self._of_session.total() >= MAX_BODIES:
             raise UnavailableError("too many bodies of segments")
         self._of_session[key] += 1
         try:
