@@ -1,10 +1,16 @@
 """Vault sessions: what ends them, and which tokens open nothing."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import psycopg
 import pytest
 
 from hushtag.messages import encode_binary
+from tests.people import PASSWORD
 from tests.server.vault_support import comparable, enrol, new_id, new_password, open_vault, run_sql, unlock
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +75,62 @@ async def test_using_a_vault_session_keeps_it_alive(vault, database) -> None:
         await vault.get(path)
         since = run_sql(database, "SELECT now() - last_activity FROM opaque_sessions")[0][0]
         assert since < timedelta(minutes=1)
+
+
+@asynccontextmanager
+async def held_vault(database: Any) -> AsyncIterator[Any]:
+    """Hold the lock of every vault, and let go of it at the end; yields what waits until so many calls wait for it."""
+    async with await psycopg.AsyncConnection.connect(database.admin_url) as admin:
+        await admin.execute("SELECT FROM vaults FOR NO KEY UPDATE")
+
+        async def waiting(count: int) -> None:
+            async with asyncio.timeout(10):
+                while (await admin.execute("SELECT FROM pg_locks WHERE NOT granted")).rowcount < count:
+                    await asyncio.sleep(0.01)
+
+        yield waiting
+
+
+async def test_a_change_that_waited_for_a_vault_while_it_was_destroyed_changes_nothing(
+    app_client, account, database
+) -> None:
+    password = new_password()
+    await enrol(app_client, account.headers, password)
+    first, second = [await unlock(app_client, account, password) for _ in range(2)]
+    stored = new_id()
+    assert (await first.put(stored, b"first")).status_code == 201
+    second.head, second.rows = first.head, dict(first.rows)
+    confirmed = {"Hushtag-Generation": str(first.head.generation), "Hushtag-Confirm": str(first.vault_id)}
+    async with held_vault(database) as waiting:
+        destroying = asyncio.create_task(app_client.delete(first.url(), headers=first.headers | confirmed))
+        await waiting(1)
+        changes = [
+            asyncio.create_task(second.put(new_id(), b"late")),
+            asyncio.create_task(second.delete(stored, revision=1)),
+        ]
+        await waiting(3)
+    assert (await destroying).status_code == 204
+    assert [(await change).status_code for change in changes] == [401, 401]
+
+
+@pytest.mark.parametrize("way", ["lock", "log out", "delete"])
+async def test_what_waited_for_a_vault_while_its_session_ended_is_not_stored(
+    app_client, account, vault, database, way
+) -> None:
+    async with held_vault(database) as waiting:
+        putting = asyncio.create_task(vault.put(new_id(), b"late"))
+        await waiting(1)
+        if way == "lock":
+            ended = await app_client.delete("/v1/vault-session", headers=vault.headers)
+        elif way == "log out":
+            ended = await app_client.delete("/v1/sessions/current", headers=account.headers)
+        else:
+            proof = {"current_password": PASSWORD}
+            ended = await app_client.post("/v1/account/deletion", json=proof, headers=account.headers)
+        assert ended.status_code in {202, 204}, ended.text
+        assert not putting.done()
+    assert (await putting).status_code == 401
+    assert run_sql(database, "SELECT count(*) FROM vault_blobs") == [(0,)]
 
 
 async def test_an_expired_login_ends_its_vault_sessions(vault, database) -> None:

@@ -6,6 +6,8 @@ DROP FUNCTION hushtag_forget_rotations;
 DROP FUNCTION hushtag_rotate_vault;
 DROP FUNCTION hushtag_add_tag;
 DROP FUNCTION hushtag_hold_vault;
+DROP FUNCTION hushtag_not_held;
+DROP FUNCTION hushtag_held_key;
 DROP FUNCTION hushtag_join_tag;
 DROP FUNCTION hushtag_delete_object;
 DROP FUNCTION hushtag_open_tag;

@@ -150,7 +150,7 @@ BEGIN
     JOIN wrapped_keys w ON w.user_id = p_user AND w.tag_id = v_tag AND w.id = m.key AND w.vault_id = m.vault
         AND w.key_version = m.version
     JOIN vaults v ON v.user_id = p_user AND v.id = m.vault AND v.generation = m.generation - 1
-        AND v.key_version = m.version AND (v.ring IS NULL) = (m.ring IS NULL);
+        AND v.destroyed_at IS NULL AND v.key_version = m.version AND (v.ring IS NULL) = (m.ring IS NULL);
     IF v_found <> cardinality(p_keys)
             OR v_found <> (SELECT count(*) FROM wrapped_keys w WHERE w.user_id = p_user AND w.tag_id = v_tag) THEN
         RETURN 'generation_conflict';
@@ -256,6 +256,22 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- The key with which an open session's tag opens a vault, asked for under the vault's lock: none any more if the session
+-- ended, or its tag was replaced, while the call waited for the lock. No lock keeps the session from ending after that: it
+-- would be taken before the vault's, and whoever destroys or rotates a vault ends its sessions while they hold the vault.
+CREATE FUNCTION hushtag_held_key(p_user uuid, p_session_id text, p_tag uuid, p_vault uuid) RETURNS uuid
+    LANGUAGE sql VOLATILE AS $$
+    SELECT w.id FROM opaque_sessions o JOIN wrapped_keys w ON w.user_id = o.user_id AND w.tag_id = o.tag_id
+    WHERE o.user_id = p_user AND o.session_id = p_session_id AND o.tag_id = p_tag AND w.vault_id = p_vault
+    ORDER BY w.key_version DESC LIMIT 1
+$$;
+
+-- Why there is none.
+CREATE FUNCTION hushtag_not_held(p_user uuid, p_session_id text) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM opaque_sessions o WHERE o.user_id = p_user AND o.session_id = p_session_id)
+        THEN 'not_found' ELSE 'unauthenticated' END
+$$;
+
 -- The vault under its lock, if the session is open and its tag opens it; `outcome` says otherwise.
 CREATE FUNCTION hushtag_hold_vault(
         p_user uuid, p_session_id text, p_idle interval, p_touch interval, p_vault uuid,
@@ -268,11 +284,9 @@ BEGIN
         RETURN;
     END IF;
     SELECT v.generation, v.key_version INTO generation, key_version
-    FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault FOR NO KEY UPDATE;
-    IF NOT EXISTS (SELECT FROM secret_tags t WHERE t.user_id = p_user AND t.id = hushtag_hold_vault.tag_id) THEN
-        outcome := 'unauthenticated'; -- revoked while this call waited for the lock
-    ELSIF generation IS NULL OR hushtag_key_of(p_user, tag_id, p_vault) IS NULL THEN
-        outcome := 'not_found';
+    FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault AND v.destroyed_at IS NULL FOR NO KEY UPDATE;
+    IF generation IS NULL OR hushtag_held_key(p_user, p_session_id, tag_id, p_vault) IS NULL THEN
+        outcome := hushtag_not_held(p_user, p_session_id);
     END IF;
 END $$;
 
@@ -491,11 +505,11 @@ BEGIN
     RETURN cardinality(v_vaults);
 END $$;
 
-REVOKE ALL ON FUNCTION hushtag_open_tag, hushtag_move_tag, hushtag_delete_object, hushtag_join_tag, hushtag_hold_vault,
-    hushtag_add_tag, hushtag_rotate_vault, hushtag_forget_rotations, hushtag_rewrap_key, hushtag_forget_old_keys, hushtag_destroy_vault,
+REVOKE ALL ON FUNCTION hushtag_open_tag, hushtag_move_tag, hushtag_delete_object, hushtag_join_tag, hushtag_held_key,
+    hushtag_not_held, hushtag_hold_vault, hushtag_add_tag, hushtag_rotate_vault, hushtag_forget_rotations, hushtag_rewrap_key, hushtag_forget_old_keys, hushtag_destroy_vault,
     hushtag_remove_destroyed FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hushtag_open_tag, hushtag_move_tag, hushtag_delete_object, hushtag_join_tag, hushtag_hold_vault,
-    hushtag_add_tag, hushtag_rotate_vault, hushtag_forget_rotations, hushtag_rewrap_key, hushtag_forget_old_keys, hushtag_destroy_vault,
+GRANT EXECUTE ON FUNCTION hushtag_open_tag, hushtag_move_tag, hushtag_delete_object, hushtag_join_tag, hushtag_held_key,
+    hushtag_not_held, hushtag_hold_vault, hushtag_add_tag, hushtag_rotate_vault, hushtag_forget_rotations, hushtag_rewrap_key, hushtag_forget_old_keys, hushtag_destroy_vault,
     hushtag_remove_destroyed TO hushtag_server;
 
 DO $$ BEGIN PERFORM hushtag_admit_maintainer(); END $$;

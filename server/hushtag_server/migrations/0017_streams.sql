@@ -465,7 +465,8 @@ BEGIN
     RETURN v_gone;
 END $$;
 
--- As in 0003; with `p_stream` the row is the descriptor of that stream, whose segments must all be there. The stream the
+-- As in 0003, and not in a vault that was destroyed, nor in a session that ended, while this waited for the vault: those who
+-- did that were answered. With `p_stream` the row is the descriptor of that stream, whose segments must all be there. The stream the
 -- object had before, if it is another, ends, which the outcome `replaced_stream` tells.
 DROP FUNCTION hushtag_put_object;
 CREATE FUNCTION hushtag_put_object(
@@ -485,10 +486,11 @@ BEGIN
     IF v_tag IS NULL THEN
         RETURN 'unauthenticated';
     END IF;
-    SELECT * INTO v_vault FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault FOR NO KEY UPDATE;
-    v_key := hushtag_key_of(p_user, v_tag, p_vault);
+    SELECT * INTO v_vault FROM vaults v
+    WHERE v.user_id = p_user AND v.id = p_vault AND v.destroyed_at IS NULL FOR NO KEY UPDATE;
+    v_key := hushtag_held_key(p_user, p_session_id, v_tag, p_vault);
     IF v_vault.id IS NULL OR v_key IS NULL THEN
-        RETURN 'not_found';
+        RETURN hushtag_not_held(p_user, p_session_id);
     END IF;
     SELECT b.revision, b.stream_id INTO v_revision, v_before FROM vault_blobs b
     WHERE b.user_id = p_user AND b.vault_id = p_vault AND b.object_id = p_object;
@@ -541,7 +543,7 @@ BEGIN
         WHEN v_before IS DISTINCT FROM p_stream AND v_before IS NOT NULL THEN 'replaced_stream' ELSE 'replaced' END;
 END $$;
 
--- As in 0013; the object's stream ends with it, which the outcome `deleted_stream` tells.
+-- As in 0013, under the conditions of a put; the object's stream ends with it, which the outcome `deleted_stream` tells.
 CREATE OR REPLACE FUNCTION hushtag_delete_object(
         p_user uuid, p_session_id text, p_idle interval, p_touch interval, p_vault uuid, p_object uuid,
         p_revision bigint, p_generation bigint, p_head bytea, OUT outcome text, OUT key_version integer,
@@ -557,13 +559,18 @@ BEGIN
         outcome := 'unauthenticated';
         RETURN;
     END IF;
-    SELECT * INTO v_vault FROM vaults v WHERE v.user_id = p_user AND v.id = p_vault FOR NO KEY UPDATE;
+    SELECT * INTO v_vault FROM vaults v
+    WHERE v.user_id = p_user AND v.id = p_vault AND v.destroyed_at IS NULL FOR NO KEY UPDATE;
+    IF v_vault.id IS NULL OR hushtag_held_key(p_user, p_session_id, v_tag, p_vault) IS NULL THEN
+        outcome := hushtag_not_held(p_user, p_session_id);
+        RETURN;
+    END IF;
     key_version := v_vault.key_version;
     ring := v_vault.ring;
     SELECT b.revision, b.stream_id INTO v_revision, v_stream FROM vault_blobs b
     WHERE b.user_id = p_user AND b.vault_id = p_vault AND b.object_id = p_object;
     outcome := CASE
-        WHEN v_revision IS NULL OR hushtag_key_of(p_user, v_tag, p_vault) IS NULL THEN 'not_found'
+        WHEN v_revision IS NULL THEN 'not_found'
         WHEN v_revision <> p_revision THEN 'revision_conflict'
         WHEN v_vault.generation <> p_generation - 1 THEN 'generation_conflict'
         ELSE 'deleted' END;
