@@ -55,8 +55,9 @@ class Connection(AsyncConnection[TupleRow]):
             result = await self._exchange(
                 lambda: self.pgconn.send_query_prepared(name, parameters, formats, Format.BINARY)
             )
-        except errors.InvalidSqlStatementName:
-            # psycopg deallocates every prepared statement of a connection after a rollback. Nothing was run yet.
+        except (errors.InvalidSqlStatementName, errors.FeatureNotSupported):
+            # psycopg deallocates every prepared statement of a connection after a rollback, and a migration may change
+            # the type of what a function returns, which a plan made before is not allowed to. Nothing was run yet.
             self._statements.clear()
             again = await self._prepare(statement, types)
             result = await self._exchange(

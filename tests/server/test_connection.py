@@ -114,6 +114,22 @@ async def test_a_statement_psycopg_deallocated_is_prepared_again(pool) -> None:
     assert await _backend(pool) == first
 
 
+async def test_a_statement_whose_function_returns_another_type_since_a_migration_is_prepared_again(
+    pool, database
+) -> None:
+    def make(kind: str) -> None:
+        run_sql(database, "DROP FUNCTION IF EXISTS changed()")
+        run_sql(database, f"CREATE FUNCTION changed() RETURNS {kind} LANGUAGE sql AS $$ SELECT 1::{kind} $$")
+        run_sql(database, "GRANT EXECUTE ON FUNCTION changed TO PUBLIC")
+
+    make("integer")
+    assert await call(pool, "SELECT changed() AS number", ()) == [(1,)]
+    first = await _backend(pool)
+    make("text")
+    assert await call(pool, "SELECT changed() AS number", ()) == [("1",)]
+    assert await _backend(pool) == first
+
+
 async def test_an_error_of_the_database_keeps_its_class_and_the_connection(pool) -> None:
     first = await _backend(pool)
     with pytest.raises(psycopg.errors.DivisionByZero):
