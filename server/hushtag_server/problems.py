@@ -14,6 +14,7 @@ from litestar.exceptions import (
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from hushtag import errors as core
 from hushtag.messages import FieldProblem, Problem
@@ -138,6 +139,9 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.TooManyStreamsError, "too_many_streams"),
     (errors.TransferRunningError, "transfer_running"),
     (errors.UnavailableError, "unavailable"),
+    # Given up to a concurrent transaction, more often than it is worth trying: nothing of it was done.
+    (SerializationFailure, "unavailable"),
+    (DeadlockDetected, "unavailable"),
     (core.UnknownSuiteError, "unknown_suite"),
     (core.MalformedError, "malformed_request"),
     (core.AuthenticationError, "ceremony_failed"),

@@ -1,5 +1,6 @@
 """Account sessions: opaque tokens, expiry, idle timeout, listing, revoking."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
@@ -29,6 +30,32 @@ def _execute(database: Any, statement: str, *values: Any) -> list[Any]:
 
 async def _status(client: httpx.AsyncClient, token: str) -> int:
     return (await client.get("/v1/account", headers={"Authorization": f"Bearer {token}"})).status_code
+
+
+async def test_two_devices_that_end_each_others_sessions_at_once_take_turns(
+    app_client: httpx.AsyncClient, sign_in: SignIn, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await sign_in(app_client), await sign_in(app_client)
+    _execute(database, "UPDATE user_sessions SET last_activity = now() - interval '2 minutes'")
+    end, both = queries.end_sessions, asyncio.Barrier(2)
+    left = 2
+
+    async def together(*values: Any, **named: Any) -> int:
+        nonlocal left
+        if left:  # each has noted the use of its own session by now, and so locked it
+            left -= 1
+            await asyncio.wait_for(both.wait(), 10)
+        return await end(*values, **named)
+
+    monkeypatch.setattr(queries, "end_sessions", together)
+    answers = await asyncio.gather(
+        *(
+            app_client.delete(f"/v1/sessions/{other.session_id}", headers=own.headers)
+            for own, other in ((first, second), (second, first))
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [204, 401]
+    assert _execute(database, "SELECT count(*) FROM user_sessions") == [(1,)]
 
 
 async def test_only_the_hash_of_a_token_is_stored(

@@ -156,6 +156,20 @@ async def test_an_unexpected_error_tells_nothing(
     assert CANARY not in str(record.__dict__)
 
 
+@pytest.mark.parametrize("conflict", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
+async def test_a_transaction_given_up_to_another_is_unavailable(
+    app_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, conflict: type[Exception]
+) -> None:
+    from hushtag_server.accounts import queries
+
+    async def given_up(*_: Any) -> None:
+        raise conflict
+
+    monkeypatch.setattr(queries, "sign_up", given_up)
+    answer = await app_client.post("/v1/accounts", json=GOOD)
+    assert answer.headers["retry-after"] == str(_problem(answer, "unavailable").retry_after) == "1"
+
+
 async def test_an_exhausted_pool_is_unavailable(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
 ) -> None:

@@ -22,6 +22,7 @@ from hushtag_server.accounts.passwords import dummy_hash, hash_password, verify_
 from hushtag_server.accounts.throttle import Charge, refund_attempt
 from hushtag_server.audit.queries import record_event
 from hushtag_server.auth import AccountTransaction, account_transaction
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import LoginFailedError, UnauthenticatedError
 from hushtag_server.peer import Peer, client_peer
 from hushtag_server.services import Services
@@ -87,12 +88,16 @@ async def change_password(request: AccountRequest, services: Services, message: 
     """
     proven = await _prove_for_free(request, services, message.current_password)
     renewed = await hash_password(message.new_password, services.passwords)
-    async with account_transaction(request, services) as (connection, user_id, session_id):
-        # The row lock of the update holds back logins with the old password until they can see that it is old.
-        _require(await queries.update_password(connection, user_id, old=proven.password_hash, new=renewed))
-        await queries.end_sessions(connection, user_id, but=session_id)
-        # The trigger writes no row: of what it may record, nothing has changed.
-        await record_event(connection, user_id, "UPDATE", "users", user_id, {"password": "changed"})
+
+    async def change() -> None:
+        async with account_transaction(request, services) as (connection, user_id, session_id):
+            # The row lock of the update holds back logins with the old password until they can see that it is old.
+            _require(await queries.update_password(connection, user_id, old=proven.password_hash, new=renewed))
+            await queries.end_sessions(connection, user_id, but=session_id)
+            # The trigger writes no row: of what it may record, nothing has changed.
+            await record_event(connection, user_id, "UPDATE", "users", user_id, {"password": "changed"})
+
+    await retry_conflicts(change)
 
 
 async def change_email(request: AccountRequest, services: Services, message: ChangeEmail) -> None:
@@ -106,11 +111,17 @@ async def change_email(request: AccountRequest, services: Services, message: Cha
         TooManyAttemptsError: the email or the address is spent.
     """
     proven = await _prove(request, services, message.current_password)
-    async with account_transaction(request, services) as (connection, user_id, session_id):
-        _require(
-            await credential_queries.change_email(connection, user_id, proven=proven.password_hash, email=message.email)
-        )
-        await queries.end_sessions(connection, user_id, but=session_id)
+
+    async def change() -> None:
+        async with account_transaction(request, services) as (connection, user_id, session_id):
+            _require(
+                await credential_queries.change_email(
+                    connection, user_id, proven=proven.password_hash, email=message.email
+                )
+            )
+            await queries.end_sessions(connection, user_id, but=session_id)
+
+    await retry_conflicts(change)
 
 
 async def deactivate(request: AccountRequest, services: Services, password: str) -> None:
@@ -121,8 +132,12 @@ async def deactivate(request: AccountRequest, services: Services, password: str)
         TooManyAttemptsError: the email or the address is spent.
     """
     proven = await _prove_for_free(request, services, password)
-    async with _closing(request, services) as (connection, user_id, _):
-        _require(await credential_queries.deactivate(connection, user_id, proven=proven.password_hash))
+
+    async def close() -> None:
+        async with _closing(request, services) as (connection, user_id, _):
+            _require(await credential_queries.deactivate(connection, user_id, proven=proven.password_hash))
+
+    await retry_conflicts(close)
 
 
 async def delete_account(request: AccountRequest, services: Services, password: str) -> datetime:
@@ -136,17 +151,21 @@ async def delete_account(request: AccountRequest, services: Services, password: 
         TooManyAttemptsError: the email or the address is spent.
     """
     proven = await _prove_for_free(request, services, password)
-    async with _closing(request, services) as (connection, user_id, _):
-        deletion_at = await credential_queries.schedule_deletion(
-            connection,
-            user_id,
-            proven=proven.password_hash,
-            grace=services.settings.deletion_grace,
-            credential_id=secrets.token_bytes(32),
-        )
-        if deletion_at is None:
-            raise LoginFailedError("the password was changed meanwhile", _NOT_PROVEN)
-    return deletion_at
+
+    async def close() -> datetime:
+        async with _closing(request, services) as (connection, user_id, _):
+            deletion_at = await credential_queries.schedule_deletion(
+                connection,
+                user_id,
+                proven=proven.password_hash,
+                grace=services.settings.deletion_grace,
+                credential_id=secrets.token_bytes(32),
+            )
+            if deletion_at is None:
+                raise LoginFailedError("the password was changed meanwhile", _NOT_PROVEN)
+        return deletion_at
+
+    return await retry_conflicts(close)
 
 
 async def reopen(

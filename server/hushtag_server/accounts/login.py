@@ -14,6 +14,7 @@ from hushtag_server.accounts.passwords import dummy_hash, hash_password, needs_r
 from hushtag_server.accounts.schemas import LoginRow
 from hushtag_server.accounts.throttle import Charge, charge_attempt, know_address, refund_attempt
 from hushtag_server.audit.queries import record_event
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import LoginFailedError, UnavailableError
 from hushtag_server.peer import Peer
 from hushtag_server.services import Services
@@ -111,19 +112,23 @@ async def open_session(services: Services, account: LoginRow, peer: Peer) -> New
     """
     user_id = account.id
     token, hashed = new_account_token(user_id)
-    async with services.transaction(user_id, peer=peer) as connection:
-        opened = await queries.insert_session(
-            connection,
-            user_id,
-            hashed,
-            password_hash=account.password_hash,
-            lifetime=services.settings.session_lifetime,
-            idle=services.settings.session_idle,
-            ip_address=peer.address,
-            user_agent=peer.agent,
-        )
-        profile = await queries.find_account(connection, user_id)
-        if opened is None or profile is None:
-            raise LoginFailedError("the password changed, or the account vanished")
-        await record_event(connection, user_id, "LOGIN", "user_sessions", opened.id)
-    return NewSession(token, opened.id, opened.expires_at, profile.phrase_salt)
+
+    async def open_one() -> NewSession:
+        async with services.transaction(user_id, peer=peer) as connection:
+            opened = await queries.insert_session(
+                connection,
+                user_id,
+                hashed,
+                password_hash=account.password_hash,
+                lifetime=services.settings.session_lifetime,
+                idle=services.settings.session_idle,
+                ip_address=peer.address,
+                user_agent=peer.agent,
+            )
+            profile = await queries.find_account(connection, user_id)
+            if opened is None or profile is None:
+                raise LoginFailedError("the password changed, or the account vanished")
+            await record_event(connection, user_id, "LOGIN", "user_sessions", opened.id)
+        return NewSession(token, opened.id, opened.expires_at, profile.phrase_salt)
+
+    return await retry_conflicts(open_one)

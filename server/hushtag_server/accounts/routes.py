@@ -24,6 +24,7 @@ from hushtag_server.accounts.routes_credentials import CREDENTIAL_ROUTES
 from hushtag_server.accounts.routes_profile import PROFILE_ROUTES
 from hushtag_server.accounts.schemas import NewUser, SessionRow
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import NotFoundError
 from hushtag_server.peer import client_peer
 from hushtag_server.services import ServicesDep
@@ -100,8 +101,12 @@ async def list_sessions(
 )
 async def log_out(request: Request[Any, Any, Any], services: ServicesDep) -> None:
     """End this session and the vault sessions opened with it."""
-    async with account_transaction(request, services) as (connection, user_id, current):
-        await queries.end_sessions(connection, user_id, only=current)
+
+    async def end() -> None:
+        async with account_transaction(request, services) as (connection, user_id, current):
+            await queries.end_sessions(connection, user_id, only=current)
+
+    await retry_conflicts(end)
 
 
 @delete(
@@ -114,9 +119,13 @@ async def log_out(request: Request[Any, Any, Any], services: ServicesDep) -> Non
 )
 async def revoke_session(session_id: FromPath[UUID], request: Request[Any, Any, Any], services: ServicesDep) -> None:
     """End one of the account's sessions and the vault sessions opened with it."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        if not await queries.end_sessions(connection, user_id, only=session_id):
-            raise NotFoundError("no such session")
+
+    async def end() -> None:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            if not await queries.end_sessions(connection, user_id, only=session_id):
+                raise NotFoundError("no such session")
+
+    await retry_conflicts(end)
 
 
 ACCOUNT_ROUTES = [
