@@ -24,6 +24,7 @@ from hushtag.client.effects import (
 )
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
+from hushtag.client.tasks import in_task
 from hushtag.client.threads import Crew, call_waiting, in_thread, pause, wait_in_thread
 from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
 from hushtag.client.uploading import upload, upload_async
@@ -150,22 +151,21 @@ class AsyncDriver:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await in_task(self._http.aclose)
 
     async def _perform(self, effect: Effect) -> Any:
         match effect:
             case Request():
-                return await self._exchange(effect)
+                return await in_task(partial(self._exchange, effect))
             case Open():
-                return await self._open(effect.request)
+                return await in_task(partial(self._open, effect.request), _let_go)
             case Read():
-                with typed_failures(), anyio.fail_after(self._timeouts.overall):
-                    return await anext(effect.opened.pieces, b"")
+                return await in_task(partial(self._read, effect.opened))
             case Close():
-                with quiet_failures():
-                    return await effect.opened.answer.aclose()
+                return await in_task(partial(_let_go, effect.opened))
             case Upload():
-                return await upload_async(self._url, self._http, effect, self._timeouts, self._threads())
+                upload = partial(upload_async, self._url, self._http, effect, self._timeouts, self._threads())
+                return await in_task(upload)
             case Compute():
                 if effect.waits:
                     return await wait_in_thread(effect.work)
@@ -216,6 +216,17 @@ class AsyncDriver:
                 raise
             await answer.aclose()
             return reading.complete()
+
+    async def _read(self, opened: Opened) -> bytes:
+        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+            piece: bytes = await anext(opened.pieces, b"")
+            return piece
+
+
+async def _let_go(opened: Opened | Response) -> None:
+    if isinstance(opened, Opened):
+        with quiet_failures():
+            await opened.answer.aclose()
 
 
 class _Gathering:
