@@ -4,6 +4,7 @@ import io
 import os
 import threading
 import zipfile
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -656,6 +657,59 @@ def test_what_cannot_be_put_is_refused_before_anything_is_sent(
         vault.put(tmp_path)
     assert error.value.filename == str(tmp_path)
     assert server.log == []
+
+
+class Ending(io.BytesIO):
+    """An adapter around an iterator, as they are written: its end is StopIteration."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return next(iter([super().read(size)] if self.tell() < len(self.getvalue()) else []))
+
+
+class Greedy:
+    """Reads that give more than was asked for."""
+
+    def read(self, size: int) -> bytes:
+        return bytes(size + 1)
+
+
+def test_a_source_that_reads_otherwise_than_a_file_is_refused(vault: Any) -> None:
+    for length in (1000, storing_steps.SMALL_OBJECT_BYTES * 2):
+        with pytest.raises(MisuseError, match="StopIteration"):
+            vault.put(Ending(b"a" * length), name="a")
+    with pytest.raises(MisuseError, match="at most"):
+        vault.put(Greedy(), name="a")
+    assert vault.list() == ()
+
+
+def test_bytes_that_lie_scattered_are_put_in_their_order(vault: Any) -> None:
+    scattered, empty = memoryview(b"a-b-c-")[::2], memoryview(array("I"))
+    assert vault.get(vault.put(scattered, name="a").object_id).body == b"abc"
+    assert vault.get(vault.put(empty, name="b").object_id).body == b""
+
+
+def test_a_target_that_is_no_binary_file_is_refused_before_anything_is_asked_for(
+    vault: Any, client: Any, server: FakeServer
+) -> None:
+    stored = vault.put(BODY, name="film")
+    server.log.clear()
+    for target in (io.StringIO(), b"path", 7):
+        with pytest.raises(MisuseError, match="binary"):
+            vault.get_to(stored.object_id, target)
+        with pytest.raises(MisuseError, match="binary"):
+            client.export_data(target)
+    with pytest.raises(MisuseError, match="binary"):
+        client.import_data(7)
+    assert server.log == []
+
+
+def test_a_place_in_an_object_is_a_whole_number(vault: Any) -> None:
+    file = vault.open(vault.put(BODY, name="film").object_id)
+    with pytest.raises(TypeError):
+        file.seek(len(BODY) / 2)
+    with pytest.raises(TypeError):
+        file.read(2.5)
+    assert file.read(10) == BODY[:10]
 
 
 def test_a_get_leaves_a_whole_file_or_what_was_there(vault: Any, server: FakeServer, tmp_path: Path) -> None:

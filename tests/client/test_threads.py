@@ -21,6 +21,8 @@ from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
 from hushtag.client.sending_steps import Sending
 from hushtag.client.stream_files import ContentSource, ContentTarget
+from hushtag.client.threads import wait_in_thread
+from hushtag.errors import MisuseError
 from hushtag.objects import CONTENT_TYPE
 
 QUICK = Timeouts(connect=1, read=0.4, overall=0.8)
@@ -207,6 +209,19 @@ def test_a_task_that_is_cancelled_waits_for_its_thread(tmp_path: Path, monkeypat
     monkeypatch.setattr("hushtag.client.stream_files.os.open", slow)
     asyncio.run(main())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thread_that_raises_stop_iteration_is_heard_of() -> None:
+    """A future takes no StopIteration, and whoever awaited it waited for ever."""
+
+    def work() -> None:
+        raise StopIteration
+
+    async def main() -> None:
+        with anyio.fail_after(10), pytest.raises(MisuseError):
+            await wait_in_thread(work)
+
+    asyncio.run(main())
 
 
 def test_a_source_is_closed_by_whoever_uses_it_last(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from hushtag.client import BudgetError, Client, ServerError, TransportError
+from hushtag.client import BudgetError, Client, ServerError, SourceChangedError, TransportError
 from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.messages import encode_binary
 from hushtag.phrase import draw_phrase
@@ -90,6 +90,15 @@ def test_streams_serve_as_well_as_paths(connect: Any) -> None:
     assert connect("bob@example.org").import_data(Pipe(target.getvalue())).journals.already_there == 30
     with pytest.raises(LimitError):
         connect("bob@example.org").import_data(io.BytesIO())
+
+
+def test_an_archive_that_shrinks_while_it_is_sent_is_told(connect: Any, tmp_path: Path) -> None:
+    place = tmp_path / "all.zip"
+    place.write_bytes(bytes(1_000_000))
+    client = connect("ada@example.org")
+    with pytest.raises(SourceChangedError):
+        client.import_data(place, on_progress=lambda done, _total: os.truncate(place, done))
+    assert client.account().email == "ada@example.org"
 
 
 def test_a_file_that_is_there_is_kept_unless_forced(connect: Any, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ from hushtag.client.errors import (
     VaultRolledBackError,
     VersionConflictError,
 )
+from hushtag.client.given_file import SourceChangedError
 from hushtag.client.journal import Journals
 from hushtag.client.journal_steps import JournalFilter
 from hushtag.client.object_file import ObjectFile
@@ -61,7 +62,6 @@ from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
 from hushtag.client.session import MemoryPins, Pin, Pins, Session
-from hushtag.client.stream_files import SourceChangedError
 from hushtag.client.tags import JournalTags
 from hushtag.client.upload_pages import MemoryUploadPages, UploadPageFiles, UploadPages
 from hushtag.client.vault import Vault

@@ -12,6 +12,7 @@ from typing import IO, Final, NamedTuple
 
 import msgspec
 
+from hushtag.client.given_file import SourceChangedError, read_some, writable
 from hushtag.client.new_file import NewFile, write_all
 from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.transfer_messages import ARCHIVE_FORMAT, MEMBERS_HEADER, Manifest
@@ -84,7 +85,7 @@ class ArchiveTarget:
 
     def __init__(self, place: Place, on_progress: Progress | None, *, force: bool) -> None:
         self._new = NewFile(place, force=force) if isinstance(place, str | os.PathLike) else None
-        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else place
+        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else writable(place)
         self._on_progress = on_progress
         self._tail = b""
         self._members = self._total = 0
@@ -158,16 +159,19 @@ class ArchiveSource:
 
         Raises:
             LimitError: it is empty.
+            MisuseError: it is neither a path nor an open binary file.
             OSError: it cannot be read.
         """
         place = self._place
         if isinstance(place, str | os.PathLike):
             self._file, self._own = Path(place).open("rb"), True  # noqa: SIM115  (closed by `close`)
-        elif place.seekable():
+        elif not hasattr(place, "read"):
+            raise MisuseError("the archive is a path or an open binary file")
+        elif hasattr(place, "seekable") and place.seekable():
             self._file = place
         else:
             self._file, self._own = tempfile.TemporaryFile(), True  # noqa: SIM115  (closed by `close`)
-            while piece := place.read(_PIECE):
+            while piece := read_some(place, _PIECE):
                 self._file.write(piece)
             self._file.seek(0)
         start = self._file.tell()
@@ -177,10 +181,16 @@ class ArchiveSource:
             raise LimitError("the archive is empty")
 
     def read(self) -> bytes:
-        """Return the next piece, or nothing after the last."""
+        """Return the next piece, or nothing after the last.
+
+        Raises:
+            SourceChangedError: it is shorter than it was; nothing was written.
+        """
         if self._file is None:
             raise MisuseError("the source is closed")
-        piece = self._file.read(min(_PIECE, self.length - self._sent))
+        piece = bytes(read_some(self._file, min(_PIECE, self.length - self._sent)))
+        if not piece and self._sent < self.length:
+            raise SourceChangedError("the archive was changed while it was read; nothing was written")
         self._sent += len(piece)
         if self._on_progress is not None and piece:
             self._on_progress(self._sent, self.length)

@@ -29,7 +29,7 @@ class ObjectFile(PlacedReader, io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next `size` bytes, fewer only at the end; by default all that are left."""
         self._check_open()
-        wanted = self.size - self._at if size is None or size < 0 else size
+        wanted = self._wanted(size)
         parts, at = [], self._at
         while wanted > 0 and (part := self._driver.run(self._reader.read_at(at, wanted))):
             parts.append(part)

@@ -1,5 +1,6 @@
 """Where somebody reads in an object: what the files of both clients have in common."""
 
+import operator
 import os
 from uuid import UUID
 
@@ -50,10 +51,15 @@ class PlacedReader:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}.get(whence)
         if start is None:
             raise ValueError("whence is 0, 1 or 2")
+        offset = operator.index(offset)
         if start + offset < 0:
             raise ValueError("there is nothing before the beginning")
         self._at = start + offset
         return self._at
+
+    def _wanted(self, size: int | None) -> int:
+        size = -1 if size is None else operator.index(size)
+        return self.size - self._at if size < 0 else size
 
     def _check_open(self) -> None:
         raise NotImplementedError

@@ -17,9 +17,10 @@ from hushtag.client.archive_file import Progress
 from hushtag.client.calls import fetch, send_quietly
 from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, gather
 from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError, VaultLockedError
+from hushtag.client.given_file import SourceChangedError
 from hushtag.client.order import StoppedError
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
-from hushtag.client.stream_files import ContentSource, SourceChangedError
+from hushtag.client.stream_files import ContentSource
 from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, RollbackError, StateError
 from hushtag.messages import encode_binary

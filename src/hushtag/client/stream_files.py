@@ -7,11 +7,12 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Final
 
 from blake3 import blake3
 
 from hushtag.client.archive_file import Place, Progress
+from hushtag.client.given_file import Reader, SourceChangedError, read_some, writable
 from hushtag.client.new_file import NewFile, write_all
 from hushtag.errors import LimitError, MisuseError
 from hushtag.streams import MAX_STREAM_SIZE
@@ -23,26 +24,13 @@ __all__ = [
     "Reader",
     "RegularFile",
     "Source",
-    "SourceChangedError",
 ]
-
-
-class Reader(Protocol):
-    """What can be read as an open binary file can."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes; none at the end."""
-        ...
 
 
 Source = bytes | bytearray | memoryview | os.PathLike[str] | Reader
 """What can be put: bytes, the path of a file, or an open binary file, which is read to its end."""
 
 _PIECE: Final = 1024 * 1024
-
-
-class SourceChangedError(MisuseError):
-    """The file was changed while it was read; nothing was stored. Put it again."""
 
 
 class RegularFile:
@@ -73,7 +61,9 @@ class ContentSource:
         self._turn = threading.Lock()  # of who uses the file, also after nobody waits for it any more
         self._closed = False
         if isinstance(source, bytes | bytearray | memoryview):
-            self._ahead = memoryview(source).cast("B")
+            view = memoryview(source)
+            # What lies scattered, or is empty, has no view of its bytes.
+            self._ahead = view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
             self.size = len(self._ahead)
         elif isinstance(source, os.PathLike):
             self.path = Path(source)
@@ -138,11 +128,7 @@ class ContentSource:
         room[:filled] = self._ahead[:filled]
         self._ahead = self._ahead[filled:]
         while filled < len(room) and self._file is not None:
-            piece: object = self._file.read(min(_PIECE, len(room) - filled))
-            if piece is None:
-                raise BlockingIOError("the source has nothing now, and does not wait")
-            if not isinstance(piece, bytes | bytearray | memoryview):
-                raise MisuseError("the source gives text; open it in binary mode")
+            piece = read_some(self._file, min(_PIECE, len(room) - filled))
             if not piece:
                 break
             room[filled : filled + len(piece)] = piece
@@ -207,7 +193,7 @@ class ContentTarget:
 
     def __init__(self, place: Place, *, force: bool) -> None:
         self._new = NewFile(place, force=force) if isinstance(place, str | os.PathLike) else None
-        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else place
+        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else writable(place)
 
     def check(self) -> None:
         """Look at the place before anything is asked for.

@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from hushtag.client.order import StoppedError
+from hushtag.errors import MisuseError
 
 __all__ = ["Crew", "call_waiting", "in_thread", "pause", "wait_in_thread"]
 
@@ -82,6 +83,8 @@ async def wait_in_thread(work: Callable[[], T]) -> T:
             return
         if error is None:
             future.set_result(result)  # type: ignore[arg-type]
+        elif isinstance(error, StopIteration):  # a future takes none, and whoever waits for it would wait for ever
+            future.set_exception(MisuseError("a callback raises StopIteration"))
         else:
             future.set_exception(error)
 
