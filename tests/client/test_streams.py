@@ -31,12 +31,13 @@ from hushtag.client import (
 from hushtag.client.errors import ServerError
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
+from hushtag.client.row_steps import FoundObject
 from hushtag.client.sending_steps import segments_at_once
 from hushtag.client.stream_files import ContentSource, RegularFile
 from hushtag.client.upload_memory import UploadMemory
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
 from hushtag.objects import MAX_META_BYTES
-from hushtag.streams import StreamShape
+from hushtag.streams import StreamInfo, StreamShape
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
@@ -214,8 +215,13 @@ def test_a_locked_vault_keeps_nothing_of_what_was_read(vault: Any) -> None:
     file.read(10)
     reader = getattr(file, "_wrapped", file)._reader
     assert reader._cached is not None
+    small = vault.open(vault.put(b"small", name="small").object_id)
+    inner = getattr(small, "_wrapped", small)._reader
+    assert small.read(10) == b"small"
     vault.lock()
     assert reader._cached is None
+    for each in (reader, inner):
+        assert not [value for value in vars(each).values() if isinstance(value, FoundObject | StreamInfo)]
 
 
 def test_a_segment_that_arrived_otherwise_than_it_was_sent_is_noticed(vault: Any, server: FakeServer) -> None:

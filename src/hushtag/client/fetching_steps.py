@@ -148,7 +148,7 @@ class ContentReader:
 
     def __init__(self, steps: FetchingSteps, found: FoundObject) -> None:
         self._steps = steps
-        self._found = found
+        self._found: FoundObject | None = found
         self.object_id = found.object_id
         self.size = found.meta.size
         self.name = found.meta.name
@@ -162,13 +162,17 @@ class ContentReader:
 
         Raises:
             VaultLockedError: the vault was locked.
+            StateError: what was read is forgotten.
         """
         self._steps.witness.check_open()
+        found = self._found
+        if found is None:
+            raise StateError("the object is not open any more")
         end = min(self.size, offset + max(0, length))
         if offset >= end:
             return b""
-        if self.info is None:
-            return self._found.body[offset:end]
+        if found.meta.stream is None:
+            return found.body[offset:end]
         size = self.shape.segment_size
         seq = offset // size
         if self._cached is None or self._cached[0] != seq:
@@ -183,9 +187,11 @@ class ContentReader:
         return self._cached[1][offset - start : end - start]
 
     def forget(self) -> None:
-        """Forget what was read."""
+        """Forget what was read, and what more could be read with."""
         self._cached = None
         self._index = None
+        self._found = None
+        self.info = None
 
     def rooms(self) -> tuple[bytearray, bytearray]:
         """Return room for a sealed segment and for an open one."""
@@ -201,16 +207,16 @@ class ContentReader:
             IntegrityError: it is not that segment.
             StoppedError: `is_stopped`.
         """
-        info = self.info
-        if info is None:
-            raise StateError("only a large object has segments")
+        info, found = self.info, self._found
+        if info is None or found is None:
+            raise StateError("only a large object that is open has segments")
         attempt = 0
         while True:
             try:
                 yield from self._fetch_sealed(info.id, seq, room, is_stopped)
                 break
             except NotFoundError:
-                yield from self._steps.gone(self._found)
+                yield from self._steps.gone(found)
             except (TransportError, UnavailableError) as error:
                 attempt += 1
                 if attempt >= self._steps.retry.changes or is_stopped():
@@ -249,7 +255,7 @@ class ContentReader:
         seq, plain, digest = fetched
         segments = self.shape.segments
         if self.info is None:
-            raise StateError("only a large object has segments")
+            raise StateError("only a large object that is open has segments")
         if seq == segments:
             self._index = StreamIndex.open(self.info.root, segments, plain)
             return plain[:0]
