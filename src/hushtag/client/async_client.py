@@ -1,7 +1,6 @@
 """The client for an event loop: the surface of `client.py`, awaited. Stretch and OPAQUE run in worker threads."""
 
 import ssl
-from collections.abc import Sequence
 from typing import Self
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from hushtag.client.async_journal import AsyncJournals
 from hushtag.client.async_profile import AsyncProfile
 from hushtag.client.async_reminders import AsyncReminders
 from hushtag.client.async_vault import LEAVE_SECONDS, AsyncVault
-from hushtag.client.client_steps import ClientSteps
+from hushtag.client.client_steps import ClientSteps, Phrases
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.device_secrets import DeviceSecrets
 from hushtag.client.drivers import AsyncDriver
@@ -130,15 +129,7 @@ class AsyncClient:
         return await self._driver.run(self._steps.account())
 
     async def change_password(self, current: str, new: str) -> None:
-        """Change the password of the account; every other session ends, this one stays.
-
-        Phrases and vaults do not depend on it. After a lost answer, log in with the new password to find out.
-
-        Raises:
-            LimitError: the new password is outside its limits (10 to 256 characters); nothing was sent.
-            LoginError: the current password is wrong.
-            BudgetError: too many attempts.
-        """
+        """As `Client.change_password`."""
         await self._driver.run(self._steps.change_password(ChangePassword(current, new)))
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
@@ -174,7 +165,7 @@ class AsyncClient:
 
     async def unlock(
         self,
-        phrases: str | Sequence[str] | RecoveryCode,
+        phrases: Phrases,
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,

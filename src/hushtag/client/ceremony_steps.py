@@ -23,9 +23,24 @@ from hushtag.tag_label import MAX_LABEL_BYTES
 from hushtag.types import DeviceSecret, OpaquePassword, forget_all
 from hushtag.unlock import Finishing, UnlockedTag, start_unlock
 
-__all__ = ["accepted_phrase", "check_label", "copied_secret", "enrol", "phrase_taken", "register", "release", "unlock"]
+__all__ = [
+    "accepted_phrase",
+    "check_label",
+    "copied_secret",
+    "enrol",
+    "phrase_taken",
+    "register",
+    "release",
+    "text_of",
+    "unlock",
+]
 
 T = TypeVar("T")
+
+
+def text_of(phrase: str | DrawnPhrase) -> str:
+    """Return the text of a phrase."""
+    return phrase.text if isinstance(phrase, DrawnPhrase) else phrase
 
 
 def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float) -> str:
@@ -38,7 +53,7 @@ def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float)
     """
     if isinstance(phrase, RecoveryCode):
         return phrase.canonical
-    canonical = canonicalize(phrase.text if isinstance(phrase, DrawnPhrase) else phrase)
+    canonical = canonicalize(text_of(phrase))
     check_phrase(canonical, floor_bits=floor_bits)
     return canonical
 

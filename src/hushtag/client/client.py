@@ -1,14 +1,13 @@
 """The blocking client. What it does is in the steps; this only runs them."""
 
 import ssl
-from collections.abc import Sequence
 from typing import Self
 from uuid import UUID
 
 import httpx
 
 from hushtag.client.archive_file import Exported, Place, Progress
-from hushtag.client.client_steps import ClientSteps
+from hushtag.client.client_steps import ClientSteps, Phrases
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.device import Device
 from hushtag.client.device_secrets import DeviceSecrets
@@ -251,7 +250,7 @@ class Client:
 
     def unlock(
         self,
-        phrases: str | Sequence[str] | RecoveryCode,
+        phrases: Phrases,
         *,
         device_secret: DeviceSecret | bytes | None = None,
         kind: PhraseKind | None = None,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hushtag.client import ceremony_steps
 from hushtag.client.account_steps import AccountSteps
 from hushtag.client.calls import send_quietly
-from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret, text_of
 from hushtag.client.contents import EnrolledTag
 from hushtag.client.device_secrets import DeviceSecrets, MemoryDeviceSecrets
 from hushtag.client.device_steps import DeviceSteps
@@ -39,10 +39,14 @@ from hushtag.phrase import (
 from hushtag.recovery import CODE_WORDS, RecoveryCode, parse_recovery_code
 from hushtag.types import DeviceSecret
 
-__all__ = ["ClientSteps", "candidate_phrases"]
+__all__ = ["ClientSteps", "Phrases", "candidate_phrases"]
 
 
-def candidate_phrases(phrases: str | Sequence[str] | RecoveryCode, kind: PhraseKind | None) -> list[str]:
+Phrases = str | DrawnPhrase | RecoveryCode | Sequence[str | DrawnPhrase]
+"""A phrase, or several transcripts of one, best first."""
+
+
+def candidate_phrases(phrases: Phrases, kind: PhraseKind | None) -> list[str]:
     """Return the canonical candidates of one phrase or of several transcripts of it, best first.
 
     Raises:
@@ -51,12 +55,12 @@ def candidate_phrases(phrases: str | Sequence[str] | RecoveryCode, kind: PhraseK
     """
     if isinstance(phrases, RecoveryCode):
         return [phrases.canonical]
-    if isinstance(phrases, str):
-        canonical = canonicalize(phrases)  # its error says what is wrong with this one
+    if isinstance(phrases, str | DrawnPhrase):
+        canonical = canonicalize(text_of(phrases))  # its error says what is wrong with this one
         if _fails_as_code(canonical):
             parse_recovery_code(canonical)  # its error says which word
-        return filter_candidates([phrases], kind=kind)
-    return filter_candidates(phrases, kind=kind)
+        return filter_candidates([text_of(phrases)], kind=kind)
+    return filter_candidates(map(text_of, phrases), kind=kind)
 
 
 def _fails_as_code(canonical: str) -> bool:
@@ -66,11 +70,11 @@ def _fails_as_code(canonical: str) -> bool:
     return words == CODE_WORDS and not code and looks_drawn(canonical) and not passes_self_check(canonical)
 
 
-def _index(phrases: str | Sequence[str] | RecoveryCode, canonical: str) -> int:
-    if not isinstance(phrases, str | RecoveryCode):
+def _index(phrases: Phrases, canonical: str) -> int:
+    if not isinstance(phrases, str | DrawnPhrase | RecoveryCode):
         for index, transcript in enumerate(phrases):
             with suppress(PhraseError):
-                if candidate_form(transcript) == canonical:
+                if candidate_form(text_of(transcript)) == canonical:
                     return index
     return 0
 
@@ -130,7 +134,7 @@ class ClientSteps(AccountSteps):
 
     def unlock(
         self,
-        phrases: str | Sequence[str] | RecoveryCode,
+        phrases: Phrases,
         *,
         device_secret: DeviceSecret | bytes | None,
         kind: PhraseKind | None,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import post, send_quietly
-from hushtag.client.ceremony_steps import accepted_phrase, copied_secret
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret, text_of
 from hushtag.client.contents import FailedAttempts, VaultPhrase
 from hushtag.client.duress_steps import checked_verdict
 from hushtag.client.effects import Request, Steps, compute, exchange
@@ -83,7 +83,7 @@ class VaultSteps(StoringSteps):
 def _transcript_of(phrase: str | DrawnPhrase | RecoveryCode) -> list[str]:
     if isinstance(phrase, RecoveryCode):
         return [phrase.canonical]
-    return filter_candidates([phrase.text if isinstance(phrase, DrawnPhrase) else phrase])
+    return filter_candidates([text_of(phrase)])
 
 
 class OpenTag:
