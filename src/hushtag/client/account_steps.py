@@ -9,6 +9,7 @@ from hushtag.client.calls import fetch, post, send_quietly
 from hushtag.client.changes import remove
 from hushtag.client.effects import Request, Steps, compute, exchange
 from hushtag.client.errors import NotLoggedInError, PinChangedError, SessionExpiredError
+from hushtag.client.ids import uuid_of
 from hushtag.client.paging import collect
 from hushtag.client.policy import RetryPolicy
 from hushtag.client.session import Pin, Pins, Session, account_key, check_pin, session_from
@@ -142,5 +143,5 @@ class AccountSteps:
 
     def revoke_session(self, session_id: UUID) -> Steps[None]:
         """End one of the account's sessions."""
-        request = Request("DELETE", f"/v1/sessions/{session_id}", self.current().token)
+        request = Request("DELETE", f"/v1/sessions/{uuid_of(session_id)}", self.current().token)
         expect_nothing((yield from exchange(request)))

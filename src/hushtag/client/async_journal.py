@@ -10,7 +10,8 @@ from msgspec import UNSET, UnsetType
 from hushtag.client.async_tags import AsyncJournalTags
 from hushtag.client.batches import each_awaited
 from hushtag.client.drivers import AsyncDriver
-from hushtag.client.journal_steps import JournalFilter, JournalSteps, id_of
+from hushtag.client.ids import id_of
+from hushtag.client.journal_steps import JournalFilter, JournalSteps
 from hushtag.client.tag_steps import TagSteps
 from hushtag.journal_messages import (
     Journal,
@@ -101,11 +102,11 @@ class AsyncJournals:
 
     async def add_tag(self, entry: Journal | JournalSummary | UUID, tag: Tag | TagRef) -> None:
         """As `Journals.add_tag`."""
-        await self._driver.run(self._steps.link(id_of(entry), tag.id))
+        await self._driver.run(self._steps.link(id_of(entry), id_of(tag)))
 
     async def remove_tag(self, entry: Journal | JournalSummary | UUID, tag: Tag | TagRef) -> None:
         """As `Journals.remove_tag`."""
-        await self._driver.run(self._steps.unlink(id_of(entry), tag.id))
+        await self._driver.run(self._steps.unlink(id_of(entry), id_of(tag)))
 
     def list(
         self, *, sort: str = "-entry_date", **chosen: Unpack[JournalFilter]

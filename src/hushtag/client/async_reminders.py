@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from hushtag.client.batches import each_awaited
 from hushtag.client.contents import FeedAddress
 from hushtag.client.drivers import AsyncDriver
-from hushtag.client.journal_steps import id_of
+from hushtag.client.ids import id_of
 from hushtag.client.reminder_steps import ReminderSteps
 from hushtag.reminder_messages import Feed, NewReminder, Reminder, ReminderChange, ReminderCompleted, Snooze
 

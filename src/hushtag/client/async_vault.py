@@ -19,6 +19,7 @@ from hushtag.client.contents import (
     VaultPhrase,
 )
 from hushtag.client.drivers import AsyncDriver
+from hushtag.client.ids import uuid_of
 from hushtag.client.pinning import PinnedState
 from hushtag.client.resealing_steps import Progress
 from hushtag.client.row_steps import FoundObject
@@ -134,6 +135,7 @@ class AsyncVault:
         return AsyncObjectFile(self._driver, self._steps.reader(await self._find(object_id)))
 
     async def _find(self, object_id: UUID) -> FoundObject:
+        object_id = uuid_of(object_id)
         found = await self._driver.run(self._steps.get_known(object_id))
         if found is None:
             async with self._turn:

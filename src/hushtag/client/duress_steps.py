@@ -13,6 +13,7 @@ from hushtag.client.calls import fetch
 from hushtag.client.ceremony_steps import release
 from hushtag.client.effects import Request, Steps
 from hushtag.client.errors import NotFoundError
+from hushtag.client.ids import uuid_of
 from hushtag.client.phrase_steps import PhraseSteps
 from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.duress import LOCK_DAYS, ORDER_PLACES, TICKET_LENGTH, Verdict
@@ -57,8 +58,9 @@ class DuressSteps(PhraseSteps):
             AuthenticationError: the duress phrase opens nothing in this account.
             MisuseError: the duress phrase opens this vault itself.
         """
+        wanted = None if tag_id is None else uuid_of(tag_id)
         known = yield from self.ring()
-        borne_by = self.tag_id if tag_id is None else self._find(known, tag_id).tag_id
+        borne_by = self.tag_id if wanted is None else self._find(known, wanted).tag_id
         members = [each.member for each in known]
         released = yield from release(self._session, prepare, members, device_secret=device_secret)
         yield from self._put_orders(borne_by, [(place, secrets.choice(released.of(verdict)))])
@@ -74,6 +76,7 @@ class DuressSteps(PhraseSteps):
             raise MisuseError(f"a phrase has places 1 to {ORDER_PLACES} for orders, not {place}")
         borne_by = self.tag_id
         if tag_id is not None:
+            tag_id = uuid_of(tag_id)
             borne_by = self._find((yield from self.ring()), tag_id).tag_id
         places = _PLACES if place is None else (place,)
         yield from self._put_orders(borne_by, [(each, secrets.token_bytes(TICKET_LENGTH)) for each in places])

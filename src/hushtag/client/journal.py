@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 
 from hushtag.client.batches import each
 from hushtag.client.drivers import SyncDriver
-from hushtag.client.journal_steps import JournalFilter, JournalSteps, id_of
+from hushtag.client.ids import id_of
+from hushtag.client.journal_steps import JournalFilter, JournalSteps
 from hushtag.client.tag_steps import TagSteps
 from hushtag.client.tags import JournalTags
 from hushtag.journal_messages import (
@@ -152,7 +153,7 @@ class Journals:
             NotFoundError: there is no such entry or tag.
             LimitReachedError: the entry has 50 tags.
         """
-        self._driver.run(self._steps.link(id_of(entry), tag.id))
+        self._driver.run(self._steps.link(id_of(entry), id_of(tag)))
 
     def remove_tag(self, entry: Journal | JournalSummary | UUID, tag: Tag | TagRef) -> None:
         """Take a tag from an entry, which gets a new version.
@@ -160,7 +161,7 @@ class Journals:
         Raises:
             NotFoundError: the entry does not have it.
         """
-        self._driver.run(self._steps.unlink(id_of(entry), tag.id))
+        self._driver.run(self._steps.unlink(id_of(entry), id_of(tag)))
 
     def list(
         self, *, sort: str = "-entry_date", **chosen: Unpack[JournalFilter]

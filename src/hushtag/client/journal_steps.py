@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Final, Protocol, TypedDict
+from typing import Final, TypedDict
 from uuid import UUID, uuid4
 
 import msgspec
@@ -15,6 +15,7 @@ from hushtag.client.batches import Lines, Pages
 from hushtag.client.calls import fetch
 from hushtag.client.changes import Versioned, create, delete, edit, if_match
 from hushtag.client.effects import Request, Steps, exchange
+from hushtag.client.ids import id_of, uuid_of
 from hushtag.client.policy import MAX_PAGE_BYTES
 from hushtag.errors import LimitError, MalformedError
 from hushtag.journal_messages import (
@@ -53,19 +54,6 @@ class JournalFilter(TypedDict, total=False):
     is_private: bool
     deleted: bool | None
     """True: only deleted entries; None: those as well. By default they are left out."""
-
-
-class Identified(Protocol):
-    """Something that was read."""
-
-    @property
-    def id(self) -> UUID:
-        """Its id."""
-
-
-def id_of(thing: Identified | UUID) -> UUID:
-    """Return the id of something that was read, or the id itself."""
-    return thing if isinstance(thing, UUID) else thing.id
 
 
 def _query(chosen: JournalFilter) -> dict[str, str | Sequence[str]]:
@@ -111,7 +99,7 @@ class JournalSteps:
 
     def create(self, new: NewJournal) -> Steps[Journal]:
         """Write an entry, once however often it is sent."""
-        journal_id = new.id or uuid4()
+        journal_id = uuid_of(new.id or uuid4())
         sent = msgspec.structs.replace(new, id=journal_id)
         body = encode(sent, MAX_JOURNAL_BYTES)
         request = Request("POST", _PATH, self._token, body, "application/json", max_answer=MAX_JOURNAL_BYTES)
@@ -127,7 +115,7 @@ class JournalSteps:
 
     def create_many(self, entries: Iterable[NewJournal]) -> Steps[tuple[UUID, ...]]:
         """Write entries, all or none."""
-        sent = [msgspec.structs.replace(entry, id=entry.id or uuid4()) for entry in entries]
+        sent = [msgspec.structs.replace(entry, id=uuid_of(entry.id or uuid4())) for entry in entries]
         if len(sent) > MAX_BULK_JOURNALS:
             raise LimitError(f"{len(sent)} entries at once, at most {MAX_BULK_JOURNALS}")
         if not sent:
@@ -151,6 +139,7 @@ class JournalSteps:
 
     def get(self, journal_id: UUID) -> Steps[Journal]:
         """Read an entry."""
+        journal_id = uuid_of(journal_id)
         request = Request("GET", f"{_PATH}/{journal_id}", self._token, max_answer=MAX_JOURNAL_BYTES)
         return _entry(expect((yield from fetch(request, self._account.retry)), (200,), Journal), journal_id)
 
@@ -158,7 +147,7 @@ class JournalSteps:
         """Change an entry that still is as it was read."""
         request = Request(
             "PATCH",
-            f"{_PATH}/{read.id}",
+            f"{_PATH}/{id_of(read)}",
             self._token,
             encode(wanted, MAX_JOURNAL_BYTES),
             "application/json",
@@ -181,7 +170,7 @@ class JournalSteps:
 
     def delete(self, read: Versioned) -> Steps[None]:
         """Delete an entry that still is as it was read."""
-        request = Request("DELETE", f"{_PATH}/{read.id}", self._token, headers=if_match(read))
+        request = Request("DELETE", f"{_PATH}/{id_of(read)}", self._token, headers=if_match(read))
 
         def attempt() -> Steps[None]:
             expect_nothing((yield from exchange(request)))
@@ -196,21 +185,22 @@ class JournalSteps:
 
     def restore(self, journal_id: UUID) -> Steps[Journal]:
         """Take a deletion back; sent twice, it restores once."""
+        journal_id = uuid_of(journal_id)
         request = Request("POST", f"{_PATH}/{journal_id}/restore", self._token, max_answer=MAX_JOURNAL_BYTES)
         return _entry(expect((yield from fetch(request, self._account.retry)), (200,), Journal), journal_id)
 
     def erase(self, journal_id: UUID) -> Steps[None]:
         """Erase a deleted entry."""
-        yield from self._account.remove(f"{_PATH}/{journal_id}/permanently")
+        yield from self._account.remove(f"{_PATH}/{uuid_of(journal_id)}/permanently")
 
     def link(self, journal_id: UUID, tag_id: UUID) -> Steps[None]:
         """Give an entry a tag."""
-        request = Request("PUT", f"{_PATH}/{journal_id}/tags/{tag_id}", self._token)
+        request = Request("PUT", f"{_PATH}/{uuid_of(journal_id)}/tags/{uuid_of(tag_id)}", self._token)
         expect_nothing((yield from fetch(request, self._account.retry)))
 
     def unlink(self, journal_id: UUID, tag_id: UUID) -> Steps[None]:
         """Take a tag from an entry."""
-        yield from self._account.remove(f"{_PATH}/{journal_id}/tags/{tag_id}")
+        yield from self._account.remove(f"{_PATH}/{uuid_of(journal_id)}/tags/{uuid_of(tag_id)}")
 
     def list(self, sort: str, chosen: JournalFilter) -> Pages[JournalList, JournalSummary]:
         """List entries."""

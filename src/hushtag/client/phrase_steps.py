@@ -25,6 +25,7 @@ from hushtag.client.errors import (
     TransportError,
     UnavailableError,
 )
+from hushtag.client.ids import uuid_of
 from hushtag.client.paging import collect
 from hushtag.client.phrase_changes import Replacement, Rotated
 from hushtag.client.policy import RetryPolicy
@@ -209,6 +210,7 @@ class PhraseSteps(ResealingSteps):
             ConflictError: the vault's key was rotated by somebody else, or the vault changes too fast.
             OutcomeUnknownError: the connection is gone and what became of it is not known.
         """
+        tag_id = uuid_of(tag_id)
         known = yield from self.ring()
         self._find(known, tag_id)
         if len(known) == 1:
@@ -224,6 +226,7 @@ class PhraseSteps(ResealingSteps):
             NotFoundError, OutcomeUnknownError: as for `revoke_phrase`.
             PhraseError, BudgetError, ConflictError: as for `add_phrase`.
         """
+        tag_id = uuid_of(tag_id)
         known = yield from self.ring()
         old = self._find(known, tag_id)
         label = old.label if label is None else label

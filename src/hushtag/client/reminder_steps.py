@@ -17,6 +17,7 @@ from hushtag.client.changes import Versioned, create, delete, edit, if_match
 from hushtag.client.contents import FeedAddress
 from hushtag.client.due_events import DueEvents
 from hushtag.client.effects import Request, Steps, exchange
+from hushtag.client.ids import id_of, uuid_of
 from hushtag.errors import MalformedError
 from hushtag.reminder_messages import (
     Feed,
@@ -51,7 +52,7 @@ class ReminderSteps:
 
     def create(self, new: NewReminder) -> Steps[Reminder]:
         """Make a reminder, once however often it is sent."""
-        reminder_id = new.id or uuid4()
+        reminder_id = uuid_of(new.id or uuid4())
         sent = msgspec.structs.replace(new, id=reminder_id)
         request = Request("POST", _PATH, self._token, encode(sent), "application/json", max_answer=_MAX_ANSWER)
 
@@ -66,12 +67,13 @@ class ReminderSteps:
 
     def get(self, reminder_id: UUID) -> Steps[Reminder]:
         """Read a reminder."""
+        reminder_id = uuid_of(reminder_id)
         request = Request("GET", f"{_PATH}/{reminder_id}", self._token, max_answer=_MAX_ANSWER)
         return _reminder(expect((yield from fetch(request, self._account.retry)), (200,), Reminder), reminder_id)
 
     def edit(self, read: Versioned, wanted: ReminderChange) -> Steps[Reminder]:
         """Change a reminder that still is as it was read."""
-        path, body = f"{_PATH}/{read.id}", encode(wanted)
+        path, body = f"{_PATH}/{id_of(read)}", encode(wanted)
         request = Request("PATCH", path, self._token, body, "application/json", if_match(read), max_answer=_MAX_ANSWER)
 
         def attempt() -> Steps[Reminder]:
@@ -89,7 +91,7 @@ class ReminderSteps:
 
     def delete(self, read: Versioned) -> Steps[None]:
         """Delete a reminder that still is as it was read."""
-        request = Request("DELETE", f"{_PATH}/{read.id}", self._token, headers=if_match(read))
+        request = Request("DELETE", f"{_PATH}/{id_of(read)}", self._token, headers=if_match(read))
 
         def attempt() -> Steps[None]:
             expect_nothing((yield from exchange(request)))

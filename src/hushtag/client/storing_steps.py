@@ -14,6 +14,7 @@ from hushtag.client.contents import StoredObject
 from hushtag.client.duress_steps import DuressSteps
 from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import ConflictError, TransportError, UnavailableError
+from hushtag.client.ids import uuid_of
 from hushtag.client.sending_steps import Sending, StartAgainError, StreamSender
 from hushtag.client.stream_files import ContentSource, Source
 from hushtag.client.upload_memory import UploadMemory, Wanted
@@ -66,6 +67,7 @@ class StoringSteps(DuressSteps):
             NotFoundError, ConflictError: as for `put`.
         """
         self.witness.check_open()
+        replace = None if replace is None else uuid_of(replace)
         content = ContentSource(source)
         name = content.name if name is None else name
         if not name:

@@ -8,6 +8,7 @@ from hushtag.client.answers import encode, expect
 from hushtag.client.batches import Pages
 from hushtag.client.calls import fetch, post
 from hushtag.client.effects import Request, Steps
+from hushtag.client.ids import uuid_of
 from hushtag.client.policy import MAX_PAGE_BYTES
 from hushtag.errors import MalformedError
 from hushtag.journal_messages import JournalTagList, MergeTag, NewTag, Tag, TagChange, TagSuggestions
@@ -33,6 +34,7 @@ class TagSteps:
 
     def get(self, tag_id: UUID) -> Steps[Tag]:
         """Read a tag."""
+        tag_id = uuid_of(tag_id)
         request = Request("GET", f"{_PATH}/{tag_id}", self._token)
         return _tag(expect((yield from fetch(request, self._account.retry)), (200,), Tag), tag_id)
 

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from hushtag.client.batches import each
 from hushtag.client.drivers import SyncDriver
-from hushtag.client.journal_steps import id_of
+from hushtag.client.ids import id_of
 from hushtag.client.tag_steps import TagSteps
 from hushtag.journal_messages import NewTag, Tag, TagChange, TagRef
 

@@ -17,6 +17,7 @@ from hushtag.client.contents import (
     VaultPhrase,
 )
 from hushtag.client.drivers import SyncDriver
+from hushtag.client.ids import uuid_of
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.pinning import PinnedState
 from hushtag.client.resealing_steps import Progress
@@ -180,6 +181,7 @@ class Vault:
         return ObjectFile(self._driver, self._steps.reader(self._find(object_id)))
 
     def _find(self, object_id: UUID) -> FoundObject:
+        object_id = uuid_of(object_id)
         found = self._driver.run(self._steps.get_known(object_id))
         if found is None:
             with self._turn:

@@ -21,6 +21,7 @@ from hushtag.client.errors import (
     TransportError,
     UnavailableError,
 )
+from hushtag.client.ids import uuid_of
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.witness import Sealed, Seen
@@ -76,6 +77,7 @@ class WritingSteps(ReadingSteps):
         Raises:
             NotFoundError, ConflictError, OutcomeUnknownError: as for `put`.
         """
+        object_id = uuid_of(object_id)
         before = yield from self._current(object_id)
         yield from self._commit(_Change(object_id, before, None, None))
 
