@@ -17,9 +17,9 @@ from hushtag.client import (
     TransportError,
     UnavailableError,
 )
-from hushtag.errors import LimitError
+from hushtag.errors import LimitError, MisuseError
 from tests.client.fake_server import URL, FakeServer, Fault, problem
-from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE, connect_sync
+from tests.client.support import EMAIL, NO_PAUSE, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 
 ROW = "/objects/"
 HEAD = r"/vaults/[^/]+$"
@@ -255,3 +255,13 @@ def test_threads_of_one_vault_and_two_devices_lose_nothing(
         list(pool.map(put, range(24)))
     assert {entry.name for entry in sync_vault.list()} == {str(number) for number in range(24)}
     assert sync_vault.list() == other_vault.list()
+
+
+def test_a_callback_cannot_use_the_vault_whose_call_it_was_called_by(sync_vault: Any) -> None:
+    """It waited for ever: for the end of the call that it is part of."""
+    sync_vault.put(b"one", name="a")
+    sync_vault.revoke_phrase(sync_vault.add_phrase(OTHER_PHRASE).tag_id)
+    with pytest.raises(MisuseError, match="callback"):
+        sync_vault.reseal(lambda done, total: sync_vault.find("a"))
+    assert sync_vault.reseal() == 1
+    assert sync_vault.find("a").revision == 2

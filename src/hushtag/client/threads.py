@@ -19,7 +19,7 @@ import anyio.to_thread
 from hushtag.client.order import StoppedError
 from hushtag.errors import MisuseError
 
-__all__ = ["Crew", "call_waiting", "in_thread", "pause", "wait_in_thread"]
+__all__ = ["Crew", "OneAtATime", "call_waiting", "in_thread", "pause", "wait_in_thread"]
 
 T = TypeVar("T")
 
@@ -141,6 +141,29 @@ def pause(seconds: float) -> None:
         time.sleep(seconds)
     elif stop.wait(seconds):
         raise StoppedError
+
+
+class OneAtATime:
+    """A lock that refuses, in the place of waiting for ever, who holds it already."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+
+    def __enter__(self) -> None:
+        """Wait for the turn of this thread.
+
+        Raises:
+            MisuseError: it has its turn already.
+        """
+        if self._owner == threading.get_ident():
+            raise MisuseError("a callback cannot use the vault whose call it was called by")
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._owner = None
+        self._lock.release()
 
 
 class Crew:

@@ -1,6 +1,5 @@
 """The open vault of the blocking client."""
 
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
@@ -23,6 +22,7 @@ from hushtag.client.pinning import PinnedState
 from hushtag.client.resealing_steps import Progress
 from hushtag.client.row_steps import FoundObject
 from hushtag.client.stream_files import ContentTarget, Source
+from hushtag.client.threads import OneAtATime
 from hushtag.client.vault_steps import OpenTag, VaultSteps
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
 from hushtag.recovery import RecoveryCode
@@ -47,7 +47,7 @@ class Vault:
         self._steps = steps
         self._vaults = vaults
         # One change or listing of a vault at a time; gets go beside them.
-        self._turn = threading.Lock()
+        self._turn = OneAtATime()
 
     @property
     def vault_id(self) -> UUID:
@@ -333,10 +333,11 @@ class Vault:
     def reseal(self, progress: Progress | None = None) -> int:
         """Seal anew, after a phrase was revoked, whatever is still under an old data key; returns how many objects.
 
-        `progress` is told how many are done and how many there are. It may be broken off at any point and called again,
-        by any phrase; at the end the old data keys are forgotten.
+        `progress` is told how many are done and how many there are; it cannot use the vault meanwhile. It may be broken
+        off at any point and called again, by any phrase; at the end the old data keys are forgotten.
 
         Raises:
+            MisuseError: `progress` used the vault.
             ConflictError: the vault's key was rotated, or the vault changes too fast.
             OutcomeUnknownError: the connection broke; call again.
         """
