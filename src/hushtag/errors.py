@@ -27,7 +27,7 @@ __all__ = [
 
 
 class HushtagError(Exception):
-    """The root of every error this library raises."""
+    """The root of every error this library raises, beside `OSError` of the caller's own files."""
 
 
 class MisuseError(HushtagError):
