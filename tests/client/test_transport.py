@@ -1,15 +1,25 @@
 """Which servers a client talks to, how long it waits, and what it says of a failure."""
 
 from collections.abc import Iterator
+from io import BytesIO
 
 import httpx
 import pytest
 
-from hushtag.client import Client, InsecureServerError, RetryPolicy, TimedOutError, Timeouts, TransportError
+from hushtag.client import (
+    Client,
+    ClientClosedError,
+    InsecureServerError,
+    RetryPolicy,
+    TimedOutError,
+    Timeouts,
+    TransportError,
+    VaultLockedError,
+)
 from hushtag.client.policy import server_url
 from hushtag.errors import LimitError, MalformedError
-from tests.client.fake_server import URL
-from tests.client.support import EMAIL, PASSWORD
+from tests.client.fake_server import URL, FakeServer
+from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
 
 
 @pytest.mark.parametrize(
@@ -146,3 +156,36 @@ def test_pauses_double_up_to_their_limit_and_differ() -> None:
         assert all(ceiling / 2 <= pause <= ceiling for pause in pauses)
         assert len(pauses) > 1
     assert retry.pause(10**6) <= 1.0
+
+
+def test_a_closed_client_asks_nothing_more(connect: Connect, server: FakeServer) -> None:
+    client = connect()
+    client.log_in(EMAIL, PASSWORD)
+    vault = client.unlock(PHRASE)
+    client.close()
+    server.log.clear()
+    for call in (client.account, client.sessions, lambda: client.unlock(PHRASE), lambda: client.export_data(BytesIO())):
+        with pytest.raises(ClientClosedError):
+            call()
+    with pytest.raises(ClientClosedError):
+        client.import_data(BytesIO(b"archive"))
+    with pytest.raises(VaultLockedError):
+        vault.list()
+    client.close()
+    assert server.log == []
+
+
+@pytest.mark.parametrize("step", ["start", "finish"])
+def test_a_client_that_is_closed_during_an_unlock_opens_nothing(server: FakeServer, step: str) -> None:
+    client = Client(URL, transport=server.transport())
+    client.log_in(EMAIL, PASSWORD)
+
+    def close(request: httpx.Request) -> None:
+        if request.url.path.endswith(f"/unlock/{step}"):
+            server.on_request = None
+            client.close()
+
+    server.on_request = close
+    with pytest.raises(ClientClosedError):
+        client.unlock(PHRASE)
+    assert all(tag.locked for tag in client._steps._open)

@@ -12,7 +12,7 @@ from hushtag.client.contents import EnrolledTag
 from hushtag.client.device_secrets import DeviceSecrets, MemoryDeviceSecrets
 from hushtag.client.device_steps import DeviceSteps
 from hushtag.client.effects import Steps, compute
-from hushtag.client.errors import InsecureServerError
+from hushtag.client.errors import ClientClosedError, InsecureServerError
 from hushtag.client.journal_steps import JournalSteps
 from hushtag.client.pin_file import PinStore
 from hushtag.client.pinning import Pages
@@ -99,6 +99,7 @@ class ClientSteps(AccountSteps):
             raise InsecureServerError("the session belongs to another server; its token is not sent to this one")
         super().__init__(str(self.url), session, MemoryPins() if pins is None else pins, retry)
         self._open: list[OpenTag] = []
+        self._closed = False
         self._vault_pins = vault_pins
         self._upload_pages = upload_pages
         self.journal = JournalSteps(self)
@@ -158,7 +159,7 @@ class ClientSteps(AccountSteps):
         tag = OpenTag(opened, session, heard, self.retry, store, self._upload_pages)
         try:
             yield from tag.admit(pages, code, review=review_restored)
-            self._open = [other for other in self._open if not other.locked] + [tag]
+            self._keep(tag)
             yield from tag.rewrap()
             yield from tag.move()
         except HushtagError:
@@ -168,6 +169,11 @@ class ClientSteps(AccountSteps):
             tag.end()
             raise
         return tag
+
+    def _keep(self, tag: OpenTag) -> None:
+        self._open = [other for other in self._open if not other.locked] + [tag]
+        if self._closed:  # looked at after who closes can see the tag: one of the two ends it
+            raise ClientClosedError("the client was closed")
 
     def log_out(self) -> Steps[None]:
         """Forget every key and the session, then end the session, and with it its vault sessions, on the server."""
@@ -185,6 +191,7 @@ class ClientSteps(AccountSteps):
 
     def close(self) -> Steps[None]:
         """Forget every key, then tell the server as far as it can be told; the account session goes on."""
+        self._closed = True
         requests = [request for request in [tag.end() for tag in self._open] if request is not None]
         self._open.clear()
         for request in requests:

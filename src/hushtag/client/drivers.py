@@ -72,7 +72,7 @@ class SyncDriver:
             case Open():
                 return self._open(effect.request)
             case Read():
-                with deadline(self._timeouts.overall), typed_failures():
+                with deadline(self._timeouts.overall), typed_failures(self._http):
                     return next(effect.opened.pieces, b"")
             case Close():
                 with quiet_failures():
@@ -98,7 +98,7 @@ class SyncDriver:
     def _exchange(self, request: Request) -> Response:
         with (
             deadline(self._timeouts.overall) as over,
-            typed_failures(),
+            typed_failures(self._http),
             self._http.stream(**request_options(self._url, request)) as answer,
         ):
             reading = Reading(answer, request.max_answer)
@@ -110,7 +110,7 @@ class SyncDriver:
 
     def _open(self, request: Request) -> Opened | Response:
         # Head and refusal are bounded as a whole; what streams after them takes its time, and each read its own.
-        with deadline(self._timeouts.overall), typed_failures():
+        with deadline(self._timeouts.overall), typed_failures(self._http):
             answer = self._http.send(self._http.build_request(**request_options(self._url, request)), stream=True)
             try:
                 reading = Reading(answer, request.max_answer)
@@ -193,7 +193,7 @@ class AsyncDriver:
         return gathering.outcome()
 
     async def _exchange(self, request: Request) -> Response:
-        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+        with typed_failures(self._http), anyio.fail_after(self._timeouts.overall):
             async with self._http.stream(**request_options(self._url, request)) as answer:
                 reading = Reading(answer, request.max_answer)
                 async for chunk in answer.aiter_raw():
@@ -202,7 +202,7 @@ class AsyncDriver:
 
     async def _open(self, request: Request) -> Opened | Response:
         asked = self._http.build_request(**request_options(self._url, request))
-        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+        with typed_failures(self._http), anyio.fail_after(self._timeouts.overall):
             answer = await self._http.send(asked, stream=True)
             try:
                 reading = Reading(answer, request.max_answer)
@@ -218,7 +218,7 @@ class AsyncDriver:
             return reading.complete()
 
     async def _read(self, opened: Opened) -> bytes:
-        with typed_failures(), anyio.fail_after(self._timeouts.overall):
+        with typed_failures(self._http), anyio.fail_after(self._timeouts.overall):
             piece: bytes = await anext(opened.pieces, b"")
             return piece
 

@@ -15,6 +15,7 @@ __all__ = [
     "AmbiguousNameError",
     "BudgetError",
     "CeremonyError",
+    "ClientClosedError",
     "ConflictError",
     "EpochError",
     "InsecureServerError",
@@ -129,6 +130,10 @@ class UnavailableError(ServerError):
 
 class NotLoggedInError(StateError):
     """The call needs an account session."""
+
+
+class ClientClosedError(StateError):
+    """The client was closed; it asks nothing more."""
 
 
 class VaultLockedError(StateError):

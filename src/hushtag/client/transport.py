@@ -14,7 +14,7 @@ import httpx
 
 from hushtag import __version__
 from hushtag.client.effects import Request, Response
-from hushtag.client.errors import TimedOutError, TransportError
+from hushtag.client.errors import ClientClosedError, TimedOutError, TransportError
 from hushtag.client.policy import Timeouts, is_loopback
 from hushtag.errors import MalformedError
 
@@ -95,7 +95,7 @@ def quiet_failures() -> Iterator[None]:
 
 
 @contextmanager
-def typed_failures() -> Iterator[None]:
+def typed_failures(http: httpx.Client | httpx.AsyncClient) -> Iterator[None]:
     """Turn every failure of httpx into one of our errors."""
     # Only a failed connection's text is repeated: that of a protocol error may quote a header, and so a token.
     try:
@@ -108,3 +108,7 @@ def typed_failures() -> Iterator[None]:
         raise TransportError(f"the connection broke ({type(error).__name__})") from None
     except (httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError) as error:
         raise MalformedError(f"the exchange is not valid HTTP ({type(error).__name__})") from None
+    except RuntimeError:  # all that httpx says of a client that is closed, also while this was under way
+        if not http.is_closed:
+            raise
+        raise ClientClosedError("the client was closed") from None

@@ -35,7 +35,7 @@ def upload(url: httpx.URL, http: httpx.Client, effect: Upload, timeouts: Timeout
         put_off(effect.patience)
 
     options = _upload_options(url, effect, timeouts) | {"content": pieces()}
-    with deadline(timeouts.overall), typed_failures(), http.stream(**options) as answer:
+    with deadline(timeouts.overall), typed_failures(http), http.stream(**options) as answer:
         reading = Reading(answer, effect.request.max_answer)
         for piece in answer.iter_raw():
             reading.take(piece)
@@ -58,7 +58,7 @@ async def upload_async(
         return await in_thread(effect.read, threads)
 
     options = _upload_options(url, effect, timeouts) | {"content": pieces()}
-    with typed_failures(), anyio.fail_after(timeouts.overall) as scope:
+    with typed_failures(http), anyio.fail_after(timeouts.overall) as scope:
         async with http.stream(**options) as answer:
             reading = Reading(answer, effect.request.max_answer)
             async for piece in answer.aiter_raw():
