@@ -161,6 +161,10 @@ class OneAtATime:
         self._lock.acquire()
         self._owner = threading.get_ident()
 
+    def locked(self) -> bool:
+        """Tell whether anybody has its turn."""
+        return self._lock.locked()
+
     def __exit__(self, *_: object) -> None:
         self._owner = None
         self._lock.release()
