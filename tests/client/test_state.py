@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from hushtag.client import Pin, Session, StateFileError
+from hushtag.client import Pin, Session, StateFileError, private_file
 from hushtag.client.session import account_key
 from hushtag.client.state import StateFile
 from hushtag.messages import encode_binary
@@ -90,6 +90,24 @@ def test_links_and_other_kinds_of_file_are_refused(state: StateFile, tmp_path: P
     os.mkfifo(state.path, 0o600)
     with pytest.raises(StateFileError, match="no regular file"):
         state.load()
+    state.path.unlink()
+    state.path.mkdir(0o700)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(StateFileError, match="no regular file"):
+            state.load()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_lock_that_another_process_keeps_is_told(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.keep_session(session())
+    monkeypatch.setattr(private_file, "LOCK_SECONDS", 0.0)
+    with (
+        private_file.locked(state.directory / "lock"),
+        pytest.raises(StateFileError, match=f"another process holds {state.directory}"),
+    ):
+        state.keep_session(session())
+    state.keep_session(session())
 
 
 @pytest.mark.parametrize(

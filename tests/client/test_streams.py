@@ -606,6 +606,18 @@ def test_pages_tell_nothing_and_are_all_alike(tmp_path: Path, connect: Connect, 
         assert not content or len(set(content[:4096])) > 200  # nothing but noise
 
 
+def test_a_directory_at_the_place_of_a_page_is_left_alone(tmp_path: Path) -> None:
+    pages = UploadPageFiles(tmp_path / "state")
+    (tmp_path / "state").mkdir(0o700)
+    (tmp_path / "state" / "uploads-0").mkdir()
+    pages.renew()
+    found = list(pages.free())
+    assert len(found) == UPLOAD_PAGES - 1
+    for page in found:
+        page.close()
+    assert (tmp_path / "state" / "uploads-0").is_dir()
+
+
 @pytest.mark.parametrize("damage", ["gone", "short", "open to others"])
 def test_a_damaged_page_is_made_anew(tmp_path: Path, damage: str) -> None:
     pages = UploadPageFiles(tmp_path / "state")

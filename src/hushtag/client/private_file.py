@@ -3,22 +3,46 @@
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+from hushtag.client.errors import StateFileError
 
 __all__ = ["locked", "replace_private"]
 
 
+LOCK_SECONDS: Final = 10.0
+"""How long another process is waited for; what is done under a lock takes milliseconds."""
+_LOOK: Final = 0.01
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """Hold the lock file at `path`, made if it is missing, and yield its descriptor; other processes wait meanwhile."""
+    """Hold the lock file at `path`, made if it is missing, and yield its descriptor; other processes wait meanwhile.
+
+    Raises:
+        StateFileError: another process keeps it for longer than 10 s.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, path)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise StateFileError(f"another process holds {path}; end it, or try again when it has ended") from None
+        time.sleep(_LOOK)
 
 
 def replace_private(path: Path, content: bytes, *, prefix: str) -> None:

@@ -63,12 +63,15 @@ def read_private(path: Path, limit: int = MAX_STATE_BYTES) -> bytes:
         raise
     except OSError as error:
         raise StateFileError(f"{path} cannot be read ({error.strerror})") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise StateFileError(f"{path} is no regular file")
         _check_private(found, path, "600")
-        content = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:  # which takes no directory, and would leave it open
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise StateFileError(f"{path} is longer than {limit} bytes")
     return content

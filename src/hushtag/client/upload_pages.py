@@ -121,7 +121,9 @@ class UploadPageFiles:
                 os.utime(path, follow_symlinks=False)
 
     def _paths(self) -> list[Path]:
-        return [self.directory / f"uploads-{number}" for number in range(UPLOAD_PAGES)]
+        paths = [self.directory / f"uploads-{number}" for number in range(UPLOAD_PAGES)]
+        # A directory at a page's place is not ours to remove; the other pages do.
+        return [path for path in paths if path.is_symlink() or not path.is_dir()]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
