@@ -14,7 +14,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from hushtag.client import BudgetError, Client, ServerError, SourceChangedError, TransportError
+from hushtag.client import BudgetError, Client, ServerError, SourceChangedError, TimedOutError, TransportError
 from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.messages import encode_binary
 from hushtag.phrase import draw_phrase
@@ -233,6 +233,34 @@ def test_an_export_with_another_content_than_its_sums_leaves_nothing(archive: by
     ):
         client.export_data(tmp_path / "all.zip")
     assert list(tmp_path.iterdir()) == []
+
+
+class Endless(httpx.SyncByteStream):
+    """A body that never ends."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+
+    def __iter__(self) -> Any:
+        while True:
+            yield self._piece
+
+
+@pytest.mark.parametrize(("limit", "told"), [("MAX_EXPORT_BYTES", MalformedError), ("EXPORT_SECONDS", TimedOutError)])
+def test_an_export_that_never_ends_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, told: type[Exception]
+) -> None:
+    monkeypatch.setattr(f"hushtag.client.transfer_steps.{limit}", 1_000_000 if told is MalformedError else 0)
+    with lying(httpx.Response(200, headers=HEADERS, stream=Endless(b"x" * 1000))) as client, pytest.raises(told):
+        client.export_data(tmp_path / "all.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_of_reminders_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hushtag.client.due_events.GRACE_SECONDS", 0)
+    answer = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Endless(b": still here\n"))
+    with lying(answer) as client, pytest.raises(TimedOutError):
+        list(client.reminders.events(wait=0))
 
 
 def test_an_export_under_way_is_told_with_the_time_to_wait(tmp_path: Path) -> None:

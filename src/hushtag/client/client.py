@@ -204,7 +204,8 @@ class Client:
 
         Raises:
             MisuseError: something is at the path already; nothing was asked for.
-            MalformedError: the export broke off or is not whole; nothing is left at the path.
+            MalformedError: the export broke off, is not whole or over 64 GiB; nothing is left at the path.
+            TimedOutError: it does not end within about an hour; nothing is left at the path.
             BudgetError: an export of this account is running.
             SessionExpiredError: the session has ended, or the vault was locked on the server.
         """

@@ -1,12 +1,14 @@
 """Due reminders as they come: a stream that is opened again where it broke; none is lost and none comes twice."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from hushtag.client.answers import decode
 from hushtag.client.batches import open_stream
 from hushtag.client.effects import Opened, Pause, Request, Steps, close_answer, read_piece
-from hushtag.client.errors import TransportError
+from hushtag.client.errors import TimedOutError, TransportError
 from hushtag.client.event_stream import EventParser, ServerEvent
 from hushtag.client.policy import RetryPolicy
 from hushtag.reminder_messages import MAX_STREAM_SECONDS, Reminder
@@ -14,6 +16,8 @@ from hushtag.reminder_messages import MAX_STREAM_SECONDS, Reminder
 __all__ = ["DueEvents"]
 
 PATH: Final = "/v1/reminders/events"
+GRACE_SECONDS: Final = 60.0
+"""How long after `wait` the server may take to end the stream, broken connections included."""
 
 
 class DueEvents:
@@ -28,6 +32,7 @@ class DueEvents:
         self._was_open = False
         self._breaks = 0  # since an event came, or a sign of life
         self._ended = False
+        self._waited = 0.0  # seconds, without those that whoever iterates takes
 
     def more(self) -> Steps[Sequence[Reminder] | None]:
         """Return the next reminders, waiting for them; None when `wait` is over.
@@ -36,24 +41,36 @@ class DueEvents:
             SessionExpiredError: the session has ended.
             BudgetError: too many streams are open for the account.
             TransportError, UnavailableError: the server stayed away.
+            TimedOutError: it does not end the stream.
         """
         while not self._ended:
-            opened = self._opened or (yield from self._open())
+            began = time.monotonic()
             try:
-                piece = yield from read_piece(opened)
-            except TransportError:
-                yield from self._leave()  # half an event that came is sent again: the id is that of the last whole one
-                continue
-            if not piece:
-                yield from self._leave()
-                self._ended = self._wait is not None
-                continue
-            events = self._parser.take(piece)
-            if self._parser.alive:
-                self._breaks = 0
+                events = yield from self._look()
+            finally:
+                self._waited += time.monotonic() - began
             if events:
                 return [decode(event.text.encode(), Reminder) for event in events if _is_reminder(event)]
+            if self._wait is not None and self._waited > self._wait + GRACE_SECONDS:
+                raise TimedOutError("the server does not end the stream of reminders")
         return None
+
+    def _look(self) -> Steps[Sequence[ServerEvent]]:
+        """Return the events of the next piece; none if it completes none, or there was no piece."""
+        opened = self._opened or (yield from self._open())
+        try:
+            piece = yield from read_piece(opened)
+        except TransportError:
+            yield from self._leave()  # half an event that came is sent again: the id is that of the last whole one
+            return ()
+        if not piece:
+            yield from self._leave()
+            self._ended = self._wait is not None
+            return ()
+        events = self._parser.take(piece)
+        if self._parser.alive:
+            self._breaks = 0
+        return events
 
     def _open(self) -> Steps[Opened]:
         if self._breaks:
@@ -62,7 +79,7 @@ class DueEvents:
         headers = {"Accept": "text/event-stream, application/problem+json"}
         if self._parser.last_id:
             headers["Last-Event-ID"] = self._parser.last_id
-        wait = MAX_STREAM_SECONDS if self._wait is None else self._wait
+        wait = MAX_STREAM_SECONDS if self._wait is None else max(0, math.ceil(self._wait - self._waited))
         request = Request("GET", PATH, self._token, headers=headers, query={"wait": str(wait)})
         self._opened = yield from open_stream(request, "text/event-stream", self._retry, again=self._was_open)
         self._was_open = True

@@ -144,6 +144,7 @@ class Reminders:
             SessionExpiredError: the session has ended.
             BudgetError: the account has too many streams open.
             TransportError, UnavailableError: the server could not be reached, or stayed away for good.
+            TimedOutError: it does not end the stream, a minute after `wait`.
         """
         return each(self._driver, self._steps.events(wait))
 

@@ -1,6 +1,7 @@
 """Steps that take the account's own data along and bring it in again."""
 
 import functools
+import time
 from typing import Final
 
 from hushtag.client.account_steps import AccountSteps
@@ -17,6 +18,7 @@ from hushtag.client.effects import (
     open_answer,
     read_piece,
 )
+from hushtag.client.errors import TimedOutError
 from hushtag.errors import MalformedError
 from hushtag.transfer_messages import MAX_TRANSFER_SECONDS, VAULT_TOKEN_HEADER, ImportDone
 
@@ -25,6 +27,10 @@ __all__ = ["TransferSteps"]
 ZIP: Final = "application/zip"
 _WRITTEN_AT_ONCE: Final = 256 * 1024
 _GRACE: Final = 60
+MAX_EXPORT_BYTES: Final = 64 * 1024 * 1024 * 1024
+"""Bytes of an export: far more than an account's entries and 4 GiB of segments come to."""
+EXPORT_SECONDS: Final = MAX_TRANSFER_SECONDS + _GRACE
+"""How long an export may come; the server ends one after an hour."""
 
 
 class TransferSteps:
@@ -40,7 +46,8 @@ class TransferSteps:
 
         Raises:
             MisuseError: there is something at the path already; nothing was asked for.
-            MalformedError: what came is not the whole archive; nothing is left at the path.
+            MalformedError: what came is not the whole archive, or over 64 GiB; nothing is left at the path.
+            TimedOutError: it does not end.
         """
         headers = {"Accept": f"{ZIP}, application/problem+json"}
         headers |= {} if vault_token is None else {VAULT_TOKEN_HEADER: vault_token}
@@ -75,9 +82,15 @@ def _receive(opened: Opened, target: ArchiveTarget) -> Steps[None]:
             raise MalformedError("answer is no ZIP archive")
         target.started(opened.headers)
         piece, due = b"-", bytearray()
+        end, size = time.monotonic() + EXPORT_SECONDS, 0
         while piece:
             piece = yield from read_piece(opened)
             due += piece
+            size += len(piece)
+            if size > MAX_EXPORT_BYTES:
+                raise MalformedError(f"export is longer than {MAX_EXPORT_BYTES} bytes")
+            if time.monotonic() > end:
+                raise TimedOutError("the export took too long to arrive")
             if len(due) >= _WRITTEN_AT_ONCE or not piece:
                 yield from compute(functools.partial(target.take, bytes(due)))
                 due.clear()
