@@ -1,5 +1,6 @@
 """Pins on disk: whole, private, shared by processes without loss, never begun anew unasked, and telling nothing."""
 
+import errno
 import os
 import signal
 import stat
@@ -8,16 +9,19 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from hushtag.client import PinFile, PinStoreError
+from hushtag.cli.failures import describe
+from hushtag.client import PinFile, PinsNotWrittenError, PinStoreError, StoredNotPinnedError
 from hushtag.client.pinning import PinnedVault
 from hushtag.head import VaultHead
 from hushtag.pins import HEADS, OBJECTS, HeadPin
 from hushtag.types import DataKey, PinKey
 from hushtag.unlock import OpenVault
+from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
 
 Shape = type(HEADS)
 
@@ -312,3 +316,29 @@ def test_the_pins_of_sixteen_vaults_do_not_push_each_other_out(tmp_path: Path) -
         first = opened(99)
         PinnedVault(pins, first).keep(head(5))
         assert generation_of(PinnedVault(pins, first).newest()) == 5
+
+
+def test_a_change_that_is_stored_and_not_pinned_says_so(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no failed change, and no damaged store: nobody may be told to begin the pins anew."""
+    client = connect(vault_pins=PinFile(tmp_path / "state"))
+    client.log_in(EMAIL, PASSWORD)
+    vault = client.unlock(PHRASE)
+
+    def full(*_args: Any, **_options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hushtag.client.pin_file.replace_private", full)
+        with pytest.raises(StoredNotPinnedError, match="No space left") as stored:
+            vault.put(b"kept", name="a")
+        with pytest.raises(PinsNotWrittenError) as unwritten:
+            PinFile(tmp_path / "new").read(HEADS)
+    assert vault.get(stored.value.object_id).revision == stored.value.revision == 1
+    vault.delete(stored.value.object_id)
+    for error in (stored.value, unwritten.value):
+        described = describe(error)
+        assert described is not None
+        assert "reset-pins" not in described["next"]
+        assert "room" in described["next"]

@@ -37,6 +37,8 @@ _PINS_LOST: Final = (
     "put the file back from a copy; or give up what it held with: hushtag epoch reset-pins, "
     "and then compare each vault with: hushtag epoch check"
 )
+_NO_ROOM: Final = "make room on the disk of the state, or let it be written, and then try again"
+_STORED: Final = "do not repeat it; make room on the disk of the state, or let it be written: the next command pins it"
 
 
 class UsageError(click.UsageError):
@@ -73,6 +75,8 @@ def _table() -> list[tuple[type[BaseException], Kind]]:
         (client.VaultRolledBackError, Kind(8, "vault_rolled_back", _ROLLED_BACK)),
         (client.EpochError, Kind(8, "epoch", "show the code anew on the other device; if they differ, trust neither")),
         (core.EpochCodeError, Kind(2, "epoch_code", "the other device shows it: hushtag epoch show")),
+        (client.StoredNotPinnedError, Kind(1, "stored_not_pinned", _STORED)),
+        (client.PinsNotWrittenError, Kind(1, "pins_not_written", _NO_ROOM)),
         (client.PinStoreError, Kind(1, "pin_store", _PINS_LOST)),
         (client.PinChangedError, Kind(8, "pin_changed", "if you know why: hushtag login EMAIL --accept-new-salt")),
         (client.IntegrityError, Kind(8, "integrity", "do not trust this server; keep your own copies")),

@@ -27,9 +27,11 @@ __all__ = [
     "OutcomeUnknownError",
     "PinChangedError",
     "PinStoreError",
+    "PinsNotWrittenError",
     "ServerError",
     "SessionExpiredError",
     "StateFileError",
+    "StoredNotPinnedError",
     "TimedOutError",
     "TransportError",
     "UnavailableError",
@@ -150,6 +152,23 @@ class StateFileError(MisuseError):
 
 class PinStoreError(StateFileError):
     """What this device has seen of its vaults is damaged or lost. It is never begun anew unasked."""
+
+
+class PinsNotWrittenError(PinStoreError):
+    """What this device has seen of its vaults is whole, and cannot be written: a full disk, or one to read only."""
+
+
+class StoredNotPinnedError(PinStoreError):
+    """A change of an object is stored, and could not be pinned on this device; do not make it again.
+
+    `revision` is that of the object now, `None` if it was deleted. The next look at the vault pins it.
+    """
+
+    def __init__(self, object_id: UUID, revision: int | None, why: str) -> None:
+        done = "the object is deleted" if revision is None else f"the object is stored (revision {revision})"
+        super().__init__(f"{done}, but this device could not pin that: {why}")
+        self.object_id = object_id
+        self.revision = revision
 
 
 class AmbiguousNameError(MisuseError):

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from hushtag.client.errors import PinStoreError, StateFileError
+from hushtag.client.errors import PinsNotWrittenError, PinStoreError, StateFileError
 from hushtag.client.private_file import locked, replace_private
 from hushtag.client.state import check_directory, read_private
 from hushtag.pins import HEADS, OBJECTS, PageShape, fresh_page
@@ -173,7 +173,7 @@ class PinFile:
         try:
             replace_private(self._path(shape), content, prefix=".pins-")
         except OSError as error:
-            raise PinStoreError(
+            raise PinsNotWrittenError(
                 f"{self._path(shape)} cannot be written ({error.strerror}); nothing was pinned"
             ) from None
 

@@ -130,6 +130,7 @@ class Vault:
             ConflictError: somebody else changed the object since this session saw it; list, then decide.
             LimitReachedError: the vault is full.
             OutcomeUnknownError: the connection broke and stayed broken; the object may or may not be stored.
+            PinStoreError: the pins of this device cannot be read or written; `StoredNotPinnedError`: all is stored.
         """
         with self._turn:
             putting = self._driver.run(self._steps.begin_put(source, name, content_type, replace))
@@ -215,7 +216,7 @@ class Vault:
 
         Raises:
             NotFoundError: the vault has no such object.
-            ConflictError, OutcomeUnknownError: as for `put`.
+            ConflictError, OutcomeUnknownError, PinStoreError: as for `put`.
         """
         with self._turn:
             self._driver.run(self._steps.delete(object_id))

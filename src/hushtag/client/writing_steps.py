@@ -18,6 +18,8 @@ from hushtag.client.errors import (
     NotFoundError,
     OutcomeUnknownError,
     ServerError,
+    StateFileError,
+    StoredNotPinnedError,
     TransportError,
     UnavailableError,
 )
@@ -63,6 +65,7 @@ class WritingSteps(ReadingSteps):
             NotFoundError: there is nothing to replace.
             ConflictError: somebody else changed the object, or the vault changes too fast.
             OutcomeUnknownError: the connection is gone and what became of the change is not known.
+            StoredNotPinnedError: it is stored, and could not be pinned on this device.
         """
         self.witness.check_open()
         before = (yield from self._current(object_id)) if replace else None
@@ -134,7 +137,11 @@ class WritingSteps(ReadingSteps):
             self.shown.pop(change.object_id, None)
         else:
             self.shown[change.object_id] = change.after
-        yield from self.pin()
+        try:
+            yield from self.pin()
+        except (StateFileError, OSError) as error:
+            revision = None if change.after is None else change.after.revision
+            raise StoredNotPinnedError(change.object_id, revision, str(error)) from error
 
     def _is_stored(
         self, change: _Change, proposed: Sealed, lost: TransportError | None, *, doubtful: bool
