@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import json
 import multiprocessing
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -97,17 +99,37 @@ def check_store(url: str, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _reserved_port(host: str, port: int) -> Iterator[int]:
-    """Yield a free port for port 0; held by a socket that never listens, so that nobody else takes it meanwhile."""
-    if port:
-        yield port
-        return
+def _bound(host: str, port: int, option: int) -> Iterator[int]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind((host, 0))
+        holder.setsockopt(socket.SOL_SOCKET, option, 1)
+        holder.bind((host, port))
         yield int(holder.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _reserved_port(host: str, port: int) -> Iterator[int]:
+    """Yield the port, or a free one for port 0; held by a socket that never listens, so that nobody else takes it.
+
+    Raises:
+        StartError: something listens there already, or nothing can.
+    """
+    try:
+        ip_address(host)
+        # Alone at first: workers share the port, and would share it with those of another server too. Connections of
+        # a server that was stopped just now are in nobody's way.
+        with _bound(host, port, socket.SO_REUSEADDR) as found:
+            pass
+    except ValueError:
+        raise StartError(f"HUSHTAG_HOST: {host} is no address; name one of this host's, as 127.0.0.1 or ::1") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"something listens on {host}, port {port}, already; take another --port") from None
+        raise StartError(f"cannot listen on {host}, port {port}: {error.strerror}; see --host and --port") from None
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # connections of another program that was stopped: the workers may still
+            stack.enter_context(_bound(host, found, socket.SO_REUSEPORT))
+        yield found
 
 
 def _missing(host: str, port: int) -> str:
@@ -219,12 +241,12 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
     settings = replace(settings, data=settings.data.absolute())
     signal.signal(signal.SIGTERM, _on_signal)  # until granian takes over, so that what was started is stopped
     with contextlib.ExitStack() as stack:
+        port = stack.enter_context(_reserved_port(settings.host, settings.port))
         settings = stack.enter_context(reachable_database(settings))
         url = settings.database_url or ""
         check_database(url)
         ensure_keys(url, settings, _make_setup)
         check_store(url, settings)
-        port = stack.enter_context(_reserved_port(settings.host, settings.port))
         if settings.workers > 1:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))

@@ -237,6 +237,41 @@ def test_two_servers_on_one_directory_the_second_gives_up(data_directory: Path, 
         assert httpx.get(f"{server.url}/health/ready").status_code == 200
 
 
+def test_a_port_that_is_taken_is_refused_and_free_again_with_its_server(
+    data_directory: Path, run_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    with run_server(data_directory) as server:
+        port, other = server.url.rpartition(":")[2], tmp_path / "other"
+        refused = _command("serve", "--port", port, HUSHTAG_DATA=str(other))
+        taken = f"something listens on 127.0.0.1, port {port}, already; take another --port"
+        assert (refused.returncode, refused.stderr) == (1, f"hushtag-server: {taken}\n")
+        assert not other.exists()
+        server.process.send_signal(signal.SIGHUP)
+        old = _workers(server)
+        _comes_to(True, lambda: old.isdisjoint(_workers(server)))
+        # The server ends this connection, whose port then waits for what may still be under way.
+        with _slow_sign_up(server.url) as connection:
+            connection.sendall(b"}")
+            while connection.recv(4096):
+                pass
+            assert server.stop() == 0
+    with run_server(data_directory, "--port", port) as server:
+        assert server.url.endswith(f":{port}")
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("192.0.2.1", "cannot listen on 192.0.2.1, port 0: Cannot assign requested address; see --host and --port"),
+        ("localhost", "HUSHTAG_HOST: localhost is no address; name one of this host's, as 127.0.0.1 or ::1"),
+    ],
+)
+def test_an_address_that_is_not_this_hosts_is_refused(tmp_path: Path, host: str, says: str) -> None:
+    refused = _command("serve", "--host", host, "--port", "0", HUSHTAG_DATA=str(tmp_path))
+    assert (refused.returncode, refused.stderr) == (1, f"hushtag-server: {says}\n")
+
+
 def test_two_servers_may_start_at_once_on_one_database(
     database: Any, data_directory: Path, run_server: Callable[..., Any]
 ) -> None:
@@ -270,7 +305,7 @@ def test_a_role_that_row_level_security_does_not_bind_is_refused(
         url = database.app_url.replace(postgres.app_url.split("@")[0], "postgresql://bypass_rls:x")
     else:
         url = postgres.url(role, database.name)
-    refused = _command("serve", HUSHTAG_DATABASE_URL=url, HUSHTAG_DATA=str(data_directory))
+    refused = _command("serve", "--port", "0", HUSHTAG_DATABASE_URL=url, HUSHTAG_DATA=str(data_directory))
     assert refused.returncode == 1
     assert words in refused.stderr
     assert "hushtag-server migrate --app-role" in refused.stderr
@@ -280,7 +315,7 @@ def test_a_role_that_row_level_security_does_not_bind_is_refused(
 
 def test_a_database_that_is_not_migrated_is_refused(database: Any, data_directory: Path) -> None:
     rollback(database.owner_url, 1)
-    refused = _command("serve", HUSHTAG_DATABASE_URL=database.app_url, HUSHTAG_DATA=str(data_directory))
+    refused = _command("serve", "--port", "0", HUSHTAG_DATABASE_URL=database.app_url, HUSHTAG_DATA=str(data_directory))
     assert refused.returncode == 1
     assert "migrate" in refused.stderr
     migrate(database.owner_url)
@@ -288,7 +323,7 @@ def test_a_database_that_is_not_migrated_is_refused(database: Any, data_director
 
 def test_a_key_file_open_to_others_stops_the_start(database: Any, settings: Any, keys: Any) -> None:
     settings.key_path.chmod(0o644)
-    refused = _command("serve", HUSHTAG_DATABASE_URL=database.app_url, HUSHTAG_DATA=str(settings.data))
+    refused = _command("serve", "--port", "0", HUSHTAG_DATABASE_URL=database.app_url, HUSHTAG_DATA=str(settings.data))
     assert refused.returncode == 1
     assert "chmod 600" in refused.stderr
 
@@ -306,7 +341,7 @@ def test_a_wrong_database_url_is_refused_without_the_password() -> None:
         "postgresql://u:canary%zz@h/x",
         "postgresql://u:canary@h:x/y",
     ):
-        refused = _command("serve", HUSHTAG_DATABASE_URL=url)
+        refused = _command("serve", "--port", "0", HUSHTAG_DATABASE_URL=url)
         assert refused.returncode == 1
         assert "canary" not in refused.stderr + refused.stdout
         assert "Traceback" not in refused.stderr
