@@ -30,6 +30,8 @@ class Readiness(msgspec.Struct, frozen=True):
     database: bool
     migrations: bool
     keys: bool
+    segments: bool
+    """Whether the directory of new segments is there; True where they go into the database or over the network."""
 
 
 class Liveness(msgspec.Struct, frozen=True):
@@ -58,13 +60,15 @@ async def _readiness(services: Services) -> Readiness:
         async with services.transaction(None) as connection:
             migrated = not await missing_migrations(connection)
             rows = await (await connection.execute(_KEY_SETS)).fetchall() if migrated else []
+        directory = await services.segments.has_directory(services.pool)
     except (RefusedError, psycopg.Error):
-        return Readiness(ready=False, database=False, migrations=False, keys=False)
+        return Readiness(ready=False, database=False, migrations=False, keys=False, segments=False)
     keys_match = bool(rows) and _are_ours(services.keys, rows)
-    return Readiness(ready=migrated and keys_match, database=True, migrations=migrated, keys=keys_match)
+    ready = migrated and keys_match and directory
+    return Readiness(ready=ready, database=True, migrations=migrated, keys=keys_match, segments=directory)
 
 
-@get("/health/ready", tags=["operations"], summary="Whether the worker can serve: database, migrations, keys")
+@get("/health/ready", tags=["operations"], summary="Whether the worker can serve: database, migrations, keys, segments")
 async def health_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 when everything a request needs is there, else 503 with the part that is missing."""
     state = await _readiness(services_of(request))

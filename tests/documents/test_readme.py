@@ -367,7 +367,7 @@ def test_operators_with_a_postgresql_of_their_own(place: Place) -> None:
             assert found, log.read_text()
             assert any(line.startswith("applied ") for line in lines)
             answer = httpx.get(f"{found[1]}/health/ready")
-            assert answer.json() == {"ready": True, "database": True, "migrations": True, "keys": True}
+            assert set(answer.json().values()) == {True}
             assert stat.S_IMODE((place.directory / "hushtag-keys.json").stat().st_mode) == 0o600
             serving(process.pid).terminate()
             process.wait(SECONDS)

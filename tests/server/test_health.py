@@ -20,7 +20,7 @@ async def test_a_worker_lives_and_is_ready(app_client: httpx.AsyncClient) -> Non
     assert (await app_client.get("/health/live")).json() == {"live": True}
     answer = await app_client.get("/health/ready")
     assert answer.status_code == 200
-    assert answer.json() == {"ready": True, "database": True, "migrations": True, "keys": True}
+    assert answer.json() == {"ready": True, "database": True, "migrations": True, "keys": True, "segments": True}
 
 
 async def test_a_missing_migration_is_not_ready(app_client: httpx.AsyncClient, database: Any) -> None:
@@ -28,7 +28,7 @@ async def test_a_missing_migration_is_not_ready(app_client: httpx.AsyncClient, d
         connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0002_access'")
     answer = await app_client.get("/health/ready")
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "database": True, "migrations": False, "keys": False}
+    assert answer.json() == {"ready": False, "database": True, "migrations": False, "keys": False, "segments": True}
 
 
 async def test_other_keys_are_not_ready(app_client: httpx.AsyncClient, database: Any) -> None:
@@ -39,6 +39,7 @@ async def test_other_keys_are_not_ready(app_client: httpx.AsyncClient, database:
         "database": True,
         "migrations": True,
         "keys": False,
+        "segments": True,
     }
 
 

@@ -69,6 +69,7 @@ async def test_the_index_is_stored_counted_moved_and_removed(
             assert not any(count_leftovers(connection, owner))
             return move_segments(connection, owner, to, Moving()).segments
 
+    (data_directory / "objects").mkdir()
     for to in (f"file://{data_directory}/objects", "postgres"):
         assert await asyncio.to_thread(move, to) == 7
         assert (await vault.get(stored.object_id)).body == BODY

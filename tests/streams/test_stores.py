@@ -10,12 +10,14 @@ import psycopg
 import pytest
 
 from hushtag_server.errors import StartError
+from hushtag_server.operation.checks import Examined, segment_stores
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.maintain import Report, maintain
 from hushtag_server.operation.reach import Reached, connect
 from hushtag_server.operation.segment_checks import StoreState, compare_store, count_leftovers, repair_segments
 from hushtag_server.operation.segment_moves import Moved, _Move, move_segments
-from hushtag_server.operation.segments import stores_of
+from hushtag_server.operation.segments import reach_store, stores_of
+from hushtag_server.serve import check_store
 from hushtag_server.settings import Settings, SettingsError, load_settings
 from hushtag_server.streams import object_store, queries, removing, uploading
 from hushtag_server.streams.object_store import MARK, ObjectStore, ObjectStoreError
@@ -274,6 +276,55 @@ async def test_bytes_that_are_gone_break_the_answer_off_and_are_reported(stored,
     assert (await compared(owner)).missing == 1
 
 
+async def test_a_directory_that_disappears_takes_no_segment_and_is_not_made_anew(
+    stored, database, directory, owner
+) -> None:
+    stream_id = await stored.upload(b"one")
+    elsewhere = directory.rename(directory.parent / "elsewhere")
+    for body in (b"two", random_bytes(6 * MIB)):
+        answer = await stored.put(stream_id, 1, body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    ready = await stored.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["segments"], ready.json()["keys"]) == (503, False, True)
+    with connect(owner.database_url) as connection:
+        (store_id,) = stores_of(connection)
+        with pytest.raises(StartError, match=f"there is no directory {directory}; see that the disk is mounted"):
+            reach_store(connection, owner, store_id)
+    with pytest.raises(StartError, match=f"there is no directory {directory}"):
+        await asyncio.to_thread(check_store, database.app_url, owner)
+    assert not directory.exists()
+    elsewhere.rename(directory)
+    assert (await stored.client.get("/health/ready")).status_code == 200
+    assert (await stored.put(stream_id, 1, b"two")).status_code == 201
+    assert (await stored.read_all(stream_id)).content == b"onetwo"
+
+
+async def test_an_address_that_leads_nowhere_is_not_remembered_and_disturbs_nobody(
+    streams_beside, database, directory, owner
+) -> None:
+    await streams_beside.upload(b"one")
+    nowhere = directory.parent / "nowhere"
+    with pytest.raises(StartError, match=f"there is no directory {nowhere}"):
+        await move_to(owner, f"file://{nowhere}")
+    assert not nowhere.exists()
+    assert run_sql(database, "SELECT count(*) FROM segment_stores") == [(0,)]
+    # As versions before noted it; and a store that was emptied and taken away.
+    for name, marked in (("mistyped", "NULL"), ("emptied", "now()")):
+        run_sql(
+            database, f"INSERT INTO segment_stores (url, marked_at) VALUES (%s, {marked})", f"file://{nowhere}{name}"
+        )
+    await move_to(owner, owner.segment_store)
+    with connect(owner.database_url) as connection:
+        found = await asyncio.to_thread(lambda: list(segment_stores(Examined(connection, owner, None))))
+        assert [finding.level for finding in found] == ["fine"] * 3
+        await asyncio.to_thread(repair_segments, connection, owner)
+        ours = replace(owner, segment_store=f"file://{nowhere}mistyped")
+        found = await asyncio.to_thread(lambda: list(segment_stores(Examined(connection, ours, None))))
+        assert sorted(finding.level for finding in found) == ["fine", "fine", "warning"]
+        with pytest.raises(OperationError, match="there is no directory"):
+            await asyncio.to_thread(repair_segments, connection, ours)
+
+
 @pytest.mark.parametrize("way", ["into the store", "into the database"])
 async def test_moving_goes_on_where_it_was_stopped_and_changes_no_byte(
     stored, streams_beside, database, directory, owner, monkeypatch, way
@@ -305,7 +356,8 @@ async def test_moving_goes_on_where_it_was_stopped_and_changes_no_byte(
 
 @pytest.fixture
 async def streams_beside(settings, keys, serve_in_process, sign_in, directory):
-    """A server on the same database that keeps segments there."""
+    """A server on the same database that keeps segments there; the directory is there, for moving makes none."""
+    directory.mkdir(exist_ok=True)
     async with serve_in_process(settings, keys) as client:
         yield Streams(await open_vault(client, await sign_in(client, "eve@example.org")))
 

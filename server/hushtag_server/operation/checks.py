@@ -17,7 +17,7 @@ from hushtag_server.operation.partitions import AHEAD, missing_months
 from hushtag_server.operation.reach import Connection, Reached
 from hushtag_server.operation.seals import SealCounts, count_seals
 from hushtag_server.operation.segment_checks import compare_store, count_leftovers
-from hushtag_server.operation.segments import stores_of
+from hushtag_server.operation.segments import is_needed, stores_of
 from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStoreError
 
@@ -314,10 +314,13 @@ def segment_stores(examined: Examined) -> Iterator[Finding]:
     for store_id, url in stores_of(examined.connection).items():
         try:
             found = compare_store(examined.connection, examined.settings, store_id)
-        except StartError as error:
-            yield Finding("segment store", "warning", str(error), "nothing of it is removed until it is this one's")
-            continue
-        except ObjectStoreError as error:
+        except (StartError, ObjectStoreError) as error:
+            if not is_needed(examined.connection, examined.settings, store_id, url):
+                yield Finding("segment store", "fine", f"{url} cannot be listed, and no row names anything of it")
+                continue
+            if isinstance(error, StartError):
+                yield Finding("segment store", "warning", str(error), "nothing of it is removed until it is this one's")
+                continue
             step = "see the store's address and credentials"
             yield Finding("segment store", "warning", f"{url} cannot be listed: {error}", step)
             continue

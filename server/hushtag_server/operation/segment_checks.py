@@ -12,6 +12,7 @@ from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.operation.segments import (
     USERS_WITH_LEFTOVERS,
     due_objects,
+    is_needed,
     reach_store,
     remove_objects,
     remove_segments,
@@ -157,14 +158,16 @@ def repair_segments(connection: Connection, settings: Settings) -> None:
     """Remove what nothing names and what ended, and take the counts anew.
 
     Raises:
-        OperationError: a store cannot be reached.
+        OperationError: a store cannot be reached that rows name, or where new segments go.
     """
     for store_id, url in stores_of(connection).items():
         try:
             nobodys = compare_store(connection, settings, store_id, claim=True).nobodys
-        except StartError as error:
-            raise OperationError(str(error)) from None
-        except ObjectStoreError as error:
+        except (StartError, ObjectStoreError) as error:
+            if not is_needed(connection, settings, store_id, url):
+                continue
+            if isinstance(error, StartError):
+                raise OperationError(str(error)) from None
             raise OperationError(f"the object store {url} cannot be listed: {error}; see its settings") from None
         with connection.cursor() as cursor:
             cursor.executemany(

@@ -19,7 +19,7 @@ from hushtag_server.operation.segments import reach_store, remove_objects, uploa
 from hushtag_server.settings import Settings
 from hushtag_server.streams.limits import PART_BYTES
 from hushtag_server.streams.object_store import ObjectGoneError, ObjectStore, ObjectStoreError
-from hushtag_server.streams.opening import open_store
+from hushtag_server.streams.opening import claim_store, open_store
 from hushtag_server.streams.stores import IN_DATABASE
 
 __all__ = ["Moved", "count_segments", "move_segments"]
@@ -207,18 +207,26 @@ class _Move:
             return False  # its stream is gone
 
 
+def _noted(connection: Connection, url: str) -> UUID | None:
+    row = connection.execute("SELECT s.id FROM segment_stores s WHERE s.url = %s", [url]).fetchone()
+    return row[0] if row else None
+
+
 def _destination(connection: Connection, settings: Settings, to: str) -> UUID | None:
     if to == IN_DATABASE:
         return None
-    open_store(to, settings)  # before it is noted
-    connection.execute("INSERT INTO segment_stores (url) VALUES (%s) ON CONFLICT DO NOTHING", [to])
-    row = connection.execute("SELECT s.id FROM segment_stores s WHERE s.url = %s", [to]).fetchone()
-    found: UUID | None = row[0] if row else None
-    if found is not None:
-        try:
+    try:
+        if (found := _noted(connection, to)) is None:
+            # Noted once it is ours: an address that leads nowhere would be asked for ever.
+            row = connection.execute("SELECT i.id FROM installations i").fetchone()
+            assert row is not None  # noqa: S101  (a migration makes it; for the type checker)
+            asyncio.run(claim_store(open_store(to, settings), to, row[0], marked=False))
+            connection.execute("INSERT INTO segment_stores (url) VALUES (%s) ON CONFLICT DO NOTHING", [to])
+            found = _noted(connection, to)
+        if found is not None:
             reach_store(connection, settings, found)
-        except ObjectStoreError as error:
-            raise _refused(error) from None
+    except ObjectStoreError as error:
+        raise _refused(error) from None
     return found
 
 

@@ -10,7 +10,7 @@ from psycopg import RawCursor
 
 from hushtag_server.errors import StartError
 from hushtag_server.operation.failures import OperationError
-from hushtag_server.operation.reach import Connection
+from hushtag_server.operation.reach import Connection, as_maintainer
 from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
 from hushtag_server.streams.opening import check_mark, claim_store, open_store
@@ -29,6 +29,7 @@ from hushtag_server.streams.stores import MARK_STORE, STORE_BY_ID
 __all__ = [
     "USERS_WITH_LEFTOVERS",
     "due_objects",
+    "is_needed",
     "reach_store",
     "remove_objects",
     "remove_segments",
@@ -70,6 +71,19 @@ def remove_segments(connection: Connection, settings: Settings, user_id: UUID) -
 def stores_of(connection: Connection) -> dict[UUID, str]:
     """Return the addresses of all object stores that rows may name."""
     return dict(connection.execute("SELECT s.id, s.url FROM segment_stores s ORDER BY 1").fetchall())
+
+
+_NAMED: Final = """
+    SELECT EXISTS (SELECT FROM vault_segments g WHERE g.store_id = %(store)s)
+        OR EXISTS (SELECT FROM segment_removals r WHERE r.store_id = %(store)s)
+"""
+
+
+def is_needed(connection: Connection, settings: Settings, store_id: UUID, url: str) -> bool:
+    """Tell whether new segments go into a store, or rows name something of it: if not, it may be gone for good."""
+    with as_maintainer(connection):
+        row = connection.execute(_NAMED, {"store": store_id}).fetchone()
+    return url == settings.segment_store or (row is not None and bool(row[0]))
 
 
 _ELSEWHERE: Final = """

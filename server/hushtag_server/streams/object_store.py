@@ -176,6 +176,16 @@ class ObjectStore:
 
         await obstore.put_async(self._backend, name, all_parts(), chunk_size=_CHUNK, max_concurrency=_AT_ONCE)
 
+    async def _is_there(self) -> None:
+        # Stores answer alike that an object is gone and that the bucket is.
+        if self.marked and await self.mark() is None:
+            raise ObjectStoreError(f"it has no such bucket, container or directory, or no {MARK} any more")
+
+    async def _may_write(self) -> None:
+        # The library would make the directory anew, on another disk: that of the place where its own is not mounted.
+        if self.directory is not None:
+            await self._is_there()
+
     async def write(self, segment_id: UUID, parts: AsyncIterable[bytes]) -> None:
         """Store an object, whole and durable or not at all.
 
@@ -184,6 +194,7 @@ class ObjectStore:
         """
         import obstore
 
+        await self._may_write()
         raised: list[BaseException] = []
 
         async def watched() -> AsyncIterator[bytes]:
@@ -205,11 +216,6 @@ class ObjectStore:
             if raised:
                 raise raised[0] from None
             raise _failure(error) from None
-
-    async def _is_there(self) -> None:
-        # Stores answer alike that an object is gone and that the bucket is.
-        if self.marked and await self.mark() is None:
-            raise ObjectStoreError(f"it has no such bucket, container or directory, or no {MARK} any more")
 
     async def _read_on(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
         import obstore
@@ -302,6 +308,7 @@ class ObjectStore:
         Raises:
             ObjectStoreError: it is not stored.
         """
+        await self._may_write()
         await _in_thread(partial(self._put_whole, segment_id, content))
 
     def list(self) -> Iterator[StoredObject]:

@@ -34,13 +34,16 @@ def _client_options(scheme: str, longest: timedelta) -> "ClientConfig":
     return cast("ClientConfig", {**given, "connect_timeout": min(_CONNECT, longest), "timeout": longest})
 
 
-def open_store(url: str, settings: Settings) -> ObjectStore:
+def open_store(url: str, settings: Settings, *, make: bool = False) -> ObjectStore:
     """Return the store of an address: `file:///directory`, `s3://bucket/prefix`, `gs://…`, `az://…`; asks it nothing.
+
+    A directory that is not there is made only with `make`, which is for a store that was never used: where a disk is
+    not mounted, a new one in its place would take what belongs on the disk.
 
     Credentials come from the environment, as each provider's own tools read them (AWS_…, GOOGLE_…, AZURE_…).
 
     Raises:
-        StartError: obstore is not installed, or it cannot make a store of the address.
+        StartError: obstore is not installed, it cannot make a store of the address, or the directory is not there.
     """
     try:
         from obstore.store import LocalStore, from_url
@@ -49,10 +52,15 @@ def open_store(url: str, settings: Settings) -> ObjectStore:
             "segments in an object store need the package obstore; install it with `pip install 'hushtag[objectstore]'`"
         ) from None
     longest = settings.segment_store_timeout
+    directory = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    if directory is not None and not make and not directory.is_dir():
+        raise StartError(
+            f"HUSHTAG_SEGMENT_STORE: there is no directory {directory}; see that the disk is mounted, or make it, if "
+            "it is to be a new one"
+        )
     try:
-        if url.startswith("file://"):
-            directory = Path(unquote(urlsplit(url).path))
-            return ObjectStore(LocalStore(prefix=directory, mkdir=True), directory)
+        if directory is not None:
+            return ObjectStore(LocalStore(prefix=directory, mkdir=make), directory)
         backend = from_url(
             url,
             client_options=_client_options(url.partition("://")[0], longest),

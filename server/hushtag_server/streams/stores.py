@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -56,8 +57,9 @@ class SegmentStores:
         """
         if self._url == IN_DATABASE:
             return
-        open_store(self._url, self._settings)  # before it is noted
-        await call(pool, _NOTE, (self._url,))
+        if not await call(pool, _BY_URL, (self._url,)):
+            open_store(self._url, self._settings, make=True)  # before it is noted
+            await call(pool, _NOTE, (self._url,))
         self.current = (await call(pool, _BY_URL, (self._url,)))[0][0]
         try:
             await self.of(pool, self.current)
@@ -80,8 +82,20 @@ class SegmentStores:
                 raise ObjectStoreError("no such store")
             url, marked, installation = found[0]
             # In a thread: the library is imported with the first store, and a directory may be on a slow disk.
-            opened = await asyncio.to_thread(open_store, url, self._settings)
+            opened = await asyncio.to_thread(partial(open_store, url, self._settings, make=not marked))
             await claim_store(opened, url, installation, marked=marked)
             await call(pool, MARK_STORE, (store_id,))
             store = self._open.setdefault(store_id, opened)
         return store
+
+    async def has_directory(self, pool: Pool) -> bool:
+        """Tell whether the directory of new segments is this installation's still; True where they go elsewhere.
+
+        That a disk is not mounted is this host's matter, and others may serve; a store on the network fails all alike.
+        """
+        if self.current is None or not self._url.startswith("file://"):
+            return True
+        try:
+            return await (await self.of(pool, self.current)).mark() is not None
+        except (ObjectStoreError, StartError):
+            return False
