@@ -199,6 +199,68 @@ def test_rows_that_differ_leave_an_empty_database(
     assert is_empty(empty_database.admin_url)
 
 
+class Interrupted(Silent):
+    """Ctrl-C at the beginning of a stage."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def stage(self, what: str) -> None:
+        super().stage(what)
+        if what.startswith(self.at):
+            raise KeyboardInterrupt
+
+
+_LEFT = """
+    SELECT 'class', relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT 'configuration', cfgname FROM pg_ts_config WHERE cfgnamespace = 'public'::regnamespace
+    UNION ALL SELECT 'type', typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typname !~ '^_?gtrgm$'
+    UNION ALL SELECT 'function', p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+
+
+@pytest.mark.parametrize(
+    "at", ["checking", "restoring", "", "comparing audit_logs", "comparing vaults", "restoring the seals", "gathering"]
+)
+def test_an_interrupted_restoration_leaves_an_empty_database_that_takes_the_next_one(
+    file: Path, owner: Settings, target: Reached, empty_database: Any, watcher: Silent, monkeypatch: Any, at: str
+) -> None:
+    feed = restoring._feed
+
+    def last_word(*arguments: Any) -> None:
+        feed(*arguments)
+        raise KeyboardInterrupt  # `pg_restore` has all, and is about to end its transaction
+
+    with monkeypatch.context() as patched:
+        if not at:
+            patched.setattr(restoring, "_feed", last_word)
+        stopped = Interrupted(at) if at else watcher
+        with pytest.raises(KeyboardInterrupt):
+            restore_backup(owner, target, file, PASSPHRASE, stopped, seals=b"")
+    with psycopg.connect(empty_database.admin_url) as connection:
+        assert connection.execute(_LEFT).fetchall() == []
+    restore_backup(owner, target, file, PASSPHRASE, watcher)
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [
+        "CREATE TABLE audit_logs (id integer) PARTITION BY HASH (id)",
+        "CREATE TEXT SEARCH CONFIGURATION hushtag_german (COPY = simple)",
+        "CREATE TYPE mood AS ENUM ('good')",
+    ],
+)
+def test_whatever_a_database_holds_it_is_refused(
+    file: Path, owner: Settings, target: Reached, empty_database: Any, watcher: Silent, holding: str
+) -> None:
+    with psycopg.connect(empty_database.owner_url) as connection:
+        connection.execute(holding)
+    with pytest.raises(TargetNotEmptyError, match="holds 1 objects already"):
+        restore_backup(owner, target, file, PASSPHRASE, watcher)
+
+
 def test_a_dump_that_breaks_off_leaves_an_empty_database(
     file: Path, owner: Settings, target: Reached, empty_database: Any, watcher: Silent
 ) -> None:

@@ -25,24 +25,28 @@ from hushtag_server.settings import Settings
 
 __all__ = ["Restored", "check_backup", "restore_backup"]
 
+# All that lies in the schema by itself, of whatever kind: not what belongs to another object of it (a partition, the
+# sequence of a column), nor to an extension. A partitioned table belongs, among others, to itself.
 _OBJECTS: Final = """
-    SELECT c.relkind::text, c.oid::regclass::text FROM pg_class c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-      AND NOT c.relispartition
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('e', 'a', 'i'))
-    UNION ALL
-    SELECT 'function', p.oid::regprocedure::text FROM pg_proc p
-    WHERE p.pronamespace = current_schema()::regnamespace
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+    SELECT i.type, i.identity
+    FROM pg_depend d CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = current_schema()::regnamespace AND d.deptype = 'n'
+      AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.objsubid = 0
+        AND o.deptype IN ('e', 'a', 'i') AND (o.refclassid, o.refobjid) <> (d.classid, d.objid))
+    ORDER BY i.type <> 'table', i.type, i.identity
 """
 _DROP: Final = {
-    "r": "TABLE",
-    "p": "TABLE",
-    "f": "FOREIGN TABLE",
-    "v": "VIEW",
-    "m": "MATERIALIZED VIEW",
-    "S": "SEQUENCE",
+    "function": "ROUTINE",
+    "procedure": "ROUTINE",
+    "aggregate": "ROUTINE",
+    "statistics object": "STATISTICS",
 }
+_SESSION: Final = "hushtag-restore"
+# A `pg_restore` that was stopped may have asked for its transaction's end already; its session is waited for.
+_END: Final = """
+    SELECT pg_terminate_backend(a.pid, 60000) FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.usename = current_user AND a.application_name = %s
+"""
 
 
 class Restored(NamedTuple):
@@ -95,7 +99,7 @@ def _dump_parts(path: Path, passphrase: str, watcher: Watcher) -> Iterator[bytes
 
 
 def check_empty(connection: Connection) -> None:
-    """Refuse a database that holds a table, view, sequence or function of its own.
+    """Refuse a database whose schema holds anything of its own: tables, functions, text search configurations, …
 
     Raises:
         TargetNotEmptyError: it does.
@@ -110,12 +114,10 @@ def check_empty(connection: Connection) -> None:
 
 def _empty_again(connection: Connection) -> None:
     """Drop all that lies in the schema; only ever called on what was empty before this command."""
+    connection.execute(_END, [_SESSION])
     for kind, name in connection.execute(_OBJECTS).fetchall():
-        if kind in _DROP:
-            connection.execute(f"DROP {_DROP[kind]} IF EXISTS {name} CASCADE")  # names quoted by PostgreSQL
-    for kind, name in connection.execute(_OBJECTS).fetchall():
-        if kind == "function":
-            connection.execute(f"DROP ROUTINE IF EXISTS {name} CASCADE")
+        # The kind is PostgreSQL's own word, and it has quoted the name.
+        connection.execute(f"DROP {_DROP.get(kind, kind.upper())} IF EXISTS {name} CASCADE")
 
 
 def _feed(stream: IO[bytes], parts: Iterator[bytes]) -> None:
@@ -135,17 +137,22 @@ def _fill(program: Path, environment: dict[str, str], parts: Iterator[bytes]) ->
     ]
     lines: list[str] = []
     with subprocess.Popen(  # noqa: S603  (PostgreSQL's own program with arguments made here, no shell)
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**environment, "PGAPPNAME": _SESSION},
     ) as restore:
         assert restore.stdin is not None  # noqa: S101  (a pipe was asked for)
         assert restore.stderr is not None  # noqa: S101
         reader = collect_lines(restore.stderr, lines)
         try:
             _feed(restore.stdin, parts)
+            code = restore.wait()
         except BaseException:
             restore.kill()  # before its input ends: it must not take a part for the whole
+            restore.wait()
             raise
-        code = restore.wait()
         reader.join()
     if code != 0:
         raise RestoreFailedError(f"pg_restore failed, and the database is empty as before: {last_words(lines)}")
@@ -198,6 +205,12 @@ def restore_backup(
             _compare(connection, manifest.tables, watcher)
             loaded = None if seals is None else load_seals(connection, seals, watcher)
             without = count_without(connection) if has_seals(connection) else 0
+            elsewhere = []
+            if "vault_streams" in manifest.tables:
+                with as_maintainer(connection):
+                    elsewhere = segments_elsewhere(connection)
+            watcher.stage("gathering statistics")
+            connection.execute("ANALYZE")
         except psycopg.Error as error:
             _empty_again(connection)
             raise RestoreFailedError(
@@ -206,10 +219,4 @@ def restore_backup(
         except BaseException:
             _empty_again(connection)
             raise
-        elsewhere = []
-        if "vault_streams" in manifest.tables:
-            with as_maintainer(connection):
-                elsewhere = segments_elsewhere(connection)
-        watcher.stage("gathering statistics")
-        connection.execute("ANALYZE")
     return Restored(manifest, sum(table.rows for table in manifest.tables.values()), loaded, without, elsewhere)
