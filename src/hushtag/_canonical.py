@@ -31,7 +31,7 @@ from hushtag._numbers import NUMBER_WORDS, cardinal, ordinal, ordinal_suffix
 from hushtag._unicode14 import RUNS
 from hushtag.errors import MisuseError, PhraseError
 
-__all__ = ["MAX_CODE_POINTS", "canonicalize"]
+__all__ = ["MAX_CODE_POINTS", "canonicalize", "without_digits"]
 
 MAX_CODE_POINTS: Final = 512
 
@@ -59,9 +59,7 @@ def canonicalize(transcript: str) -> str:
         PhraseError: empty, too long, or it holds a code point that cannot be read.
         MisuseError: the transcript is not a `str`.
     """
-    if not isinstance(transcript, str):
-        raise MisuseError(f"a transcript is a str, not {type(transcript).__name__}")
-    _refuse_longer(transcript, "transcript")
+    _refuse_other(transcript)
     _refuse_unreadable(transcript)
     words = _keep_letters(_speak_numbers(_speak_symbols(_fold(transcript)))).split()
     canonical = unicodedata.normalize("NFC", " ".join(_settle(words)))
@@ -69,6 +67,23 @@ def canonicalize(transcript: str) -> str:
         raise PhraseError("no word is left: the phrase is empty or only fillers and punctuation")
     _refuse_longer(canonical, "canonical form")
     return canonical
+
+
+def without_digits(transcript: str) -> str:
+    """Return the transcript with a space in the place of every digit of Unicode 14.0.0 (category Nd).
+
+    Raises:
+        PhraseError: it is too long.
+        MisuseError: the transcript is not a `str`.
+    """
+    _refuse_other(transcript)
+    return "".join(" " if _class_of(character) == "D" else character for character in transcript)
+
+
+def _refuse_other(transcript: object) -> None:
+    if not isinstance(transcript, str):
+        raise MisuseError(f"a transcript is a str, not {type(transcript).__name__}")
+    _refuse_longer(transcript, "transcript")
 
 
 def _refuse_longer(text: str, what: str) -> None:

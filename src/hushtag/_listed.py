@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from typing import Final
 
-from hushtag._canonical import canonicalize
+from hushtag._canonical import canonicalize, without_digits
 from hushtag._words import WORDS
 from hushtag.errors import ListedWordError, PhraseError
 
@@ -27,8 +27,7 @@ def read_listed(text: str, count: int) -> tuple[str, ...]:
         ListedWordError: words that are not in the list; it names their places and, apart from its message, near ones.
     """
     # A sheet numbers its words: figures are dropped before the canonical form would read them as number words.
-    bare = "".join(" " if character.isdigit() else character for character in text)
-    words = tuple(canonicalize(bare).split(" "))
+    words = tuple(canonicalize(without_digits(text)).split(" "))
     unlisted = {place: near_words(word) for place, word in enumerate(words, 1) if word not in LISTED}
     if len(words) != count:
         raise PhraseError(f"{len(words)} words, expected {count}")

@@ -25,6 +25,7 @@ MIN_FREE_WORDS: Final = 6
 
 _RANKS: Final = {word: rank for rank, word in enumerate(COMMON_WORDS, 1)}
 _SPOKEN_DIGITS: Final = NUMBER_WORDS | {"oh"}
+_WRITTEN_OF_DIGITS: Final = _SPOKEN_DIGITS | {"dollars"}
 _MOST_QUARTERS: Final = 40  # 10 bits: what one of a thousand words brings
 _QUARTERS_PER_LETTER: Final = 16  # 4 bits for each different letter, so that single letters are no words
 _NUMBER_QUARTERS: Final = 12  # 3 bits: a spoken digit
@@ -54,12 +55,17 @@ def check_phrase(canonical: str, *, floor_bits: float = FLOOR_BITS) -> Strength:
     _refuse_floor(floor_bits)
     if canonicalize(canonical) != canonical:
         raise MisuseError("the phrase is not canonical: canonicalize it first")
-    if recovery_form(canonical) is not None:
+    if _reads_as_code(canonical):
         raise PhraseError("these are the words of a recovery code; enrol it as one, or take another phrase")
     strength = _drawn_strength(canonical) if looks_drawn(canonical) else _free_strength(canonical.split(" "))
     if strength.bits < floor_bits:
         raise WeakPhraseError(_too_weak(strength, floor_bits))
     return strength
+
+
+def _reads_as_code(canonical: str) -> bool:
+    # A code is read with its words numbered, so what numbers make of themselves may not tell a phrase from a code.
+    return recovery_form(" ".join(word for word in canonical.split(" ") if word not in _WRITTEN_OF_DIGITS)) is not None
 
 
 def _refuse_floor(floor_bits: float) -> None:

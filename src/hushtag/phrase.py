@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final, Literal
 
-from hushtag._canonical import MAX_CODE_POINTS, canonicalize
+from hushtag._canonical import MAX_CODE_POINTS, canonicalize, without_digits
 from hushtag._drawn import (
     DRAWN_WORDS,
     MAX_DRAWN_WORDS,
@@ -53,11 +53,21 @@ PhraseKind = Literal["drawn", "free"]
 def candidate_form(transcript: str) -> str:
     """Return what is stretched for a transcript: its canonical phrase, or the form of the recovery code that it is.
 
+    A code is one with its words numbered, too.
+
     Raises:
         PhraseError: it has no canonical form.
     """
-    canonical = canonicalize(transcript)
-    return recovery_form(canonical) or canonical
+    return _code_form(transcript) or canonicalize(transcript)
+
+
+def _code_form(transcript: str) -> str | None:
+    # A sheet numbers the words of its code. No phrase is lost by it: `check_phrase` refuses one that, without its
+    # number words, would be read as a code.
+    try:
+        return recovery_form(canonicalize(without_digits(transcript)))
+    except PhraseError:
+        return None
 
 
 def filter_candidates(transcripts: Iterable[str], *, kind: PhraseKind | None = None) -> list[str]:

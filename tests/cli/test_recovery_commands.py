@@ -40,6 +40,20 @@ def test_a_new_code_opens_the_vault_and_a_replaced_one_does_not(inside: Run, log
     assert as_json(opened(logged_in, PHRASE)) == {"objects": []}
 
 
+def test_a_code_opens_the_vault_with_the_numbers_of_its_sheet(
+    inside: Run, logged_in: Run, server: FakeServer, workplace: Path
+) -> None:
+    inside("recovery", "new", "--text", "sheet.txt")
+    sheet = (workplace / "sheet.txt").read_text()
+    numbered = " ".join(re.findall(r"^ +\d+\. \w+$", sheet, re.MULTILINE))
+    assert as_json(opened(logged_in, numbered)) == {"objects": []}
+    asked = len(server.log)
+    refused = error_of(opened(logged_in, sheet))
+    assert refused["code"] == "usage"
+    assert "give its 15 words in one line" in refused["message"]
+    assert not [line for line in server.log[asked:] if "unlock" in line]
+
+
 def test_a_sheet_is_never_written_over_a_file(inside: Run, server: FakeServer, workplace: Path) -> None:
     (workplace / "sheet.pdf").write_text("mine")
     refused = inside("recovery", "new", "--pdf", "sheet.pdf", "--json")

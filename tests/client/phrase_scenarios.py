@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from hushtag.client import ConflictError, NotFoundError, SessionExpiredError
-from hushtag.errors import AuthenticationError, MisuseError, WeakPhraseError
+from hushtag.errors import AuthenticationError, MisuseError, PhraseError, WeakPhraseError
 from hushtag.phrase import draw_phrase
+from hushtag.recovery import draw_recovery_code
 from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
 
 THIRD_PHRASE = draw_phrase().text
@@ -54,6 +55,22 @@ def a_second_phrase_opens_the_same_vault(connect: Connect, tmp_path: Path) -> No
     friends.put(b"from the friend", name="reply")
     assert vault.get_by_name("reply").body == b"from the friend"
     assert [phrase.current for phrase in friends.phrases() if phrase.label == "the friend's"] == [True]
+
+
+def a_recovery_code_opens_the_vault_as_its_sheet_has_it(connect: Connect, tmp_path: Path) -> None:
+    client, _ = new_account(connect)
+    client.enrol(PHRASE)
+    code = draw_recovery_code()
+    with client.unlock(PHRASE) as vault:
+        vault.put(b"Dear reader", name="letter")
+        vault.add_phrase(code, label="recovery code")
+    numbered = "  ".join(f"{at}. {word.title()}" for at, word in enumerate(code.words, 1))
+    with client.unlock(numbered) as vault:
+        assert vault.get_by_name("letter").body == b"Dear reader"
+    with client.unlock([UNKNOWN_PHRASE, numbered.replace("  ", "\n")]) as vault:
+        assert vault.candidate == 1
+    with pytest.raises(PhraseError, match="recovery code"):
+        client.enrol(numbered)
 
 
 def a_revoked_phrase_opens_nothing_and_nothing_is_lost(connect: Connect, tmp_path: Path) -> None:
@@ -235,6 +252,7 @@ def a_duress_order_is_refused_before_it_could_mislead(connect: Connect, tmp_path
 
 PHRASE_SCENARIOS = [
     a_second_phrase_opens_the_same_vault,
+    a_recovery_code_opens_the_vault_as_its_sheet_has_it,
     a_revoked_phrase_opens_nothing_and_nothing_is_lost,
     a_phrase_is_changed_by_who_opened_the_vault_with_it_or_with_another,
     a_phrase_that_sleeps_follows_every_rotation,

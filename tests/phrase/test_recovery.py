@@ -112,6 +112,26 @@ def test_a_code_among_transcripts_stands_for_itself(kind) -> None:
     assert filter_candidates([" ".join(CODE.words), drawn], kind=kind) == [CODE.canonical, drawn]
 
 
+@pytest.mark.parametrize("mark", ["{}. {}", "{}\n{}", "({}) {}"])
+def test_a_code_is_read_as_it_stands_on_its_sheet(mark: str) -> None:
+    numbered = " ".join(mark.format(at, word) for at, word in enumerate(CODE.words, 1))
+    assert candidate_form(numbered) == CODE.canonical
+    assert candidate_form(numbered.translate({0x31: 0xFF11, 0x32: 0x662})) == CODE.canonical  # digits of other scripts
+    with pytest.raises(PhraseError, match=r"U\+00B2, is a number that is no decimal digit"):
+        candidate_form(numbered.replace("2", "²"))
+
+
+def test_a_phrase_with_numbers_keeps_them() -> None:
+    text = "1 " + " 2 ".join((*CODE.words[1:], CODE.words[0]))
+    assert candidate_form(text) == canonicalize(text) != canonicalize(text.replace("1", ""))
+
+
+@pytest.mark.parametrize("between", [" 7 ", " $5 ", " 1905 ", " twenty "])
+def test_what_would_be_read_as_a_code_without_its_numbers_is_not_enrolled(between: str) -> None:
+    with pytest.raises(PhraseError, match="recovery code"):
+        check_phrase(canonicalize(between.join(CODE.words)))
+
+
 def test_the_words_of_a_code_cannot_be_enrolled_as_a_phrase(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PhraseError, match="recovery code"):
         check_phrase(" ".join(CODE.words))

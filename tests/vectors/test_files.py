@@ -19,6 +19,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 ROWS = {
     "suite id": {"suite.parameters"},
     "canonical phrase": {"phrase.canonicalize"},
+    "candidates of an unlock": {"phrase.candidates"},
     "word list and self-check": {"phrase.self_check", "phrase.strength"},
     "stretch": {"suite.stretch"},
     "phrase key": {"suite.phrase_key"},

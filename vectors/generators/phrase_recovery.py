@@ -62,7 +62,99 @@ def _refusals() -> list[Vector]:
     ]
 
 
+_TYPED = "A made up phrase with 7 pelicans in it"
+_TYPED_FORM = "a made up phrase with seven pelicans in it"
+
+
+def _numbered(code: list[str], digit: str = "") -> str:
+    return " ".join(f"{digit or at}. {word}" for at, word in enumerate(code, 1))
+
+
+def _candidates() -> list[Vector]:
+    code, other = _code("recovery code"), _code("other recovery code")
+    form, plain = _form(code)["canonical"], " ".join(code)
+    mistyped = [other[1], other[0], *other[2:]]  # all different: it looks drawn
+    spoken = "one " + " two ".join(mistyped)
+    cases: list[tuple[str, str, dict[str, object], list[str]]] = [
+        ("code", "the words of a code are that code", {"transcripts": [plain.upper()]}, [form]),
+        ("code_numbered", "and so are its numbered words", {"transcripts": [_numbered(code)]}, [form]),
+        ("code_lines", "numbered, one a line", {"transcripts": [_numbered(code).replace(" ", "\n")]}, [form]),
+        (
+            "code_other_digits",
+            "numbered in digits of another script",
+            {"transcripts": [_numbered(code, "\u0663")]},
+            [form],
+        ),
+        (
+            "code_known_drawn",
+            "whatever is known of the phrase",
+            {"transcripts": [_numbered(code)], "kind": "drawn"},
+            [form],
+        ),
+        ("code_twice", "numbered and plain is once", {"transcripts": [_numbered(code), plain]}, [form]),
+        (
+            "codes",
+            "a phrase between two codes",
+            {"transcripts": [_numbered(other), _TYPED, plain]},
+            [_form(other)["canonical"], _TYPED_FORM, form],
+        ),
+        ("phrase_digits", "a phrase that is no code keeps its numbers", {"transcripts": [_TYPED]}, [_TYPED_FORM]),
+        (
+            "no_code_digits",
+            "numbers between words that are no code are words",
+            {"transcripts": ["1 " + " 2 ".join(mistyped)]},
+            [spoken],
+        ),
+        (
+            "unreadable_dropped",
+            "one without a canonical form is dropped",
+            {"transcripts": ["\u00b2", _TYPED]},
+            [_TYPED_FORM],
+        ),
+        (
+            "five_of_six",
+            "the first five that are different",
+            {"transcripts": [f"phrase {word}" for word in "abcabdef"]},
+            [f"phrase {word}" for word in "abcde"],
+        ),
+    ]
+    refused: list[tuple[str, str, dict[str, object]]] = [
+        ("none", "no transcript", {"transcripts": []}),
+        ("code_mistyped", "two words of a code exchanged: nobody enrolled that", {"transcripts": [" ".join(mistyped)]}),
+        ("code_superscripts", "numbered with what is no digit", {"transcripts": [_numbered(code, "\u00b9")]}),
+        (
+            "free_known_drawn",
+            "a made-up phrase where a drawn one is sought",
+            {"transcripts": [_TYPED], "kind": "drawn"},
+        ),
+    ]
+    operation = "phrase.candidates"
+    return [
+        *(
+            accepted(f"candidates_{name}", why, operation, given, {"candidates": candidates})
+            for name, why, given, candidates in cases
+        ),
+        *(malformed(f"candidates_{name}", why, operation, given) for name, why, given in refused),
+    ]
+
+
+def _enrolments() -> list[Vector]:
+    code = _code("recovery code")
+    texts = {
+        "code": ("the words of a code are no phrase", " ".join(code)),
+        "code_counted": ("nor are they with number words between them", " twenty one ".join(code)),
+        "code_dollars": ("nor with what a sum of money is read as", "five dollars " + " oh ".join(code)),
+    }
+    return [
+        malformed(f"enrol_{name}", why, "phrase.strength", {"canonical": text}) for name, (why, text) in texts.items()
+    ]
+
+
 def generate() -> dict[str, dict[str, Any]]:
     """The path under `vectors/` and the document."""
-    made = document("recovery", "SPEC.md section 4, implemented apart from the library", [*_codes(), *_refusals()])
+    made = document(
+        "recovery",
+        "SPEC.md section 4, implemented apart from the library",
+        [*_codes(), *_refusals(), *_candidates(), *_enrolments()],
+    )
     return {"phrase/recovery.json": made["suite/recovery.json"]}

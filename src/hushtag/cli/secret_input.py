@@ -56,7 +56,11 @@ class SecretInput:
         if self.candidate_stdin:
             return self._candidates()
         if self.phrase_stdin:
-            return self._line("phrase")
+            phrase = self._line("phrase")
+            # Two words can be no phrase; as one they would cost a guess.
+            if phrase.strip().casefold() == "recovery code":
+                raise UsageError("a sheet's first line is its title: give its 15 words in one line, numbered or not")
+            return phrase
         return _ask("Phrase")
 
     def device_secret(self) -> bytes | None:

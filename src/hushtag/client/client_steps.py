@@ -31,7 +31,6 @@ from hushtag.phrase import (
     DrawnPhrase,
     PhraseKind,
     candidate_form,
-    canonicalize,
     filter_candidates,
     looks_drawn,
     passes_self_check,
@@ -56,18 +55,17 @@ def candidate_phrases(phrases: Phrases, kind: PhraseKind | None) -> list[str]:
     if isinstance(phrases, RecoveryCode):
         return [phrases.canonical]
     if isinstance(phrases, str | DrawnPhrase):
-        canonical = canonicalize(text_of(phrases))  # its error says what is wrong with this one
-        if _fails_as_code(canonical):
-            parse_recovery_code(canonical)  # its error says which word
+        form = candidate_form(text_of(phrases))  # its error says what is wrong with this one
+        if _fails_as_code(form):
+            parse_recovery_code(form)  # its error says which word
         return filter_candidates([text_of(phrases)], kind=kind)
     return filter_candidates(map(text_of, phrases), kind=kind)
 
 
-def _fails_as_code(canonical: str) -> bool:
-    # Nothing that looks drawn and fails the self-check can have been enrolled: there is nothing else it may be.
-    words = len(canonical.split(" "))
-    code = candidate_form(canonical) != canonical
-    return words == CODE_WORDS and not code and looks_drawn(canonical) and not passes_self_check(canonical)
+def _fails_as_code(form: str) -> bool:
+    # Nothing that looks drawn and fails the self-check can have been enrolled: there is nothing else it may be. The
+    # form of a code does not look drawn.
+    return len(form.split(" ")) == CODE_WORDS and looks_drawn(form) and not passes_self_check(form)
 
 
 def _index(phrases: Phrases, canonical: str) -> int:

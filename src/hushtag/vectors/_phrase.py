@@ -1,8 +1,8 @@
-"""The operations `phrase.…`: canonical form, self-check, strength."""
+"""The operations `phrase.…`: canonical form, candidates, self-check, strength."""
 
 from typing import Final
 
-from hushtag.phrase import canonicalize, check_phrase, passes_self_check
+from hushtag.phrase import PhraseKind, canonicalize, check_phrase, filter_candidates, passes_self_check
 from hushtag.vectors._operation import Implementation
 
 _Result = dict[str, object]
@@ -10,6 +10,10 @@ _Result = dict[str, object]
 
 def _canonicalize(transcript: str) -> _Result:
     return {"canonical": canonicalize(transcript)}
+
+
+def _candidates(transcripts: list[str], kind: PhraseKind | None = None) -> _Result:
+    return {"candidates": filter_candidates(transcripts, kind=kind)}
 
 
 def _self_check(canonical: str) -> _Result:
@@ -21,6 +25,7 @@ def _strength(canonical: str) -> _Result:
 
 
 OPERATIONS: Final[dict[str, Implementation]] = {
+    "phrase.candidates": _candidates,
     "phrase.canonicalize": _canonicalize,
     "phrase.self_check": _self_check,
     "phrase.strength": _strength,
