@@ -24,6 +24,7 @@ from hushtag.types import DataKey
 
 __all__ = [
     "CONTENT_TYPE",
+    "MAX_CREATED_AT",
     "MAX_FRAME_BYTES",
     "MAX_META_BYTES",
     "MAX_ROW_BYTES",
@@ -44,6 +45,8 @@ MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Padded plaintext of one small object, at most; Padmé maps this limit to itself."""
 MAX_META_BYTES: Final = 4096
 """Encoded metadata of one object, at most."""
+MAX_CREATED_AT: Final = 253402300799
+"""The last second of the year 9999, the last that every calendar has."""
 ROW_OVERHEAD: Final = OVERHEAD
 MAX_ROW_BYTES: Final = MAX_FRAME_BYTES + ROW_OVERHEAD
 
@@ -67,6 +70,17 @@ class ObjectMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     def inline(self) -> int:
         """Bytes of the body that lie in the row itself."""
         return self.size if self.stream is None else 0
+
+
+class _FramedMeta(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    content_type: str
+    created_at: int
+    size: int
+    stream: msgspec.Raw = msgspec.Raw(b"")
+
+
+_PLAIN_KEYS: Final = 4
 
 
 def shape_of(meta: ObjectMeta) -> StreamShape:
@@ -193,16 +207,35 @@ def _has_a_shape(meta: ObjectMeta) -> bool:
     return True
 
 
+def _keys(encoded: bytes) -> int:
+    """Return how many keys a MessagePack map says it has, one that comes twice counted twice."""
+    length = {0xDE: 3, 0xDF: 5}.get(encoded[0])
+    return encoded[0] & 0x0F if length is None else int.from_bytes(encoded[1:length], "big")
+
+
+def _decode_meta(encoded: bytes) -> ObjectMeta:
+    try:
+        framed = msgspec.msgpack.decode(encoded, type=_FramedMeta)
+        raw = bytes(framed.stream)
+        stream = msgspec.msgpack.decode(raw, type=StreamInfo) if raw else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedError("object metadata does not parse") from None
+    # What parsed has every key once at least; where a map says that it has more, one came twice.
+    twice = stream is not None and _keys(raw) != len(StreamInfo.__struct_fields__)
+    if twice or _keys(encoded) != _PLAIN_KEYS + (stream is not None):
+        raise MalformedError("object metadata names a key twice")
+    # Only to be shown: a time that no calendar has must not keep anybody from the object.
+    created_at = min(max(framed.created_at, 0), MAX_CREATED_AT)
+    return ObjectMeta(framed.name, framed.content_type, created_at, framed.size, stream)
+
+
 def _unframe(frame: bytes) -> OpenedObject:
     if len(frame) < _U32.size:
         raise MalformedError("object frame is too short")
     meta_end = _U32.size + _U32.unpack_from(frame)[0]
     if meta_end > min(len(frame), _U32.size + MAX_META_BYTES):
         raise MalformedError("object metadata is longer than its frame or the limit")
-    try:
-        meta = msgspec.msgpack.decode(frame[_U32.size : meta_end], type=ObjectMeta)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise MalformedError("object metadata does not parse") from None
+    meta = _decode_meta(frame[_U32.size : meta_end])
     body_end = meta_end + meta.inline
     if (
         not _has_a_shape(meta)
@@ -229,8 +262,11 @@ def seal_object(
     """Seal one revision of an object; `meta.size` must be `len(body)`, and a descriptor has no body.
 
     Raises:
-        LimitError: body or metadata is over its limit, or the stream has too many segments.
+        LimitError: body or metadata is over its limit, the stream has too many segments, or the object was made before
+            1970 or after 9999.
     """
+    if not 0 <= meta.created_at <= MAX_CREATED_AT:
+        raise LimitError(f"metadata says it was made at {meta.created_at}, expected 0 to {MAX_CREATED_AT}")
     if not 0 <= meta.size <= MAX_STREAM_SIZE:
         raise LimitError(f"metadata says {meta.size} bytes, at most {MAX_STREAM_SIZE}")
     if meta.stream is not None:
@@ -252,8 +288,10 @@ def open_object(
 ) -> OpenedObject:
     """Return the object, if this row is that revision of that object of that vault.
 
+    A time before 1970 or after 9999 is taken for the nearest between.
+
     Raises:
-        MalformedError: a part has the wrong length.
+        MalformedError: the row has a length that no row has, or it is authentic and what it holds breaks the rules.
         AuthenticationError: anything about the row is not authentic.
     """
     _check_row_length(row.encoded)

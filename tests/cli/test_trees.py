@@ -179,6 +179,7 @@ def test_a_listing_shows_directories_long_lines_and_a_tree(inside: Run, photos: 
 
 def entry(name: str) -> Any:
     class Entry:
+        readable = True
         object_id = uuid4()
         size = 0 if name.endswith("/") else 1
         content_type = DIRECTORY_TYPE if name.endswith("/") else "text/plain"

@@ -5,8 +5,10 @@ A scenario takes `connect`, which gives a new client each time, and makes its ow
 
 import io
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -20,7 +22,8 @@ from hushtag.client import (
     SessionExpiredError,
     VaultLockedError,
 )
-from hushtag.errors import AuthenticationError, EpochCodeError, LimitError, WeakPhraseError
+from hushtag.errors import AuthenticationError, EpochCodeError, LimitError, MalformedError, WeakPhraseError
+from hushtag.objects import ObjectMeta, encode_meta
 from hushtag.phrase import draw_phrase
 from tests.client.pairing_scenarios import PAIRING_SCENARIOS
 from tests.client.phrase_scenarios import PHRASE_SCENARIOS
@@ -167,6 +170,43 @@ def objects_are_replaced_and_deleted(connect: Connect, tmp_path: Path) -> None:
         assert vault.list() == ()
 
 
+def one_object_that_breaks_the_rules_hides_no_other(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    with client.unlock(PHRASE) as vault:
+        vault.put(b"Dear reader", name="letter")
+        with patch("hushtag.objects._frame", _unpadded), pytest.raises(MalformedError):
+            vault.get(vault.put(b"no padding", name="letter").object_id)
+        with patch("time.time", lambda: 10**15), patch("hushtag.objects.MAX_CREATED_AT", 10**15):
+            vault.put(b"far away", name="late")
+    other = connect()
+    other.log_in(email, PASSWORD)
+    with other.unlock(PHRASE) as vault:
+        listed = {entry.name: entry for entry in vault.list()}
+        broken = listed[""]
+        assert [broken.readable, broken.size, broken.content_type] == [False, 0, ""]
+        assert broken.stored_size > 0
+        assert listed["late"].created_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+        assert vault.get_by_name("late").body == b"far away"
+        assert vault.get_by_name("letter").body == b"Dear reader"  # the other of that name tells none
+        with pytest.raises(NotFoundError):
+            vault.find("")
+        with pytest.raises(MalformedError, match=r"can only be deleted or replaced, by its id$"):
+            vault.get(broken.object_id)
+        assert vault.old_streams() == ()
+        vault.revoke_phrase(vault.add_phrase(OTHER_PHRASE).tag_id)
+        with pytest.raises(MalformedError, match=f"{broken.object_id} \\(1 in all\\); then re-seal again$"):
+            vault.reseal()
+        vault.delete(broken.object_id)
+        vault.reseal()
+        assert sorted(entry.name for entry in vault.list()) == ["late", "letter"]
+
+
+def _unpadded(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+    encoded = encode_meta(meta)
+    return len(encoded).to_bytes(4, "big") + encoded, body, b""
+
+
 def two_devices_write_without_losing_anything(connect: Connect, tmp_path: Path) -> None:
     client, email = new_account(connect)
     client.enrol(PHRASE)
@@ -279,6 +319,7 @@ SCENARIOS = [
     two_phrases_open_two_vaults,
     one_phrase_is_enrolled_once,
     objects_are_replaced_and_deleted,
+    one_object_that_breaks_the_rules_hides_no_other,
     two_devices_write_without_losing_anything,
     locking_ends_the_vault_session,
     the_account_can_be_read_and_left,

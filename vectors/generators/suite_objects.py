@@ -68,6 +68,8 @@ def _refused_seals() -> list[Vector]:
         ("metadata_long", "metadata over 4096 bytes", {"name": "n" * 4096}),
         ("revision_zero", "revisions start at 1", {"revision": 0}),
         ("revision_large", "a revision fits in 63 bits", {"revision": 2**63}),
+        ("created_early", "nothing was made before 1970", {"created_at": -1}),
+        ("created_late", "nor after 9999", {"created_at": 253402300800}),
         ("version_zero", "key versions start at 1", {"key_version": 0}),
         ("version_large", "a key version fits in 31 bits", {"key_version": 2**31}),
         ("data_key_short", "a data key has 32 bytes", {"data_key": DATA_KEY[:31]}),
@@ -85,6 +87,14 @@ def _opens() -> list[Vector]:
     reordered = b"\x84" + b"".join(
         spec.pack(key) + spec.pack(value) for key, value in sorted({**_META, "size": len(_BODY)}.items())
     )
+    sizes = _METADATA[:-1]  # it ends in the size, one byte
+    wide = b"\xde\x00\x04" + sizes[1:].replace(spec.pack("dawn.txt"), b"\xdb\x00\x00\x00\x08dawn.txt")
+    times = [
+        ("late", "after the year 9999 is its end", 253402300800, 253402300799),
+        ("last", "the last second there is", 253402300799, 253402300799),
+        ("very_late", "whatever was written", 2**64 - 1, 253402300799),
+    ]
+    early = _METADATA.replace(spec.pack(_CREATED), b"\xd3" + bytes(7 * [255]) + b"\xff")
     largest = spec.seal_object(DATA_KEY, _IV, _FRAME, VAULT, OBJECT, _LARGEST["key_version"], _LARGEST["revision"])
     cases = [
         ("small", "one short note", _opening(_ROW)),
@@ -95,7 +105,36 @@ def _opens() -> list[Vector]:
             _opening(spec.seal_object(DATA_KEY, _IV, spec.frame(reordered, _BODY), VAULT, OBJECT, 1, 1)),
         ),
     ]
-    return [accepted(f"object_open_{name}", why, "suite.open_object", given, _OPENED) for name, why, given in cases]
+    cases += [
+        (
+            "metadata_wide",
+            "lengths and numbers may have a longer form",
+            _with_metadata(wide + _wide_number(len(_BODY))),
+        ),
+        ("metadata_signed", "and be signed", _with_metadata(sizes + b"\xd0" + _METADATA[-1:])),
+    ]
+    timed = [
+        (f"created_{name}", why, spec.metadata("dawn.txt", "text/plain", written, len(_BODY)), read)
+        for name, why, written, read in times
+    ]
+    timed.append(("created_early", "a second before 1970 is 1970", early, 0))
+    return [
+        *(accepted(f"object_open_{name}", why, "suite.open_object", given, _OPENED) for name, why, given in cases),
+        *(
+            accepted(
+                f"object_open_{name}",
+                f"when it was made: {why}",
+                "suite.open_object",
+                _with_metadata(encoded),
+                {**_OPENED, "created_at": read},
+            )
+            for name, why, encoded, read in timed
+        ),
+    ]
+
+
+def _wide_number(value: int) -> bytes:
+    return b"\xcf" + value.to_bytes(8, "big")
 
 
 def _forgeries() -> list[Vector]:
@@ -128,6 +167,14 @@ def _with_metadata(encoded: bytes, body: bytes = _BODY) -> dict[str, object]:
     return _sealed(spec.frame(encoded, body))
 
 
+def _more(member: bytes) -> bytes:
+    return b"\x85" + _METADATA[1:] + member
+
+
+def _again(key: str, value: str | int) -> bytes:
+    return _more(spec.pack(key) + spec.pack(value))
+
+
 def _bad_frames() -> list[Vector]:
     unpadded = spec.lp(_METADATA) + _BODY
     short = spec.metadata("dawn.txt", "text/plain", _CREATED, len(_BODY) - 1)
@@ -157,6 +204,16 @@ def _bad_frames() -> list[Vector]:
             "metadata_wrong_type",
             "a name that is a number",
             _with_metadata(_METADATA.replace(spec.pack("dawn.txt"), b"\7")),
+        ),
+        ("metadata_key_twice", "the name twice", _with_metadata(_again("name", "dawn.txt"))),
+        ("metadata_size_twice", "two sizes, the last one right", _with_metadata(_again("size", len(_BODY)))),
+        ("metadata_stream_nil", "a stream that is none", _with_metadata(_more(spec.pack("stream") + b"\xc0"))),
+        ("metadata_float", "a size in floating point", _with_metadata(_METADATA[:-1] + b"\xca\x41\xf8\x00\x00")),
+        ("metadata_extension", "a size of an extension", _with_metadata(_METADATA[:-1] + b"\xd4\x01\x1f")),
+        (
+            "metadata_binary_name",
+            "a name that is bytes",
+            _with_metadata(_METADATA.replace(b"\xa8dawn", b"\xc4\x08dawn")),
         ),
         ("metadata_not_utf8", "a name that is not UTF-8", _with_metadata(_METADATA.replace(b"dawn", b"da\xffn"))),
         (

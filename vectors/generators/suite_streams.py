@@ -199,7 +199,7 @@ def _read(segments: list[bytes], seq: int = 1, *, index_of: list[bytes] | None =
 
 def _reads() -> list[Vector]:
     content = _plaintext(_CONTENT)
-    true, other = _two(content), _two(octets("other", 64) * 300)
+    true, other = _two(content), _two((octets("other", 64) * 300)[:_CONTENT])
     alone = _plaintext(200).ljust(256, b"\0")
     single = {**_read(true), "size": 200, "root": _root([alone])[1], "index": None, "seq": 0, "segment": _seal(alone)}
     found = [
@@ -254,15 +254,18 @@ def _reads() -> list[Vector]:
     return found
 
 
-def _descriptor(size: int, **stream: bytes | int) -> tuple[dict[str, Any], bytes]:
-    known = {
+def _stream() -> dict[str, bytes | int]:
+    return {
         "stream_id": STREAM.bytes,
         "key": _KEY,
         "key_version": 1,
         "segment_size": 4 * _MIB,
         "root": octets("root", 32),
-        **stream,
     }
+
+
+def _descriptor(size: int, **stream: bytes | int) -> tuple[dict[str, Any], bytes]:
+    known = {**_stream(), **stream}
     encoded = spec.descriptor("film.mp4", "video/mp4", _CREATED, size, known)
     row = spec.seal_object(DATA_KEY, _IV, spec.frame(encoded, b""), VAULT, OBJECT, 2, 3)
     meta = {"name": "film.mp4", "content_type": "video/mp4", "created_at": _CREATED, "size": size}
@@ -303,6 +306,14 @@ def _descriptors() -> list[Vector]:
         ("segment_large", "segments are at most 16 MiB", 1, {"segment_size": 16 * _MIB + 16_384}),
         ("more", "an unknown member", 1, {"more": 1}),
     ]
+    whole = spec.descriptor("film.mp4", "video/mp4", _CREATED, 1, _stream())
+    again = spec.pack("key_version") + spec.pack(1)
+    for name, why, encoded in (
+        ("key_twice", "a key of the stream twice", whole.replace(b"\x85\xa9stream_id", b"\x86\xa9stream_id") + again),
+        ("stream_twice", "two streams", b"\x86" + whole[1:] + whole[whole.index(spec.pack("stream")) :]),
+    ):
+        row = spec.seal_object(DATA_KEY, _IV, spec.frame(encoded, b""), VAULT, OBJECT, 2, 3)
+        found.append(malformed(f"descriptor_open_{name}", why, "suite.open_descriptor", {**_SEALING, "row": row}))
     for name, why, size, stream in broken:
         row = _descriptor(size, **stream)[1]
         given = {**_SEALING, "row": row}

@@ -204,7 +204,10 @@ def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, forc
         raise UsageError(f"{safe_text(str(target))} is no directory; name one to write into, or a new one")
     found, plan = [], GetPlan([], [])
     for entry in sorted(entries, key=lambda each: (each.name, each.object_id)):
-        if is_below(entry.name, prefix):
+        if not entry.readable:
+            if is_below("", prefix):
+                plan.left_out.append((entry, "sealed by a client that broke the rules"))
+        elif is_below(entry.name, prefix):
             parts = _parts(entry.name)
             if parts is None:
                 plan.left_out.append((entry, f"in more than {MAX_DEPTH} directories; get it by its id"))

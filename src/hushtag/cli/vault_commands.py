@@ -131,7 +131,7 @@ def _known(vault: "Vault", items: "list[PutItem]") -> dict[str, dict[UUID, int]]
     names = {item.name for item in items}
     known: dict[str, dict[UUID, int]] = {}
     for entry in vault.list():
-        if entry.name in names:
+        if entry.readable and entry.name in names:
             known.setdefault(entry.name, {})[entry.object_id] = entry.size
     return known
 
@@ -203,7 +203,7 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
     for entry, why in left_out:
         here.note(f"left out: {entry.object_id}  {safe_text(entry.name[:100])} ({why})")
     if left_out and not items:
-        raise UsageError(f"nothing was fetched: all of it lies {left_out[0][1]}")
+        raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
     if not items:
         raise UsageError(f"nothing is called {safe_text(prefix)}/…")
     fields = {"left_out": [str(entry.object_id) for entry, _ in left_out]} if left_out else {}
@@ -252,6 +252,11 @@ def ls(here: Here, prefix: str | None, long_: bool, tree: bool) -> None:
         raise UsageError("--tree is for people, and excludes -l and --json")
     with here.open_vault() as vault, here.working("reading the vault"):
         entries = sorted(vault.list(), key=lambda entry: (entry.name, entry.object_id))
+    for entry in entries:
+        if not entry.readable:
+            here.note(
+                f"{entry.object_id} was sealed by a client that broke the rules: it can only be deleted, by its id"
+            )
     if prefix is not None:
         entries = [entry for entry in entries if is_below(entry.name, prefix)]
     if tree:

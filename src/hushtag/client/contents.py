@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from hushtag.errors import MalformedError
 from hushtag.objects import ObjectMeta
 
 __all__ = [
@@ -50,7 +49,12 @@ class FailedAttempts(NamedTuple):
 
 
 class VaultEntry(NamedTuple):
-    """One object of a listing. `size` is the true length in bytes, `stored_size` what the server sees."""
+    """One object of a listing. `size` is the true length in bytes, `stored_size` what the server sees.
+
+    `readable` is false of an object that was sealed in the vault and breaks the rules of what it may hold: a client is
+    at fault. It can be deleted and replaced, by its id alone: its name and type are empty, its size is 0, and
+    `created_at` is the server's word, as `updated_at` always is.
+    """
 
     object_id: UUID
     name: str
@@ -60,6 +64,7 @@ class VaultEntry(NamedTuple):
     revision: int
     created_at: datetime
     updated_at: datetime
+    readable: bool = True
 
 
 class VaultObject(NamedTuple):
@@ -135,12 +140,5 @@ class Restoration(NamedTuple):
 
 
 def created_at(meta: ObjectMeta) -> datetime:
-    """Return when the object was made, as its maker noted.
-
-    Raises:
-        MalformedError: no date has that number of seconds.
-    """
-    try:
-        return datetime.fromtimestamp(meta.created_at, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise MalformedError("object was made at a time that no calendar has") from None
+    """Return when an object that was opened was made, as its maker noted: 1970 to 9999."""
+    return datetime.fromtimestamp(meta.created_at, UTC)

@@ -89,9 +89,9 @@ class ReadingSteps(RowSteps):
         """Return the entries of large objects whose stream was begun under an earlier data key."""
         entries = yield from self.list()
         version = self.witness.head.key_version
-        streams = {entry.object_id: self._metas[self.shown[entry.object_id].digest].meta.stream for entry in entries}
-        found = ((entry, streams[entry.object_id]) for entry in entries)
-        return tuple(entry for entry, stream in found if stream is not None and stream.key_version < version)
+        metas = [(entry, self._metas[self.shown[entry.object_id].digest].meta) for entry in entries]
+        streams = [(entry, meta.stream) for entry, meta in metas if meta is not None]
+        return tuple(entry for entry, stream in streams if stream is not None and stream.key_version < version)
 
     def _read_meta(self, entry: ObjectEntry) -> Steps[bool]:
         """Read a listed row's metadata; tell whether the row is still the listed one."""
@@ -124,7 +124,7 @@ class ReadingSteps(RowSteps):
 
     def find(self, name: str) -> Steps[VaultEntry]:
         """Return the one object of that name."""
-        found = [entry for entry in (yield from self.list()) if entry.name == name]
+        found = [entry for entry in (yield from self.list()) if entry.readable and entry.name == name]
         if not found:
             raise NotFoundError("no object has this name", code="not_found")
         if len(found) > 1:
@@ -139,9 +139,12 @@ def _object_ids(page: ObjectList) -> list[UUID]:
 def _vault_entry(entry: ObjectEntry, read: Read) -> VaultEntry:
     # The head sums up revision and digest alone; the rest of an entry is held against the row itself.
     meta = read.meta
-    stream_id = None if meta.stream is None else meta.stream.id
+    stream_id = entry.stream_id if meta is None else meta.stream and meta.stream.id
     if (entry.key_version, entry.content_size, entry.stream_id) != (read.key_version, read.content_size, stream_id):
         raise IntegrityError("listing of an object")
+    if meta is None:
+        told = (entry.content_size, entry.revision, entry.created_at, entry.updated_at)
+        return VaultEntry(entry.object_id, "", "", 0, *told, readable=False)
     return VaultEntry(
         object_id=entry.object_id,
         name=meta.name,

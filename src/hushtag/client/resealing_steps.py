@@ -11,9 +11,9 @@ from hushtag.client.calls import fetch
 from hushtag.client.effects import Pause, Request, Steps, compute
 from hushtag.client.errors import ConflictError, IntegrityError, NotFoundError
 from hushtag.client.restoring_steps import RestoringSteps
-from hushtag.client.row_steps import VAULT_DENIED
-from hushtag.errors import RollbackError
-from hushtag.messages import ObjectEntry
+from hushtag.client.row_steps import UNREADABLE, VAULT_DENIED
+from hushtag.errors import MalformedError, RollbackError
+from hushtag.messages import ObjectEntry, decode_binary
 
 __all__ = ["Progress", "ResealingSteps"]
 
@@ -33,6 +33,7 @@ class ResealingSteps(RestoringSteps):
         Raises:
             ConflictError: the vault's key was rotated, or the vault changes too fast.
             OutcomeUnknownError: the connection is gone; begin again later.
+            MalformedError: all that is left is what breaks the rules and cannot be read; the message names one.
         """
         done = 0
         for attempt in range(self.retry.changes):
@@ -45,9 +46,16 @@ class ResealingSteps(RestoringSteps):
                 _tell(progress, done, total)
             if not left and (yield from self._forget_old_keys()):
                 return done
+            stuck = [each for each in left if self._is_unreadable(each)]
+            if stuck and len(stuck) == len(left):
+                raise MalformedError(f"{UNREADABLE}: {stuck[0].object_id} ({len(stuck)} in all); then re-seal again")
             if attempt:
                 yield Pause(self.retry.pause(attempt - 1))
         raise ConflictError("the vault changes faster than it can be re-sealed; try again", code="busy")
+
+    def _is_unreadable(self, entry: ObjectEntry) -> bool:
+        read = self._metas.get(decode_binary(entry.digest))
+        return read is not None and read.meta is None
 
     def _reseal_one(self, entry: ObjectEntry) -> Steps[int]:
         object_id = entry.object_id
@@ -60,6 +68,8 @@ class ResealingSteps(RestoringSteps):
                 return 0  # changed or deleted meanwhile: the next look tells what is left
             if self._metas[row.digest].key_version != entry.key_version:
                 raise IntegrityError("listing of an object")
+            if opened is None:
+                return 0  # it is told of once nothing else is left
             shown = self.shown.get(object_id) == before
             sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
             yield from self._commit((yield from compute(sealed)))

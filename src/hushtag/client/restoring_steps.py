@@ -155,10 +155,11 @@ class RestoringSteps(FetchingSteps):
         yield from self.pin()
 
     def name_of(self, entry: ObjectEntry) -> Steps[str | None]:
-        """Return the name inside a listed row; `None` if the row is another one by now."""
+        """Return the name inside a listed row; `None` if the row is another one by now, or cannot be read."""
         digest = decode_binary(entry.digest)
         still = yield from self._read_meta(entry)
-        return self._metas[digest].meta.name if still and digest in self._metas else None
+        meta = self._metas[digest].meta if still and digest in self._metas else None
+        return None if meta is None else meta.name
 
     def _review(self) -> "RestoringSteps":
         """Return steps on the same vault that may look at it, and that nobody else holds."""

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from hushtag.client.answers import expect, number_header, problem_of
 from hushtag.client.calls import fetch
-from hushtag.client.contents import created_at
 from hushtag.client.effects import Request, Response, Steps, compute
 from hushtag.client.errors import IntegrityError, NotFoundError
 from hushtag.client.pinning import PinnedVault
@@ -22,10 +21,14 @@ from hushtag.rotation import open_old_key
 from hushtag.stream_messages import STREAM_HEADER
 from hushtag.types import DataKey
 
-__all__ = ["VAULT_DENIED", "FoundObject", "Read", "RowSteps"]
+__all__ = ["UNREADABLE", "VAULT_DENIED", "FoundObject", "Read", "RowSteps"]
 
 VAULT_DENIED: Final = "server denies a vault that it has just opened"
 """A token of a deleted tag or vault is refused as such; so "no such vault" under a living token is never honest."""
+
+UNREADABLE: Final = (
+    "object was sealed in this vault and breaks the rules: it can only be deleted or replaced, by its id"
+)
 
 
 class FoundObject(NamedTuple):
@@ -47,9 +50,9 @@ class FoundObject(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What a row told of its object, and what a listing must tell of the row."""
+    """What a row told of its object, and what a listing must tell of the row. No `meta`: it breaks the rules."""
 
-    meta: ObjectMeta
+    meta: ObjectMeta | None
     key_version: int
     content_size: int
 
@@ -141,6 +144,7 @@ class RowSteps:
 
         Raises:
             NotFoundError: the vault has no such object; its head says so as well.
+            MalformedError: it was sealed in the vault, and what it holds breaks the rules.
         """
         if not self.witness.knows(object_id):
             return None
@@ -157,10 +161,12 @@ class RowSteps:
         if row != before:
             generation = self.witness.head.generation
         self.shown[object_id] = row
-        created_at(opened.meta)
+        if opened is None:
+            raise MalformedError(UNREADABLE)
         return FoundObject(object_id, opened.meta, row, generation, opened.body)
 
-    def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject]]:
+    def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject | None]]:
+        """Return an authentic row, and the object in it; `None`: what it holds breaks the rules."""
         floor = self.witness.floor(object_id)
         request = Request("GET", f"{self.path}/objects/{object_id}", self.token, max_answer=MAX_ROW_BYTES)
         response = yield from fetch(request, self.retry)
@@ -214,7 +220,7 @@ class RowSteps:
             version -= 1
             self.witness.remember_old_key(version, old)
 
-    def _open(self, object_id: UUID, response: Response, key: DataKey) -> tuple[Seen, OpenedObject, Read]:
+    def _open(self, object_id: UUID, response: Response, key: DataKey) -> tuple[Seen, OpenedObject | None, Read]:
         revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
         version = number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION)
         row = ObjectRow.decode(response.body, key_version=version, revision=revision)
@@ -222,6 +228,8 @@ class RowSteps:
             opened = open_object(key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
             raise IntegrityError("object row") from None
+        except MalformedError:  # its length was looked at before, so the row is authentic
+            return Seen(revision, row_digest(row)), None, Read(None, version, row.content_size)
         if response.headers.get(STREAM_HEADER.lower()) != (opened.meta.stream and str(opened.meta.stream.id)):
             raise IntegrityError("stream of an object")
         return Seen(revision, row_digest(row)), opened, Read(opened.meta, version, row.content_size)
