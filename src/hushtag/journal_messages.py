@@ -170,7 +170,7 @@ class JournalSearch(Message, frozen=True):
     facets: JournalFacets
 
 
-class NewTag(Message, frozen=True):
+class NewJournalTag(Message, frozen=True):
     """`POST /v1/journal-tags`."""
 
     name: TagName

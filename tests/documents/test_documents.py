@@ -2,11 +2,13 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from fuzz.wire_modules import WIRE_MODULES
@@ -103,6 +105,42 @@ def test_every_limit_stands_in_the_specification(name: str) -> None:
     value: int = LIMITS[name]
     words = "|".join(re.escape(spelling) for spelling in spellings(value))
     assert any(re.search(rf"(?<![\d,.])(?:{words})(?![\d,])", cell) for cell in values), f"{name} = {value}"
+
+
+MESSAGES = {
+    name: message
+    for module in WIRE_MODULES
+    for name, message in vars(module).items()
+    if isinstance(message, type) and issubclass(message, msgspec.Struct) and message.__module__ == module.__name__
+}
+
+
+def documented_messages() -> dict[str, list[str]]:
+    """Return the fields of every message that a table of the specification has, in its order."""
+    found: dict[str, list[str]] = {}
+    for table in re.findall(r"^\| message \| fields \|\n\|---\|---\|\n((?:\|.*\n)+)", read("SPEC.md"), re.MULTILINE):
+        for names, cell in re.findall(r"^\| ([^|]+) \| (.+) \|$", table, re.MULTILINE):
+            parts = re.split(r", | and | or ", re.sub(r"\([^()]*\)", "", cell))
+            named = [field for part in parts for field in re.findall(r"^(?:\w+ )*`(\w+)`", part)[:1]]
+            for name in names.split(", "):
+                assert name not in found, f"{name} has two rows"
+                found[name] = named
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MESSAGES if re.search(rf"\| [^|\n]*\b{name}\b", read("SPEC.md"))])
+def test_every_message_of_the_specification_has_a_row_with_exactly_its_fields(name: str) -> None:
+    assert sorted(documented_messages()[name]) == sorted(MESSAGES[name].__struct_fields__)
+
+
+def test_the_specification_has_no_other_messages() -> None:
+    assert set(documented_messages()) <= set(MESSAGES)
+
+
+def test_no_two_messages_have_one_name() -> None:
+    owners = [(name, module.__name__) for module in WIRE_MODULES for name in vars(module) if name in MESSAGES]
+    defined = [name for name, owner in owners if vars(sys.modules[owner])[name].__module__ == owner]
+    assert len(defined) == len(set(defined)) == len(MESSAGES)
 
 
 def test_every_promise_has_a_row() -> None:

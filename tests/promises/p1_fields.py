@@ -356,7 +356,7 @@ APART: Final[dict[str, set[str]]] = {
     "MoodFacet": {"mood_rating", "count"},
     "JournalFacets": {"tags", "moods"},
     "JournalSearch": {"results", "next", "facets"},
-    "NewTag": {"name", "color"},
+    "NewJournalTag": {"name", "color"},
     "TagChange": {"name", "color"},
     "MergeTag": {"into"},
     "Tag": {"id", "name", "color", "usage_count", "created_at", "updated_at"},

@@ -13,7 +13,7 @@ from hushtag.journal_messages import (
     MAX_TAGS,
     JournalTagList,
     MergeTag,
-    NewTag,
+    NewJournalTag,
     Tag,
     TagChange,
     TagSuggestions,
@@ -66,7 +66,7 @@ async def _create(request: WireRequest, services: Services, name: str, color: st
 
 
 @post("/journal-tags", status_code=201, summary="Make a tag", opt={"problems": ["already_exists", "limit_reached"]})
-async def create_tag(data: JSONBody[NewTag], request: WireRequest, services: ServicesDep) -> Tag:
+async def create_tag(data: JSONBody[NewJournalTag], request: WireRequest, services: ServicesDep) -> Tag:
     """Make a tag. Names are unique whatever their case; they are composed (NFC) and trimmed."""
     name = tidy_name(data.name, "$.name")
     return await retry_conflicts(lambda: _create(request, services, name, _color(data.color)))

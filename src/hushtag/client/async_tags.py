@@ -9,7 +9,7 @@ from hushtag.client.batches import each_awaited
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.ids import id_of
 from hushtag.client.tag_steps import TagSteps
-from hushtag.journal_messages import NewTag, Tag, TagChange, TagRef
+from hushtag.journal_messages import NewJournalTag, Tag, TagChange, TagRef
 
 __all__ = ["AsyncJournalTags"]
 
@@ -23,7 +23,7 @@ class AsyncJournalTags:
 
     async def create(self, name: str, *, color: str | None = None) -> Tag:
         """As `JournalTags.create`."""
-        return await self._driver.run(self._steps.create(NewTag(name, color)))
+        return await self._driver.run(self._steps.create(NewJournalTag(name, color)))
 
     async def get(self, tag_id: UUID) -> Tag:
         """As `JournalTags.get`."""

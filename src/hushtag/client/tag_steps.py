@@ -11,7 +11,7 @@ from hushtag.client.effects import Request, Steps
 from hushtag.client.ids import uuid_of
 from hushtag.client.policy import MAX_PAGE_BYTES
 from hushtag.errors import MalformedError
-from hushtag.journal_messages import JournalTagList, MergeTag, NewTag, Tag, TagChange, TagSuggestions
+from hushtag.journal_messages import JournalTagList, MergeTag, NewJournalTag, Tag, TagChange, TagSuggestions
 
 __all__ = ["TagSteps"]
 
@@ -28,7 +28,7 @@ class TagSteps:
     def _token(self) -> str:
         return self._account.current().token
 
-    def create(self, new: NewTag) -> Steps[Tag]:
+    def create(self, new: NewJournalTag) -> Steps[Tag]:
         """Make a tag. Sent once: its name is what tells it apart, and whoever has it may have made it before."""
         return (yield from post(_PATH, new, self._token, 201, Tag))
 

@@ -9,7 +9,7 @@ from hushtag.client.batches import each
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.ids import id_of
 from hushtag.client.tag_steps import TagSteps
-from hushtag.journal_messages import NewTag, Tag, TagChange, TagRef
+from hushtag.journal_messages import NewJournalTag, Tag, TagChange, TagRef
 
 __all__ = ["JournalTags"]
 
@@ -28,7 +28,7 @@ class JournalTags:
             ConflictError: a tag has that name, whatever its case.
             LimitReachedError: the account has 1,000 tags.
         """
-        return self._driver.run(self._steps.create(NewTag(name, color)))
+        return self._driver.run(self._steps.create(NewJournalTag(name, color)))
 
     def get(self, tag_id: UUID) -> Tag:
         """Read a tag.
