@@ -51,7 +51,7 @@ _PATTERN: Final = re.compile(r" matching regex (.*)", re.DOTALL)
 
 # Every pattern of a message or parameter, in words; tests/server/test_query_rules.py looks whether one is missing.
 _NO_NUL: Final = "must be text without the character NUL"
-_DIGITS: Final = "must be a whole number in decimal digits, without a zero before it"
+_DIGITS: Final = "must be a whole number above 0 in decimal digits, without a zero before it"
 _ZONE: Final = "must be the name of a time zone of the IANA database, such as Europe/Berlin"
 _PATTERNS: Final = {
     r"^[^\x00]*$": _NO_NUL,

@@ -1,19 +1,23 @@
 """Pairing: the secret arrives exactly where the code was typed right, once, and nothing in between helps anybody."""
 
 import re
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spake2 import SPAKE2_A, SPAKE2_B
 from spake2.ed25519_basic import Base, L
 
+from hushtag._pairing_keys import pairing_keys
 from hushtag._words import WORDS
-from hushtag.client.pairing import CODE_WORDS, PAIRING_SECONDS, AcceptingDevice, OfferingDevice
+from hushtag.client.pairing import CODE_WORDS, PAIRING_SECONDS, AcceptingDevice, OfferingDevice, _derive, _identities
 from hushtag.device_secret import generate_device_secret
 from hushtag.errors import AuthenticationError, HushtagError, ListedWordError, MalformedError, PhraseError, StateError
 from hushtag.messages import decode_binary, encode_binary
 from hushtag.types import DeviceSecret
+from tests.vectors.documents import vectors
 
 USER = UUID("8f14e45f-ceea-467f-ab12-3c4d5e6f7a8b")
 
@@ -31,6 +35,29 @@ def offering(secret: DeviceSecret) -> OfferingDevice:
 def other_code(code: str) -> str:
     first, *rest = code.split(" ")
     return " ".join([next(word for word in WORDS if word != first), *rest])
+
+
+EXCHANGES = [vector for vector in vectors("suite/device") if vector["operation"] == "suite.spake2"]
+
+
+@pytest.mark.parametrize("vector", EXCHANGES, ids=lambda vector: vector["name"])
+def test_an_exchange_is_as_the_vectors_have_it(vector: dict[str, Any]) -> None:
+    given_ = {
+        name: value if name in {"code", "side"} else bytes.fromhex(value.replace("-", ""))
+        for name, value in vector["given"].items()
+    }
+    kind = {"A": SPAKE2_A, "B": SPAKE2_B}[given_["side"]]
+    user, pairing = UUID(bytes=given_["user_id"]), given_["pairing_id"]
+    ends = _identities(user, pairing)
+    side = kind(given_["code"].encode(), *ends, entropy_f=lambda size: given_["scalar"].rjust(size, b"\0"))
+    sent = side.start()
+    if vector["expect"] == "malformed":
+        with pytest.raises(MalformedError):
+            _derive(side, given_["inbound"], user, pairing)
+        return
+    shared = bytes.fromhex(vector["expected"]["spake2_key"])
+    assert sent.hex() == vector["expected"]["message"]
+    assert _derive(side, given_["inbound"], user, pairing) == pairing_keys(shared, user, pairing)
 
 
 def altered(message: str, at: int) -> str:

@@ -219,6 +219,9 @@ async def test_numbers_and_bodies_out_of_range_are_refused(streams, database) ->
     for seq, status in ((-1, 404), (MAX_SEGMENTS, 404), (10**30, 404)):
         answer = await streams.put(stream_id, seq, b"x")
         assert answer.status_code == status, (seq, answer.text)
+    for spelt in ("00", "01", "+1"):
+        assert (await streams.put(stream_id, spelt, b"x")).status_code == 404, spelt
+        assert (await streams.read(stream_id, spelt)).status_code == 404, spelt
     assert (await streams.put(stream_id, MAX_SEGMENTS - 1, b"x")).status_code == 201
     empty = await streams.put(stream_id, 0, b"")
     assert (empty.status_code, empty.json()["code"]) == (400, "malformed_request")

@@ -49,7 +49,7 @@ ROWS = {
     "tag label, opening": {"suite.open_label"},
     "recovery code": {"phrase.recovery"},
     "device secret": {"suite.device_name", "suite.write_device_text", "suite.read_device_text"},
-    "pairing": {"suite.pairing_keys", "suite.seal_carried_secret", "suite.open_carried_secret"},
+    "pairing": {"suite.spake2", "suite.pairing_keys", "suite.seal_carried_secret", "suite.open_carried_secret"},
     "ring": {"suite.ring_digest", "suite.check_ring"},
     "data key sealed to a tag": {"suite.open_sealed_key"},
     "old data key": {"suite.seal_old_key", "suite.open_old_key"},

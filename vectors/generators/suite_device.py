@@ -6,7 +6,7 @@ from typing import Any
 from hushtag._words import WORDS
 from tests.reference.blake2s import blake2s
 
-from .suite_support import spec
+from .suite_support import spake2, spec
 from .suite_support.fixed import flipped, identifier, octets
 from .suite_support.shape import Vector, accepted, document, forged, malformed
 
@@ -95,6 +95,58 @@ def _pairing() -> list[Vector]:
     ]
 
 
+_CODE = "umbrella tangerine acrobat"
+_ENDS = b"offering" + _USER.bytes + _PAIRING, b"accepting" + _USER.bytes + _PAIRING
+_X, _Y = (int.from_bytes(octets(f"spake2 {name}", 64), "big") % spake2.ORDER for name in ("x", "y"))
+
+
+def _exchange() -> list[Vector]:
+    code = _CODE.encode()
+    offer, answer = spake2.message(b"A", code, _X), spake2.message(b"B", code, _Y)
+    wrong = spake2.message(b"B", b"umbrella tangerine acrobats", _Y)
+    shared = spake2.key(b"A", code, _X, answer, *_ENDS)
+    known = {"code": _CODE, "user_id": _USER, "pairing_id": _PAIRING}
+    offering = {**known, "side": "A", "scalar": _scalar(_X), "inbound": answer}
+    accepting = {**known, "side": "B", "scalar": _scalar(_Y), "inbound": offer}
+    operation = "suite.spake2"
+    order_two = ((-1) % (2**255 - 19)).to_bytes(32, "little")
+    mixed = spake2.encode(spake2.add(spake2.decode(answer[1:]), (0, -1 % (2**255 - 19))))
+    broken = [
+        ("own_side", "a message of the side that reads it", offer),
+        ("no_side", "a side that there is not", b"S" + answer[1:]),
+        ("neutral", "the neutral element", b"B" + (1).to_bytes(32, "little")),
+        ("order_two", "an element of order 2", b"B" + order_two),
+        ("mixed_order", "an element of the group and one of order 2, added", b"B" + mixed),
+        ("no_point", "no point of the curve", b"B" + (2).to_bytes(32, "little")),
+        ("reflected", "its own element, under the other's side", b"B" + offer[1:]),
+    ]
+    other_key = spake2.key(b"A", code, _X, wrong, *_ENDS)
+    if shared != spake2.key(b"B", code, _Y, offer, *_ENDS) or other_key == shared:
+        raise ValueError("two sides of one exchange have one key, and nobody else")
+    return [
+        accepted("spake2_offering", "the side that shows the code", operation, offering, _made(offer, shared)),
+        accepted("spake2_accepting", "the side it is typed at", operation, accepting, _made(answer, shared)),
+        accepted(
+            "spake2_other_code",
+            "another code is another key, and no error here",
+            operation,
+            {**offering, "inbound": wrong},
+            _made(offer, other_key),
+        ),
+        *(malformed(f"spake2_{name}", why, operation, {**offering, "inbound": value}) for name, why, value in broken),
+    ]
+
+
+def _scalar(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+def _made(message: bytes, key: bytes) -> dict[str, bytes]:
+    return {"message": message, "spake2_key": key}
+
+
 def generate() -> dict[str, dict[str, Any]]:
     """The path under `vectors/` and the document."""
-    return document("device", "SPEC.md section 5, implemented apart from the library", [*_texts(), *_pairing()])
+    return document(
+        "device", "SPEC.md section 5, implemented apart from the library", [*_texts(), *_exchange(), *_pairing()]
+    )

@@ -95,8 +95,9 @@ def _body_length(request: WireRequest) -> int:
     return int(announced)
 
 
-def _seq(seq: int) -> int:
-    if not 0 <= seq < MAX_SEGMENTS:
+def _seq(request: WireRequest, seq: int) -> int:
+    # One spelling of each number, as in the headers: no sign and no zero before it.
+    if not 0 <= seq < MAX_SEGMENTS or request.url.path.rpartition("/")[2] != str(seq):
         raise NotFoundError("no such number of a segment")
     return seq
 
@@ -137,7 +138,7 @@ async def put_segment(
     expected: DigestHeader = None,
 ) -> Response[SegmentStored]:
     """Begins the stream with its first segment. The body goes on as it arrives; nothing is visible before its end."""
-    length, seq = _body_length(request), _seq(seq)
+    length, seq = _body_length(request), _seq(request, seq)
     caller, place = vault_caller(request, services), _place(request, services, vault_id, stream_id)
     expecting = None if expected is None else decode_binary(expected, 32)
     with services.lanes.lane(caller.user_id, caller.session_id):
@@ -228,7 +229,7 @@ async def get_segment(
     """Send the bytes as they were stored, while they are read."""
     caller, place = vault_caller(request, services), _place(request, services, vault_id, stream_id)
     pool = recorded_pool(request, services, SEGMENTS_READ, vault_id, stream=stream_id, seq=seq)
-    page = await queries.list_segments(pool, caller, place, after=_seq(seq) - 1, limit=1)
+    page = await queries.list_segments(pool, caller, place, after=_seq(request, seq) - 1, limit=1)
     rows = [row for row in checked_page(page).segments if row.seq == seq]
     if not rows:
         raise NotFoundError("no such segment")

@@ -40,6 +40,9 @@ def _recovery(text: str) -> _Result:
     return {"canonical": parse_recovery_code(text).canonical}
 
 
+REFERENCE_ONLY: Final = frozenset({"suite.spake2"})
+"""What takes a library that a bare installation lacks."""
+
 OPERATIONS: Final[dict[str, Implementation]] = {
     "phrase.recovery": _recovery,
     "suite.device_name": _device_name,

@@ -56,8 +56,8 @@ OPERATIONS: Final = {
     for module in (_device, _epoch, _independent, _keys, _opaque, _phrase, _rotation, _sealed, _streams, _unlock)
     for name, implementation in module.OPERATIONS.items()
 }
-REFERENCE_ONLY: Final = _independent.REFERENCE_ONLY | _opaque.REFERENCE_ONLY
-"""Operations this library cannot run: its binding hides the group and draws its own randomness."""
+REFERENCE_ONLY: Final = _device.REFERENCE_ONLY | _independent.REFERENCE_ONLY | _opaque.REFERENCE_ONLY
+"""Operations not run here: bindings hide the group and draw their own randomness, or are not always installed."""
 
 
 @dataclass(frozen=True, slots=True)
