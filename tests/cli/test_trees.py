@@ -11,7 +11,8 @@ import pytest
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
-from hushtag.client.stream_files import ContentSource, SourceChangedError
+from hushtag.client import SourceChangedError
+from hushtag.client.stream_files import ContentSource
 from tests.cli.conftest import Run, as_json
 from tests.cli.test_vault_commands import put_named
 from tests.client.fake_server import FakeServer

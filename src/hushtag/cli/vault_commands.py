@@ -114,7 +114,7 @@ def put(
 
 def _is_of_file(error: MisuseError | OSError, path: Path) -> bool:
     """Tell whether an error is about one file of many: others can be stored all the same."""
-    from hushtag.client.stream_files import SourceChangedError
+    from hushtag.client import SourceChangedError
 
     return isinstance(error, SourceChangedError) or getattr(error, "filename", None) == str(path)
 
