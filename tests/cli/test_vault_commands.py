@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import httpx
@@ -20,7 +21,7 @@ from hushtag.messages import Unlocked
 from hushtag.phrase import check_phrase
 from tests.cli.conftest import Run, as_json, command_line, error_of
 from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
-from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE
+from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE, unpadded_frame
 from tests.client.test_hostile_server import rewrite
 
 BODY = b"Dear reader\r\n\x00\xff\x1b"
@@ -66,6 +67,23 @@ def test_files_go_in_and_come_out(inside: Run, letter: Path, workplace: Path) ->
     removed = as_json(inside("rm", "letter.pdf", stored[1]["object_id"], "--yes", "--json"))
     assert removed == {"deleted": [each["object_id"] for each in stored]}
     assert as_json(inside("ls", "--json")) == {"objects": []}
+
+
+def test_an_object_that_breaks_the_rules_is_named_by_its_id_and_removed(
+    inside: Run, letter: Path, workplace: Path
+) -> None:
+    inside("put", "letter.pdf")
+    with patch("hushtag.objects._frame", unpadded_frame):
+        broken = put_named(inside, workplace, "broken")
+    told = inside("ls", "--json")
+    assert {each["name"]: each["readable"] for each in as_json(told)["objects"]} == {"": False, "letter.pdf": True}
+    assert f"{broken} was sealed by a client that broke the rules" in inside("ls").stderr
+    assert inside("put", "letter.pdf", "--replace").exit_code == 0
+    got = as_json(inside("get", "-r", ".", "-o", "all", "--json"))
+    assert ([each["name"] for each in got["fetched"]], got["left_out"]) == (["letter.pdf"], [broken])
+    assert inside("get", broken, "-o", "x").exit_code == 8
+    assert as_json(inside("rm", broken, "--yes", "--json"))["deleted"] == [broken]
+    assert [each["name"] for each in as_json(inside("ls", "--json"))["objects"]] == ["letter.pdf"]
 
 
 def test_every_command_locks_what_it_opened(inside: Run, letter: Path, server: FakeServer) -> None:

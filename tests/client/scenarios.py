@@ -23,11 +23,10 @@ from hushtag.client import (
     VaultLockedError,
 )
 from hushtag.errors import AuthenticationError, EpochCodeError, LimitError, MalformedError, WeakPhraseError
-from hushtag.objects import ObjectMeta, encode_meta
 from hushtag.phrase import draw_phrase
 from tests.client.pairing_scenarios import PAIRING_SCENARIOS
 from tests.client.phrase_scenarios import PHRASE_SCENARIOS
-from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
+from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account, unpadded_frame
 
 BODIES = {
     "empty": b"",
@@ -175,7 +174,7 @@ def one_object_that_breaks_the_rules_hides_no_other(connect: Connect, tmp_path: 
     client.enrol(PHRASE)
     with client.unlock(PHRASE) as vault:
         vault.put(b"Dear reader", name="letter")
-        with patch("hushtag.objects._frame", _unpadded), pytest.raises(MalformedError):
+        with patch("hushtag.objects._frame", unpadded_frame), pytest.raises(MalformedError):
             vault.get(vault.put(b"no padding", name="letter").object_id)
         with patch("time.time", lambda: 10**15), patch("hushtag.objects.MAX_CREATED_AT", 10**15):
             vault.put(b"far away", name="late")
@@ -200,11 +199,6 @@ def one_object_that_breaks_the_rules_hides_no_other(connect: Connect, tmp_path: 
         vault.delete(broken.object_id)
         vault.reseal()
         assert sorted(entry.name for entry in vault.list()) == ["late", "letter"]
-
-
-def _unpadded(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
-    encoded = encode_meta(meta)
-    return len(encoded).to_bytes(4, "big") + encoded, body, b""
 
 
 def two_devices_write_without_losing_anything(connect: Connect, tmp_path: Path) -> None:

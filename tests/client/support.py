@@ -19,6 +19,7 @@ from hushtag.client import (
     Client,
     RetryPolicy,
 )
+from hushtag.objects import ObjectMeta, encode_meta
 from hushtag.phrase import draw_phrase
 
 EMAIL = "ada@example.org"
@@ -102,3 +103,9 @@ def new_account(connect: Connect) -> tuple[Any, str]:
     client.sign_up(email, PASSWORD)
     client.log_in(email, PASSWORD)
     return client, email
+
+
+def unpadded_frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:
+    """What breaks the rules of a row, in the place of `hushtag.objects._frame`."""
+    encoded = encode_meta(meta)
+    return len(encoded).to_bytes(4, "big") + encoded, body, b""
