@@ -97,6 +97,11 @@ LINES: list[tuple[Change, str, str]] = [
         f"{ONE}$.occurrence_number",
         "must be 2147483647 or less",
     ),
+    (
+        lambda found: line(found, REMINDER, occurrence_number=2**31 - 1),
+        f"{ONE}$.occurrence_number",
+        "must not be more",
+    ),
     (lambda found: found | {"account.json": b"{}"}, "account.json $.email", "is required"),
     (
         lambda found: of_another_format(found),

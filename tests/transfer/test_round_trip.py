@@ -153,6 +153,18 @@ async def test_a_tag_of_the_same_name_is_used_and_keeps_its_colour(app_client, a
     assert {tag["name"] for tag in found} == {"WALD", "Übung", "only here", "unused"}
 
 
+async def test_names_of_tags_are_the_same_where_the_database_says_so(app_client, ada, bob) -> None:
+    names = ["Stra\u00dfe", "strasse", "\ufb01n", "fin", "FIN"]
+    made = await create(app_client, ada, "/v1/journals", {"title": "here", "tags": names})
+    kept = [tag["name"] for tag in made["tags"]]
+    assert len(kept) == 4
+    found = members(await export(app_client, ada))
+    entry = rows(found, "journals")[0] | {"tags": names}
+    found |= {"tags.ndjson": b"", "journals/00001.ndjson": json.dumps(entry).encode() + b"\n"}
+    assert (await send(app_client, bob, pack(found))).status_code == 200
+    assert rows(members(await export(app_client, bob)), "journals")[0]["tags"] == kept
+
+
 async def test_imported_entries_are_found_by_search_and_stand_in_the_new_trail_alone(
     app_client, ada, bob, database
 ) -> None:

@@ -3,7 +3,7 @@
 One exception: a reminder may lie in the past.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from hushtag.journal_messages import MAX_TAGS
@@ -33,17 +33,17 @@ class Checks:
     """Looks at one row after the other and remembers what concerns them together."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._names: dict[str, None] = {}  # in order: of several spellings, the first makes the tag
         self._rules: set[str] = set()
 
     def tag_names(self) -> list[str]:
-        """Return every tag name seen, each once whatever its case."""
-        return list(self._names.values())
+        """Return every tag name seen; which of them are the same tag, the database says."""
+        return list(self._names)
 
     def _note(self, name: str, field: str) -> None:
-        self._names.setdefault(name.casefold(), name)
+        self._names[name] = None
         if len(self._names) > MAX_TAGS:
-            raise _refuse(field, f"must not be one more: an account has at most {MAX_TAGS} tags")
+            raise _refuse(field, f"must not be one more: an archive spells at most {MAX_TAGS} names of tags")
 
     def look_at_tag(self, tag: ArchivedTag) -> None:
         """Refuse a name that is nothing but white space, and moments of no calendar."""
@@ -69,6 +69,13 @@ class Checks:
             raise _refuse("$.completed_at", "must be set where is_completed is true, and null where it is false")
         if reminder.occurrence_time < reminder.series_start:
             raise _refuse("$.occurrence_time", "must not lie before series_start")
+        # Occurrences lie an hour apart or more, but for the series' first, which its rule need not name. So the numbers
+        # that follow fit into their column as well: the years end first.
+        hours = (reminder.occurrence_time - reminder.series_start) // timedelta(hours=1)
+        if reminder.occurrence_number > hours + 2:
+            raise _refuse(
+                "$.occurrence_number", "must not be more than 2 and the hours from series_start to occurrence_time"
+            )
         if reminder.repeat_pattern is None or reminder.repeat_pattern in self._rules:
             return
         # Looking ahead may take a quarter of a second for each different rule.
