@@ -40,6 +40,7 @@ from hushtag_server.pool import make_pool
 from hushtag_server.problems import answer_error
 from hushtag_server.query_rules import refuse_unknown_query
 from hushtag_server.reminders.bell import Bell
+from hushtag_server.reminders.calendars import Calendars
 from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.sealer import Sealer
@@ -125,6 +126,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
                 metrics=metrics,
                 threads=anyio.CapacityLimiter(_THREADS),
                 rules=anyio.CapacityLimiter(_RULE_THREADS),
+                calendars=Calendars(),
                 passwords=HashQueue(
                     settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
                 ),

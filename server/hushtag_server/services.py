@@ -19,6 +19,7 @@ from hushtag_server.hash_queue import HashQueue
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.observability import Metrics
 from hushtag_server.peer import NO_PEER, Peer
+from hushtag_server.reminders.calendars import Calendars
 from hushtag_server.security_log.audit_keys import AuditKeys
 from hushtag_server.security_log.recording import EventSource
 from hushtag_server.security_log.sealer import Sealer
@@ -33,8 +34,8 @@ __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_
 @dataclass(frozen=True, slots=True)
 class Services:
     """The worker's services. `audit` are the keys of the security log that are current, `threads` limits the
-    threads that hash large rows and write or read calendars and archives, `rules` those that expand rules of reminders;
-    `passwords` runs Argon2id.
+    threads that hash large rows and write or read archives, `rules` those that expand rules of reminders; `calendars`
+    writes feeds, `passwords` runs Argon2id.
 
     `segments` are the stores of large objects, `remover` removes what ended of them, `lanes` counts their bodies.
     """
@@ -46,6 +47,7 @@ class Services:
     metrics: Metrics
     threads: anyio.CapacityLimiter
     rules: anyio.CapacityLimiter
+    calendars: Calendars
     passwords: HashQueue
     sealer: Sealer
     segments: SegmentStores

@@ -1,5 +1,8 @@
 """The calendar feed: what it says, who may read it, and that its address is a secret."""
 
+import asyncio
+import re
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ import pytest
 from icalendar import Calendar
 
 from hushtag.messages import decode_binary, encode_binary
-from hushtag_server.reminders import routes_feed
+from hushtag_server.reminders import calendars, routes_feed
+from hushtag_server.reminders.calendar import ZONE_YEARS
 from hushtag_server.tokens import token_hash
 from tests.server.vault_support import comparable
 
@@ -77,6 +81,39 @@ async def test_a_zone_is_defined_whenever_a_repetition_begins(app_client: Any, a
     begins = {str(event["uid"]): event["dtstart"].dt.replace(tzinfo=None) for event in calendar.walk("VEVENT")}
     assert {begun.replace(tzinfo=defined).utcoffset() for begun in begins.values()} == {timedelta(hours=2)}
     assert begins[f"{late['id']}@hushtag"] == datetime(2058, 7, 1, 12)  # noqa: DTZ001  (a wall clock)
+
+
+async def test_zones_are_not_defined_for_centuries(app_client: Any, ada: Any) -> None:
+    for zone in ("Europe/Berlin", "America/New_York"):
+        await make(app_client, ada, reminder_time="2199-07-01T10:00:00Z", repeat_pattern="FREQ=DAILY", time_zone=zone)
+    answer = await app_client.get(await open_feed(app_client, ada))
+    calendar = Calendar.from_ical(answer.content)
+    assert len(calendar.walk("VEVENT")) == len(calendar.walk("VTIMEZONE")) == 2
+    years = {
+        int(year) for year in re.findall(r"(?:DTSTART|RDATE)[^:\r]*:(?:[^\r]*,)?(\d{4})", answer.text) if year != "2199"
+    }
+    assert max(years) <= datetime.now(UTC).year + ZONE_YEARS + 1
+
+
+async def test_one_calendar_of_a_user_is_written_at_a_time(
+    app_client: Any, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, written = threading.Event(), threading.Event(), calendars._written
+
+    def slow(rows: Any) -> bytes:
+        begun.set()
+        assert may_end.wait(30)
+        return written(rows)
+
+    monkeypatch.setattr(calendars, "_written", slow)
+    path = await open_feed(app_client, ada)
+    reading = asyncio.create_task(app_client.get(path))
+    assert await asyncio.to_thread(begun.wait, 30)
+    refused = await app_client.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    may_end.set()
+    assert (await reading).status_code == 200
+    assert (await app_client.get(path)).status_code == 200
 
 
 async def test_a_successor_carries_what_is_left_of_its_rule(app_client: Any, ada: Any) -> None:

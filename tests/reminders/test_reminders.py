@@ -227,6 +227,16 @@ async def test_until_holds_over_the_series_and_a_single_reminder_has_no_successo
     assert (await complete(app_client, ada, (await make(app_client, ada)).json()["id"])).successor is None
 
 
+async def test_a_series_ends_where_no_reminder_can_be_made(app_client: Any, ada: Any) -> None:
+    first = (
+        await make(app_client, ada, reminder_time="2190-05-01T10:00:00Z", repeat_pattern="FREQ=YEARLY;INTERVAL=9")
+    ).json()
+    second = (await complete(app_client, ada, first["id"])).successor
+    assert second is not None
+    assert second.reminder_time.year == 2199
+    assert (await complete(app_client, ada, second.id)).successor is None
+
+
 async def test_what_was_missed_is_left_out(app_client: Any, ada: Any, database: Any) -> None:
     first = (await make(app_client, ada, repeat_pattern="FREQ=DAILY")).json()
     move(database, first["id"], -24 * 5 + 1)

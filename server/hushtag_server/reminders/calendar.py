@@ -15,7 +15,10 @@ from hushtag import __version__
 from hushtag_server.reminders.rules import parse_rule
 from hushtag_server.reminders.schemas import ReminderRow
 
-__all__ = ["write_calendar"]
+__all__ = ["ZONE_YEARS", "write_calendar"]
+
+ZONE_YEARS: Final = 50
+"""How many years ahead a zone is defined at most: each takes two transitions of every zone that is named."""
 
 _PRIORITIES: Final = {1: 9, 2: 7, 3: 5, 4: 3, 5: 1}  # RFC 5545, section 3.8.1.9: 1 is the highest, 9 the lowest
 
@@ -71,7 +74,10 @@ def _event(row: ReminderRow) -> Event:
 
 
 def write_calendar(rows: Iterable[ReminderRow]) -> bytes:
-    """Return the calendar as text/calendar in UTF-8, with the definitions of the zones it names."""
+    """Return the calendar as text/calendar in UTF-8, with the definitions of the zones it names.
+
+    They reach from before its first event to ten years ahead, or to the last that begins within `ZONE_YEARS`.
+    """
     calendar = Calendar()
     calendar.add("prodid", f"-//Hushtag//Hushtag {__version__}//EN")
     calendar.add("version", "2.0")
@@ -84,6 +90,7 @@ def write_calendar(rows: Iterable[ReminderRow]) -> bytes:
         calendar.add_component(_event(row))
         if row.repeat_pattern is not None:  # only these name a zone, which must be defined when they begin
             years.add(row.occurrence_time.year)
-    calendar.add_missing_timezones(first_date=date(min(years) - 1, 1, 1), last_date=date(max(years) + 1, 1, 1))
+    last = min(max(years), this_year + ZONE_YEARS)
+    calendar.add_missing_timezones(first_date=date(min(years) - 1, 1, 1), last_date=date(last + 1, 1, 1))
     written: bytes = calendar.to_ical()
     return written

@@ -140,8 +140,8 @@ async def _make_successor(
         return None
     now = await queries.find_clock(connection)
     following = rules.find(next_occurrence, row.repeat_pattern, row.zone, row.series_start, row.occurrence, now=(now,))
-    if following is None:
-        return None
+    if following is None or following.instant.year > MAX_REMINDER_YEAR:
+        return None  # a series ends where nobody could make a reminder, or it would go where no calendar follows
     values = replace(
         _kept(row),
         id=uuid4(),

@@ -1,11 +1,9 @@
 """Routes of the calendar feed: opening and revoking its address, and the address itself."""
 
 import secrets
-from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import anyio
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
@@ -19,7 +17,6 @@ from hushtag_server.errors import NotFoundError
 from hushtag_server.query_rules import ANY_QUERY
 from hushtag_server.reminders import feed_queries
 from hushtag_server.reminders.calendar_tag import calendar_tag
-from hushtag_server.reminders.schemas import ReminderRow
 from hushtag_server.services import ServicesDep
 from hushtag_server.tokens import token_hash
 
@@ -36,13 +33,6 @@ FeedName = Annotated[
         schema_extra={"pattern": r"^[A-Za-z0-9_-]{64}\.ics$"},  # documented, not checked: every other name is a 404
     ),
 ]
-
-
-def _write_calendar(rows: Sequence[ReminderRow]) -> bytes:
-    # In the thread of the first feed: to import the library takes a tenth of a second, and most workers serve none.
-    from hushtag_server.reminders.calendar import write_calendar
-
-    return write_calendar(rows)
 
 
 @post("/reminders/feed", status_code=201, summary="Open the calendar feed", **_ACCOUNT)
@@ -107,5 +97,5 @@ async def read_calendar(feed: FeedName, request: Request[Any, Any, Any], service
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if tag in {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}:
         return Response(b"", status_code=304, headers=headers)
-    written = await anyio.to_thread.run_sync(_write_calendar, rows, limiter=services.threads)
+    written = await services.calendars.write(user_id, rows)
     return Response(written, media_type="text/calendar", headers=headers)
