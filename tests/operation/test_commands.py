@@ -133,6 +133,23 @@ def test_maintenance_says_what_failed_and_does_the_rest(data_directory: Path) ->
     assert (answer.returncode, found["ran"], found["failed"].keys()) == (1, True, {"segment_objects"})
 
 
+def test_seals_under_another_passphrase_are_left_for_later(data_directory: Path, tmp_path: Path) -> None:
+    with EmbeddedPostgres(data_directory) as postgres:
+        migrate(postgres.owner_url)
+    file, other = tmp_path / "b1", "some other passphrase"
+    done("backup", str(file), "--passphrase-stdin", data=data_directory, given=PASSPHRASE)
+    for command in (("backup", str(tmp_path / "b2")), ("backup-seals", str(tmp_path / "backup-seals"))):
+        refused = run(*command, "--passphrase-stdin", data=data_directory, given=other)
+        assert (refused.returncode, "--change-passphrase" in refused.stderr) == (1, True)
+    assert not (tmp_path / "b2").exists()
+    done("backup", str(tmp_path / "b2"), "--change-passphrase", "--passphrase-stdin", data=data_directory, given=other)
+    new = data_directory / "new"
+    refused = run("restore", str(file), "--passphrase-stdin", data=new, given=PASSPHRASE)
+    says = f"the seals in {tmp_path / 'backup-seals'} are under another passphrase than the backup; restore with"
+    assert (refused.returncode, says in refused.stderr, new.exists()) == (1, True, False)
+    done("restore", str(file), "--without-seals", "--passphrase-stdin", data=new, given=PASSPHRASE)
+
+
 @pytest.mark.parametrize("command", ["maintain", "doctor", "backup"])
 def test_no_database_is_made_by_looking_for_one(data_directory: Path, command: str) -> None:
     arguments = ["backup", str(data_directory / "f"), "--passphrase-stdin"] if command == "backup" else [command]

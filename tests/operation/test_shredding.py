@@ -190,6 +190,19 @@ async def test_the_copy_is_replaced_as_a_whole_and_what_it_was_is_overwritten(
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["backup-seals"]
 
 
+async def test_a_copy_under_another_passphrase_is_replaced_only_if_told(scene: Scene, sign_in: Any) -> None:
+    await scene.add(sign_in, "ada@example.org")
+    scene.copy()
+    before, other = scene.seals.read_bytes(), "some other passphrase"
+    with pytest.raises(WrongPassphraseError, match=r"under another passphrase.*--change-passphrase"):
+        copy_seals(scene.reached, scene.seals, other, Silent())
+    assert scene.seals.read_bytes() == before
+    assert copy_seals(scene.reached, scene.seals, other, Silent(), change=True).seals == 1
+    assert read_seals(scene.seals, other, Silent())[0].seals == 1
+    scene.seals.write_bytes(scene.seals.read_bytes()[:-5])
+    assert copy_seals(scene.reached, scene.seals, other, Silent()).seals == 1
+
+
 async def test_another_file_is_never_replaced_by_the_copy(scene: Scene, tmp_path: Path) -> None:
     scene.seals.write_bytes(b"mine" * 100)
     with pytest.raises(NotABackupError):

@@ -74,14 +74,22 @@ def maintain(dry_run: bool, wait: bool, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
+_change_passphrase: Final = click.option(
+    "--change-passphrase", "change", is_flag=True, help="Replace a copy of the seals that is under another passphrase."
+)
+
+
 @click.command()
 @click.argument("file", type=_FILE)
 @click.option("--seals", type=_FILE, help="The copy of the seals.  [backup-seals beside FILE]")
+@_change_passphrase
 @passphrase_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, migrations, seals.")
 @explained
 @stoppable
-def backup(file: Path, seals: Path | None, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool) -> None:
+def backup(
+    file: Path, seals: Path | None, change: bool, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool
+) -> None:
     """Write the database to FILE, under a passphrase, and the seals of its secret tags to a copy beside it.
 
     A consistent dump of one moment, while the server runs: streamed, encrypted, of mode 0600, complete or absent, never
@@ -99,27 +107,29 @@ def backup(file: Path, seals: Path | None, passphrase_file: Path | None, passphr
     """
     from hushtag_server.operation import terminal
     from hushtag_server.operation.backup import take_backup
-    from hushtag_server.operation.envelope import SEALS, check_replaceable
+    from hushtag_server.operation.envelope import SEALS, check_passphrase, check_replaceable
     from hushtag_server.operation.passphrases import read_passphrase
     from hushtag_server.operation.reach import reach_owner
     from hushtag_server.operation.seals import beside, copy_seals
 
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
-    check_replaceable(SEALS, seals or beside(file))  # before the dump, which may take hours
+    check_passphrase(passphrase)
+    check_replaceable(SEALS, seals or beside(file), None if change else passphrase)  # the dump may take hours
     with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
         done = take_backup(settings, reached, file, passphrase, watcher)
         # After the dump: a seal never changes while its tag lives, and what was deleted meanwhile is gone from both.
-        copy = copy_seals(reached, seals or beside(file), passphrase, watcher)
+        copy = copy_seals(reached, seals or beside(file), passphrase, watcher, change=change)
     terminal.show_backup(file, done, copy, as_json)
 
 
 @click.command("backup-seals")
 @click.argument("file", type=_FILE)
+@_change_passphrase
 @passphrase_options
 @explained
 @stoppable
-def backup_seals(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
+def backup_seals(file: Path, change: bool, passphrase_file: Path | None, passphrase_stdin: bool) -> None:
     """Replace the copy of the seals by those of now; quick, and as often as deletions should reach the backups.
 
     \b
@@ -133,7 +143,7 @@ def backup_seals(file: Path, passphrase_file: Path | None, passphrase_stdin: boo
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
     with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
-        copy = copy_seals(reached, file, passphrase, watcher)
+        copy = copy_seals(reached, file, passphrase, watcher, change=change)
     click.echo(f"wrote {copy.seals} seals to {file}, in place of those that were there")
 
 
@@ -159,12 +169,18 @@ def restore_seals(file: Path, passphrase_file: Path | None, passphrase_stdin: bo
 @click.command()
 @click.argument("file", type=_FILE)
 @click.option("--seals", type=_FILE, help="The copy of the seals.  [backup-seals beside FILE, if it is there]")
+@click.option("--without-seals", is_flag=True, help="Leave the seals for `restore-seals`; no secret tag opens before.")
 @passphrase_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what was restored and compared, and warnings.")
 @explained
 @stoppable
 def restore(
-    file: Path, seals: Path | None, passphrase_file: Path | None, passphrase_stdin: bool, as_json: bool
+    file: Path,
+    seals: Path | None,
+    without_seals: bool,
+    passphrase_file: Path | None,
+    passphrase_stdin: bool,
+    as_json: bool,
 ) -> None:
     """Fill an empty database from FILE and compare every table with the backup.
 
@@ -177,6 +193,7 @@ def restore(
     Then `restore-keys FILE`, and with a database of yours `migrate --app-role NAME`; then `serve`.
     """
     from hushtag_server.operation import terminal
+    from hushtag_server.operation.failures import OperationError, WrongPassphraseError
     from hushtag_server.operation.key_copies import tell_keys_apart
     from hushtag_server.operation.passphrases import read_passphrase
     from hushtag_server.operation.reach import reach_owner
@@ -184,11 +201,19 @@ def restore(
     from hushtag_server.operation.seals import beside, read_seals
 
     settings = load()
+    if seals is not None and without_seals:
+        raise OperationError("--seals and --without-seals exclude each other")
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=False)
     with terminal.transfer(file) as watcher:
         manifest = check_backup(file, passphrase, watcher)  # before a data directory is even made
-        copy = seals or (beside(file) if beside(file).exists() else None)
-        kept = None if copy is None else read_seals(copy, passphrase, watcher)[1]
+        copy = None if without_seals else seals or (beside(file) if beside(file).exists() else None)
+        try:
+            kept = None if copy is None else read_seals(copy, passphrase, watcher)[1]
+        except WrongPassphraseError:
+            raise WrongPassphraseError(
+                f"the seals in {copy} are under another passphrase than the backup; restore with --without-seals, then "
+                f"bring them by `restore-seals {copy}`"
+            ) from None
         with reach_owner(settings, make=True) as reached:
             done = restore_backup(settings, reached, file, passphrase, watcher, manifest, kept)
     warning = tell_keys_apart(settings, done.manifest.server_keys)

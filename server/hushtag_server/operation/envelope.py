@@ -6,10 +6,11 @@ AES-256-GCM, key-committing, in constant memory. Its context is the label, the m
 file, kind or version, one out of place, a missing one and a changed bit are all noticed; the end is authentic too.
 """
 
+import contextlib
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
@@ -149,31 +150,49 @@ def sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes],
     return _write(kind, path, passphrase, parts, progress, place_new)
 
 
-def check_replaceable(kind: Kind, path: Path) -> None:
-    """Refuse a name that something else than a file of this kind has.
+def check_replaceable(kind: Kind, path: Path, passphrase: str | None) -> None:
+    """Refuse a name that something else has than a file of this kind under this passphrase; None: under any.
 
     Raises:
-        NotABackupError: it does. OperationError: it cannot be read.
+        NotABackupError: it does. WrongPassphraseError: it is under another one. OperationError: it cannot be read.
     """
-    if path.exists():
-        try:
-            with path.open("rb") as file:
-                _first(file, kind, path)
-        except OSError as error:
-            raise OperationError(f"cannot read {path}: {error.strerror}") from None
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            _first(file, kind, path)
+    except OSError as error:
+        raise OperationError(f"cannot read {path}: {error.strerror}") from None
+    if passphrase is None:
+        return
+    try:
+        # One that is damaged is under this passphrase too, and may be replaced.
+        with (
+            contextlib.suppress(BackupDamagedError),
+            contextlib.closing(open_parts(kind, path, passphrase, lambda _: None)) as parts,
+        ):
+            next(parts, b"")
+    except WrongPassphraseError:
+        raise WrongPassphraseError(
+            f"{path} is under another passphrase, and is kept: give that one, or replace it with --change-passphrase; "
+            "backups that were made under it stay so"
+        ) from None
 
 
-def replace_sealed_file(kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes], progress: Progress) -> int:
+def replace_sealed_file(
+    kind: Kind, path: Path, passphrase: str, parts: Iterable[bytes], progress: Progress, *, change: bool = False
+) -> int:
     """Write `parts` as `sealed_file` does, in place of the file of this kind that may be there; return its bytes.
 
-    The new file is complete and on disk before the old one loses its name, and the old one's content is overwritten.
+    What is there must be under the same passphrase; with `change` it may be under another one. The new file is complete
+    and on disk before the old one loses its name, and the old one's content is overwritten.
 
     Raises:
-        NotABackupError: what is there is no file of this kind; it stays.
+        NotABackupError: what is there is no file of this kind; it stays. WrongPassphraseError: it is under another one.
         OperationError: the passphrase is too short, or the file cannot be written.
     """
     check_passphrase(passphrase)
-    check_replaceable(kind, path)
+    check_replaceable(kind, path, None if change else passphrase)
     return _write(kind, path, passphrase, parts, progress, _replace)
 
 
@@ -184,7 +203,7 @@ def _first(file: IO[bytes], kind: Kind, path: Path) -> bytes:
     return head[_MAGIC:]
 
 
-def open_parts(kind: Kind, path: Path, passphrase: str, progress: Progress) -> Iterator[bytes]:
+def open_parts(kind: Kind, path: Path, passphrase: str, progress: Progress) -> Generator[bytes, None, None]:
     """Yield the authenticated content, chunk by chunk; all of it is authentic only when the iterator ends normally.
 
     Raises:

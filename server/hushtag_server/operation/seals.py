@@ -64,11 +64,14 @@ def beside(backup: Path) -> Path:
     return backup.parent / DEFAULT_NAME
 
 
-def copy_seals(reached: Reached, path: Path, passphrase: str, watcher: Watcher) -> SealsCopy:
+def copy_seals(reached: Reached, path: Path, passphrase: str, watcher: Watcher, *, change: bool = False) -> SealsCopy:
     """Write the seals of all tags that are there now, in place of the copy that was there before.
 
+    With `change` that copy may be under another passphrase.
+
     Raises:
-        NotABackupError: something else has this name; it stays. OperationError: it cannot be read or written.
+        NotABackupError: something else has this name; it stays. WrongPassphraseError: the copy is under another one.
+        OperationError: it cannot be read or written.
     """
     check_passphrase(passphrase)
     with connect(reached.owner_url) as connection:
@@ -87,7 +90,7 @@ def copy_seals(reached: Reached, path: Path, passphrase: str, watcher: Watcher) 
                 written.append(len(found) // _SEAL)
                 yield msgspec.json.encode(SealsCopy(1, row[0], written[0])) + b"\n" + found
 
-            replace_sealed_file(SEALS, path, passphrase, parts(), watcher.bytes)
+            replace_sealed_file(SEALS, path, passphrase, parts(), watcher.bytes, change=change)
         connection.execute(_NOTE, [written[0], row[0]])
     return SealsCopy(1, row[0], written[0])
 
