@@ -54,8 +54,9 @@ def serve(workers: int | None, host: str | None, port: int | None, data: str | N
 @main.command()
 @click.option("--app-role", help="Login role the server will use; it becomes a member of hushtag_server.")
 @click.option("--rollback", "count", type=click.IntRange(1), help="Undo the last N migrations; their data is lost.")
+@click.option("--yes", is_flag=True, help="Do not ask before migrations are undone.")
 @explained
-def migrate(app_role: str | None, count: int | None) -> None:
+def migrate(app_role: str | None, count: int | None, yes: bool) -> None:
     """Bring the database to this version; several at once are safe.
 
     HUSHTAG_DATABASE_URL must name the owner of the tables. Without it the embedded database is migrated.
@@ -64,9 +65,20 @@ def migrate(app_role: str | None, count: int | None) -> None:
 
     settings = load()
     with _owner_url(settings) as url:
-        done = migrations.rollback(url, count) if count else migrations.migrate(url, app_role=app_role)
-    word = "undone" if count else "applied"
-    click.echo("\n".join(f"{word} {name}" for name in done) or "nothing to do")
+        if not count:
+            done = migrations.migrate(url, app_role=app_role)
+            click.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
+            return
+        found = migrations.undoable(url, count)
+        if not found:
+            click.echo("nothing to do")
+            return
+        if not yes:
+            for name, tables in found.items():
+                lost = f", and with it all rows of {', '.join(tables)}" if tables else ""
+                click.echo(f"undoes {name}{lost}", err=True)
+            click.confirm("No backup is taken. Undo them?", abort=True, err=True)
+        migrations.rollback(url, len(found), lambda name: click.echo(f"undone {name}"))
 
 
 def _owner_url(settings: Settings) -> Any:

@@ -7,7 +7,7 @@ vanishes with its holder, so a killed migration never blocks the next one.
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList
 
-__all__ = ["STATE_TABLE", "MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback"]
+__all__ = ["STATE_TABLE", "MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback", "undoable"]
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 STATE_TABLE: Final = "_yoyo_migration"
@@ -73,9 +73,34 @@ def known_migrations() -> list[str]:
     return sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.stem.endswith(".rollback"))
 
 
+_OWNER: Final = """
+    SELECT pg_get_userbyid(c.relowner) FROM pg_class c
+    WHERE c.oid = to_regclass(%s) AND NOT pg_has_role(c.relowner, 'USAGE')
+"""
+
+
+def _check_owner(connection: "psycopg.Connection[Any]") -> None:
+    found = connection.execute(_OWNER, [STATE_TABLE]).fetchone()
+    if found is not None:
+        raise MigrationError(
+            f"the tables belong to {found[0]!r}, and HUSHTAG_DATABASE_URL names another role; let it name that one"
+        )
+
+
+def _check_role(url: str, app_role: str) -> None:
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [app_role]).rowcount:
+            return
+    raise MigrationError(
+        f"the role {app_role!r} does not exist; create it with CREATE ROLE … LOGIN PASSWORD …, then migrate again: "
+        "nothing was changed"
+    )
+
+
 @contextlib.contextmanager
 def _locked_backend(url: str) -> Iterator[_Backend]:
     with psycopg.connect(url, autocommit=True) as holder:
+        _check_owner(holder)
         holder.execute("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
         with _Backend(url) as backend:
             yield backend
@@ -93,9 +118,7 @@ def _grant(url: str, app_role: str | None) -> None:
         member = connection.execute(
             "SELECT pg_has_role(oid, 'hushtag_server', 'MEMBER') FROM pg_roles WHERE rolname = %s", [app_role]
         ).fetchone()
-        if member is None:
-            raise MigrationError(f"the role {app_role!r} does not exist; create it with CREATE ROLE … LOGIN PASSWORD …")
-        if not member[0]:
+        if member is not None and not member[0]:
             connection.execute(sql.SQL("GRANT hushtag_server TO {}").format(sql.Identifier(app_role)))
 
 
@@ -115,6 +138,10 @@ def _explained_privileges(app_role: str | None) -> Iterator[None]:
             raise MigrationError(
                 "the owner of the tables may not make extensions in this database; as a superuser run once in it: "
                 "CREATE EXTENSION unaccent; CREATE EXTENSION pg_trgm;"
+            ) from None
+        if "for schema" in (error.diag.message_primary or ""):
+            raise MigrationError(
+                "this role may not make tables here; let HUSHTAG_DATABASE_URL name their owner"
             ) from None
         raise MigrationError(
             "the owner of the tables may not make roles; as a superuser run once what is missing of: "
@@ -136,6 +163,8 @@ def migrate(url: str, *, app_role: str | None = None, most: int | None = None) -
         psycopg.Error: the database refused; nothing of the refused migration is left.
     """
     with _explained_privileges(app_role), _locked_backend(url) as backend:
+        if app_role is not None:
+            _check_role(url, app_role)
         missing = list(backend.to_apply(_read()))[:most]
         for migration in missing:
             backend.apply_one(migration)
@@ -159,10 +188,38 @@ def prepare_roles(url: str) -> None:
                     connection.execute(block)
 
 
-def rollback(url: str, count: int) -> list[str]:
-    """Undo the last `count` migrations and return their ids. What their tables held is lost."""
+_DROPPED: Final = re.compile(r"^DROP TABLE ([^;]+);", re.MULTILINE)
+
+
+def undoable(url: str, count: int) -> dict[str, list[str]]:
+    """Return the last `count` migrations that were applied, the latest first, and the tables that each would drop."""
+    with _locked_backend(url) as backend:
+        names = [migration.id for migration in list(backend.to_rollback(_read()))[:count]]
+    dropped: dict[str, list[str]] = {}
+    for name in names:
+        text = (MIGRATIONS / f"{name}.rollback.sql").read_text(encoding="utf-8")
+        dropped[name] = [table.strip() for found in _DROPPED.findall(text) for table in found.split(",")]
+    return dropped
+
+
+def rollback(url: str, count: int, tell: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Undo the last `count` migrations and return their ids; `tell` is told each once it is undone.
+
+    What their tables held is lost.
+
+    Raises:
+        MigrationError: the database refused one: says which; it and those before it stay, those after it are undone.
+    """
     with _locked_backend(url) as backend:
         undone = list(backend.to_rollback(_read()))[:count]
         for migration in undone:
-            backend.rollback_one(migration)
+            try:
+                backend.rollback_one(migration)
+            except psycopg.Error as error:
+                why = error.diag.message_primary or type(error).__name__
+                raise MigrationError(
+                    f"{migration.id} cannot be undone: {why}; it stays, and so do those before it; `hushtag-server "
+                    "migrate` applies again what was undone, without the rows that are lost"
+                ) from None
+            tell(migration.id)
         return [migration.id for migration in undone]

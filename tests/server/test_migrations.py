@@ -11,7 +11,8 @@ import pytest
 from psycopg import sql
 
 from hushtag_server.embedded import EmbeddedPostgres
-from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations, migrate, rollback
+from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations, migrate, rollback, undoable
+from hushtag_server.vault.seals import SEALED_ENVELOPE
 
 TENANT = [
     "consents",
@@ -107,9 +108,42 @@ def test_a_failed_migration_leaves_nothing_and_can_be_repeated(empty_database: A
     assert migrate(empty_database.owner_url) == known_migrations()
 
 
-def test_app_role_must_exist(empty_database: Any) -> None:
-    with pytest.raises(MigrationError, match="'nobody_here' does not exist"):
+def test_app_role_must_exist(empty_database: Any, catalogue: Callable[[], str]) -> None:
+    before = catalogue()
+    with pytest.raises(MigrationError, match=r"'nobody_here' does not exist.*nothing was changed"):
         migrate(empty_database.owner_url, app_role="nobody_here")
+    assert catalogue() == before
+
+
+def test_another_role_than_the_owners_is_told_so(empty_database: Any) -> None:
+    with pytest.raises(MigrationError, match="this role may not make tables here"):
+        migrate(empty_database.app_url)
+    migrate(empty_database.owner_url)
+    for change in (migrate, lambda url: rollback(url, 1)):
+        with pytest.raises(MigrationError, match="the tables belong to 'hushtag_owner', and HUSHTAG_DATABASE_URL"):
+            change(empty_database.app_url)
+
+
+def test_a_migration_that_cannot_be_undone_is_named_and_those_before_it_stay(
+    database: Any, two_users: tuple[UUID, UUID]
+) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute(
+            "UPDATE secret_tags SET opaque_envelope = decode(repeat('00', %s), 'hex')", [SEALED_ENVELOPE]
+        )
+    undone: list[str] = []
+    with pytest.raises(MigrationError, match=r"^0011_\w+ cannot be undone: check constraint .*; it stays"):
+        rollback(database.owner_url, 99, undone.append)
+    assert undone == [name for name in known_migrations() if name >= "0012"][::-1]
+    assert list(undoable(database.owner_url, 99)) == [name for name in known_migrations() if name < "0012"][::-1]
+
+
+def test_what_would_be_lost_is_told(database: Any) -> None:
+    found = undoable(database.owner_url, 99)
+    assert list(found) == known_migrations()[::-1]
+    streams = next(name for name in found if name.startswith("0017"))
+    assert "vault_streams" in found[streams]
+    assert "users" in found[known_migrations()[0]]
 
 
 def test_an_owner_that_may_not_grant_is_told_what_to_run(empty_database: Any) -> None:

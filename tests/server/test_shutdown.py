@@ -357,7 +357,10 @@ def test_the_commands_teach_and_tell(database: Any, settings: Any, keys: Any) ->
     assert entry["current"] is True
     migrated = _command("migrate", "--app-role", "hushtag_app", HUSHTAG_DATABASE_URL=database.owner_url)
     assert migrated.stdout == "nothing to do\n"
-    undone = _command("migrate", "--rollback", "1", HUSHTAG_DATABASE_URL=database.owner_url)
+    asked = _command("migrate", "--rollback", "2", HUSHTAG_DATABASE_URL=database.owner_url)  # and nobody answers
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert f"undoes {known_migrations()[-1]}" in asked.stderr
+    undone = _command("migrate", "--rollback", "1", "--yes", HUSHTAG_DATABASE_URL=database.owner_url)
     assert undone.stdout == f"undone {known_migrations()[-1]}\n"
 
 
