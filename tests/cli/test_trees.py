@@ -158,7 +158,7 @@ def test_a_name_too_deep_is_said(inside: Run, workplace: Path) -> None:
 
 def test_nothing_below_a_name_is_said(inside: Run, photos: Path) -> None:
     refused = inside("get", "-r", "nothing")
-    assert (refused.exit_code, "nothing is called" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "nothing is called" in refused.stderr) == (9, True)
     assert inside("get", "-r", "photos", "-o", "-").exit_code == 2
 
 

@@ -328,7 +328,8 @@ def duress(
             return
         days = None if lock_days is None else int(lock_days)
         what = "this phrase" if only else "this vault with all its phrases"
-        does = f"{'shred' if days is None else 'lock'} {what}{'' if days is None else f' for {days} days'}"
+        span = "" if days is None else f" for {days} day{'s' * (days > 1)}"
+        does = f"{'shred' if days is None else 'lock'} {what}{span}"
         here.confirm(f"From now on the duress phrase will {does}, without asking. Go on?", yes=yes)
         phrase = here.secrets.other_phrase("Duress phrase")
         here.secrets.device_secret_file = duress_device_secret

@@ -205,7 +205,11 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
     if left_out and not items:
         raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
     if not items:
-        raise UsageError(f"nothing is called {safe_text(prefix)}/…")
+        from hushtag.client import NotFoundError
+
+        raise NotFoundError(
+            f"nothing is called {safe_text(prefix)}/…; hushtag ls shows what there is", code="not_found"
+        )
     fields = {"left_out": [str(entry.object_id) for entry, _ in left_out]} if left_out else {}
     fetched: list[dict[str, Any]] = []
     total = sum(item.entry.size for item in items)

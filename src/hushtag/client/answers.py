@@ -59,7 +59,7 @@ _REFUSALS: Final[dict[str, tuple[type[ServerError], str]]] = {
     "segment_exists": (ConflictError, "the server has another segment in this place already"),
     "stream_committed": (ConflictError, "the stream belongs to an object already"),
     "stream_incomplete": (ConflictError, "the server does not have every segment of the stream; put it again"),
-    "vault_full": (LimitReachedError, "the account may store no more bytes"),
+    "vault_full": (LimitReachedError, "the vault may store no more bytes"),
     "limit_reached": (LimitReachedError, "a limit of the account or the vault is reached"),
     "reseal_unfinished": (ConflictError, "objects of the vault are not re-sealed yet"),
     "phrases_remain": (ConflictError, "other phrases open the vault; revoke them first"),
@@ -152,6 +152,14 @@ def expect_nothing(response: Response) -> None:
         raise MalformedError("answer without content has content")
 
 
+def _spelt(seconds: int) -> str:
+    """Return a time as people say it: seconds up to two minutes, then minutes, then hours with minutes."""
+    minutes = -(-seconds // 60)
+    if seconds <= 120:
+        return f"{seconds} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def problem_of(response: Response) -> HushtagError:
     """Return the error that an answer other than the expected success stands for."""
     problem = _decode_problem(response)
@@ -164,7 +172,7 @@ def problem_of(response: Response) -> HushtagError:
         return UnknownSuiteError("the server does not know this client's suite; update the one that is older")
     if problem.code in _BUDGETS:
         wait = _retry_after(problem, response)
-        text = _BUDGETS[problem.code] + (f"; try again in {wait} s" if wait is not None else "; try again later")
+        text = _BUDGETS[problem.code] + (f"; try again in {_spelt(wait)}" if wait is not None else "; try again later")
         return BudgetError(text, code=problem.code, status=problem.status, request_id=request_id, retry_after=wait)
     kind, text = _REFUSALS.get(problem.code, (ServerError, f"the server refused: {problem.code} ({problem.status})"))
     refusal = kind(text, code=problem.code, status=problem.status, request_id=request_id)

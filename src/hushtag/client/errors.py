@@ -18,6 +18,7 @@ __all__ = [
     "ClientClosedError",
     "ConflictError",
     "EpochError",
+    "ExposedFileError",
     "InsecureServerError",
     "IntegrityError",
     "LimitReachedError",
@@ -148,6 +149,10 @@ class InsecureServerError(MisuseError):
 
 class StateFileError(MisuseError):
     """The local state cannot be used: others could read it, or it is not ours."""
+
+
+class ExposedFileError(StateFileError):
+    """A file or directory of this device's state is open to others or another user's, and is not read; it is whole."""
 
 
 class PinStoreError(StateFileError):

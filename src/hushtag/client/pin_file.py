@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from hushtag.client.errors import PinsNotWrittenError, PinStoreError, StateFileError
+from hushtag.client.errors import ExposedFileError, PinsNotWrittenError, PinStoreError, StateFileError
 from hushtag.client.private_file import locked, replace_private
 from hushtag.client.state import check_directory, read_private
 from hushtag.pins import HEADS, OBJECTS, PageShape, fresh_page
@@ -128,7 +128,7 @@ class PinFile:
             check_directory(self.directory)
         try:
             content = read_private(path, len(_MAGIC) + shape.length + _DIGEST)
-        except FileNotFoundError:
+        except (FileNotFoundError, ExposedFileError):
             raise
         except StateFileError as error:
             raise PinStoreError(str(error)) from None

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from hushtag.client.errors import StateFileError
+from hushtag.client.errors import ExposedFileError, StateFileError
 from hushtag.client.private_file import locked, replace_private
 from hushtag.client.session import Pin, Session
 
@@ -33,9 +33,9 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _check_private(found: os.stat_result, path: Path, mode: str) -> None:
     if found.st_uid != os.geteuid():
-        raise StateFileError(f"{path} belongs to another user")
+        raise ExposedFileError(f"{path} belongs to another user")
     if found.st_mode & _OTHERS:
-        raise StateFileError(f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod {mode} it")
+        raise ExposedFileError(f"{path} is open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod {mode} it")
 
 
 def check_directory(directory: Path) -> None:
