@@ -154,8 +154,8 @@ def _missing(host: str, port: int) -> str:
 class _Announcement:
     """Says where the server listens once it does, and ends it if that takes too long."""
 
-    def __init__(self, settings: Settings, port: int, as_json: bool) -> None:
-        self._settings, self._port, self._as_json = settings, port, as_json
+    def __init__(self, settings: Settings, port: int, as_json: bool, *, embedded: bool) -> None:
+        self._settings, self._port, self._as_json, self._embedded = settings, port, as_json, embedded
         self.given_up = ""
         """What was waited for in vain."""
 
@@ -171,9 +171,11 @@ class _Announcement:
                 os.kill(os.getpid(), signal.SIGTERM)  # granian stops its workers, and `serve` goes on
                 return
             time.sleep(0.05)
-        line = f"hushtag-server listens on {url}; its data lies in {settings.data}"
+        place = settings.data if self._embedded else "the database of HUSHTAG_DATABASE_URL"
+        line = f"hushtag-server listens on {url}; its data lies in {place}"
         if self._as_json:
-            line = json.dumps({"url": url, "pid": os.getpid(), "data": str(settings.data)})
+            data = str(settings.data) if self._embedded else None
+            line = json.dumps({"url": url, "pid": os.getpid(), "data": data})
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
@@ -239,6 +241,7 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
         StartError, EmbeddedError: it cannot start; the message names the next step.
     """
     settings = replace(settings, data=settings.data.absolute())
+    embedded = settings.database_url is None
     signal.signal(signal.SIGTERM, _on_signal)  # until granian takes over, so that what was started is stopped
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(_reserved_port(settings.host, settings.port))
@@ -252,7 +255,7 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))
         os.environ.update(to_environment(settings))
         _allow_connections(settings.connections + _SPARE_FILES)
-        announcement = _Announcement(settings, port, as_json)
+        announcement = _Announcement(settings, port, as_json, embedded=embedded)
         threading.Thread(target=announcement.run, daemon=True).start()
         _run_granian(settings, port)
         announcement.check()

@@ -155,6 +155,19 @@ def test_keys_that_are_not_there_or_not_those(examined: Examined, tmp_path: Path
         assert "restore-keys" in (found.next_step or "")
 
 
+def test_tags_under_keys_that_are_not_here(examined: Examined, admin: Any, make_setup: Any, keys: Any) -> None:
+    from hushtag_server.operation.key_sets import retire_keys, rotate_keys
+
+    for _ in range(2):
+        _make_tag(admin, 160, sealed=False)
+    rotate_keys(examined.settings, examined.reached, make_setup)
+    assert only(examine(examined), "keys").level == "fine"
+    retire_keys(examined.settings, examined.reached, keys.current.id, force=True)
+    found = only(examine(examined), "keys")
+    assert found.says == "2 secret tags are under 1 key sets that are not here, and open nothing"
+    assert (found.level, "keys import" in (found.next_step or "")) == ("warning", True)
+
+
 @pytest.mark.parametrize(
     ("check", "state"),
     [

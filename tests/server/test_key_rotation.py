@@ -11,11 +11,13 @@ import httpx
 import msgspec
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from hushtag.duress import Verdict
 from hushtag.errors import AuthenticationError
 from hushtag.messages import Located, MoveTag, TagMoved, Unlocked, UnlockStarted, encode_binary
 from hushtag.unlock import start_unlock
+from hushtag_server.cli import main
 from hushtag_server.errors import StartError
 from hushtag_server.keyfile import KeyRing, ensure_keys, load_keys
 from hushtag_server.operation.failures import OperationError
@@ -429,6 +431,25 @@ def test_keys_are_retired_only_when_nothing_is_under_them(
         (False, False, 1),
         (True, True, 0),
     ]
+
+
+def test_keys_that_are_missing_are_to_be_brought_back_and_not_made(
+    settings: Settings, keys: KeyRing, database: Any, make_setup: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = Reached(database.owner_url)
+    settings.key_path.rename(settings.key_path.with_suffix(".away"))
+    says = "there is no key file .* and the database was made under some; bring them back .*restore-keys"
+    with pytest.raises(OperationError, match=says):
+        key_status(settings, reached)
+    with pytest.raises(OperationError, match=says):
+        rotate_keys(settings, reached, make_setup)
+    monkeypatch.setenv("HUSHTAG_DATA", str(settings.data))
+    answer = CliRunner().invoke(main, ["keys"])
+    assert (answer.exit_code, "restore-keys" in answer.stderr) == (1, True)
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("DELETE FROM server_keys")
+    with pytest.raises(OperationError, match="`hushtag-server serve` makes them"):
+        key_status(settings, reached)
 
 
 def test_at_most_three_sets_and_a_prepared_one_becomes_current(

@@ -19,8 +19,10 @@ import psutil
 import psycopg
 import pytest
 
+from hushtag_server import serve as serving
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import known_migrations, migrate, rollback
+from hushtag_server.settings import Settings
 
 ADA = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -270,6 +272,21 @@ def test_a_port_that_is_taken_is_refused_and_free_again_with_its_server(
 def test_an_address_that_is_not_this_hosts_is_refused(tmp_path: Path, host: str, says: str) -> None:
     refused = _command("serve", "--host", host, "--port", "0", HUSHTAG_DATA=str(tmp_path))
     assert (refused.returncode, refused.stderr) == (1, f"hushtag-server: {says}\n")
+
+
+def test_the_first_line_says_where_the_data_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "_missing", lambda *_: "")
+    for embedded, place, data in (
+        (True, tmp_path, str(tmp_path)),
+        (False, "the database of HUSHTAG_DATABASE_URL", None),
+    ):
+        for as_json in (False, True):
+            serving._Announcement(Settings(data=tmp_path), 1, as_json, embedded=embedded).run()
+        line, shown = capsys.readouterr().out.splitlines()
+        assert line == f"hushtag-server listens on http://127.0.0.1:1; its data lies in {place}"
+        assert json.loads(shown) == {"url": "http://127.0.0.1:1", "pid": os.getpid(), "data": data}
 
 
 def test_two_servers_may_start_at_once_on_one_database(

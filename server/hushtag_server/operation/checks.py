@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
+from uuid import UUID
 
 import psycopg
 
 from hushtag_server.errors import StartError
+from hushtag_server.keyfile import load_keys
 from hushtag_server.migrate import STATE_TABLE, known_migrations
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.key_copies import tell_keys_apart
+from hushtag_server.operation.key_sets import count_tags
 from hushtag_server.operation.manifest import KEY_SETS
 from hushtag_server.operation.partitions import AHEAD, missing_months
 from hushtag_server.operation.reach import Connection, Reached
@@ -87,6 +90,12 @@ def migrations(examined: Examined) -> Iterator[Finding]:
         yield Finding("migrations", "fine", f"all {len(applied)} applied")
 
 
+def _without_keys(examined: Examined) -> dict[UUID, int]:
+    ring = load_keys(examined.settings)
+    held = {} if ring is None else ring.by_id
+    return {key_id: tags for key_id, tags in count_tags(examined.connection).items() if key_id not in held}
+
+
 def keys(examined: Examined) -> Iterator[Finding]:
     """Whether the key file is the one this database was made under."""
     rows = examined.connection.execute(KEY_SETS).fetchall()
@@ -94,6 +103,10 @@ def keys(examined: Examined) -> Iterator[Finding]:
     if problem is not None:
         says, _, step = problem.partition("; ")
         yield Finding("keys", "warning", says, step or "restore the key file from its backup")
+    elif lost := _without_keys(examined):
+        says = f"{sum(lost.values())} secret tags are under {len(lost)} key sets that are not here, and open nothing"
+        step = "run `hushtag-server keys import FILE` with a copy that holds them; tags that are deleted count no more"
+        yield Finding("keys", "warning", says, step)
     elif rows:
         yield Finding("keys", "fine", f"the key file fits the database ({len(rows)} key sets)")
     else:

@@ -12,7 +12,10 @@ from hushtag_server.operation.commands import backup_keys, passphrase_options, r
 
 __all__ = ["keys"]
 
-_RELOAD = "every host needs these keys (`keys export`, `keys import`); then send each server SIGHUP, or restart it"
+_RELOAD = (
+    "send this host's server SIGHUP at once, or restart it: it is not ready before; every other host needs these keys "
+    "too (`keys export`, `keys import`), then the same"
+)
 
 
 @click.group(invoke_without_command=True)
@@ -35,7 +38,10 @@ def keys(context: click.Context, as_json: bool) -> None:
     found = load()
     ring = load_keys(found)
     if ring is None:
-        raise StartError(f"{absent(found)} yet; `hushtag-server serve` makes them")
+        raise StartError(
+            f"{absent(found)}; the first start of `hushtag-server serve` on a new database makes them, and "
+            "`hushtag-server restore-keys FILE` brings back those that were there"
+        )
     rows = [
         {"id": str(item.id), "created_at": item.created_at.isoformat(), "current": item.id == ring.current.id}
         for item in ring.by_id.values()

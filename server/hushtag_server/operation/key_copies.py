@@ -1,6 +1,7 @@
 """`backup-keys` and `restore-keys`: the key file under a passphrase of its own, never together with a backup."""
 
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from hushtag_server.errors import StartError
@@ -10,7 +11,13 @@ from hushtag_server.operation.envelope import KEYS, open_parts, sealed_file
 from hushtag_server.operation.failures import KeysDifferError, OperationError
 from hushtag_server.settings import Settings
 
-__all__ = ["check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
+__all__ = ["BRING_BACK", "check_copy", "copy_keys", "fingerprints", "restore_keys", "tell_keys_apart"]
+
+
+BRING_BACK: Final = (
+    "and the database was made under some; bring them back with `hushtag-server restore-keys FILE`: without them no "
+    "phrase opens anything"
+)
 
 
 def fingerprints(ring: KeyRing) -> dict[UUID, str]:

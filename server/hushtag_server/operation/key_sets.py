@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from hushtag.messages import MAX_SETUPS
-from hushtag_server.key_stores import key_store
+from hushtag_server.key_stores import absent, key_store
 from hushtag_server.keyfile import LOCK_KEY, KeyRing, ServerKeys, encode_key_ring, load_keys, new_keys, register_keys
 from hushtag_server.operation.failures import OperationError
+from hushtag_server.operation.key_copies import BRING_BACK
 from hushtag_server.operation.reach import Connection, Reached, as_maintainer, check_migrated, connect
 from hushtag_server.settings import Settings
 
@@ -57,11 +58,13 @@ def _changing(reached: Reached) -> Iterator[Connection]:
         yield connection
 
 
-def _ring(settings: Settings) -> KeyRing:
+def _ring(settings: Settings, connection: Connection) -> KeyRing:
     ring = load_keys(settings)
-    if ring is None:
-        raise OperationError(f"{key_store(settings).name} holds no keys yet; `hushtag-server serve` makes them")
-    return ring
+    if ring is not None:
+        return ring
+    if connection.execute("SELECT FROM server_keys LIMIT 1").rowcount:
+        raise OperationError(f"{absent(settings)}, {BRING_BACK}")
+    raise OperationError(f"{absent(settings)} yet; `hushtag-server serve` makes them")
 
 
 def count_tags(connection: Connection) -> dict[UUID, int]:
@@ -89,9 +92,9 @@ def key_status(settings: Settings, reached: Reached) -> list[KeySetStatus]:
     Raises:
         OperationError: there are no keys. StartError: they are not usable.
     """
-    ring = _ring(settings)
     with connect(reached.owner_url) as connection:
         check_migrated(connection)
+        ring = _ring(settings, connection)
         counts = count_tags(connection)
         note_tags(connection, counts)
         known = connection.execute("SELECT id, created_at, retired_at FROM server_keys").fetchall()
@@ -115,7 +118,7 @@ def rotate_keys(
             those of this database, or cannot be written.
     """
     with _changing(reached) as connection:
-        ring = _ring(settings)
+        ring = _ring(settings, connection)
         with connection.transaction():
             register_keys(connection, ring)
         prepared = [keys for keys in ring.by_id.values() if keys.created_at > ring.current.created_at]
@@ -159,7 +162,7 @@ def retire_keys(settings: Settings, reached: Reached, key_id: UUID, *, force: bo
         StartError: the keys are not usable, or cannot be written.
     """
     with _changing(reached) as connection:
-        ring = _ring(settings)
+        ring = _ring(settings, connection)
         keys = ring.by_id.get(key_id)
         if keys is None:
             raise OperationError(f"{key_store(settings).name} holds no key set {key_id}; see `keys status`")
