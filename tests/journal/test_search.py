@@ -1,9 +1,12 @@
 """Search: words of the user's language, accents folded, operators, snippets that are safe, facets, paging."""
 
+import random
+from typing import Any
+
 import psycopg
 import pytest
 
-from hushtag.journal_messages import MAX_QUERY, MAX_RANKED
+from hushtag.journal_messages import MAX_CONTENT, MAX_QUERY, MAX_RANKED, MAX_TITLE
 from hushtag_server.tokens import ACCOUNT, parse_bearer
 from tests.journal.support import Writer, problem
 
@@ -44,6 +47,9 @@ async def test_typographic_signs_separate_words_in_every_locale(ada: Writer) -> 
         ("red:* | green", ["both"]),
         ("@", []),
         ("|", []),
+        ("-" * 50, []),
+        ("----- red light -- -- green", ["both"]),
+        ("- - red -(-green", ["both"]),
         ("unknown", []),
     ],
 )
@@ -70,6 +76,99 @@ async def test_a_query_has_limits(ada: Writer) -> None:
         refused = problem(await ada.ask("GET", "journals/search", 400, params={"q": query}), "malformed_request")
         assert refused.fields[0].field == "q"
     problem(await ada.ask("GET", "journals/search", 400), "malformed_request")
+
+
+OPERATORS = ["-", '"', "(", ")", "!", "&", "|", ":", "*", "<", ">", "<->", "\\", "'", "@", ".", "_", "\u2014", "\u2003"]
+OPERATORS += [" ", " ", " ", " or ", "OR", "red", "a", "1", "\u00e9", "\u0300", "\u6f22"]
+
+
+async def test_no_query_is_too_much_for_the_database(ada: Writer) -> None:
+    await ada.write("a", content="red")
+    dice = random.Random(20261122)
+    drawn = ["".join(dice.choices(OPERATORS, k=dice.choice((2, 3, 5, MAX_QUERY)))) for _ in range(200)]
+    for query in ["-(", '-"', "- ", "-\u2003", *OPERATORS, *drawn]:
+        await ada.search((query * MAX_QUERY)[: MAX_QUERY if query.isascii() else 200])  # an address has a limit too
+
+
+def hurried(database: Any, statement: str, *values: Any) -> Any:
+    """Return the one row of a statement that PostgreSQL itself ends after a few seconds."""
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("SET statement_timeout = '4s'")
+        return connection.execute(statement, values).fetchone()  # type: ignore[call-overload]
+
+
+WORDS = [f"{first}{second}" for first in "bcdfg" for second in "hjklmnpqrstv"]
+
+
+async def test_no_query_takes_long_whatever_it_repeats(ada: Writer) -> None:
+    contents = ["x y " * 5000, " ".join(WORDS * 300), "\u00e9-" * 10_000, "aa " * 6000]
+    entries = [{"title": "x y " * 100, "content": content} for content in contents for _ in range(4)]
+    await ada.ask("POST", "journals/bulk", 201, json={"journals": entries})
+    token = parse_bearer(f"Bearer {ada.account.token}", ACCOUNT)
+    search = (
+        "SELECT octet_length(results) FROM hushtag_search_journals(%s, %s, '1 day', '1 day', '', '', %s, NULL, NULL,"
+        " NULL, NULL, 100, 500)"
+    )
+    for query in (
+        "x y " * 70,
+        " OR ".join(["x"] * 60),
+        " ".join(WORDS),
+        " OR ".join(WORDS),
+        '"' + "aa " * 90,
+        "\u00e9",
+    ):
+        assert hurried(ada.database, search, token.user_id, token.secret_hash, query[:MAX_QUERY].strip())[0] > 1000, (
+            query
+        )
+
+
+@pytest.mark.parametrize(
+    "piece", ["<!--", "<a '", "</", "&#1;", "a@b.c/", "~/", "a-1-", "\u00e9-a", "http://a.b/?", "1e-"]
+)
+async def test_no_text_takes_long_to_make_words_of(database: Any, piece: str) -> None:
+    text = (piece * MAX_CONTENT)[:MAX_CONTENT]
+    words = "SELECT hushtag_words('00000000-0000-0000-0000-000000000001', 'german', %s, %s) IS NOT NULL"
+    assert hurried(database, words, text[:MAX_TITLE], text) == (True,)
+
+
+async def test_of_very_many_words_the_first_count(ada: Writer) -> None:
+    await ada.write("all", content=" ".join(WORDS))
+    await ada.write("half", content=" ".join(WORDS[:25]))
+    await ada.write("few", content=" ".join(WORDS[:15]))
+    assert sorted(await ada.found(" ".join(WORDS))) == ["all", "half"]
+    assert await ada.found(" ".join(WORDS[:18])) == ["half", "all"]  # the shorter one, of the same matches
+
+
+async def test_what_looks_like_html_is_found_and_shown_like_any_text(ada: Writer) -> None:
+    await ada.write("a", content="see <script>red</script> i <3 green, a<b <!-- unclosed blue")
+    for query in ("red", "green", "blue", "script", "<3"):
+        assert await ada.found(query) == ["a"], query
+    found = (await ada.search("blue")).results[0]
+    assert found.content_snippet == (
+        "see &lt;script&gt;red&lt;/script&gt; i &lt;3 green, a&lt;b &lt;!-- unclosed <mark>blue</mark>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "marked"),
+    [
+        ("rivers", "riverless {} by the river", "<mark>river</mark>"),
+        ("happy", "{} and happiness", "<mark>happiness</mark>"),
+        ("cafe", "{} un cafe\u0301", "<mark>caf\u00e9</mark>"),
+        ('"red light"', "red {} the red light", "<mark>red</mark> <mark>light</mark>"),
+        ("red light", "red {} light", "<mark>red</mark>"),
+        ("one two three four five", "one {} two one two three four five", "<mark>five</mark>"),
+    ],
+)
+async def test_a_snippet_of_a_long_entry_is_of_the_place_that_matches(
+    ada: Writer, query: str, text: str, marked: str
+) -> None:
+    ada.set_language("english")
+    await ada.write("a", content=text.format("stra\u00dfe, nothing. " * 800))
+    snippet = (await ada.search(query)).results[0].content_snippet
+    assert snippet is not None
+    assert marked in snippet
+    assert len(snippet) < 700
 
 
 async def test_the_users_language_finds_other_forms(ada: Writer) -> None:

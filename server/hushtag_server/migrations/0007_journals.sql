@@ -142,15 +142,17 @@ EXCEPTION WHEN invalid_parameter_value THEN -- a zone this database has not hear
 END $$;
 
 -- Text as the parser of PostgreSQL gets it, the same under every locale: composed (NFC), typographic signs as their
--- plain ones, without the two characters that mark a match.
+-- plain ones, without the two characters that mark a match. U+0004 stands for <, which would begin a tag or a comment:
+-- nothing in them is found, and an end that is missing is looked for to the end of the text, from each of them anew.
 CREATE FUNCTION hushtag_plain_signs(p_text text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
         WHEN octet_length(p_text) = length(p_text) THEN -- ASCII
-            replace(replace(replace(p_text, '_', ' '), E'\u0002', ' '), E'\u0003', ' ')
+            replace(replace(replace(replace(replace(
+                p_text, '_', ' '), E'\u0002', ' '), E'\u0003', ' '), E'\u0004', ' '), '<', E'\u0004')
         ELSE translate(
             normalize(p_text, NFC),
-            '‘’‚‛′“”„‟«»‹›–—―‐‑−_…·•、。，！？：；（）「」『』【】' || E'\u00a0\u2009\u202f\u3000\u0002\u0003',
-            repeat('''', 5) || repeat('"', 8) || repeat('-', 6) || repeat(' ', 25)
+            '‘’‚‛′“”„‟«»‹›–—―‐‑−_…·•、。，！？：；（）「」『』【】' || E'\u00a0\u2009\u202f\u3000\u0002\u0003\u0004<',
+            repeat('''', 5) || repeat('"', 8) || repeat('-', 6) || repeat(' ', 26) || E'\u0004'
         )
         END
 $$;
@@ -534,14 +536,87 @@ BEGIN
     body := convert_to((hushtag_journal_bodies(p_user, ARRAY[p_id], true))[1], 'UTF8');
 END $$;
 
+-- What websearch_to_tsquery makes a query of. A `-` before a word excludes it; several are a divider, which a list or a
+-- quotation begins with, and no operators: PostgreSQL would run out of stack for them. Of so many words that searching
+-- for them takes long, the first ones stay: 20 and their operators are 40 nodes, where compounds count for more.
+CREATE FUNCTION hushtag_search_text(p_query text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_text text := regexp_replace(
+        regexp_replace(hushtag_plain_text(p_query), '(^|[\s!&|()"])-[-\s!&|()]*-', '\1 ', 'g'), '^\s+|\s+$', '', 'g');
+BEGIN
+    WHILE numnode(websearch_to_tsquery('hushtag_simple', v_text)) > 40 LOOP
+        v_text := CASE WHEN v_text ~ '\s' THEN regexp_replace(v_text, '(\s+or)*\s+\S+$', '', 'i')
+            ELSE left(v_text, length(v_text) / 2) END;
+    END LOOP;
+    RETURN v_text;
+END $$;
+
+-- A query that each of its words alone fulfils.
+CREATE FUNCTION hushtag_any_word(p_query tsquery) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT string_agg(DISTINCT m[1], ' | ')::tsquery FROM regexp_matches(p_query::text, '''(?:[^'']|'''')+''', 'g') m
+$$;
+
+-- What matches are marked by: the query, but for words that stand in it several times, which would cost the square.
+CREATE FUNCTION hushtag_marked(p_query tsquery) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN count(*) > count(DISTINCT m[1]) THEN hushtag_any_word(p_query) ELSE p_query END
+    FROM regexp_matches(p_query::text, '''(?:[^'']|'''')+''', 'g') m
+$$;
+
 -- A piece of a text with its matches between <mark> and </mark>; everything else is escaped, so it is safe as HTML.
 CREATE FUNCTION hushtag_snippet(p_language text, p_text text, p_query tsquery, p_options text) RETURNS text
     LANGUAGE sql STABLE AS $$
     SELECT replace(replace(replace(replace(replace(replace(replace(
         ts_headline(('hushtag_' || p_language)::regconfig, hushtag_plain_text(p_text), p_query,
             p_options || E', StartSel="\u0002", StopSel="\u0003"'),
-        '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;'),
+        '&', '&amp;'), E'\u0004', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;'),
         E'\u0002', '<mark>'), E'\u0003', '</mark>')
+$$;
+
+-- Matches of a content. Of a long one only 2,000 characters are parsed, for that costs its words times its matches: those
+-- of its first 20,000 in which the beginnings of the most words of the query stand. Where the query as a whole matches
+-- nothing in them, as when its words stand far apart, the next best have a chance, and then any of its words.
+CREATE FUNCTION hushtag_excerpt(p_language text, p_content text, p_query tsquery) RETURNS text
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    c_options CONSTANT text :=
+        'MaxFragments=2, MaxWords=25, MinWords=10, ShortWord=0, FragmentDelimiter=" … "';
+    v_text text := substr(p_content, 1, 20000);
+    v_any tsquery;
+    v_starts text[];
+    v_pieces text[];
+    v_snippet text;
+BEGIN
+    IF v_text IS NULL OR length(v_text) <= 2000 THEN
+        RETURN hushtag_snippet(p_language, v_text, p_query, c_options);
+    END IF;
+    v_any := hushtag_any_word(p_query);
+    -- Dictionaries change the ends of words: two thirds are what the forms of a word have in common.
+    v_starts := ARRAY(
+        SELECT left(l.lexeme, greatest(3, length(l.lexeme) * 2 / 3))
+        FROM unnest(tsvector_to_array(replace(v_any::text, ''' | ''', ''' ''')::tsvector)) l (lexeme));
+    v_pieces := ARRAY(
+        SELECT g.piece FROM (
+            SELECT i.start, substr(v_text, i.start, 2000) AS piece FROM generate_series(1, length(v_text), 1800) i (start)
+            OFFSET 0) g
+        CROSS JOIN LATERAL (SELECT lower(unaccent(g.piece)) AS folded OFFSET 0) f
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS words FROM unnest(v_starts) s (start) WHERE strpos(f.folded, s.start) > 0 OFFSET 0) n
+        WHERE n.words > 0 ORDER BY n.words DESC, g.start LIMIT 2);
+    FOR i IN 1..cardinality(v_pieces) LOOP
+        v_snippet := hushtag_snippet(p_language, v_pieces[i], p_query, c_options);
+        IF strpos(v_snippet, '<mark>') > 0 THEN
+            RETURN v_snippet;
+        END IF;
+    END LOOP;
+    RETURN hushtag_snippet(p_language, coalesce(v_pieces[1], substr(v_text, 1, 2000)), v_any, c_options);
+END $$;
+
+-- How well words match. How near they are to each other costs the cube of how many they are, so of more than four (seven
+-- nodes) only how often each is there counts: a query whose topmost operator is OR is ranked so, in PostgreSQL.
+CREATE FUNCTION hushtag_rank(p_weights real[], p_words tsvector, p_query tsquery) RETURNS real
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN numnode(p_query) <= 7 THEN ts_rank_cd(p_weights, p_words, p_query, 1)
+        ELSE ts_rank(p_weights, p_words, p_query || p_query, 1) END
 $$;
 
 -- Matches, best first. An entry whose words were made with the user's present language is searched in it, any other by
@@ -559,8 +634,11 @@ CREATE FUNCTION hushtag_search_journals(
     LANGUAGE plpgsql AS $$
 DECLARE
     v_language text;
+    v_text text;
     v_query tsquery;
     v_exact tsquery;
+    v_marked tsquery;
+    v_exact_marked tsquery;
     v_many boolean;
     v_ids uuid[];
     v_ranks real[];
@@ -577,8 +655,9 @@ BEGIN
     results := '';
     facets := '{"tags":[],"moods":[]}';
     v_language := hushtag_language(p_user);
-    v_query := websearch_to_tsquery(('hushtag_' || v_language)::regconfig, hushtag_plain_text(p_query));
-    v_exact := websearch_to_tsquery('hushtag_simple', hushtag_plain_text(p_query));
+    v_text := hushtag_search_text(p_query);
+    v_query := websearch_to_tsquery(('hushtag_' || v_language)::regconfig, v_text);
+    v_exact := websearch_to_tsquery('hushtag_simple', v_text);
     IF numnode(v_query) = 0 THEN
         RETURN; -- nothing but stop words or signs
     END IF;
@@ -617,8 +696,8 @@ BEGIN
             WHERE (SELECT count(*) FROM by_word) IN ($5, (SELECT l.most FROM listed l WHERE $10))
         ), found AS MATERIALIZED (
             SELECT DISTINCT c.id, c.entry_date, c.mood_order,
-                CASE WHEN c.language = $1 THEN ts_rank_cd('{0.01, 0.1, 0.4, 1.0}', c.words, $2, 1)
-                    ELSE ts_rank_cd('{0.1, 0.1, 0.4, 1.0}', c.words, $3, 1) END AS rank
+                CASE WHEN c.language = $1 THEN hushtag_rank('{0.01, 0.1, 0.4, 1.0}', c.words, $2)
+                    ELSE hushtag_rank('{0.1, 0.1, 0.4, 1.0}', c.words, $3) END AS rank
             FROM candidate c
             WHERE $2 = $3 -- then the policy has asked just this
                 OR CASE WHEN c.language = $1 THEN c.words @@ $2 ELSE c.words @@ $3 END
@@ -647,18 +726,19 @@ BEGIN
     last_date := v_dates[cardinality(v_ids)];
     last_id := v_ids[cardinality(v_ids)];
     v_bodies := hushtag_journal_bodies(p_user, v_ids, false);
+    v_marked := hushtag_marked(v_query);
+    v_exact_marked := hushtag_marked(v_exact);
     SELECT convert_to(coalesce(string_agg(format(
         '{"journal":%s,"rank":%s,"title_snippet":%s,"content_snippet":%s}', v_bodies[i.place], v_ranks[i.place],
         to_json(hushtag_snippet(s.language, j.title, s.query, 'HighlightAll=true')),
-        coalesce(to_json(hushtag_snippet(s.language, substr(j.content, 1, 20000), s.query,
-            'MaxFragments=2, MaxWords=25, MinWords=10, ShortWord=0, FragmentDelimiter=" … "')), 'null')), ',' ORDER BY i.place),
+        coalesce(to_json(hushtag_excerpt(s.language, j.content, s.query)), 'null')), ',' ORDER BY i.place),
         ''), 'UTF8') INTO results
     FROM unnest(v_ids) WITH ORDINALITY i (id, place)
     CROSS JOIN LATERAL (SELECT * FROM journals j WHERE j.user_id = p_user AND j.id = i.id OFFSET 0) j
     CROSS JOIN LATERAL (
         SELECT * FROM journal_words w WHERE w.user_id = p_user AND w.journal_id = i.id OFFSET 0) w
     CROSS JOIN LATERAL (SELECT CASE WHEN w.language = v_language THEN v_language ELSE 'simple' END AS language,
-        CASE WHEN w.language = v_language THEN v_query ELSE v_exact END AS query) s;
+        CASE WHEN w.language = v_language THEN v_marked ELSE v_exact_marked END AS query) s;
     facets := convert_to(format('{"tags":%s,"moods":%s}', v_tags, v_moods), 'UTF8');
 END $$;
 
@@ -755,10 +835,12 @@ REVOKE ALL ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_signs, hus
     hushtag_words, hushtag_index_journal, hushtag_current_search, hushtag_count_words, hushtag_journal_json,
     hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
     hushtag_renew_tagged, hushtag_journal_filter, hushtag_get_journal, hushtag_list_journals, hushtag_create_journal,
-    hushtag_create_journals, hushtag_update_journal, hushtag_snippet, hushtag_search_journals, hushtag_purge_journals,
+    hushtag_create_journals, hushtag_update_journal, hushtag_search_text, hushtag_any_word, hushtag_marked,
+    hushtag_snippet, hushtag_excerpt, hushtag_rank, hushtag_search_journals, hushtag_purge_journals,
     hushtag_reindex_journals FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hushtag_language, hushtag_today, hushtag_plain_signs, hushtag_plain_text, hushtag_user_word,
     hushtag_words, hushtag_index_journal, hushtag_current_search, hushtag_count_words, hushtag_journal_json,
     hushtag_journal_bodies, hushtag_name_tags, hushtag_set_tags,
     hushtag_renew_tagged, hushtag_journal_filter, hushtag_get_journal, hushtag_list_journals, hushtag_create_journal,
-    hushtag_create_journals, hushtag_update_journal, hushtag_snippet, hushtag_search_journals TO hushtag_server;
+    hushtag_create_journals, hushtag_update_journal, hushtag_search_text, hushtag_any_word, hushtag_marked,
+    hushtag_snippet, hushtag_excerpt, hushtag_rank, hushtag_search_journals TO hushtag_server;
