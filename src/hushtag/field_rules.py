@@ -51,7 +51,8 @@ _PATTERN: Final = re.compile(r" matching regex (.*)", re.DOTALL)
 
 # Every pattern of a message or parameter, in words; tests/server/test_query_rules.py looks whether one is missing.
 _NO_NUL: Final = "must be text without the character NUL"
-_DIGITS: Final = "must be a whole number above 0 in decimal digits, without a zero before it"
+_DIGITS: Final = "must be a whole number in decimal digits, without a zero before it"
+_DIGITS_ABOVE_0: Final = "must be a whole number above 0 in decimal digits, without a zero before it"
 _ZONE: Final = "must be the name of a time zone of the IANA database, such as Europe/Berlin"
 _PATTERNS: Final = {
     r"^[^\x00]*$": _NO_NUL,
@@ -86,7 +87,9 @@ def pattern_words(pattern: str) -> str | None:
         return _one_of(found[1].split("|"))
     if found := _BASE64URL.fullmatch(pattern):
         return f"must be {(int(found[1]) + bool(found[2])) * 3 // 4} bytes in base64url without padding"
-    return _DIGITS if _DECIMAL.fullmatch(pattern) else None
+    if not _DECIMAL.fullmatch(pattern):
+        return None
+    return _DIGITS if "0|" in pattern else _DIGITS_ABOVE_0
 
 
 def _spelt_out(shown: str) -> str:

@@ -224,7 +224,7 @@ def test_an_unknown_suite_is_refused_before_the_phrase_is_touched(
     server.log.clear()
     for module, name in (
         *((ceremony_steps, name) for name in ("canonicalize", "check_phrase")),
-        *((client_steps, name) for name in ("canonicalize", "filter_candidates")),
+        *((client_steps, name) for name in ("candidate_form", "filter_candidates")),
     ):
         monkeypatch.setattr(module, name, touched)
     monkeypatch.setattr(_stretch, "hash_secret_raw", touched)

@@ -41,6 +41,11 @@ CANARY = "canary-7fa9"
             "$",
             "must be a whole number in decimal digits, without a zero before it",
         ),
+        (
+            "Expected `str` matching regex '^[1-9][0-9]{0,18}$'",
+            "$",
+            "must be a whole number above 0 in decimal digits, without a zero before it",
+        ),
         ("Expected `str` matching regex '^(a|b|c)'", "$", "must have the form that the interface's description gives"),
         (r"Expected `str` matching regex '^[^\\x00]*$'", "$", "must be text without the character NUL"),
         (

@@ -38,9 +38,12 @@ from tests.operation.conftest import PASSPHRASE, Silent
 from tests.server.test_migrations import _as_user, _fill
 
 
-def restored(settings: Settings, target: Reached, file: Path, passphrase: str, watcher: Silent) -> Restored:
-    """Check a backup and restore it, without seals."""
-    return restore_backup(settings, target, file, passphrase, watcher, check_backup(file, passphrase, watcher))
+def restored(
+    settings: Settings, target: Reached, file: Path, passphrase: str, watcher: Silent, *, seals: bytes | None = None
+) -> Restored:
+    """Check a backup and restore it."""
+    manifest = check_backup(file, passphrase, watcher)
+    return restore_backup(settings, target, file, passphrase, watcher, manifest, seals)
 
 
 @pytest.fixture
@@ -238,10 +241,10 @@ def test_an_interrupted_restoration_leaves_an_empty_database_that_takes_the_next
             patched.setattr(restoring, "_feed", last_word)
         stopped = Interrupted(at) if at else watcher
         with pytest.raises(KeyboardInterrupt):
-            restore_backup(owner, target, file, PASSPHRASE, stopped, seals=b"")
+            restored(owner, target, file, PASSPHRASE, stopped, seals=b"")
     with psycopg.connect(empty_database.admin_url) as connection:
         assert connection.execute(_LEFT).fetchall() == []
-    restore_backup(owner, target, file, PASSPHRASE, watcher)
+    restored(owner, target, file, PASSPHRASE, watcher)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,7 @@ def test_whatever_a_database_holds_it_is_refused(
     with psycopg.connect(empty_database.owner_url) as connection:
         connection.execute(holding)
     with pytest.raises(TargetNotEmptyError, match="holds 1 objects already"):
-        restore_backup(owner, target, file, PASSPHRASE, watcher)
+        restored(owner, target, file, PASSPHRASE, watcher)
 
 
 def test_a_dump_that_breaks_off_leaves_an_empty_database(

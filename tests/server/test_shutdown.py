@@ -248,8 +248,8 @@ def test_a_port_that_is_taken_is_refused_and_free_again_with_its_server(
         taken = f"something listens on 127.0.0.1, port {port}, already; take another --port"
         assert (refused.returncode, refused.stderr) == (1, f"hushtag-server: {taken}\n")
         assert not other.exists()
-        server.process.send_signal(signal.SIGHUP)
         old = _workers(server)
+        server.process.send_signal(signal.SIGHUP)
         _comes_to(True, lambda: old.isdisjoint(_workers(server)))
         # The server ends this connection, whose port then waits for what may still be under way.
         with _slow_sign_up(server.url) as connection:
