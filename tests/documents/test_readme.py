@@ -72,11 +72,11 @@ class Typist:
     def answer(self) -> str | None:
         """Return what is typed now, if a question stands open."""
         pending = self.seen[self._answered :]
-        question = re.search(r"(Password|Phrase|Repeat for confirmation|\[y/N\]): ?\Z", pending)
+        question = re.search(r"(Password|Phrase|Repeat for confirmation|\[[yY]/[nN]\]): ?\Z", pending)
         if question is None:
             return None
         self._answered = len(self.seen)
-        if question[1] == "[y/N]":
+        if question[1].startswith("["):
             return "n"
         return self.phrase if question[1] == "Phrase" else self._password
 

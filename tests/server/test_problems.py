@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import psycopg
 import pytest
+from anyio.abc import TaskStatus
 from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
@@ -209,14 +210,15 @@ async def test_a_slow_request_is_ended(settings: Settings, keys: KeyRing, serve_
         services = client.app.application.application.state["services"]
         async with anyio.create_task_group() as group:
             for _ in range(4):  # nobody computes a password hash until these leave
-                group.start_soon(_hold, services.passwords, 2.0)
-            await anyio.wait_all_tasks_blocked()
+                await group.start(_hold, services.passwords)
             _problem(await client.post("/v1/accounts", json=GOOD), "unavailable")
+            group.cancel_scope.cancel()
 
 
-async def _hold(queue: HashQueue, seconds: float) -> None:
+async def _hold(queue: HashQueue, *, task_status: TaskStatus[None]) -> None:
     async with queue.turn():
-        await anyio.sleep(seconds)
+        task_status.started()
+        await anyio.sleep_forever()
 
 
 @budget(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
