@@ -498,7 +498,6 @@ COLUMNS_APART: Final[dict[str, set[str]]] = {
         "guesses_reserved",
         "guesses_at",
         "guesses_locked_until",
-        "guesses_locked_with_one_less",
         "guesses_refused",
         "guesses_refused_until",
         "expires_at",

@@ -289,7 +289,6 @@ def test_grants_are_exact(database: Any) -> None:
         "tag_seals.seal",
         "user_sessions.guesses_at",
         "user_sessions.guesses_locked_until",
-        "user_sessions.guesses_locked_with_one_less",
         "user_sessions.guesses_refused",
         "user_sessions.guesses_refused_until",
         "user_sessions.guesses_reserved",

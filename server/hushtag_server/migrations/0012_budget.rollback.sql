@@ -8,8 +8,7 @@ DROP FUNCTION hushtag_guesses;
 DROP FUNCTION hushtag_guess_lockout;
 DROP FUNCTION hushtag_guess_reserve;
 ALTER TABLE user_sessions DROP COLUMN guesses_unproven, DROP COLUMN guesses_reserved, DROP COLUMN guesses_at,
-    DROP COLUMN guesses_locked_until, DROP COLUMN guesses_locked_with_one_less, DROP COLUMN guesses_refused,
-    DROP COLUMN guesses_refused_until;
+    DROP COLUMN guesses_locked_until, DROP COLUMN guesses_refused, DROP COLUMN guesses_refused_until;
 ALTER TABLE unlock_budget DROP COLUMN failed_at, DROP COLUMN failed_before_at;
 
 -- The row lock makes parallel charges queue up: what one of them took, the next one sees.

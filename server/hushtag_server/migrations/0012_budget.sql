@@ -12,15 +12,14 @@ ALTER TABLE user_sessions ADD COLUMN guesses_unproven double precision NOT NULL 
 ALTER TABLE user_sessions ADD COLUMN guesses_reserved double precision NOT NULL DEFAULT 0;
 ALTER TABLE user_sessions ADD COLUMN guesses_at timestamptz;
 ALTER TABLE user_sessions ADD COLUMN guesses_locked_until timestamptz;
-ALTER TABLE user_sessions ADD COLUMN guesses_locked_with_one_less timestamptz;
 ALTER TABLE user_sessions ADD COLUMN guesses_refused integer;
 ALTER TABLE user_sessions ADD COLUMN guesses_refused_until timestamptz;
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_unproven_range CHECK (guesses_unproven >= 0);
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_reserved_range
     CHECK (guesses_reserved >= 0 AND guesses_reserved <= 1000000);
 ALTER TABLE user_sessions ADD CONSTRAINT user_sessions_guesses_refused_range CHECK (guesses_refused >= 1);
-GRANT UPDATE (guesses_unproven, guesses_reserved, guesses_at, guesses_locked_until, guesses_locked_with_one_less,
-    guesses_refused, guesses_refused_until) ON user_sessions TO hushtag_server;
+GRANT UPDATE (guesses_unproven, guesses_reserved, guesses_at, guesses_locked_until, guesses_refused,
+    guesses_refused_until) ON user_sessions TO hushtag_server;
 
 DROP FUNCTION hushtag_open_tag(uuid, bytea, interval, interval, text, text, bytea, uuid, interval,
     double precision, double precision);
@@ -107,10 +106,7 @@ BEGIN
                 guesses_reserved = s.guesses_reserved
                     + greatest(0, least(p_guesses, v_reserve - v_budget.tokens + p_guesses)),
                 guesses_refused = NULL, guesses_refused_until = NULL,
-                guesses_locked_until = v_now + hushtag_guess_lockout(v_excess, p_lockout),
-                -- Without its only candidate the request would not have been, and nothing locked the session before it.
-                guesses_locked_with_one_less = CASE WHEN p_guesses > 1
-                    THEN v_now + hushtag_guess_lockout(v_excess - 1, p_lockout) END
+                guesses_locked_until = v_now + hushtag_guess_lockout(v_excess, p_lockout)
             WHERE s.user_id = p_user AND s.id = p_session;
             RETURN NULL;
         END IF;
@@ -126,8 +122,10 @@ BEGIN
     RETURN ceil(least(31622400, greatest(1, extract(epoch FROM v_until - v_now))));
 END $$;
 
--- A proof: one guess comes back, and count and lock-out of the session are as if its unlock had come with one candidate
--- less. Were they better, whoever holds the same session before and after would see that somebody opened something.
+-- A proof: one guess comes back, and count and lock-out of the session are as if its unlock had not been; what its other
+-- candidates took of the budget, another session may have taken. Were the count lower than before, whoever holds the same
+-- session before and after would see that somebody opened something; were it higher, who speaks a phrase and lets several
+-- transcripts be tried would lock themselves out by the right one.
 -- What nobody proved is counted anew, for those inside.
 -- Returns how many guesses nobody proved since the last proof, without the p_guesses of this one, and when the last was.
 -- What lands in the reserve gives the session its share of it back: of the reserve, too, a session loses only what it
@@ -159,7 +157,7 @@ BEGIN
         failures = 0, failed_at = NULL, failed_before_at = NULL
     WHERE b.user_id = p_user;
     UPDATE user_sessions s
-    SET guesses_unproven = greatest(0, s.guesses_unproven - 1), guesses_locked_until = s.guesses_locked_with_one_less,
+    SET guesses_unproven = greatest(0, s.guesses_unproven - p_guesses), guesses_locked_until = NULL,
         guesses_reserved = greatest(0, s.guesses_reserved - coalesce(v_landed, 0))
     WHERE s.user_id = p_user AND s.id = p_session;
 END $$;
