@@ -108,9 +108,12 @@ def _comes_to(expected: object, look: Callable[[], object]) -> None:
 
 
 def _workers(server: Any) -> set[int]:
-    spawned = "multiprocessing.spawn"
-    children = psutil.Process(server.process.pid).children()
-    return {child.pid for child in children if any(spawned in word for word in child.cmdline())}
+    found = set()
+    for child in psutil.Process(server.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # also one that has ended and is waited for
+            if any("multiprocessing.spawn" in word for word in child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 def test_any_worker_tells_how_the_pools_of_all_are_now(
