@@ -16,7 +16,7 @@ from hushtag import _labels
 from hushtag._kdf import lp
 from hushtag._padding import padded_length
 from hushtag._sealing import IV_LENGTH, OVERHEAD, TAG_LENGTH, open_sealed, seal
-from hushtag.errors import LimitError, MalformedError
+from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION
 from hushtag.streams import MAX_STREAM_SIZE, StreamInfo, StreamShape
 from hushtag.suites import HUSHTAG_V1, Suite
@@ -178,7 +178,12 @@ def encode_meta(meta: ObjectMeta) -> bytes:
 
     Raises:
         LimitError: it is over 4096 bytes, or not valid Unicode.
+        MisuseError: name or type is no text, such as the pair that `mimetypes.guess_type` returns.
     """
+    name: object = meta.name
+    content_type: object = meta.content_type
+    if not (isinstance(name, str) and isinstance(content_type, str)):  # nobody could read the object afterwards
+        raise MisuseError("name and content type of an object are text")
     try:
         encoded = msgspec.msgpack.encode(meta)
     except UnicodeEncodeError:

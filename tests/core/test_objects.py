@@ -5,8 +5,10 @@ frames; a two-key GCM ciphertext. Deferred to the vault head: an authentic row t
 """
 
 import contextlib
+import mimetypes
 import os
 from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import msgspec
@@ -19,12 +21,13 @@ from hushtag import _labels, objects
 from hushtag._kdf import hkdf_sha512
 from hushtag._padding import MIN_PADDED_BYTES
 from hushtag._sealing import OVERHEAD, seal
-from hushtag.errors import AuthenticationError, HushtagError, LimitError, MalformedError
+from hushtag.errors import AuthenticationError, HushtagError, LimitError, MalformedError, MisuseError
 from hushtag.objects import (
     MAX_FRAME_BYTES,
     MAX_ROW_BYTES,
     ObjectMeta,
     ObjectRow,
+    encode_meta,
     open_object,
     padded_length,
     row_digest,
@@ -216,6 +219,13 @@ def test_padding_leaves_few_lengths() -> None:
     lengths = {padded_length(length) for length in range(1 << 20)}
     assert len(lengths) < 400
     assert padded_length(MAX_FRAME_BYTES) == MAX_FRAME_BYTES
+
+
+def test_what_nobody_could_read_afterwards_is_not_sealed() -> None:
+    guessed: Any = mimetypes.guess_type("letter.pdf")  # a pair, easily taken for a type
+    for meta in (ObjectMeta("a", guessed, 1, 0), ObjectMeta(cast("Any", 5), "text/plain", 1, 0)):
+        with pytest.raises(MisuseError, match="are text"):
+            encode_meta(meta)
 
 
 def test_limits_are_refused_before_anything_is_sealed(place: Place) -> None:
