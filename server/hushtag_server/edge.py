@@ -133,13 +133,14 @@ class Exchange:
     @property
     def body_expected(self) -> bool:
         """Whether a body was announced and has not come whole."""
+        if self.body_complete:
+            return False
         headers = self.scope[HEADERS]
-        announced = b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0 ") != b""
-        return announced and not self.body_complete
+        return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0 ") != b""
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         completed = [*headers, (b"hushtag-request-id", self.request_id.encode("ascii"))]
-        if not self.body_complete and self.body_expected:
+        if self.body_expected:
             # The rest of the body is not read: no other request can follow on this connection (RFC 9112, section 9.3).
             completed.append((b"connection", b"close"))
         said = dict(completed)
