@@ -18,6 +18,7 @@ __all__ = [
     "ResealUnfinishedError",
     "RevisionConflictError",
     "SegmentExistsError",
+    "SegmentLostError",
     "StartError",
     "StreamCommittedError",
     "StreamIncompleteError",
@@ -115,6 +116,10 @@ class VaultFullError(RefusedError):
 
 class SegmentExistsError(RefusedError):
     """Other bytes are stored under that number; they stay."""
+
+
+class SegmentLostError(RefusedError):
+    """A segment's row is there, and its bytes are not: asking again does not help, only who runs the server can."""
 
 
 class StreamCommittedError(RefusedError):

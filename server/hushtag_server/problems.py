@@ -90,6 +90,7 @@ PROBLEMS: Final[dict[str, Kind]] = {
         409, "Objects are not re-sealed yet", "path", "must name a vault whose objects are all under its present key"
     ),
     "phrases_remain": Kind(409, "Other phrases open the vault", "path", "must name a vault that one phrase opens"),
+    "segment_lost": Kind(410, "The bytes of a segment are lost", "path", "must name a segment whose bytes are there"),
     "body_too_large": Kind(413, "The body is too large", "body", "must not be larger than this operation takes"),
     "vault_full": Kind(413, "The vault is full", "body", "must fit into what this server stores for a vault"),
     "uri_too_long": Kind(414, "The address is too long", "path", "must have at most 2048 bytes with its query"),
@@ -129,6 +130,7 @@ _CODES: Final[list[tuple[type[Exception], str]]] = [
     (errors.LimitReachedError, "limit_reached"),
     (errors.VaultFullError, "vault_full"),
     (errors.SegmentExistsError, "segment_exists"),
+    (errors.SegmentLostError, "segment_lost"),
     (errors.StreamCommittedError, "stream_committed"),
     (errors.StreamIncompleteError, "stream_incomplete"),
     (errors.RangeNotSatisfiableError, "range_not_satisfiable"),

@@ -15,6 +15,7 @@ import pytest
 
 from hushtag.client import (
     ConflictError,
+    ContentLostError,
     IntegrityError,
     LimitReachedError,
     MemoryUploadPages,
@@ -743,6 +744,18 @@ def test_a_get_leaves_a_whole_file_or_what_was_there(vault: Any, server: FakeSer
     vault.get_to(stored.object_id, out, force=True)
     assert out.read_bytes() == BODY
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_lost_segment_is_asked_for_once_and_told_as_lost(vault: Any, server: FakeServer, tmp_path: Path) -> None:
+    stored, out = vault.put(BODY, name="film"), tmp_path / "out"
+    server.faults = [Fault("GET", "/segments/1$", answer=problem(410, "segment_lost"), times=99)]
+    server.log.clear()
+    with pytest.raises(ContentLostError, match="lost bytes of this object"):
+        vault.get_to(stored.object_id, out)
+    assert sum(line.endswith("/segments/1") for line in server.log) == 1
+    assert not out.exists()
+    with vault.open(stored.object_id) as file:
+        assert file.read(10) == BODY[:10]  # of another segment
 
 
 def test_a_get_that_cannot_succeed_asks_for_nothing(vault: Any, server: FakeServer, tmp_path: Path) -> None:

@@ -268,12 +268,23 @@ async def test_doctor_finds_and_repairs_what_is_left_over(stored, database, dire
     assert run_sql(database, "SELECT count(*) FROM vault_segments WHERE stream_id = %s", stream_id) == [(2,)]
 
 
-async def test_bytes_that_are_gone_break_the_answer_off_and_are_reported(stored, database, directory, owner) -> None:
-    stream_id = await stored.upload(b"one")
-    objects(directory)[0].unlink()
-    with pytest.raises(AssertionError):  # of the transport: the answer has no end
-        await stored.read(stream_id, 0)
+async def test_bytes_that_are_gone_are_told_as_such_and_reported(stored, directory, owner) -> None:
+    stream_id, other = await stored.upload(b"one"), await stored.upload(b"other")
+    (lost,) = [each for each in objects(directory) if each.read_bytes() == b"one"]
+    lost.unlink()
+    for answer in (await stored.read(stream_id, 0), await stored.read_all(stream_id)):
+        assert (answer.status_code, answer.json()["code"]) == (410, "segment_lost")
+    assert (await stored.read(other, 0)).content == b"other"
     assert (await compared(owner)).missing == 1
+
+
+async def test_bytes_that_are_gone_in_the_middle_break_the_answer_off(stored, directory) -> None:
+    stream_id = await stored.upload(b"one", b"two")
+    (lost,) = [each for each in objects(directory) if each.read_bytes() == b"two"]
+    lost.unlink()
+    with pytest.raises(AssertionError):  # of the transport: the answer has no end
+        await stored.read_all(stream_id)
+    assert (await stored.read_all(stream_id, "?first=1")).json()["code"] == "segment_lost"
 
 
 async def test_a_directory_that_disappears_takes_no_segment_and_is_not_made_anew(

@@ -13,7 +13,14 @@ from litestar import Response
 
 from hushtag_server.asgi import Receive, Scope, Send
 from hushtag_server.edge import prolong_deadline
-from hushtag_server.errors import NotFoundError, RefusedError, StartError, UnauthenticatedError, UnavailableError
+from hushtag_server.errors import (
+    NotFoundError,
+    RefusedError,
+    SegmentLostError,
+    StartError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from hushtag_server.services import Services
 from hushtag_server.streams import queries
 from hushtag_server.streams.limits import PART_BYTES
@@ -21,15 +28,11 @@ from hushtag_server.streams.object_store import ObjectGoneError, ObjectStoreErro
 from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
 from hushtag_server.vault.schemas import VaultCaller
 
-__all__ = ["BodyResponse", "BytesGoneError", "Reading", "checked_page", "in_parts"]
+__all__ = ["BodyResponse", "Reading", "checked_page", "in_parts"]
 
 _AHEAD: Final = 16
 """Segments that are looked up at once, which authenticates anew."""
 _log = logging.getLogger("hushtag.server")
-
-
-class BytesGoneError(UnavailableError):
-    """A segment's row is there, and its bytes are not."""
 
 
 class _MovedError(Exception):
@@ -94,7 +97,7 @@ class Reading:
         """Yield bytes `start` to `end` of a segment; one that is moved to another store meanwhile is followed there.
 
         Raises:
-            BytesGoneError: its bytes are gone. NotFoundError: the stream ended.
+            SegmentLostError: its bytes are gone. NotFoundError: the stream ended.
         """
         while True:
             with contextlib.suppress(_MovedError):
@@ -105,7 +108,7 @@ class Reading:
                 return
             found = await self.look_up(row.seq, 1)
             if not found or found[0].segment_id == row.segment_id or found[0].digest != row.digest:
-                raise BytesGoneError("the bytes of a segment are gone")
+                raise SegmentLostError("the bytes of a segment are gone")
             row = found[0]
 
     async def segments(self, first: int, count: int) -> AsyncGenerator[bytes, None]:
@@ -178,20 +181,29 @@ class BodyResponse(Response[Any]):
         headers = [(name.lower().encode("ascii"), str(value).encode("ascii")) for name, value in self.headers.items()]
         with self._lane:
             leaving = asyncio.create_task(_until_gone(receive))
+            begun = False
             try:
-                await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
                 async with contextlib.aclosing(_ahead(self._pieces)) as pieces:
-                    async for piece in pieces:
+                    # The first piece before the head: what fails until then is told by its code.
+                    piece = await anext(pieces, None)
+                    begun = True
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+                    while piece is not None:
                         if leaving.done():
                             return
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                         prolong_deadline(scope, self._pause)
                         if self._counter is not None:
                             self._counter.inc(len(piece))
+                        piece = await anext(pieces, None)
                 await send({"type": "http.response.body", "body": b""})
             except (ObjectStoreError, RefusedError, StartError, psycopg.Error) as error:
-                # The answer is under way: that its end is missing tells the reader, who asks for the rest again.
                 _log.error("a segment could not be read", extra={"error": [type(error).__name__]})
+                if not begun:
+                    if isinstance(error, ObjectStoreError | StartError):
+                        raise UnavailableError("the segment store failed") from error
+                    raise
+                # The answer is under way: that its end is missing tells the reader, who asks for the rest again.
             finally:
                 leaving.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):

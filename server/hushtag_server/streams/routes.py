@@ -216,7 +216,7 @@ def _asked_range(request: WireRequest, size: int, etag: str) -> tuple[int, int] 
     guards=[require_vault_token],
     security=VAULT_SECURITY,
     responses={206: ResponseSpec(bytes, description="The range asked for", media_type=OCTETS, generate_examples=False)},
-    opt={"problems": ["not_found", "range_not_satisfiable", "too_many_streams"]},
+    opt={"problems": ["not_found", "segment_lost", "range_not_satisfiable", "too_many_streams"]},
 )
 async def get_segment(
     vault_id: FromPath[UUID],
@@ -261,7 +261,7 @@ def _sending(
     response_headers=[
         ResponseHeader(name="Hushtag-Segments", documentation_only=True, description="how many segments these are")
     ],
-    opt={"problems": ["not_found", "too_many_streams"]},
+    opt={"problems": ["not_found", "segment_lost", "too_many_streams"]},
 )
 async def get_stream(
     vault_id: FromPath[UUID],

@@ -29,6 +29,10 @@ _CHANGED: Final = (
 )
 """What tells how a vault was taken back."""
 _LOG_IN: Final = "log in with: hushtag login EMAIL"
+_LOST: Final = (
+    "what else is stored can still be read; tell who runs the server, who sees more with: hushtag-server doctor; "
+    "if you have a copy, put it again"
+)
 _ROLLED_BACK: Final = (
     "nothing was shown or changed; if the operator restored a backup: hushtag epoch accept-restore; "
     "otherwise do not trust this server"
@@ -86,6 +90,7 @@ def _table() -> list[tuple[type[BaseException], Kind]]:
         (client.ConflictError, Kind(5, "conflict")),
         (client.NotFoundError, Kind(9, "not_found")),
         (client.LimitReachedError, Kind(1, "limit_reached")),
+        (client.ContentLostError, Kind(1, "content_lost", _LOST)),
         (client.UnavailableError, Kind(7, "unavailable")),
         (client.ServerError, Kind(1, "server_refused")),
         (client.OutcomeUnknownError, Kind(7, "outcome_unknown", "look whether it was stored before you try again")),

@@ -17,6 +17,7 @@ __all__ = [
     "CeremonyError",
     "ClientClosedError",
     "ConflictError",
+    "ContentLostError",
     "EpochError",
     "ExposedFileError",
     "InsecureServerError",
@@ -81,6 +82,10 @@ class ConflictError(ServerError):
 
 class VersionConflictError(ConflictError):
     """It has another version than the one that was read; read it again and apply the change to that."""
+
+
+class ContentLostError(ServerError):
+    """The server has an object and has lost bytes of it; asking again does not help, only its operator can."""
 
 
 class LimitReachedError(ServerError):
