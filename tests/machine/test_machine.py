@@ -20,7 +20,8 @@ from hushtag_server.keyfile import KeyRing
 from hushtag_server.settings import Settings
 from tests.machine.machine import Machine
 from tests.machine.past import Past
-from tests.machine.world import Cut, World, remembered_locates
+from tests.machine.world import Cut, World
+from tests.stretching import remember_stretches
 
 EXAMPLES = int(os.environ.get("HUSHTAG_MACHINE_EXAMPLES", "5"))
 SHRINK = os.environ.get("HUSHTAG_MACHINE_SHRINK", "no") == "yes"
@@ -36,7 +37,8 @@ def world(database: Any, settings: Settings, keys: KeyRing) -> Iterator[World]:
         login_attempts_per_account=100_000,
         login_attempts_per_address=1_000_000,
     )
-    with start_blocking_portal() as portal, remembered_locates():
+    with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
+        remember_stretches(patch)
         made = World(portal, generous, keys)
         try:
             yield made

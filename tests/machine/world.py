@@ -5,49 +5,23 @@ acted, and start the server anew at that moment. Parameters are those of product
 and what a locate computes of a phrase once per account.
 """
 
-import functools
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import pytest
 from anyio.from_thread import BlockingPortal
 
-from hushtag import _opaque
 from hushtag.client import Client, MemoryPins, PinFile, RetryPolicy, Session
 from hushtag_server.app import create_app
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.settings import Settings
 from tests.client.dying import DyingDriver
-from tests.stretching import remember_stretches
 
-__all__ = ["Cut", "Wire", "World", "remembered_locates"]
+__all__ = ["Cut", "Wire", "World"]
 
 URL = "http://localhost:8124"
 FEW = RetryPolicy(reads=3, changes=6, first_pause=0.0, longest_pause=0.0)
-
-
-class _Locating:
-    """The OPAQUE binding, whose client blinds a phrase once: what a locate then computes is computed once, too."""
-
-    def __init__(self, binding: Any) -> None:
-        self._binding = binding
-        self.client_login_start = functools.cache(binding.client_login_start)
-        self.client_registration_finish = functools.cache(binding.client_registration_finish)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._binding, name)
-
-
-@contextmanager
-def remembered_locates() -> Iterator[None]:
-    """Pay for each stretch once in this process, and for each locate once per account; the proof is made each time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_opaque, "binding", _Locating(_opaque.binding))
-        remember_stretches(patch)
-        yield
 
 
 @dataclass

@@ -8,6 +8,9 @@ import pytest
 
 from hushtag_server.operation.reach import Reached
 from hushtag_server.settings import Settings
+from tests.stretching import stretched_once
+
+__all__ = ["stretched_once"]
 
 PASSPHRASE = "correct horse battery staple"
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.live_server import RunningServer, run_server
+from tests.stretching import stretched_once
+
+__all__ = ["stretched_once"]
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ import pytest
 
 from tests.server.vault_support import open_vault
 from tests.streams.support import Streams
+from tests.stretching import stretched_once
+
+__all__ = ["stretched_once"]
 
 
 @pytest.fixture

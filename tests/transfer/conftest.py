@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from tests.stretching import stretched_once
+
+__all__ = ["stretched_once"]
+
 
 @pytest.fixture
 async def ada(app_client: Any, sign_in: Any) -> Any:

@@ -21,10 +21,14 @@ from hushtag.errors import MalformedError
 __all__ = ["Reading", "connection_options", "lower_names", "quiet_failures", "request_options", "typed_failures"]
 
 USER_AGENT: Final = f"hushtag/{__version__}"
+_TRUSTS_NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates, and knows no authority
 
 
 def connection_options(url: httpx.URL, timeouts: Timeouts, trust: ssl.SSLContext | None) -> dict[str, Any]:
     """Return the options that both httpx clients are made with."""
+    if trust is None and url.scheme == "http" and is_loopback(url.host):
+        # No TLS is spoken there, and to read the certificates that nobody shows takes longer than most requests.
+        trust = _TRUSTS_NOBODY
     return {
         "verify": True if trust is None else trust,
         "timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect),
