@@ -241,6 +241,7 @@ async def test_whoever_leaves_the_line_gets_and_keeps_nothing(single) -> None:
 
 
 async def test_whoever_waits_for_a_connection_that_broke_gets_another_one(single, database) -> None:
+    single.timeout = 30.0  # a new connection takes as long as this machine is busy
     held = await single.getconn()
     (waiting,) = await _in_line(single, 1)
     pid = held.info.backend_pid
