@@ -18,6 +18,7 @@ from hushtag.cli.failures import describe
 from hushtag.client import ExposedFileError, PinFile, PinsNotWrittenError, PinStoreError, StoredNotPinnedError
 from hushtag.client.pinning import PinnedVault
 from hushtag.head import VaultHead
+from hushtag.phrase import draw_phrase
 from hushtag.pins import HEADS, OBJECTS, HeadPin
 from hushtag.types import DataKey, PinKey
 from hushtag.unlock import OpenVault
@@ -319,6 +320,10 @@ def test_the_pins_of_sixteen_vaults_do_not_push_each_other_out(tmp_path: Path) -
         assert generation_of(PinnedVault(pins, first).newest()) == 5
 
 
+def _full(*_args: Any, **_options: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_change_that_is_stored_and_not_pinned_says_so(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,11 +332,8 @@ def test_a_change_that_is_stored_and_not_pinned_says_so(
     client.log_in(EMAIL, PASSWORD)
     vault = client.unlock(PHRASE)
 
-    def full(*_args: Any, **_options: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     with monkeypatch.context() as patched:
-        patched.setattr("hushtag.client.pin_file.replace_private", full)
+        patched.setattr("hushtag.client.pin_file.replace_private", _full)
         with pytest.raises(StoredNotPinnedError, match="No space left") as stored:
             vault.put(b"kept", name="a")
         with pytest.raises(PinsNotWrittenError) as unwritten:
@@ -343,3 +345,28 @@ def test_a_change_that_is_stored_and_not_pinned_says_so(
         assert described is not None
         assert "reset-pins" not in described["next"]
         assert "room" in described["next"]
+
+
+def test_a_change_of_phrases_that_is_stored_and_not_pinned_says_so(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever believed that nothing was changed would trust a phrase that is revoked, or throw away a new one."""
+    client = connect(vault_pins=PinFile(tmp_path / "state"))
+    client.log_in(EMAIL, PASSWORD)
+    vault = client.unlock(PHRASE)
+    own = vault.phrases()[0].tag_id
+    added, changed = draw_phrase(), draw_phrase()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hushtag.client.pin_file.replace_private", _full)
+        with pytest.raises(StoredNotPinnedError, match="the phrase is added, but"):
+            vault.add_phrase(added)
+        (further,) = {phrase.tag_id for phrase in vault.phrases()} - {own}
+        with pytest.raises(StoredNotPinnedError, match="the phrase is changed, but"):
+            vault.change_phrase(own, changed)
+        with pytest.raises(StoredNotPinnedError, match="the phrase is revoked, but") as revoked:
+            vault.revoke_phrase(further)
+    assert revoked.value.object_id is None
+    assert len(vault.phrases()) == 1
+    with client.unlock(changed) as again:
+        assert again.vault_id == vault.vault_id

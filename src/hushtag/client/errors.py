@@ -169,13 +169,13 @@ class PinsNotWrittenError(PinStoreError):
 
 
 class StoredNotPinnedError(PinStoreError):
-    """A change of an object is stored, and could not be pinned on this device; do not make it again.
+    """A change of a vault is stored, and could not be pinned on this device; do not make it again.
 
-    `revision` is that of the object now, `None` if it was deleted. The next look at the vault pins it.
+    Of a change of an object `object_id` is its id and `revision` the present one, `None` if it was deleted; of a change
+    of the vault's phrases both are `None`. The next look at the vault pins it.
     """
 
-    def __init__(self, object_id: UUID, revision: int | None, why: str) -> None:
-        done = "the object is deleted" if revision is None else f"the object is stored (revision {revision})"
+    def __init__(self, done: str, why: str, *, object_id: UUID | None = None, revision: int | None = None) -> None:
         super().__init__(f"{done}, but this device could not pin that: {why}")
         self.object_id = object_id
         self.revision = revision

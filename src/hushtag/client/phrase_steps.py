@@ -136,6 +136,7 @@ class PhraseSteps(ResealingSteps):
             ConflictError: the phrase opens a vault of this account already, or the vault's key was rotated.
             TransportError: the connection is gone, and nothing was changed.
             OutcomeUnknownError: the connection is gone and what became of it is not known.
+            StoredNotPinnedError: the phrase is added, and that could not be pinned on this device.
         """
         check_label(label)
         if len((yield from self.ring())) >= MAX_PHRASES:
@@ -155,7 +156,7 @@ class PhraseSteps(ResealingSteps):
             if stored:
                 lost = _unknown()  # a connection that breaks from here on must not say that nothing was stored
                 self.witness.adopt_ring(proposed)
-                yield from self.pin()
+                yield from self.pin_stored("the phrase is added")
             else:
                 yield Pause(self.retry.pause(attempt))
                 yield from self._look(self.refresh(), lost)
@@ -266,7 +267,7 @@ class PhraseSteps(ResealingSteps):
             self.witness.rows = None  # somebody has gone on under our key already
         if self.pinned is not None:
             self.pinned.follow(change.data_key)
-        yield from self.pin()
+        yield from self.pin_stored("the phrase is revoked" if change.tag is None else "the phrase is changed")
 
     def _try_rotation(self, change: Replacement, known: list[Known]) -> Steps[tuple[Rotated, VaultHead]]:
         """Try until the rotation is stored; returns what was stored, and the vault's head now."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from hushtag.client.answers import expect, number_header, problem_of
 from hushtag.client.calls import fetch
 from hushtag.client.effects import Request, Response, Steps, compute
-from hushtag.client.errors import IntegrityError, NotFoundError
+from hushtag.client.errors import IntegrityError, NotFoundError, StateFileError, StoredNotPinnedError
 from hushtag.client.pinning import PinnedVault
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.witness import Seen, Witness
@@ -111,6 +111,17 @@ class RowSteps:
         if self.pinned is not None and head != self._pinned_head:
             yield from compute(functools.partial(self.pinned.keep, head))
             self._pinned_head = head
+
+    def pin_stored(self, done: str, object_id: UUID | None = None, revision: int | None = None) -> Steps[None]:
+        """Pin the head that a change of ours has led to; `done` says what the server has done.
+
+        Raises:
+            StoredNotPinnedError: the pins cannot be read or written.
+        """
+        try:
+            yield from self.pin()
+        except (StateFileError, OSError) as error:
+            raise StoredNotPinnedError(done, str(error), object_id=object_id, revision=revision) from error
 
     def catch_up(self) -> Steps[None]:
         """Ask for the head if another process of this device has seen a newer one: the server must have it too."""

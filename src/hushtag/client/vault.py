@@ -259,6 +259,7 @@ class Vault:
             MisuseError: it is the last one; see `destroy`.
             ConflictError: the vault's key was rotated by somebody else.
             OutcomeUnknownError: the connection broke and stayed broken; unlock and list the phrases to find out.
+            StoredNotPinnedError: the phrase is revoked, and that could not be pinned on this device.
         """
         with self._turn:
             self._driver.run(self._steps.revoke_phrase(tag_id))

@@ -18,8 +18,6 @@ from hushtag.client.errors import (
     NotFoundError,
     OutcomeUnknownError,
     ServerError,
-    StateFileError,
-    StoredNotPinnedError,
     TransportError,
     UnavailableError,
 )
@@ -137,11 +135,9 @@ class WritingSteps(ReadingSteps):
             self.shown.pop(change.object_id, None)
         else:
             self.shown[change.object_id] = change.after
-        try:
-            yield from self.pin()
-        except (StateFileError, OSError) as error:
-            revision = None if change.after is None else change.after.revision
-            raise StoredNotPinnedError(change.object_id, revision, str(error)) from error
+        revision = None if change.after is None else change.after.revision
+        done = "the object is deleted" if revision is None else f"the object is stored (revision {revision})"
+        yield from self.pin_stored(done, change.object_id, revision)
 
     def _is_stored(
         self, change: _Change, proposed: Sealed, lost: TransportError | None, *, doubtful: bool
