@@ -330,7 +330,7 @@ def test_requests_at_once_are_limited_for_each_address_that_a_trusted_proxy_name
         for _ in range(3):
             connection = connect(server)
             started.append(connection)
-            connection.sendall(head("/v1/sessions", "POST", *lines) + LOGIN[:-1])
+            connection.sendall(head("/v1/accounts", "POST", *lines) + LOGIN[:-1])  # a refused login would count as many
         deadline = time.monotonic() + PATIENCE
         with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
             status = 0
@@ -343,7 +343,7 @@ def test_requests_at_once_are_limited_for_each_address_that_a_trusted_proxy_name
                 assert client.get("/health/live", headers={"X-Forwarded-For": other}).status_code == 200
             for connection in started:
                 connection.sendall(LOGIN[-1:])
-                assert status_of(connection.recv(65536)) in {401, 429}
+                assert status_of(connection.recv(65536)) == 202
             while status != 200 and time.monotonic() < deadline:
                 status = client.get("/health/live", headers={"X-Forwarded-For": "203.0.113.1"}).status_code
             assert status == 200

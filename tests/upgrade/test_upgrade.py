@@ -24,8 +24,9 @@ from hushtag_server.operation.checks import Examined, examine
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached, connect
 from hushtag_server.settings import Settings
-from tests.machine.world import URL, World, remembered_locates
+from tests.machine.world import URL, World
 from tests.operation.conftest import Silent
+from tests.stretching import remember_stretches
 
 KEPT = Path(__file__).with_name("rows-0003.json")
 OLDEST = "0003_vault_calls"
@@ -73,7 +74,8 @@ def world(upgraded: Any, kept: dict[str, Any], data_directory: Path) -> Iterator
         raise AssertionError("the key file of then is the one to use")
 
     keys = ensure_keys(upgraded.app_url, settings, no_new_setup)
-    with start_blocking_portal() as portal, remembered_locates():
+    with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
+        remember_stretches(patch)
         made = World(portal, settings, keys)
         yield made
         made.stop()
