@@ -31,6 +31,7 @@ from hushtag_server.hash_queue import HashQueue
 from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
+from hushtag_server.journal.searches import Searches
 from hushtag_server.key_stores import absent
 from hushtag_server.keyfile import KeyRing, load_keys
 from hushtag_server.observability import Metrics
@@ -130,6 +131,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
                 passwords=HashQueue(
                     settings.password_hashes_at_once, settings.password_hashes_waiting, settings.password_wait
                 ),
+                searches=Searches(settings.pool_size),
                 sealer=sealer,
                 segments=segments,
                 remover=remover,

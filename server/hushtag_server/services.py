@@ -16,6 +16,7 @@ from litestar.params import SkipValidation
 
 from hushtag_server.database import Connection, Pool, transaction
 from hushtag_server.hash_queue import HashQueue
+from hushtag_server.journal.searches import Searches
 from hushtag_server.keyfile import KeyRing
 from hushtag_server.observability import Metrics
 from hushtag_server.peer import NO_PEER, Peer
@@ -35,7 +36,7 @@ __all__ = ["Services", "ServicesDep", "provide_services", "services_of", "touch_
 class Services:
     """The worker's services. `audit` are the keys of the security log that are current, `threads` limits the
     threads that hash large rows and write or read archives, `rules` those that expand rules of reminders; `calendars`
-    writes feeds, `passwords` runs Argon2id.
+    writes feeds, `passwords` runs Argon2id, `searches` lets few searches of the journal run at once.
 
     `segments` are the stores of large objects, `remover` removes what ended of them, `lanes` counts their bodies.
     """
@@ -49,6 +50,7 @@ class Services:
     rules: anyio.CapacityLimiter
     calendars: Calendars
     passwords: HashQueue
+    searches: Searches
     sealer: Sealer
     segments: SegmentStores
     remover: Remover

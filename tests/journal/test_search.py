@@ -1,12 +1,18 @@
 """Search: words of the user's language, accents folded, operators, snippets that are safe, facets, paging."""
 
+import asyncio
 import random
+from collections import Counter
 from typing import Any
+from uuid import UUID, uuid4
 
+import anyio
 import psycopg
 import pytest
 
 from hushtag.journal_messages import MAX_CONTENT, MAX_QUERY, MAX_RANKED, MAX_TITLE
+from hushtag_server.journal import queries
+from hushtag_server.journal.searches import MAX_SEARCHES_PER_USER, Searches
 from hushtag_server.tokens import ACCOUNT, parse_bearer
 from tests.journal.support import Writer, problem
 
@@ -358,3 +364,60 @@ async def test_a_planner_that_knows_nothing_yet_searches_the_index_once(ada: Wri
         assert found == (True,)
         scans = "SELECT pg_stat_get_xact_numscans('journal_words_words_idx'::regclass)"
         assert connection.execute(scans).fetchone() == (1,)
+
+
+class Slow:
+    """Searches that have reached the database and wait there until they are let through."""
+
+    def __init__(self, search: Any) -> None:
+        self._search = search
+        self._through = asyncio.Event()
+        self.running: Counter[UUID] = Counter()
+
+    async def search(self, pool: Any, caller: Any, *given: Any, **named: Any) -> Any:
+        self.running[caller.user_id] += 1
+        await self._through.wait()
+        return await self._search(pool, caller, *given, **named)
+
+    def let_through(self) -> None:
+        self._through.set()
+
+
+async def test_nobody_keeps_the_connections_busy_with_searches(
+    ada: Writer, eve: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(queries.search_journals)
+    monkeypatch.setattr(queries, "search_journals", slow.search)
+    await ada.write("mine", content="green")
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(ada.found("green")) for _ in range(20)]
+        await anyio.wait_all_tasks_blocked()
+        assert slow.running == {UUID(ada.user_id): MAX_SEARCHES_PER_USER}
+        others = group.create_task(eve.found("green"))
+        await anyio.wait_all_tasks_blocked()
+        assert slow.running[UUID(eve.user_id)] == 1  # whoever has many waiting is in nobody else's way
+        gone = asked.pop()
+        gone.cancel()
+        slow.let_through()
+    assert gone.cancelled()
+    assert [each.result() for each in asked] == [["mine"]] * 19
+    assert others.result() == []
+    assert not ada.client.app.application.application.state["services"].searches._lines  # type: ignore[attr-defined]
+
+
+async def test_searches_leave_half_of_the_connections_to_others() -> None:
+    searches, through, running = Searches(10), asyncio.Event(), 0
+
+    async def search() -> None:
+        nonlocal running
+        async with searches.turn(uuid4()):
+            running += 1
+            await through.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(search())
+        await anyio.wait_all_tasks_blocked()
+        assert running == 5
+        through.set()
+    assert running == 20

@@ -145,9 +145,10 @@ async def search_journals(
     listing, after = chosen.listing("journals/search", query), None
     if cursor is not None:
         after = open_cursor(services.keys, token.user_id, listing, cursor, SearchPosition)
-    page = await queries.search_journals(
-        services.pool, account_caller(token, services), query, chosen=chosen.encode(), after=after, limit=limit
-    )
+    async with services.searches.turn(token.user_id):
+        page = await queries.search_journals(
+            services.pool, account_caller(token, services), query, chosen=chosen.encode(), after=after, limit=limit
+        )
     following = b"null"
     if page.more:
         following = _following(services, token, listing, (page.last_rank, page.last_date, page.last_id))
