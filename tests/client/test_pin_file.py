@@ -324,14 +324,17 @@ def _full(*_args: Any, **_options: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def _unlocked(connect: Connect, pins: PinFile) -> tuple[Any, Any]:
+    client = connect(vault_pins=pins)
+    client.log_in(EMAIL, PASSWORD)
+    return client, client.unlock(PHRASE)
+
+
 def test_a_change_that_is_stored_and_not_pinned_says_so(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk is no failed change, and no damaged store: nobody may be told to begin the pins anew."""
-    client = connect(vault_pins=PinFile(tmp_path / "state"))
-    client.log_in(EMAIL, PASSWORD)
-    vault = client.unlock(PHRASE)
-
+    _, vault = _unlocked(connect, PinFile(tmp_path / "state"))
     with monkeypatch.context() as patched:
         patched.setattr("hushtag.client.pin_file.replace_private", _full)
         with pytest.raises(StoredNotPinnedError, match="No space left") as stored:
@@ -351,9 +354,7 @@ def test_a_change_of_phrases_that_is_stored_and_not_pinned_says_so(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever believed that nothing was changed would trust a phrase that is revoked, or throw away a new one."""
-    client = connect(vault_pins=PinFile(tmp_path / "state"))
-    client.log_in(EMAIL, PASSWORD)
-    vault = client.unlock(PHRASE)
+    client, vault = _unlocked(connect, PinFile(tmp_path / "state"))
     own = vault.phrases()[0].tag_id
     added, changed = draw_phrase(), draw_phrase()
 
