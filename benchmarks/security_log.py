@@ -159,7 +159,7 @@ def run(batches: int = 6) -> dict[str, Any]:
 
 def measured(quick: bool) -> Measured:
     """Return an unlock with the log over one without it."""
-    found = run(2 if quick else 6)
+    found = run(2 if quick else 12)
     figures = [
         Figure(
             name=f"unlock with the security log: {what}",
