@@ -151,6 +151,7 @@ class Vault:
             NotFoundError: the vault has no such object.
             LimitError: it is over 64 MiB; see `get_to` and `open`.
             ConflictError: a large object was replaced or deleted while it was read.
+            ContentLostError: the server has lost bytes of a large object.
         """
         return self._driver.run(self._steps.whole(self._find(object_id)))
 
@@ -167,6 +168,7 @@ class Vault:
             MisuseError: something is at the path already; nothing was asked for.
             NotFoundError: the vault has no such object.
             ConflictError: it was replaced or deleted while it was read; nothing is left at the path.
+            ContentLostError: the server has lost bytes of it; nothing is left at the path.
         """
         target = ContentTarget(place, force=force)
         target.check()
