@@ -11,11 +11,11 @@ import pytest
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
-from hushtag.client import SourceChangedError
+from hushtag.client import SourceChangedError, storing_steps
 from hushtag.client.stream_files import ContentSource
-from tests.cli.conftest import Run, as_json
+from tests.cli.conftest import Run, as_json, error_of
 from tests.cli.test_vault_commands import put_named
-from tests.client.fake_server import FakeServer
+from tests.client.fake_server import FakeServer, Fault, problem
 
 LARGE = os.urandom(300_000)
 FILES = {
@@ -327,3 +327,23 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_put(photos: Path, monke
     plan = plan_put([photos], recursive=True)
     assert dict(plan.left_out) == {locked: "cannot be read", lost: "Permission denied"}
     assert {item.name for item in plan.items} == {*FILES, "photos/empty/"} - {"photos/index.txt", "photos/2026/sea.raw"}
+
+
+def test_an_object_whose_bytes_are_lost_keeps_the_others_from_nobody(
+    inside: Run, workplace: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing_steps, "SMALL_OBJECT_BYTES", 100_000)
+    (workplace / "log").mkdir()
+    for name, body in (("a", b"a"), ("m", LARGE), ("z", b"z")):
+        (workplace / "log" / name).write_bytes(body)
+    lost = as_json(inside("put", "-r", "log", "--json"))["stored"][1]
+    server.faults = [Fault("GET", "/segments/", answer=problem(410, "segment_lost"), times=99)]
+    made = inside("get", "-r", "log", "-o", "out", "--json")
+    told = json.loads(made.stdout)
+    assert [each["name"] for each in told["fetched"]] == ["log/a", "log/z"]
+    assert (told["left_out"], lost["name"]) == ([lost["object_id"]], "log/m")
+    assert contents(workplace / "out" / "log") == {"a": b"a", "z": b"z"}
+    assert made.exit_code == 1
+    assert "lost bytes of 1 of 3" in made.stderr
+    single = inside("get", "log/m", "-o", "x", "--json")
+    assert (error_of(single)["code"], (workplace / "x").exists()) == ("content_lost", False)

@@ -204,22 +204,30 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
         here.note(f"left out: {entry.object_id}  {safe_text(entry.name[:100])} ({why})")
     if left_out and not items:
         raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
-    if not items:
-        from hushtag.client import NotFoundError
+    from hushtag.client import ContentLostError, NotFoundError
 
+    if not items:
         raise NotFoundError(
             f"nothing is called {safe_text(prefix)}/…; hushtag ls shows what there is", code="not_found"
         )
-    fields = {"left_out": [str(entry.object_id) for entry, _ in left_out]} if left_out else {}
+    left, lost = [str(entry.object_id) for entry, _ in left_out], 0
     fetched: list[dict[str, Any]] = []
     total = sum(item.entry.size for item in items)
-    with here.telling(fetched=fetched, **fields) as lines, here.progress("fetching", total) as advance:
+    with here.telling(fetched=fetched, left_out=left) as lines, here.progress("fetching", total) as advance:
         for item in items:
             make_directories(target, item.path if item.is_directory else item.path.parent)
             if not item.is_directory:
-                vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=item.replaces)
+                try:
+                    vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=item.replaces)
+                except ContentLostError as error:  # all the others can still be saved
+                    here.note(f"left out: {item.entry.object_id}  {safe_text(item.entry.name[:100])} ({error})")
+                    left.append(str(item.entry.object_id))
+                    lost += 1
+                    continue
             fetched.append({**item.entry._asdict(), "path": item.path})
             lines.append(f"{safe_text(str(item.path))}  {human_size(item.entry.size)}")
+        if lost:
+            raise ContentLostError(f"the server has lost bytes of {lost} of {len(items)}", code="segment_lost")
 
 
 def _object_id(vault: "Vault", name_or_id: str) -> UUID:
