@@ -53,6 +53,7 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays until the end; the collector need not look through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 10)  # a run makes much and keeps little; the defaults would look 30 times as often
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The fixtures of the server's tests, and settings that name the owner of the tables."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from hushtag_server.operation import envelope
 from hushtag_server.operation.reach import Reached
 from hushtag_server.settings import Settings
 from tests.stretching import stretched_once
@@ -13,6 +15,13 @@ from tests.stretching import stretched_once
 __all__ = ["stretched_once"]
 
 PASSPHRASE = "correct horse battery staple"
+_derived: Final = functools.lru_cache(maxsize=1024)(envelope._derive_key)
+
+
+@pytest.fixture(autouse=True)
+def derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a passphrase costs is paid when a file is written, and not again by whoever opens it in this process."""
+    monkeypatch.setattr(envelope, "_derive_key", _derived)
 
 
 @dataclass
