@@ -124,7 +124,7 @@ def _checkpoints() -> list[Any]:
 
 def seeds() -> dict[str, Iterable[bytes]]:
     """Return valid inputs by target."""
-    phrases = sorted(set(_phrases()), key=len)
+    phrases = sorted(set(_phrases()), key=lambda phrase: (len(phrase), phrase))
     sample = phrases[:: max(1, len(phrases) // 25)][:25]
     token = encode_binary(bytes(48)).encode()
     session = _json(
@@ -212,15 +212,20 @@ def seeds() -> dict[str, Iterable[bytes]]:
     }
 
 
+def files() -> dict[str, bytes]:
+    """Return the seeds by their paths below the corpus."""
+    made = ((name, content) for name, inputs in seeds().items() for content in inputs)
+    return {f"{name}/seed-{hashlib.sha256(content).hexdigest()[:12]}": content for name, content in made}
+
+
 def main() -> None:
     """Write the seeds in place of the old ones."""
-    for name, inputs in seeds().items():
-        folder = CORPUS / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("seed-*"):
-            old.unlink()
-        for content in dict.fromkeys(inputs):
-            (folder / f"seed-{hashlib.sha256(content).hexdigest()[:12]}").write_bytes(content)
+    for old in CORPUS.glob("*/seed-*"):
+        old.unlink()
+    for name, content in files().items():
+        path = CORPUS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     missing = TARGETS.keys() - seeds().keys()
     if missing:
         raise SystemExit(f"no seeds for {', '.join(sorted(missing))}")

@@ -31,6 +31,11 @@ def test_the_corpus_belongs_to_targets_and_is_small() -> None:
     assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 300_000
 
 
+def test_the_committed_seeds_are_what_their_generator_makes() -> None:
+    """`python -m fuzz.seeds` writes them anew after the vectors or the messages have changed."""
+    assert {path.relative_to(CORPUS).as_posix() for path in CORPUS.glob("*/seed-*")} == set(seeds.files())
+
+
 def test_the_seeds_of_archive_and_messages_are_valid() -> None:
     """A fuzzer that starts from refused inputs would take hours to get behind the first check."""
     archive = seeds._archive()
