@@ -81,12 +81,14 @@ class Reading:
             yield part if inside else part[max(0, start - begin) : end - begin]
 
     async def _from_store(self, store_id: UUID, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
-        store = await self._services.segments.of(self._services.pool, store_id)
         try:
+            store = await self._services.segments.of(self._services.pool, store_id)
             async for piece in store.read(segment_id, start, end):
                 yield piece
         except ObjectGoneError:
             raise _MovedError from None
+        except (ObjectStoreError, StartError) as error:
+            raise UnavailableError("the segment store failed") from error
 
     def _pieces(self, row: SegmentRow, start: int, end: int) -> AsyncIterator[bytes]:
         if row.store_id is None:
@@ -97,7 +99,7 @@ class Reading:
         """Yield bytes `start` to `end` of a segment; one that is moved to another store meanwhile is followed there.
 
         Raises:
-            SegmentLostError: its bytes are gone. NotFoundError: the stream ended.
+            SegmentLostError: its bytes are gone. NotFoundError: the stream ended. UnavailableError: the store failed.
         """
         while True:
             with contextlib.suppress(_MovedError):
@@ -197,11 +199,9 @@ class BodyResponse(Response[Any]):
                             self._counter.inc(len(piece))
                         piece = await anext(pieces, None)
                 await send({"type": "http.response.body", "body": b""})
-            except (ObjectStoreError, RefusedError, StartError, psycopg.Error) as error:
-                _log.error("a segment could not be read", extra={"error": [type(error).__name__]})
+            except (RefusedError, psycopg.Error) as error:
+                _log.error("a segment could not be read", extra={"error": [type(error.__cause__ or error).__name__]})
                 if not begun:
-                    if isinstance(error, ObjectStoreError | StartError):
-                        raise UnavailableError("the segment store failed") from error
                     raise
                 # The answer is under way: that its end is missing tells the reader, who asks for the rest again.
             finally:

@@ -19,11 +19,10 @@ from blake3 import blake3
 from hushtag.messages import encode_binary
 from hushtag.stream_messages import MAX_SEGMENTS
 from hushtag.transfer_messages import MAX_ARCHIVE_SEGMENT_BYTES, ArchivedSegment
-from hushtag_server.errors import NotFoundError, SegmentLostError, StartError, UnauthenticatedError, UnavailableError
+from hushtag_server.errors import NotFoundError, SegmentLostError, UnauthenticatedError
 from hushtag_server.services import touch_interval
 from hushtag_server.streams import queries
 from hushtag_server.streams.downloading import Reading
-from hushtag_server.streams.object_store import ObjectStoreError
 from hushtag_server.streams.queries import SegmentRow, StreamPlace
 from hushtag_server.transfer.access import Transfer
 from hushtag_server.transfer.zip_writer import ZipWriter
@@ -119,8 +118,6 @@ class SegmentExport:
                     yield await self._run(partial(self._write, piece))
         except (NotFoundError, SegmentLostError):
             pass  # deleted or replaced meanwhile, or damaged: the line tells
-        except (ObjectStoreError, StartError) as error:
-            raise UnavailableError("the segment store failed") from error
         await self._run(self._zip.finish)
         self._whole = found.digest() == row.digest
         yield self._zip.take()
