@@ -198,7 +198,7 @@ def _hear_signals_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]
 
         add(number, first_only)
 
-    loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign,assignment]
+    loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign,assignment]  # of this one loop
 
 
 def from_environment() -> Edge:

@@ -200,8 +200,14 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
 def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bool) -> None:
     with here.working("reading the vault"):
         items, left_out = plan_get(vault.list(), prefix, target, force=force)
-    for entry, why in left_out:
+    left: list[str] = []
+
+    def leave_out(entry: "VaultEntry", why: object) -> None:
         here.note(f"left out: {entry.object_id}  {safe_text(entry.name[:100])} ({why})")
+        left.append(str(entry.object_id))
+
+    for each in left_out:
+        leave_out(*each)
     if left_out and not items:
         raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
     from hushtag.client import ContentLostError, NotFoundError
@@ -210,7 +216,6 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
         raise NotFoundError(
             f"nothing is called {safe_text(prefix)}/…; hushtag ls shows what there is", code="not_found"
         )
-    left, lost = [str(entry.object_id) for entry, _ in left_out], 0
     fetched: list[dict[str, Any]] = []
     total = sum(item.entry.size for item in items)
     with here.telling(fetched=fetched, left_out=left) as lines, here.progress("fetching", total) as advance:
@@ -220,13 +225,11 @@ def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bo
                 try:
                     vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=item.replaces)
                 except ContentLostError as error:  # all the others can still be saved
-                    here.note(f"left out: {item.entry.object_id}  {safe_text(item.entry.name[:100])} ({error})")
-                    left.append(str(item.entry.object_id))
-                    lost += 1
+                    leave_out(item.entry, error)
                     continue
             fetched.append({**item.entry._asdict(), "path": item.path})
             lines.append(f"{safe_text(str(item.path))}  {human_size(item.entry.size)}")
-        if lost:
+        if lost := len(left) - len(left_out):
             raise ContentLostError(f"the server has lost bytes of {lost} of {len(items)}", code="segment_lost")
 
 

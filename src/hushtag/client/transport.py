@@ -21,20 +21,21 @@ from hushtag.errors import MalformedError
 __all__ = ["Reading", "connection_options", "lower_names", "quiet_failures", "request_options", "typed_failures"]
 
 USER_AGENT: Final = f"hushtag/{__version__}"
-_TRUSTS_NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates, and knows no authority
 
 
 def connection_options(url: httpx.URL, timeouts: Timeouts, trust: ssl.SSLContext | None) -> dict[str, Any]:
     """Return the options that both httpx clients are made with."""
-    if trust is None and url.scheme == "http" and is_loopback(url.host):
-        # No TLS is spoken there, and to read the certificates that nobody shows takes longer than most requests.
-        trust = _TRUSTS_NOBODY
+    loopback = is_loopback(url.host)
+    if trust is None and loopback and url.scheme == "http":
+        # No TLS is spoken there, and to read the certificates that nobody shows takes longer than most requests. This
+        # context checks what it is shown, and knows no authority: it trusts nobody.
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return {
         "verify": True if trust is None else trust,
         "timeout": httpx.Timeout(timeouts.read, connect=timeouts.connect),
         "follow_redirects": False,
         # A proxy named by the environment must not see what is meant for this machine.
-        "trust_env": not is_loopback(url.host),
+        "trust_env": not loopback,
         # Nothing that a server wants a client to carry around is carried around.
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "headers": {"User-Agent": USER_AGENT, "Accept": "application/json, application/octet-stream"},
