@@ -9,12 +9,14 @@ from contextlib import ExitStack, asynccontextmanager
 from multiprocessing import get_context
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import psutil
 
 from benchmarks.growth_rows import fill_vault, object_ids
 from benchmarks.load import Answer, KeptAlive, Load, encode_request
 from benchmarks.people import (
+    ROW_BYTES,
     Enrolled,
     ask,
     begin,
@@ -31,11 +33,12 @@ from benchmarks.processes import running_server, worker_of
 from hushtag.messages import Unlocked, decode_binary
 from hushtag_server.embedded import EmbeddedPostgres
 
-__all__ = ["PATHS", "Stage", "Visitor", "keep_busy", "running_stage"]
+__all__ = ["LONG_PATHS", "PATHS", "Stage", "Visitor", "keep_busy", "running_stage"]
 
 VISITORS: Final = 16
 OBJECTS: Final = 300
 ENTRIES: Final = 200
+LONG_ROW: Final = 1024 * 1024
 
 
 class Visitor:
@@ -83,11 +86,21 @@ class Visitor:
 
     async def put(self) -> None:
         """Replace an object."""
-        chosen = self._objects[self._turn % len(self._objects)]
+        await self._put(self._objects[self._turn % len(self._objects)], ROW_BYTES)
+
+    async def _put(self, chosen: UUID, size: int) -> None:
         self._generation += 1
         self._revisions[chosen] += 1
         revision = self._revisions[chosen]
-        await self._ask(put_request(self._path, self._token, chosen, revision, self._generation))
+        await self._ask(put_request(self._path, self._token, chosen, revision, self._generation, size))
+
+    async def put_long(self) -> None:
+        """Replace the first object by one of 1 MiB."""
+        await self._put(self._objects[0], LONG_ROW)
+
+    async def get_long(self) -> None:
+        """Get the first object."""
+        await self._ask(encode_request("GET", f"{self._path}/{self._objects[0]}", self._token))
 
     async def get(self) -> None:
         """Get an object."""
@@ -121,6 +134,11 @@ PATHS: Final[dict[str, Callable[[Visitor], Awaitable[None]]]] = {
     "journal-create": Visitor.journal_create,
     "journal-get": Visitor.journal_get,
     "journal-list": Visitor.journal_list,
+}
+# What is long: whether a copy or a digest holds the event loop. In this order: what the first stores, the second gets.
+LONG_PATHS: Final[dict[str, Callable[[Visitor], Awaitable[None]]]] = {
+    "object-put, 1 MiB": Visitor.put_long,
+    "object-get, 1 MiB": Visitor.get_long,
 }
 
 

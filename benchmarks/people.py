@@ -161,8 +161,8 @@ def vault_token(who: Enrolled, session_key: bytes) -> str:
     return "htv_" + encode_binary(who.account.user_id.bytes + secret)
 
 
-def put_request(path: str, token: str, object_id: UUID, revision: int, generation: int) -> bytes:
-    """Return a put of a row of 316 bytes, which the server cannot tell from a sealed one."""
+def put_request(path: str, token: str, object_id: UUID, revision: int, generation: int, size: int = ROW_BYTES) -> bytes:
+    """Return a put of a row of 316 bytes, or of `size`, which the server cannot tell from a sealed one."""
     lines = [
         f"PUT {path}/{object_id} HTTP/1.1",
         "Host: bench",
@@ -172,9 +172,9 @@ def put_request(path: str, token: str, object_id: UUID, revision: int, generatio
         "Hushtag-Key-Version: 1",
         f"Hushtag-Generation: {generation}",
         f"Hushtag-Head: {encode_binary(os.urandom(HEAD_LENGTH))}",
-        f"Content-Length: {ROW_BYTES}",
+        f"Content-Length: {size}",
     ]
-    return "\r\n".join(lines).encode() + HEAD_END + os.urandom(ROW_BYTES)
+    return "\r\n".join(lines).encode() + HEAD_END + os.urandom(size)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import psutil
 import uvloop
 
 from benchmarks.flames import draw_flames, hottest, read_stacks
-from benchmarks.paths import PATHS, Stage, keep_busy, running_stage
+from benchmarks.paths import LONG_PATHS, PATHS, Stage, keep_busy, running_stage
 from benchmarks.results import RESULTS, circumstances
 from benchmarks.sweeps import CHOICES, sweep
 
@@ -70,7 +70,7 @@ async def _profiles(seconds: float) -> dict[str, Any]:
 async def _callbacks(seconds: float) -> dict[str, Any]:
     async with running_stage(BENCH_CALLBACKS="1", BENCH_GRANIAN='{"loop": "asyncio"}') as stage:
         found = {}
-        for name, path in PATHS.items():
+        for name, path in (PATHS | LONG_PATHS).items():
             await keep_busy(stage, path, CONNECTIONS, 1.0)
             await stage.ask("DELETE", "/plain/callbacks")
             await keep_busy(stage, path, CONNECTIONS, seconds)

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from hushtag_server.errors import StartError
 from hushtag_server.private_file import replace_private, write_private
+from hushtag_server.processes import running_program
 from hushtag_server.settings import Settings
 
 __all__ = ["KeyStore", "absent", "key_store"]
@@ -127,8 +128,7 @@ class _CommandStore:
 
     def _run(self, verb: str, content: bytes | None) -> tuple[int, bytes]:
         try:
-            # S603: the operator's own program from the operator's own setting, no shell.
-            with subprocess.Popen(  # noqa: S603
+            with running_program(
                 [*self._command, verb],
                 stdin=subprocess.DEVNULL if content is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -24,6 +24,7 @@ from hushtag_server.embedded.files import (
     prepare_directory,
     socket_directory,
 )
+from hushtag_server.processes import uninterrupted
 
 __all__ = ["EmbeddedPostgres"]
 
@@ -155,7 +156,8 @@ class EmbeddedPostgres:
             with self._spawning:  # what the watcher starts after the end, nobody would ever stop
                 if self._stopping.is_set():
                     return
-                self._process = self._spawn()
+                with uninterrupted():  # one that runs is known
+                    self._process = self._spawn()
             if self._wait_ready(self._process):
                 return
             if self._stopping.is_set():

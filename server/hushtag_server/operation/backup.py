@@ -1,6 +1,5 @@
 """`hushtag-server backup`: manifest and dump of one snapshot, under a passphrase, in constant memory."""
 
-import contextlib
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from hushtag_server.operation.manifest import LEFT_OUT, Manifest, take_manifest,
 from hushtag_server.operation.programs import find_program, last_words, service
 from hushtag_server.operation.reach import MAINTAINER, Connection, Reached, as_maintainer, check_migrated, connect
 from hushtag_server.operation.segments import segments_elsewhere
+from hushtag_server.processes import running_program
 from hushtag_server.settings import Settings
 
 __all__ = ["Backup", "Watcher", "take_backup"]
@@ -63,19 +63,6 @@ def _dump_command(connection: Connection, program: Path, snapshot: str) -> list[
     ]
 
 
-@contextlib.contextmanager
-def _running_dump(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    # S603: PostgreSQL's own program with arguments made here, no shell.
-    with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    ) as dump:
-        try:
-            yield dump
-        finally:
-            if dump.poll() is None:
-                dump.kill()
-
-
 def collect_lines(stream: IO[bytes], lines: list[str]) -> threading.Thread:
     """Read a program's messages while it writes elsewhere: a full pipe would stop it. Keeps the last hundred."""
 
@@ -91,7 +78,9 @@ def collect_lines(stream: IO[bytes], lines: list[str]) -> threading.Thread:
 
 def _dumped(command: list[str], environment: dict[str, str]) -> Iterator[bytes]:
     lines: list[str] = []
-    with _running_dump(command, environment) as dump:
+    with running_program(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as dump:
         assert dump.stdout is not None  # noqa: S101  (a pipe was asked for)
         assert dump.stderr is not None  # noqa: S101
         reader = collect_lines(dump.stderr, lines)

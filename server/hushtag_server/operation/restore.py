@@ -21,6 +21,7 @@ from hushtag_server.operation.programs import find_program, last_words, service
 from hushtag_server.operation.reach import Connection, Reached, as_maintainer, connect
 from hushtag_server.operation.seals import LoadedSeals, count_without, has_seals, load_seals
 from hushtag_server.operation.segments import segments_elsewhere
+from hushtag_server.processes import running_program
 from hushtag_server.settings import Settings
 
 __all__ = ["Restored", "check_backup", "restore_backup"]
@@ -136,7 +137,7 @@ def _fill(program: Path, environment: dict[str, str], parts: Iterator[bytes]) ->
         *("--no-password", "--dbname=service=hushtag"),
     ]
     lines: list[str] = []
-    with subprocess.Popen(  # noqa: S603  (PostgreSQL's own program with arguments made here, no shell)
+    with running_program(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -146,13 +147,8 @@ def _fill(program: Path, environment: dict[str, str], parts: Iterator[bytes]) ->
         assert restore.stdin is not None  # noqa: S101  (a pipe was asked for)
         assert restore.stderr is not None  # noqa: S101
         reader = collect_lines(restore.stderr, lines)
-        try:
-            _feed(restore.stdin, parts)
-            code = restore.wait()
-        except BaseException:
-            restore.kill()  # before its input ends: it must not take a part for the whole
-            restore.wait()
-            raise
+        _feed(restore.stdin, parts)
+        code = restore.wait()
         reader.join()
     if code != 0:
         raise RestoreFailedError(f"pg_restore failed, and the database is empty as before: {last_words(lines)}")
