@@ -7,23 +7,24 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.client import scenarios
 from tests.client.scenarios import SCENARIOS
-from tests.client.support import Connect, connect_async, connect_sync
-from tests.live_server import run_server
+from tests.client.support import PHRASE, Connect, connect_async, connect_sync, new_account
+from tests.live_server import RunningServer, run_server
 
 
 @pytest.fixture(scope="session")
-def real_url() -> Iterator[str]:
+def real_server() -> Iterator[RunningServer]:
     """One server for all scenarios of this process: each makes its own account."""
     # Directly under /tmp: pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
     directory = Path(tempfile.mkdtemp(prefix="hushtag-test-"))
     directory.chmod(0o755)
     try:
         with run_server(directory) as running:
-            yield running.url
+            yield running
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -36,6 +37,11 @@ AWAITED = [
     scenarios.locking_ends_the_vault_session,
 ]
 RUNS = [("sync", scenario) for scenario in SCENARIOS] + [("async", scenario) for scenario in AWAITED]
+
+
+@pytest.fixture
+def real_url(real_server: RunningServer) -> str:
+    return real_server.url
 
 
 @pytest.fixture
@@ -53,3 +59,25 @@ def connect(request: pytest.FixtureRequest, real_url: str) -> Iterator[Connect]:
 @pytest.mark.parametrize(("kind", "scenario"), RUNS, ids=[f"{kind}-{scenario.__name__}" for kind, scenario in RUNS])
 def test_scenario(kind: str, scenario: Callable[[Connect, Path], None], connect: Connect, tmp_path: Path) -> None:
     scenario(connect, tmp_path)
+
+
+def _page_faults(process: psutil.Process) -> int:
+    # The name of the program, in parentheses, may hold spaces; minor faults are the tenth field (proc(5)).
+    return int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+def test_the_memory_of_a_long_object_is_used_again(real_server: RunningServer) -> None:
+    """Memory that comes from the system has a fault for every page, 256 a MiB, while the event loop stands still."""
+    children = psutil.Process(real_server.process.pid).children()
+    (worker,) = (child for child in children if any("multiprocessing.spawn" in word for word in child.cmdline()))
+    with ExitStack() as stack:
+        client, _ = new_account(lambda **options: stack.enter_context(connect_sync(real_server.url, **options)))
+        client.enrol(PHRASE)
+        with client.unlock(PHRASE) as vault:
+            counts = []
+            for number in range(12):
+                before = _page_faults(worker)
+                stored = vault.put(bytes(1024 * 1024), name=f"number {number}")
+                assert vault.get(stored.object_id).name == f"number {number}"
+                counts.append(_page_faults(worker) - before)
+    assert sorted(counts)[len(counts) // 2] < 256, counts
