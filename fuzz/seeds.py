@@ -28,7 +28,7 @@ _MOMENTS: Final = ("2026-11-21T12:30:00Z", "2026-11-21T12:30:00")
 _SPELLED: Final = {
     "^vault_data$": "vault_data",
     "^[a-z0-9-]+$": "hushtag-v1",
-    "^htp1[oad]\\.[A-Za-z0-9_-]+$": "htp1o.AAAA",
+    "^htp1[oadr]\\.[A-Za-z0-9_-]+$": "htp1o.AAAA",
     "^[a-z_]+$": "en",
     "^(terms|privacy)$": "terms",
     "^(system|light|dark)$": "dark",

@@ -67,7 +67,7 @@ _PATTERNS: Final = {
     r"^[0-9a-f-]{36}$": "must be a UUID, with small letters",
     r"^[A-Za-z0-9_-]+$": "must be base64url without padding",
     r"^[A-Za-z0-9_-]{64}\.ics$": "must be 48 bytes in base64url without padding, then .ics",
-    r"^htp1[oad]\.[A-Za-z0-9_-]+$": "must be a text that pairing gave out, which begins with htp1",
+    r"^htp1[oadr]\.[A-Za-z0-9_-]+$": "must be a text that pairing gave out, which begins with htp1",
 }
 _ONE_OF: Final = re.compile(r"\^\(?([A-Za-z_]+(?:\|[A-Za-z_]+)*)\)?\$")
 _BASE64URL: Final = re.compile(r"\^\[A-Za-z0-9_-\]\{([0-9]+)\}(\[[A-Za-z0-9]+\])?\$")

@@ -28,7 +28,7 @@ MAX_PAIRING_TEXT: Final = 256
 """Characters of one message of a pairing."""
 
 PairingStep = Literal["answer", "delivery"]
-PairingText = Annotated[str, Meta(pattern="^htp1[oad]\\.[A-Za-z0-9_-]+$", min_length=7, max_length=MAX_PAIRING_TEXT)]
+PairingText = Annotated[str, Meta(pattern="^htp1[oadr]\\.[A-Za-z0-9_-]+$", min_length=7, max_length=MAX_PAIRING_TEXT)]
 
 
 class OpenPairing(Message, frozen=True):

@@ -91,6 +91,16 @@ def test_no_message_holds_the_secret_or_the_code(secret: DeviceSecret, offering:
     assert offering.code not in repr(offering) + repr(accepting)
 
 
+def test_a_refusal_says_that_the_code_was_another_and_is_of_one_pairing(offering: OfferingDevice) -> None:
+    accepting, other = (AcceptingDevice(USER, offering.code, offering.offer) for _ in range(2))
+    with pytest.raises(AuthenticationError, match="another code"):
+        accepting.finish(f" {offering.refusal}\n")
+    with pytest.raises(StateError):
+        accepting.finish(offering.refusal)
+    with pytest.raises(MalformedError):
+        other.finish(OfferingDevice(generate_device_secret(), USER, 0.0).refusal)
+
+
 def test_a_wrong_code_ends_the_pairing(offering: OfferingDevice) -> None:
     guessing = AcceptingDevice(USER, other_code(offering.code), offering.offer)
     with pytest.raises(AuthenticationError, match="another code"):

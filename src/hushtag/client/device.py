@@ -97,8 +97,8 @@ class Device:
         Raises:
             PhraseError, ListedWordError: the code was mistyped; nothing was spent.
             NotFoundError: no other device is giving. ConflictError: several are; the code was not spent.
-            StateError: nothing was delivered in time, as when the code is wrong.
-            AuthenticationError: the delivery does not come from the device that showed the code; nothing was kept.
+            StateError: nothing was delivered in time.
+            AuthenticationError: the other device showed another code; nothing was kept, and both begin again.
         """
         return self._driver.run(self._steps.take(code))
 

@@ -128,11 +128,15 @@ class DeviceSteps:
             try:
                 yield from compute(functools.partial(show, offering.code))
                 answer = yield from self._wait(path, "answer")
-                delivery = yield from self.deliver(offering, answer)
-                yield from self._send(path, "delivery", delivery)
             except BaseException:
                 yield from send_quietly(Request("DELETE", path, token))
                 raise
+            try:
+                delivery = yield from self.deliver(offering, answer)
+            except BaseException:
+                yield from send_quietly(self._message(path, "delivery", offering.refusal))
+                raise
+            yield from self._send(path, "delivery", delivery)
         finally:
             offering.abandon()
         return (yield from self.names())[0]
@@ -158,9 +162,11 @@ class DeviceSteps:
             accepting.abandon()
 
     def _send(self, path: str, step: PairingStep, message: str) -> Steps[None]:
+        expect_nothing((yield from exchange(self._message(path, step, message))))
+
+    def _message(self, path: str, step: PairingStep, message: str) -> Request:
         body = encode(PairingMessage(message))
-        token = self._account.current().token
-        expect_nothing((yield from exchange(Request("PUT", f"{path}/{step}", token, body, "application/json"))))
+        return Request("PUT", f"{path}/{step}", self._account.current().token, body, "application/json")
 
     def _wait(self, path: str, step: PairingStep) -> Steps[str]:
         """Ask for a message until it is there, or its time is over."""

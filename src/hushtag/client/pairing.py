@@ -32,11 +32,12 @@ CODE_WORDS: Final = 3
 _ID: Final = 16
 _ELEMENT: Final = 33
 _CONFIRMATION: Final = 32
-_PREFIXES: Final = {"offer": "htp1o.", "answer": "htp1a.", "delivery": "htp1d."}
+_PREFIXES: Final = {"offer": "htp1o.", "answer": "htp1a.", "delivery": "htp1d.", "refusal": "htp1r."}
 _LENGTHS: Final = {
     "offer": _ID + _ELEMENT,
     "answer": _ID + _ELEMENT + _CONFIRMATION,
     "delivery": _ID + _CONFIRMATION + DeviceSecret.LENGTH + OVERHEAD,
+    "refusal": _ID,
 }
 _Entropy = Callable[[int], bytes]
 
@@ -76,6 +77,7 @@ class OfferingDevice(CeremonyState):
     """The device that has the secret. `code` (3 words) is for the other device's owner alone, `offer` for its program.
 
     `started` is the moment it began, in seconds of a clock that only goes forward. The secret stays the caller's.
+    `refusal` goes in the place of a delivery that there is not, so that the other device need not wait for one.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class OfferingDevice(CeremonyState):
         self.code = " ".join(WORDS[_rng(len(WORDS))] for _ in range(CODE_WORDS))
         self._spake2 = SPAKE2_A(self.code.encode(), *_identities(user_id, self._pairing_id), entropy_f=_entropy)
         self.offer = _encode("offer", self._pairing_id + self._spake2.start())
+        self.refusal = _encode("refusal", self._pairing_id)
 
     def _secrets(self) -> list[Secret]:
         return [self._secret]
@@ -151,9 +154,12 @@ class AcceptingDevice(CeremonyState):
         Raises:
             StateError: called twice.
             MalformedError: it is no delivery of this pairing.
-            AuthenticationError: it does not come from who knows the code.
+            AuthenticationError: it does not come from who knows the code, or is a refusal: the code was mistyped.
         """
         self._spend()
+        if delivery.strip() == _encode("refusal", self._pairing_id):
+            # Not proven, and need not be: whoever can say so can as well keep the delivery away.
+            raise AuthenticationError("the other device showed another code; begin again, there and here")
         content = _decode("delivery", delivery)
         pairing_id, proof, sealed = content[:_ID], content[_ID : _ID + _CONFIRMATION], content[_ID + _CONFIRMATION :]
         if pairing_id != self._pairing_id:
