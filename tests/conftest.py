@@ -196,6 +196,21 @@ def sign_in() -> Callable[..., Any]:
     return do
 
 
+@pytest.fixture(scope="session")
+def real_server() -> Iterator[live_server.RunningServer]:
+    """One real server for all tests of this process that ask for it: each makes its own account."""
+    with live_server.temporary_directory(in_memory=False) as directory:
+        directory.chmod(0o755)  # the user that runs PostgreSQL passes through it
+        with live_server.run_server(directory) as running:
+            yield running
+
+
+@pytest.fixture
+def real_url(real_server: live_server.RunningServer) -> str:
+    """Its address."""
+    return real_server.url
+
+
 @pytest.fixture
 def run_server() -> Callable[..., AbstractContextManager[live_server.RunningServer]]:
     """`with run_server(directory, "--workers", "2", HUSHTAG_X="…") as server`: a real server with its own database."""

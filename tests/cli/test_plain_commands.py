@@ -22,9 +22,6 @@ from tests.cli.conftest import command_line
 from tests.cli.plain_support import Process, failed, json_of, text_of
 from tests.cli.test_process import Terminal
 from tests.client.support import PASSWORD
-from tests.client.test_real_server import real_url
-
-__all__ = ["real_url"]  # the fixture
 
 
 @pytest.fixture

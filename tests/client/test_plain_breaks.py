@@ -29,9 +29,6 @@ from hushtag.errors import MalformedError
 from hushtag.journal_messages import NewJournal
 from hushtag.reminder_messages import MAX_STREAMS_PER_USER
 from tests.client.support import NO_PAUSE, PASSWORD, connect_sync
-from tests.client.test_real_server import real_url
-
-__all__ = ["real_url"]  # the fixture
 
 
 class Fate:

@@ -8,9 +8,6 @@ import pytest
 
 from tests.client.plain_scenarios import PLAIN_SCENARIOS
 from tests.client.support import Connect, connect_async, connect_sync
-from tests.client.test_real_server import real_url
-
-__all__ = ["real_url"]  # the fixture
 
 
 @pytest.fixture(params=["sync", "async"])

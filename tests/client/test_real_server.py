@@ -1,7 +1,5 @@
 """The scenarios on the real server: a process of its own, real HTTP, real PostgreSQL."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,21 +11,7 @@ import pytest
 from tests.client import scenarios
 from tests.client.scenarios import SCENARIOS
 from tests.client.support import PHRASE, Connect, connect_async, connect_sync, new_account
-from tests.live_server import RunningServer, run_server
-
-
-@pytest.fixture(scope="session")
-def real_server() -> Iterator[RunningServer]:
-    """One server for all scenarios of this process: each makes its own account."""
-    # Directly under /tmp: pytest's own directories are 0700, which the user that runs PostgreSQL cannot pass.
-    directory = Path(tempfile.mkdtemp(prefix="hushtag-test-"))
-    directory.chmod(0o755)
-    try:
-        with run_server(directory) as running:
-            yield running
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
+from tests.live_server import RunningServer
 
 # Both clients run the same steps; on the real server the asynchronous one shows that its wire is the same.
 AWAITED = [
@@ -37,11 +21,6 @@ AWAITED = [
     scenarios.locking_ends_the_vault_session,
 ]
 RUNS = [("sync", scenario) for scenario in SCENARIOS] + [("async", scenario) for scenario in AWAITED]
-
-
-@pytest.fixture
-def real_url(real_server: RunningServer) -> str:
-    return real_server.url
 
 
 @pytest.fixture

@@ -1,19 +1,27 @@
 """How often a request may be sent: a read again after a failure, everything else once."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from hushtag.client.answers import encode, expect, problem_of
 from hushtag.client.effects import Pause, Request, Response, Steps, exchange
-from hushtag.client.errors import TimedOutError, TransportError
+from hushtag.client.errors import OutcomeUnknownError, TimedOutError, TransportError, UnavailableError
 from hushtag.client.policy import RetryPolicy
-from hushtag.errors import HushtagError
+from hushtag.errors import HushtagError, StateError
 from hushtag.messages import MAX_JSON_BYTES, Message
 
-__all__ = ["fetch", "post", "send_quietly"]
+__all__ = ["UNTOLD", "fetch", "outcome_unknown", "post", "send_quietly"]
 
 M = TypeVar("M", bound=Message)
 
+UNTOLD: Final = (TransportError, UnavailableError, StateError)
+"""What keeps a client from learning what became of a change: no line to the server, or a vault that was locked, or a
+client that was closed, meanwhile."""
 _RETRIED = (502, 503, 504)
+
+
+def outcome_unknown() -> OutcomeUnknownError:
+    """Return the error of a change that was sent, and of which nothing was heard."""
+    return OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
 
 
 def post(

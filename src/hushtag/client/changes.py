@@ -9,17 +9,18 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from hushtag.client.calls import UNTOLD, outcome_unknown
 from hushtag.client.effects import Pause, Steps
 from hushtag.client.errors import (
     ConflictError,
     NotFoundError,
-    OutcomeUnknownError,
     TimedOutError,
     TransportError,
     UnavailableError,
     VersionConflictError,
 )
 from hushtag.client.policy import RetryPolicy
+from hushtag.errors import StateError
 
 __all__ = ["Versioned", "change", "create", "delete", "edit", "if_match", "remove", "version_conflict"]
 
@@ -50,10 +51,6 @@ def version_conflict() -> VersionConflictError:
     return VersionConflictError(text, code="version_conflict")
 
 
-def _unknown() -> OutcomeUnknownError:
-    return OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
-
-
 def create(attempt: Callable[[], Steps[T]], recall: Callable[[], Steps[T | None]], retry: RetryPolicy) -> Steps[T]:
     """Make something. `recall` returns it if it is there as this client sent it.
 
@@ -74,8 +71,10 @@ def create(attempt: Callable[[], Steps[T]], recall: Callable[[], Steps[T | None]
             return found
         except (TransportError, UnavailableError) as error:
             lost = error
+        except StateError as error:
+            raise lost or error from None
         yield Pause(retry.pause(number))
-    raise lost or _unknown()
+    raise lost or outcome_unknown()
 
 
 def change(attempt: Callable[[], Steps[T]], look: Callable[[], Steps[T | None]], retry: RetryPolicy) -> Steps[T]:
@@ -97,16 +96,20 @@ def change(attempt: Callable[[], Steps[T]], look: Callable[[], Steps[T | None]],
         except VersionConflictError:
             if not lost:
                 raise
+        except StateError:
+            if lost:
+                raise outcome_unknown() from None
+            raise
         except (TransportError, UnavailableError):
             lost = True
         try:
             found = yield from look()
-        except (TransportError, UnavailableError):
-            raise _unknown() from None
+        except UNTOLD:
+            raise outcome_unknown() from None
         if found is not None:
             return found
         yield Pause(retry.pause(number))
-    raise _unknown()
+    raise outcome_unknown()
 
 
 def edit(
@@ -186,5 +189,7 @@ def remove(attempt: Callable[[], Steps[None]], retry: RetryPolicy) -> Steps[None
             return None
         except (TransportError, UnavailableError) as error:
             lost = error
+        except StateError as error:
+            raise lost or error from None
         yield Pause(retry.pause(number))
-    raise lost or _unknown()
+    raise lost or outcome_unknown()

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from hushtag.client import phrase_changes
 from hushtag.client.answers import check_times, encode, expect, expect_nothing, problem_of
-from hushtag.client.calls import fetch
+from hushtag.client.calls import UNTOLD, fetch, outcome_unknown
 from hushtag.client.ceremony_steps import check_label, phrase_taken, register
 from hushtag.client.contents import VaultPhrase
 from hushtag.client.effects import Pause, Request, Steps, compute, exchange
@@ -19,11 +19,11 @@ from hushtag.client.errors import (
     ConflictError,
     IntegrityError,
     NotFoundError,
-    OutcomeUnknownError,
     ServerError,
     SessionExpiredError,
     TransportError,
     UnavailableError,
+    VaultLockedError,
 )
 from hushtag.client.ids import uuid_of
 from hushtag.client.paging import collect
@@ -152,9 +152,9 @@ class PhraseSteps(ResealingSteps):
             try:
                 stored = yield from self._send("tags", message)
             except (TransportError, UnavailableError):
-                lost, stored = _unknown(), False
+                lost, stored = outcome_unknown(), False
             if stored:
-                lost = _unknown()  # a connection that breaks from here on must not say that nothing was stored
+                lost = outcome_unknown()  # a connection that breaks from here on must not say that nothing was stored
                 self.witness.adopt_ring(proposed)
                 yield from self.pin_stored("the phrase is added")
             else:
@@ -171,7 +171,7 @@ class PhraseSteps(ResealingSteps):
         """Look at the vault; if the line breaks and a change may be stored by then, that is told: `lost`."""
         try:
             return (yield from steps)
-        except (TransportError, UnavailableError) as error:
+        except UNTOLD as error:
             raise lost or error from None
 
     def _register(
@@ -241,7 +241,7 @@ class PhraseSteps(ResealingSteps):
             raise
         yield from self._rotate(change, known)
         # Stored by now: a connection that breaks must not say that nothing was.
-        return self._find((yield from self._look(self.ring(), _unknown())), change.tag.tag_id)
+        return self._find((yield from self._look(self.ring(), outcome_unknown())), change.tag.tag_id)
 
     @staticmethod
     def _find(known: list[Known], tag_id: UUID) -> VaultPhrase:
@@ -260,14 +260,20 @@ class PhraseSteps(ResealingSteps):
             change.data_key.forget()
             self._ended()
             return
+        done = "the phrase is revoked" if change.tag is None else "the phrase is changed"
+        try:
+            self.witness.adopt_rotation(change.data_key, head)
+        except VaultLockedError:  # meanwhile
+            change.data_key.forget()
+            yield from self.pin_stored(done)
+            return
         if change.revoked == self.tag_id and change.tag is not None:
             self.own = Member(change.tag.tag_id, decode_binary(change.tag.public_key))
-        self.witness.adopt_rotation(change.data_key, head)
         if head != rotated.head:
             self.witness.rows = None  # somebody has gone on under our key already
         if self.pinned is not None:
             self.pinned.follow(change.data_key)
-        yield from self.pin_stored("the phrase is revoked" if change.tag is None else "the phrase is changed")
+        yield from self.pin_stored(done)
 
     def _try_rotation(self, change: Replacement, known: list[Known]) -> Steps[tuple[Rotated, VaultHead]]:
         """Try until the rotation is stored; returns what was stored, and the vault's head now."""
@@ -286,7 +292,7 @@ class PhraseSteps(ResealingSteps):
                 if (yield from self._send("rotations", rotated.message)):
                     return rotated, rotated.head
             except (TransportError, UnavailableError):
-                lost = _unknown()
+                lost = outcome_unknown()
             yield Pause(self.retry.pause(attempt))
             head = yield from self._find_rotation(change, rotated, lost)
             if head is not None:
@@ -310,7 +316,7 @@ class PhraseSteps(ResealingSteps):
             state = expect(response, (200,), VaultState)
         except NotFoundError:
             raise RollbackError(VAULT_DENIED) from None
-        except (TransportError, UnavailableError, SessionExpiredError) as error:
+        except (*UNTOLD, SessionExpiredError) as error:
             # A phrase that revoked itself cannot ask any more whether it did.
             raise lost or error from None
         if state.key_version < rotated.head.key_version:
@@ -338,16 +344,12 @@ class PhraseSteps(ResealingSteps):
             if response.status >= 500:
                 raise problem_of(response)
         except (TransportError, UnavailableError):
-            raise _unknown() from None
+            raise outcome_unknown() from None
         try:
             expect_nothing(response)
         except NotFoundError:
             raise RollbackError(VAULT_DENIED) from None
         self._ended()
-
-
-def _unknown() -> OutcomeUnknownError:
-    return OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
 
 
 def _tag_ids(page: TagList) -> list[UUID]:

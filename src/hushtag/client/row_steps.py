@@ -11,7 +11,7 @@ from hushtag.client.errors import IntegrityError, NotFoundError, StateFileError,
 from hushtag.client.pinning import PinnedVault
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.witness import Seen, Witness
-from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError, StateError
 from hushtag.head import VaultHead
 from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, OldKeys, VaultState, decode_binary
 from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
@@ -98,6 +98,7 @@ class RowSteps:
     def _pins(self) -> Steps[list[HeadPin]]:
         if self.pinned is None:
             return []
+        self.witness.check_open()  # its pins go with the keys
         return (yield from compute(self.pinned.heads))
 
     def pin(self) -> Steps[None]:
@@ -116,12 +117,17 @@ class RowSteps:
         """Pin the head that a change of ours has led to; `done` says what the server has done.
 
         Raises:
-            StoredNotPinnedError: the pins cannot be read or written.
+            StoredNotPinnedError: the pins cannot be read or written, or the vault was locked meanwhile.
         """
         try:
+            if self.pinned is not None:
+                self.witness.check_open()
             yield from self.pin()
-        except (StateFileError, OSError) as error:
-            raise StoredNotPinnedError(done, str(error), object_id=object_id, revision=revision) from error
+        except (StateFileError, StateError, OSError) as error:
+            if isinstance(error, StateError) and not self.witness.locked:
+                raise
+            why = "the vault was locked meanwhile" if self.witness.locked else str(error)
+            raise StoredNotPinnedError(done, why, object_id=object_id, revision=revision) from error
 
     def catch_up(self) -> Steps[None]:
         """Ask for the head if another process of this device has seen a newer one: the server must have it too."""

@@ -227,6 +227,8 @@ class Witness:
 
     def adopt(self, head: VaultHead, object_id: UUID, after: Seen | None) -> None:
         """Take over a change of ours that is stored: `head` was proposed on the head before it."""
+        if self.locked:
+            return  # meanwhile: what was seen is forgotten, and nothing is remembered in its place
         if head.generation == self.head.generation + 1:
             self.head = head
             self.next_restorations = None
@@ -257,7 +259,11 @@ class Witness:
             self.head = head
 
     def adopt_rotation(self, data_key: DataKey, head: VaultHead) -> None:
-        """Take over a rotation of ours that is stored; objects are the same until they are re-sealed."""
+        """Take over a rotation of ours that is stored; objects are the same until they are re-sealed.
+
+        Raises:
+            VaultLockedError: it is locked; the new key stays the caller's.
+        """
         self.check_open()
         self.remember_old_key(self.head.key_version, self._data_key)
         self._data_key = data_key

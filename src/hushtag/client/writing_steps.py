@@ -12,20 +12,19 @@ from typing import NamedTuple
 from uuid import UUID
 
 from hushtag.client.answers import expect, problem_of
+from hushtag.client.calls import UNTOLD, outcome_unknown
 from hushtag.client.effects import Pause, Request, Response, Steps, compute, exchange
 from hushtag.client.errors import (
     ConflictError,
     NotFoundError,
-    OutcomeUnknownError,
     ServerError,
     TransportError,
-    UnavailableError,
 )
 from hushtag.client.ids import uuid_of
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.witness import Sealed, Seen
-from hushtag.errors import MalformedError, RollbackError
+from hushtag.errors import MalformedError, RollbackError, StateError
 from hushtag.messages import ObjectStored, VaultState, encode_binary
 from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object, shape_of
 from hushtag.stream_messages import STREAM_HEADER, STREAM_SEGMENTS_HEADER, STREAM_SIZE_HEADER
@@ -111,17 +110,19 @@ class WritingSteps(ReadingSteps):
         yield from self.catch_up()
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
-            proposed = self.witness.propose(change.object_id, change.before, change.after)
             try:
+                proposed = self.witness.propose(change.object_id, change.before, change.after)
                 outcome = yield from self._attempt(change, proposed)
-            except BaseException:
+            except BaseException as error:
                 self.witness.rows = None  # what the vault holds now is for the next listing to say
+                if lost is not None and isinstance(error, StateError):
+                    raise lost from None  # locked or closed meanwhile: what was sent before may be stored
                 raise
             if outcome is _Outcome.STORED:
                 yield from self._take(change, proposed)
                 return
             if outcome is _Outcome.UNKNOWN:
-                lost = OutcomeUnknownError("the connection broke during a change, and its fate could not be found out")
+                lost = outcome_unknown()
             doubtful = lost is not None or outcome is _Outcome.OBJECT_CHANGED
             if (yield from self._is_stored(change, proposed, lost, doubtful=doubtful)):
                 yield from self._take(change, proposed)
@@ -153,7 +154,7 @@ class WritingSteps(ReadingSteps):
             if not moved or not (doubtful or change.before is not None):
                 return False
             yield from self.listing()
-        except (TransportError, UnavailableError):
+        except UNTOLD:
             if lost is not None:
                 raise lost from None
             raise
