@@ -131,10 +131,11 @@ class DeviceSteps:
             except BaseException:
                 yield from send_quietly(Request("DELETE", path, token))
                 raise
+            refusing = self._message(path, "delivery", offering.refusal)
             try:
                 delivery = yield from self.deliver(offering, answer)
             except BaseException:
-                yield from send_quietly(self._message(path, "delivery", offering.refusal))
+                yield from send_quietly(refusing)
                 raise
             yield from self._send(path, "delivery", delivery)
         finally:
