@@ -33,6 +33,10 @@ MAX_ATTEMPTS: Final = MAX_CANDIDATES * MAX_SETUPS
 MAX_MOVED: Final = 100
 """Vaults of one tag that move with it in one message."""
 MAX_PAGE: Final = 1000
+MAX_PAGE_WITH_ROWS: Final = 100
+"""Entries of a page of a listing that is asked for with rows."""
+MAX_LISTED_CONTENT: Final = 4096
+"""Content (bytes, padded) of a row that such a page has; longer ones are read one by one."""
 """Entries in one page of any listing."""
 MAX_JSON_BYTES: Final = 64 * 1024
 """Bytes of one JSON control message."""
@@ -69,6 +73,7 @@ B316 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{421}[AQgw]$", min_length=422,
 B320 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{426}[AEIMQUYcgkosw048]$", min_length=427, max_length=427)]
 
 SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
+ListedRow = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=80, max_length=5542)]
 SealedState = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=MAX_STATE)]
 SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$")]
 Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+$")]
@@ -502,6 +507,7 @@ class ObjectEntry(Message, frozen=True, omit_defaults=True):
     """One row of a listing. `digest` is the BLAKE3 row digest (32 bytes) that the vault head covers.
 
     `stream_id` is there if the row is the descriptor of a large object; the descriptor itself says so too, sealed.
+    `row` is the row itself (iv || ciphertext || auth_tag), if rows were asked for and its content is short.
     """
 
     object_id: UUID
@@ -512,6 +518,7 @@ class ObjectEntry(Message, frozen=True, omit_defaults=True):
     created_at: datetime
     updated_at: datetime
     stream_id: UUID | None = None
+    row: ListedRow | None = None
 
 
 class ObjectList(Message, frozen=True):

@@ -23,7 +23,9 @@ from hushtag.duress import TICKETS_PER_VERDICT, Released, Verdict, expand_releas
 from hushtag.enrollment import AcceptedTag, accept_enrollment, accept_tag, answer_enrollment
 from hushtag.errors import AuthenticationError, MalformedError, UnknownSuiteError
 from hushtag.messages import (
+    MAX_LISTED_CONTENT,
     MAX_MEMBERS,
+    MAX_PAGE_WITH_ROWS,
     Account,
     AddTag,
     ChangePassword,
@@ -150,6 +152,9 @@ class FakeVault:
 
     def stream_of(self, object_id: UUID) -> UUID | None:
         return next((key for key, stream in self.streams.items() if stream.owner == object_id), None)
+
+    def is_short(self, object_id: UUID) -> bool:
+        return self.objects[object_id].row.content_size <= MAX_LISTED_CONTENT
 
     def state(self, vault_id: UUID) -> VaultState:
         return VaultState(vault_id, self.generation, self.key_version, self.head, self.ring)
@@ -710,6 +715,9 @@ class FakeServer:
     def objects(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
         vault = self._vault(request, vault_id)[2]
         page, following = self._page(request, sorted(vault.objects))
+        with_rows = "rows" in request.url.params
+        if with_rows and int(request.url.params["limit"]) > MAX_PAGE_WITH_ROWS:
+            raise RefusedError(400, "malformed_request")
         entries = [
             ObjectEntry(
                 key,
@@ -720,6 +728,7 @@ class FakeServer:
                 vault.objects[key].created_at,
                 vault.objects[key].updated_at,
                 vault.stream_of(key),
+                encode_binary(vault.objects[key].row.encoded) if with_rows and vault.is_short(key) else None,
             )
             for key in page
         ]

@@ -18,8 +18,8 @@ import pytest
 
 from hushtag.client import ConflictError, FailedAttempts, IntegrityError, NotFoundError
 from hushtag.errors import MalformedError, RollbackError
-from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState
-from hushtag.objects import ObjectRow
+from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState, encode_binary
+from hushtag.objects import ObjectMeta, ObjectRow, seal_object
 from tests.client.fake_server import URL, FakeServer, FakeVault, answer
 from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
 
@@ -403,3 +403,118 @@ def test_names_are_read_once_for_each_revision(sync_vault: Any, server: FakeServ
     server.log.clear()
     assert len(sync_vault.list()) == 3
     assert not any("/objects/" in line for line in server.log)
+
+
+@pytest.fixture
+def many(server: FakeServer) -> FakeServer:
+    """A server whose vault has more objects than are read one by one, one of them long, and nobody who knows them."""
+    with connect_sync(URL, server.transport()) as client:
+        client.log_in(EMAIL, PASSWORD)
+        with client.unlock(PHRASE) as vault:
+            for number in range(11):
+                vault.put(b"x" * number, name=str(number))
+            vault.put(bytes(10_000), name="long")
+    server.log.clear()
+    return server
+
+
+def test_short_rows_come_with_the_listing_and_long_ones_by_themselves(sync_vault: Any, many: FakeServer) -> None:
+    many.page = 5
+    assert {entry.name for entry in sync_vault.list()} == {*map(str, range(11)), "long"}
+    rows = [line for line in many.log if "/objects/" in line]
+    assert (len(rows), sum(line.endswith("/objects") for line in many.log)) == (1, 4)  # one was of a newer head
+    many.log.clear()
+    sync_vault.list()
+    assert not any("/objects/" in line for line in many.log)
+    assert sync_vault.get_by_name("10").body == b"x" * 10
+
+
+def test_a_server_that_brings_no_rows_is_asked_for_each(sync_vault: Any, many: FakeServer) -> None:
+    rewrite(many, ObjectList, lambda page: replace(page, objects=[replace(entry, row=None) for entry in page.objects]))
+    assert len(sync_vault.list()) == 12
+    assert sum("/objects/" in line for line in many.log) == 12
+
+
+def _in_rows(change: Callable[[list[str]], list[str]]) -> Callable[[ObjectList], ObjectList]:
+    def changed(page: ObjectList) -> ObjectList:
+        short = [entry for entry in page.objects if entry.row is not None]
+        if not short:
+            return page
+        rows = dict(
+            zip([entry.object_id for entry in short], change([entry.row or "" for entry in short]), strict=True)
+        )
+        return replace(page, objects=[replace(entry, row=rows.get(entry.object_id)) for entry in page.objects])
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        _in_rows(lambda rows: [flipped(row, 30) for row in rows]),
+        _in_rows(lambda rows: [*rows[:-1], flipped(rows[-1], 100)]),
+        _in_rows(lambda rows: [*rows[1:], rows[0]]),
+        lambda page: replace(page, objects=[replace(entry, revision=2) for entry in page.objects]),
+        lambda page: replace(
+            page, objects=[replace(entry, stream_id=UUID(int=7)) if entry.row else entry for entry in page.objects]
+        ),
+    ],
+    ids=["altered", "one altered", "of others", "another revision", "of a stream"],
+)
+def test_a_row_in_a_listing_that_is_not_the_entrys_is_not_authentic(
+    sync_vault: Any, many: FakeServer, lie: Callable[[ObjectList], ObjectList]
+) -> None:
+    rewrite(many, ObjectList, lie)
+    with pytest.raises(IntegrityError):
+        sync_vault.list()
+
+
+def test_an_older_row_in_a_listing_is_not_that_of_its_digest(sync_vault: Any, many: FakeServer) -> None:
+    """Authentic, of this object and of the revision that the entry names, and not the row that the head counts."""
+    held = the_vault(many).objects
+    object_id = next(key for key, stored in held.items() if stored.row.content_size < 1000)
+    other = seal_object(
+        sync_vault._steps.witness.data_key,
+        vault_id=next(iter(many.users[EMAIL].vaults)),
+        object_id=object_id,
+        key_version=1,
+        revision=1,
+        meta=ObjectMeta("never stored", "text/plain", 1, 0),
+        body=b"",
+    )
+
+    def lie(page: ObjectList) -> ObjectList:
+        row = encode_binary(other.encoded)
+        if all(entry.row is None for entry in page.objects):
+            return page
+        return replace(
+            page, objects=[replace(each, row=row) if each.object_id == object_id else each for each in page.objects]
+        )
+
+    rewrite(many, ObjectList, lie)
+    with pytest.raises(IntegrityError, match="row in a listing"):
+        sync_vault.list()
+
+
+@pytest.mark.parametrize(
+    "row", ["A" * 79, "A" * 5543, "A" * 81, "!" * 100], ids=["short", "long", "no octets", "no text"]
+)
+def test_a_row_in_a_listing_that_cannot_be_one_is_malformed(sync_vault: Any, many: FakeServer, row: str) -> None:
+    rewrite(many, ObjectList, _in_rows(lambda rows: [row, *rows[1:]]))
+    with pytest.raises(MalformedError):
+        sync_vault.list()
+
+
+def test_a_vault_that_changes_while_its_rows_are_listed_is_listed_again(sync_vault: Any, many: FakeServer) -> None:
+    many.page = 5
+    with connect_sync(URL, many.transport()) as other:
+        other.log_in(EMAIL, PASSWORD)
+        theirs = other.unlock(PHRASE)
+
+        def write_between(request: httpx.Request) -> None:
+            if "after=" in str(request.url.query):
+                many.on_request = None
+                theirs.put(b"new", name="new")
+
+        many.on_request = write_between
+        assert len(sync_vault.list()) == 13

@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import msgspec
 
 from hushtag import messages, stream_messages
-from hushtag.client import NotFoundError
+from hushtag.client import NotFoundError, reading_steps
 from hushtag.client.restoring_steps import _confirmation
 from hushtag.epoch import epoch_code
 from tests.client.fake_server import URL
@@ -265,6 +266,12 @@ def _list(scene: Scene) -> Any:
     return tuple(_entry(entry) for entry in scene.vault.list())  # type: ignore[union-attr]
 
 
+def _list_with_rows(scene: Scene) -> Any:
+    """As in a vault of more objects than are read one by one."""
+    with patch.object(reading_steps, "FEW_ROWS", 0):
+        return _list(scene)
+
+
 def _phrases(scene: Scene) -> Any:
     return tuple(phrase._replace(created_at=None) for phrase in scene.vault.phrases())  # type: ignore[union-attr]
 
@@ -366,6 +373,7 @@ OPERATIONS: list[Operation] = [
     ),  # type: ignore[union-attr]
     *_vault("find", "find", _find, composed=True, forbidden=(NotFoundError,)),
     *_vault("list", "list", _list),
+    Operation("list_with_rows", "Vault.list", _list_with_rows, unlocked=True),
     *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),
     Operation("epoch_code", "Vault.epoch_code", lambda s: s.vault.epoch_code(), unlocked=True),  # type: ignore[union-attr]

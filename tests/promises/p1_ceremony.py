@@ -348,6 +348,7 @@ def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[l
         created_at=NOW,
         updated_at=NOW,
         stream_id=STREAM,
+        row=encode_binary(row.encoded),
     )
     state = VaultState(vault.vault_id, rotated.generation, 2, rotated.head, rotated.ring)
     info = TagInfo(

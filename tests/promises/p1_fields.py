@@ -157,6 +157,7 @@ CEREMONY: Final[Table] = {
         "created_at": "free",
         "updated_at": "free",
         "stream_id": "free",
+        "row": "free",
     },
 }
 """Messages of an enrolment, an unlock and an open vault; a run makes each of them."""

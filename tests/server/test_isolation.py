@@ -374,7 +374,12 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
     for caller, _ in callers[:2]:
         with pytest.raises(UnauthenticatedError):
             await vault_queries.list_objects(pool, caller, hers.vault_id, **page)
-    results["list_objects"] = [await vault_queries.list_objects(pool, callers[2][0], hers.vault_id, **page)]
+        with pytest.raises(UnauthenticatedError):
+            await vault_queries.list_objects(pool, caller, hers.vault_id, **page, rows_up_to=4096)
+    results["list_objects"] = [
+        await vault_queries.list_objects(pool, callers[2][0], hers.vault_id, **page, rows_up_to=up_to)
+        for up_to in (None, 4096)
+    ]
     # A route that forgot every check and asks with ada's names inside eve's transaction, or inside nobody's.
     for user_id in (eve.user_id, None):
         async with services.transaction(user_id) as connection:

@@ -1,7 +1,9 @@
 """Objects over HTTP: compare and swap, limits, pages, and what a conflict must not have written."""
 
 import asyncio
+import json
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import msgspec
@@ -9,7 +11,7 @@ import psycopg
 import pytest
 
 from hushtag.head import set_element, set_key
-from hushtag.messages import ObjectList, TagList, VaultState, decode_binary, encode_binary
+from hushtag.messages import MAX_LISTED_CONTENT, ObjectList, TagList, VaultState, decode_binary, encode_binary
 from hushtag.objects import MAX_ROW_BYTES, row_digest
 from hushtag_server.vault import routes_objects
 from tests.server.vault_support import comparable, new_id, open_vault, run_sql
@@ -80,6 +82,41 @@ async def test_objects_are_listed_in_pages_ordered_by_id(vault) -> None:
         assert page.next == seen[-1]
         after = f"&after={page.next}"
     assert (seen, pages) == (ids, 3)
+
+
+async def test_a_listing_brings_short_rows_to_who_asks_for_them(vault, database) -> None:
+    # Of what is sealed, 4,096 bytes are the longest short content; an object that was replaced has its present row.
+    sizes = {new_id(): size for size in (0, 100, 3900, 4096, 200_000)}
+    for object_id, size in sizes.items():
+        await vault.put(object_id, b"before")
+        await vault.put(object_id, bytes(size), revision=2)
+    await vault.delete(next(iter(sizes)), revision=2)
+    rows = {entry.object_id: entry.row for entry in (await _listed(vault, "rows=short&limit=100")).objects}
+    assert rows.keys() == vault.rows.keys()
+    for object_id, row in vault.rows.items():
+        expected = encode_binary(row.encoded) if row.content_size <= MAX_LISTED_CONTENT else None
+        assert rows[object_id] == expected, sizes[object_id]
+    assert {row.content_size <= MAX_LISTED_CONTENT for row in vault.rows.values()} == {True, False}
+    assert all(entry.row is None for entry in (await _listed(vault, "limit=100")).objects)
+    told = run_sql(
+        database, "SELECT event_data FROM security_audit_logs WHERE event_type = 'objects_listed' ORDER BY id"
+    )
+    assert [json.loads(each[0]).get("rows") for each in told] == [1, None]
+
+
+async def test_rows_come_in_pages_of_a_hundred_and_in_no_other_way(vault) -> None:
+    for query in ("rows=short&limit=101", "rows=long", "rows=", "rows=true", "rows=short&rows=short&limit=101"):
+        answer = await vault.get(f"{vault.url()}/objects?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request"), query
+    answer = await vault.get(f"{vault.url()}/objects?rows=short&limit=101")
+    assert answer.json()["fields"] == [{"field": "limit", "rule": "must be at most 100 with rows"}]
+    assert (await vault.get(f"{vault.url()}/tags?rows=short")).status_code == 400
+
+
+async def _listed(vault: Any, query: str) -> ObjectList:
+    answer = await vault.get(f"{vault.url()}/objects?{query}")
+    assert answer.status_code == 200, answer.text
+    return msgspec.json.decode(answer.content, type=ObjectList)
 
 
 async def test_an_empty_vault_lists_nothing_and_has_a_head(vault) -> None:

@@ -1,18 +1,21 @@
 """Routes of objects: sealed rows, stored and returned as they are."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import anyio
 from litestar import Response, delete, get, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
-from litestar.params import FromPath, HeaderParameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 
 from hushtag.errors import MalformedError
 from hushtag.messages import (
     MAX_GENERATION,
+    MAX_LISTED_CONTENT,
+    MAX_PAGE_WITH_ROWS,
+    FieldProblem,
     ObjectEntry,
     ObjectList,
     ObjectStored,
@@ -29,7 +32,7 @@ from hushtag.stream_messages import (
     STREAM_SIZE_HEADER,
 )
 from hushtag_server.auth import VAULT_SECURITY
-from hushtag_server.errors import NotFoundError, TooLargeError, UnauthenticatedError
+from hushtag_server.errors import MalformedRequestError, NotFoundError, TooLargeError, UnauthenticatedError
 from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
@@ -72,6 +75,16 @@ StreamSizeHeader = Annotated[
     str | None,
     HeaderParameter(
         name=STREAM_SIZE_HEADER, pattern="^[1-9][0-9]{0,10}$", description="bytes of the stream's segments"
+    ),
+]
+
+
+Rows = Annotated[
+    Literal["short"] | None,
+    QueryParameter(
+        name="rows",
+        description=f"short: entries of at most {MAX_LISTED_CONTENT} bytes of content have their row, base64url; "
+        f"the limit is then at most {MAX_PAGE_WITH_ROWS}",
     ),
 ]
 
@@ -247,6 +260,7 @@ def _entry(row: ObjectSummary) -> ObjectEntry:
         created_at=row.created_at,
         updated_at=row.updated_at,
         stream_id=row.stream_id,
+        row=None if row.row is None else encode_binary(row.row),
     )
 
 
@@ -263,10 +277,18 @@ async def list_objects(
     services: ServicesDep,
     after: After = None,
     limit: Limit = 100,
+    rows: Rows = None,
 ) -> ObjectList:
-    """List the objects by id; generation and page are of one moment."""
-    pool = recorded_pool(request, services, OBJECTS_LISTED, vault_id)
-    found = await queries.list_objects(pool, vault_caller(request, services), vault_id, after=after, limit=limit)
+    """List the objects by id; generation, page and rows are of one moment."""
+    up_to, told = None, {}
+    if rows is not None:
+        if limit > MAX_PAGE_WITH_ROWS:
+            rule = f"must be at most {MAX_PAGE_WITH_ROWS} with rows"
+            raise MalformedRequestError([FieldProblem(field="limit", rule=rule)])
+        up_to, told = MAX_LISTED_CONTENT, {"rows": 1}
+    pool = recorded_pool(request, services, OBJECTS_LISTED, vault_id, **told)
+    caller = vault_caller(request, services)
+    found = await queries.list_objects(pool, caller, vault_id, after=after, limit=limit, rows_up_to=up_to)
     if found is None:
         raise NotFoundError("no such vault")
     following = found.objects[-1].object_id if len(found.objects) == limit else None

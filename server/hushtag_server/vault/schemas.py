@@ -142,7 +142,7 @@ class TagSummary(NamedTuple):
 
 
 class ObjectSummary(NamedTuple):
-    """One object without its content; digest: 32 bytes."""
+    """One object; digest: 32 bytes. `row` is iv || ciphertext || auth_tag, where that was asked for and is short."""
 
     object_id: UUID
     revision: int
@@ -152,6 +152,7 @@ class ObjectSummary(NamedTuple):
     created_at: datetime
     updated_at: datetime
     stream_id: UUID | None = None
+    row: bytes | None = None
 
 
 class StreamNamed(NamedTuple):

@@ -62,6 +62,11 @@ _LIST = """
            stream_id
     FROM hushtag_list_objects($1, $2, $3, $4, $5, $6::uuid, $7::integer)
 """
+_LIST_ROWS = """
+    SELECT tag_id, generation, object_id, revision, key_version, content_size, row_digest, created_at, updated_at,
+           stream_id, body
+    FROM hushtag_list_rows($1, $2, $3, $4, $5, $6::uuid, $7::integer, $8::integer)
+"""
 
 
 async def put_object(
@@ -106,14 +111,20 @@ async def get_object(pool: AnyPool, caller: VaultCaller, vault_id: UUID, object_
 
 
 async def list_objects(
-    pool: AnyPool, caller: VaultCaller, vault_id: UUID, *, after: UUID | None, limit: int
+    pool: AnyPool, caller: VaultCaller, vault_id: UUID, *, after: UUID | None, limit: int, rows_up_to: int | None = None
 ) -> ObjectListing | None:
     """Authenticate and return up to `limit` objects by id of a vault that the tag opens.
+
+    With `rows_up_to` those of at most so many bytes of content have their rows.
 
     Raises:
         UnauthenticatedError: the token is unknown, locked or expired.
     """
-    rows = await call(pool, _LIST, (*caller, vault_id, after, limit))
+    values = (*caller, vault_id, after, limit)
+    if rows_up_to is None:
+        rows = await call(pool, _LIST, values)
+    else:
+        rows = await call(pool, _LIST_ROWS, (*values, rows_up_to))
     tag_id, generation = rows[0][:2]
     if tag_id is None:
         raise UnauthenticatedError("no such vault session")

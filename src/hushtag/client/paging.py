@@ -1,7 +1,8 @@
 """Listings: every page, in order of ids, and never without end."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -29,8 +30,12 @@ def collect(
     *,
     limit: int = MAX_PAGE,
     accept: Callable[[P, int], None] | None = None,
+    take: Callable[[P], Steps[P]] | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Steps[list[P]]:
     """Return all pages of a listing. `accept` sees each page and the number of entries up to its end, and may raise.
+
+    `take` returns what is kept of an accepted page; `more` are further parameters of the query.
 
     Raises:
         MalformedError: ids do not ascend from page to page, a page with a successor is empty, or there are more than
@@ -40,7 +45,7 @@ def collect(
     count = 0
     after: UUID | None = None
     while True:
-        query = {"limit": str(limit)} if after is None else {"limit": str(limit), "after": str(after)}
+        query = {"limit": str(limit), **more} | ({} if after is None else {"after": str(after)})
         request = Request("GET", path, token, query=query, max_answer=MAX_LIST_BYTES)
         page = expect((yield from fetch(request, retry)), (200,), kind)
         ids = ids_of(page)
@@ -50,7 +55,7 @@ def collect(
             accept(page, count)
         elif count > MAX_ENTRIES:
             raise MalformedError(f"listing has more than {MAX_ENTRIES} entries")
-        found.append(page)
+        found.append(page if take is None else (yield from take(page)))
         if page.next is None:
             return found
         after = page.next

@@ -1,8 +1,10 @@
 """Steps that list what an open vault holds."""
 
 import functools
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from hushtag.client.answers import check_times
 from hushtag.client.contents import VaultEntry, created_at
@@ -12,13 +14,17 @@ from hushtag.client.paging import collect
 from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowSteps
 from hushtag.client.witness import Seen
 from hushtag.errors import RollbackError
-from hushtag.messages import ObjectEntry, ObjectList, decode_binary
-from hushtag.objects import shape_of
+from hushtag.messages import MAX_PAGE_WITH_ROWS, ObjectEntry, ObjectList, decode_binary, encode_binary
+from hushtag.objects import ObjectRow, shape_of
+from hushtag.types import DataKey
 
 __all__ = ["ReadingSteps"]
 
 ROWS_AT_ONCE: Final = 8
 """Rows fetched side by side for a listing: up to 16 MiB each."""
+FEW_ROWS: Final = 8
+"""So many unread rows are fetched one by one; for more, the listing is asked to bring those that are short."""
+_WITH_ROWS: Final[dict[str, Any]] = {"limit": MAX_PAGE_WITH_ROWS, "more": {"rows": "short"}}
 
 
 class _MovedError(Exception):
@@ -28,8 +34,11 @@ class _MovedError(Exception):
 class ReadingSteps(RowSteps):
     """Reading one open vault."""
 
-    def listing(self) -> Steps[list[ObjectEntry]]:
+    def listing(self, *, with_rows: bool = False) -> Steps[list[ObjectEntry]]:
         """Return all entries of one generation, verified against the head of that generation.
+
+        `with_rows` asks for short rows too, if many were not read yet. What they tell of their objects is remembered,
+        the rows are not; a vault that changes meanwhile is listed again, and then mostly in larger pages without rows.
 
         Raises:
             RollbackError: older than what was seen, or not what the head sums up.
@@ -39,7 +48,13 @@ class ReadingSteps(RowSteps):
         for attempt in range(self.retry.changes):
             try:
                 pages = yield from collect(
-                    f"{self.path}/objects", self.token, ObjectList, _object_ids, self.retry, accept=self._accept
+                    f"{self.path}/objects",
+                    self.token,
+                    ObjectList,
+                    _object_ids,
+                    self.retry,
+                    accept=self._accept,
+                    **(_WITH_ROWS | {"take": self._take_rows} if with_rows and self._many_unread() else {}),
                 )
             except NotFoundError:
                 raise RollbackError(VAULT_DENIED) from None
@@ -70,10 +85,35 @@ class ReadingSteps(RowSteps):
         if count > head.object_count:
             raise RollbackError(f"listing has more objects than the {head.object_count} the vault head counts")
 
+    def _many_unread(self) -> bool:
+        return self.witness.head.object_count - len(self._metas) > FEW_ROWS
+
+    def _take_rows(self, page: ObjectList) -> Steps[ObjectList]:
+        """Read the rows of a page, and return it without them: all of them would fill the memory.
+
+        A row that opens under our key was sealed in the vault; whether it is in it now, the verified digest tells.
+        """
+        entries = [entry for entry in page.objects if entry.row is not None]
+        keys: dict[int, DataKey] = {}
+        for version in {entry.key_version for entry in entries}:
+            keys[version] = yield from self._key_of(version)
+        yield from compute(functools.partial(self._read_rows, entries, keys))
+        return replace(page, objects=[replace(entry, row=None) for entry in page.objects])
+
+    def _read_rows(self, entries: "list[ObjectEntry]", keys: dict[int, DataKey]) -> None:
+        for entry in entries:
+            encoded, version = decode_binary(entry.row or ""), entry.key_version
+            row = ObjectRow.decode(encoded, key_version=version, revision=entry.revision)
+            stream_id = None if entry.stream_id is None else str(entry.stream_id)
+            seen, _, read = self._open(entry.object_id, row, stream_id, keys[version])
+            if encode_binary(seen.digest) != entry.digest:
+                raise IntegrityError("row in a listing")
+            self._metas[seen.digest] = read
+
     def list(self) -> Steps[tuple[VaultEntry, ...]]:
         """Return the entries with their names; rows whose digest was read before are not fetched again."""
         for _ in range(self.retry.changes):
-            entries = yield from self.listing()
+            entries = yield from self.listing(with_rows=True)
             digests = [decode_binary(entry.digest) for entry in entries]
             unread = [entry for entry, digest in zip(entries, digests, strict=True) if digest not in self._metas]
             still = yield from gather([self._read_meta(entry) for entry in unread], ROWS_AT_ONCE)

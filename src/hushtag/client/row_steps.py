@@ -192,7 +192,7 @@ class RowSteps:
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
             raise MalformedError("answer is not an object row")
         key = yield from self._key_of(number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION))
-        row, opened, read = yield from compute(functools.partial(self._open, object_id, response, key))
+        row, opened, read = yield from compute(functools.partial(self._open_answer, object_id, response, key))
         self.witness.see_row(object_id, row, floor)
         self._metas[row.digest] = read
         return row, opened
@@ -237,16 +237,22 @@ class RowSteps:
             version -= 1
             self.witness.remember_old_key(version, old)
 
-    def _open(self, object_id: UUID, response: Response, key: DataKey) -> tuple[Seen, OpenedObject | None, Read]:
+    def _open_answer(self, object_id: UUID, response: Response, key: DataKey) -> tuple[Seen, OpenedObject | None, Read]:
         revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
         version = number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION)
         row = ObjectRow.decode(response.body, key_version=version, revision=revision)
+        return self._open(object_id, row, response.headers.get(STREAM_HEADER.lower()), key)
+
+    def _open(
+        self, object_id: UUID, row: ObjectRow, stream_id: str | None, key: DataKey
+    ) -> tuple[Seen, OpenedObject | None, Read]:
+        seen = Seen(row.revision, row_digest(row))
         try:
             opened = open_object(key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
             raise IntegrityError("object row") from None
         except MalformedError:  # its length was looked at before, so the row is authentic
-            return Seen(revision, row_digest(row)), None, Read(None, version, row.content_size)
-        if response.headers.get(STREAM_HEADER.lower()) != (opened.meta.stream and str(opened.meta.stream.id)):
+            return seen, None, Read(None, row.key_version, row.content_size)
+        if stream_id != (opened.meta.stream and str(opened.meta.stream.id)):
             raise IntegrityError("stream of an object")
-        return Seen(revision, row_digest(row)), opened, Read(opened.meta, version, row.content_size)
+        return seen, opened, Read(opened.meta, row.key_version, row.content_size)
