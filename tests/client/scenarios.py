@@ -88,6 +88,27 @@ def large_objects_come_back_whole_and_in_parts(connect: Connect, tmp_path: Path)
         assert vault.list() == ()
 
 
+def many_objects_are_listed_with_the_rows_that_are_short(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    sizes = {f"number {size}": size for size in (0, 1, 10, 100, 1000, 3000, 3900, 4000, 4096, 5000, 20_000, 300_000)}
+    with client.unlock(PHRASE) as vault:
+        for name, size in sizes.items():
+            vault.put(bytes(size), name=name)
+        vault.put(b"replaced", name="number 0", replace=vault.get_by_name("number 0").object_id)
+        guest = vault.add_phrase(OTHER_PHRASE).tag_id
+        vault.revoke_phrase(guest)  # and now its rows are of an old key
+        vault.put(b"new", name="under the new key")
+    sizes |= {"number 0": len(b"replaced"), "under the new key": len(b"new")}
+    for resealed in (False, True):
+        other = connect()
+        other.log_in(email, PASSWORD)
+        with other.unlock(PHRASE) as vault:
+            assert {entry.name: entry.size for entry in vault.list()} == sizes
+            assert vault.get_by_name("number 4000").body == bytes(4000)
+            assert resealed or vault.reseal() == 12
+
+
 def a_wrong_phrase_opens_nothing(connect: Connect, tmp_path: Path) -> None:
     client, _ = new_account(connect)
     with pytest.raises(AuthenticationError, match=r"^the phrase opens nothing here$"):
@@ -307,6 +328,7 @@ SCENARIOS = [
     two_devices_compare_epoch_codes_and_pin_what_they_see,
     every_byte_comes_back_to_another_client,
     large_objects_come_back_whole_and_in_parts,
+    many_objects_are_listed_with_the_rows_that_are_short,
     a_wrong_phrase_opens_nothing,
     the_right_one_of_several_candidates_opens,
     a_device_secret_is_needed_as_well,
