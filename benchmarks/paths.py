@@ -111,6 +111,14 @@ class Visitor:
         """Get a page of 100 entries of the listing."""
         await self._ask(encode_request("GET", f"{self._path}?limit=100", self._token))
 
+    async def list_whole(self) -> None:
+        """Get all entries of the listing in one page."""
+        await self._ask(encode_request("GET", f"{self._path}?limit=1000", self._token))
+
+    async def list_rows(self) -> None:
+        """Get a page of 100 entries with their rows."""
+        await self._ask(encode_request("GET", f"{self._path}?limit=100&rows=short", self._token))
+
     async def journal_create(self) -> None:
         """Make a journal entry."""
         body = json.dumps(self._writer.journal()).encode()
@@ -137,6 +145,8 @@ PATHS: Final[dict[str, Callable[[Visitor], Awaitable[None]]]] = {
 }
 # What is long: whether a copy or a digest holds the event loop. In this order: what the first stores, the second gets.
 LONG_PATHS: Final[dict[str, Callable[[Visitor], Awaitable[None]]]] = {
+    f"object-list, all {OBJECTS}": Visitor.list_whole,
+    "object-list, with rows": Visitor.list_rows,
     "object-put, 1 MiB": Visitor.put_long,
     "object-get, 1 MiB": Visitor.get_long,
 }

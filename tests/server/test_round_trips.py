@@ -24,6 +24,7 @@ from hushtag.unlock import start_unlock
 from hushtag_server.accounts import passwords
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.vault import routes_objects
+from hushtag_server.wire import made_in_turns
 from tests.server.vault_support import OpenedVault, enrol, new_id, new_password, same_password, send
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +127,23 @@ async def test_no_request_waits_for_the_database_more_often_than_it_may(client, 
         await _go_through(client, somebody, password, size, note)
     assert counted.keys() == LIMITS.keys()
     assert all(0 < counted[name] <= most for name, most in LIMITS.items()), counted
+
+
+async def test_a_long_page_is_made_in_turns_with_other_requests() -> None:
+    done: list[int | str] = []
+
+    async def another_request() -> None:
+        done.append("another")
+
+    def make(number: int) -> int:
+        done.append(number)
+        return -number
+
+    waiting = asyncio.create_task(another_request())
+    assert await made_in_turns(range(500), make, 200) == [-number for number in range(500)]
+    assert done.index("another") == 200
+    await waiting
+    assert await made_in_turns([], make, 200) == []
 
 
 async def test_what_is_long_is_computed_beside_the_event_loop(app_client, sign_in, monkeypatch) -> None:

@@ -41,11 +41,11 @@ from hushtag_server.services import Services, ServicesDep
 from hushtag_server.streams import queries
 from hushtag_server.streams.bodies import Body
 from hushtag_server.streams.downloading import BodyResponse, Reading, checked_page
-from hushtag_server.streams.queries import SegmentPage, StreamPlace
+from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
 from hushtag_server.streams.uploading import new_segment, store_segment
 from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller
 from hushtag_server.vault.schemas import VaultCaller
-from hushtag_server.wire import OCTETS, WireRequest
+from hushtag_server.wire import ENTRIES_AT_ONCE, OCTETS, WireRequest, made_in_turns
 
 __all__ = ["STREAM_ROUTES"]
 
@@ -160,6 +160,10 @@ async def put_segment(
     return Response(stored, status_code=201 if outcome == "stored" else 200)
 
 
+def _entry(row: SegmentRow) -> SegmentEntry:
+    return SegmentEntry(row.seq, row.size, encode_binary(row.digest))
+
+
 @get(
     "/vaults/{vault_id:uuid}/streams/{stream_id:uuid}/segments",
     summary="List the stored segments of a stream",
@@ -183,7 +187,7 @@ async def list_segments(
     )
     return SegmentList(
         committed=found.state == "committed",
-        segments=[SegmentEntry(row.seq, row.size, encode_binary(row.digest)) for row in found.segments],
+        segments=await made_in_turns(found.segments, _entry, ENTRIES_AT_ONCE),
         next=found.segments[-1].seq if len(found.segments) == limit else None,
     )
 
