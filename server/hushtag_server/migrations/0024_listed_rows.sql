@@ -1,7 +1,8 @@
 -- depends: 0023_retired_keys
--- A page as hushtag_list_objects has it, with the rows of at most p_most bytes of content: what a listing of names reads
+-- As in 0022, and with the rows of at most p_most bytes of content, if that is given: what a listing of names reads
 -- anyway, in one request instead of one for each.
-CREATE FUNCTION hushtag_list_rows(
+DROP FUNCTION hushtag_list_objects;
+CREATE FUNCTION hushtag_list_objects(
         p_user uuid, p_session_id text, p_idle interval, p_touch interval, p_vault uuid, p_after uuid, p_limit integer,
         p_most integer)
     RETURNS TABLE (tag_id uuid, generation bigint, object_id uuid, revision bigint, key_version integer,
@@ -17,7 +18,9 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    -- One query, so one snapshot: each row is the one of its entry.
+    -- One query, so one snapshot: the page is of exactly the generation it names, and each row the one of its entry. The
+    -- range begins where the index can be asked for it, whatever plan is kept; the object that the last page ended with
+    -- is left out.
     RETURN QUERY
         SELECT v_tag, v.generation, b.object_id, b.revision, b.key_version, b.content_size, b.row_digest,
             b.created_at, b.updated_at, b.stream_id,
@@ -35,5 +38,5 @@ BEGIN
     END IF;
 END $$;
 
-REVOKE ALL ON FUNCTION hushtag_list_rows FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hushtag_list_rows TO hushtag_server;
+REVOKE ALL ON FUNCTION hushtag_list_objects FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hushtag_list_objects TO hushtag_server;

@@ -59,13 +59,8 @@ _TAGS = f"""
 """  # noqa: S608  (a constant)
 _LIST = """
     SELECT tag_id, generation, object_id, revision, key_version, content_size, row_digest, created_at, updated_at,
-           stream_id
-    FROM hushtag_list_objects($1, $2, $3, $4, $5, $6::uuid, $7::integer)
-"""
-_LIST_ROWS = """
-    SELECT tag_id, generation, object_id, revision, key_version, content_size, row_digest, created_at, updated_at,
            stream_id, body
-    FROM hushtag_list_rows($1, $2, $3, $4, $5, $6::uuid, $7::integer, $8::integer)
+    FROM hushtag_list_objects($1, $2, $3, $4, $5, $6::uuid, $7::integer, $8::integer)
 """
 
 
@@ -120,11 +115,7 @@ async def list_objects(
     Raises:
         UnauthenticatedError: the token is unknown, locked or expired.
     """
-    values = (*caller, vault_id, after, limit)
-    if rows_up_to is None:
-        rows = await call(pool, _LIST, values)
-    else:
-        rows = await call(pool, _LIST_ROWS, (*values, rows_up_to))
+    rows = await call(pool, _LIST, (*caller, vault_id, after, limit, rows_up_to))
     tag_id, generation = rows[0][:2]
     if tag_id is None:
         raise UnauthenticatedError("no such vault session")
