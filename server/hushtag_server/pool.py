@@ -183,11 +183,17 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close every connection."""
-        while waiter := self._first_waiter():
-            self._refuse(waiter, PoolClosed("the pool is closed"))
+        self._send_line_away()
         while self._shelf:
             await self._put_back(self._shelf.pop()[0])
-        await super().close(timeout)
+        try:
+            await super().close(timeout)
+        finally:
+            self._send_line_away()  # also who came between: nothing comes back to them any more
+
+    def _send_line_away(self) -> None:
+        while waiter := self._first_waiter():
+            self._refuse(waiter, PoolClosed("the pool is closed"))
 
     def get_stats(self) -> dict[str, int]:
         """Return the pool's figures; what lies on the shelf is available."""

@@ -197,11 +197,11 @@ async def test_descriptors_beyond_1023_are_as_good_as_others(pool) -> None:
 
 
 @pytest.fixture
-async def single(app_client, settings, keys, serve_in_process):
-    """A pool of one connection, which waits two seconds for it."""
+async def single(settings):
+    """A pool of one connection, which waits two seconds for it; nobody else asks it, as an application's tasks would."""
     few = replace(settings, pool_size=1, pool_wait=timedelta(seconds=2))
-    async with serve_in_process(few, keys) as client:
-        yield client.app.application.application.state["services"].pool
+    async with pool_module.make_pool(settings.database_url, few) as pool:
+        yield pool
 
 
 async def _in_line(pool, count: int) -> list[asyncio.Task]:
@@ -268,13 +268,19 @@ async def test_a_line_is_bounded_in_time_and_length(single, monkeypatch) -> None
     await single.putconn(await waiting)
 
 
-async def test_a_pool_that_closes_sends_its_line_away(app_client, settings, keys, serve_in_process) -> None:
-    async with serve_in_process(replace(settings, pool_size=1), keys) as client:
-        pool = client.app.application.application.state["services"].pool
+async def test_a_pool_that_closes_sends_its_line_away(settings) -> None:
+    """Those in line, and who comes while it closes; of an application nobody else asks this pool."""
+    async with pool_module.make_pool(settings.database_url, replace(settings, pool_size=1)) as pool:
         held = await pool.getconn()
         (waiting,) = await _in_line(pool, 1)
-        closing = asyncio.create_task(pool.close())
+        async with pool._lock:  # psycopg's part waits, as for a connection that is being made
+            closing = asyncio.create_task(pool.close())
+            with pytest.raises(PoolClosed):
+                await waiting
+            (late,) = await _in_line(pool, 1)
         with pytest.raises(PoolClosed):
-            await waiting
+            await late
+        with pytest.raises(PoolClosed):
+            await pool.getconn()
         await pool.putconn(held)
         await closing
