@@ -198,7 +198,7 @@ async def test_descriptors_beyond_1023_are_as_good_as_others(pool) -> None:
 
 @pytest.fixture
 async def single(settings):
-    """A pool of one connection, which waits two seconds for it; nobody else asks it, as an application's tasks would."""
+    """A pool of one connection, which waits two seconds for it and which nobody else asks."""
     few = replace(settings, pool_size=1, pool_wait=timedelta(seconds=2))
     async with pool_module.make_pool(settings.database_url, few) as pool:
         yield pool
