@@ -257,7 +257,8 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))
         os.environ.update(to_environment(settings))
-        os.environ.update({name: os.environ.get(name, ours) for name, ours in _ALLOCATOR.items()})
+        for name, ours in _ALLOCATOR.items():
+            os.environ.setdefault(name, ours)
         _allow_connections(settings.connections + _SPARE_FILES)
         announcement = _Announcement(settings, port, as_json, embedded=embedded)
         threading.Thread(target=announcement.run, daemon=True).start()

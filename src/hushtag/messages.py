@@ -33,11 +33,11 @@ MAX_ATTEMPTS: Final = MAX_CANDIDATES * MAX_SETUPS
 MAX_MOVED: Final = 100
 """Vaults of one tag that move with it in one message."""
 MAX_PAGE: Final = 1000
+"""Entries in one page of any listing."""
 MAX_PAGE_WITH_ROWS: Final = 100
 """Entries of a page of a listing that is asked for with rows."""
 MAX_LISTED_CONTENT: Final = 4096
 """Content (bytes, padded) of a row that such a page has; longer ones are read one by one."""
-"""Entries in one page of any listing."""
 MAX_JSON_BYTES: Final = 64 * 1024
 """Bytes of one JSON control message."""
 MAX_STATE: Final = 4096

@@ -37,7 +37,6 @@ _LENGTHS: Final = {
     "offer": _ID + _ELEMENT,
     "answer": _ID + _ELEMENT + _CONFIRMATION,
     "delivery": _ID + _CONFIRMATION + DeviceSecret.LENGTH + OVERHEAD,
-    "refusal": _ID,
 }
 _Entropy = Callable[[int], bytes]
 

@@ -1,7 +1,7 @@
 """Steps that list what an open vault holds."""
 
 import functools
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from hushtag.client.paging import collect
 from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowSteps
 from hushtag.client.witness import Seen
 from hushtag.errors import RollbackError
-from hushtag.messages import MAX_PAGE_WITH_ROWS, ObjectEntry, ObjectList, decode_binary, encode_binary
+from hushtag.messages import MAX_PAGE, MAX_PAGE_WITH_ROWS, ObjectEntry, ObjectList, decode_binary
 from hushtag.objects import ObjectRow, shape_of
 from hushtag.types import DataKey
 
@@ -24,7 +24,6 @@ ROWS_AT_ONCE: Final = 8
 """Rows fetched side by side for a listing: up to 16 MiB each."""
 FEW_ROWS: Final = 8
 """So many unread rows are fetched one by one; for more, the listing is asked to bring those that are short."""
-_WITH_ROWS: Final[dict[str, Any]] = {"limit": MAX_PAGE_WITH_ROWS, "more": {"rows": "short"}}
 
 
 class _MovedError(Exception):
@@ -46,6 +45,7 @@ class ReadingSteps(RowSteps):
         """
         yield from self.catch_up()
         for attempt in range(self.retry.changes):
+            rows = with_rows and self._many_unread()
             try:
                 pages = yield from collect(
                     f"{self.path}/objects",
@@ -53,8 +53,10 @@ class ReadingSteps(RowSteps):
                     ObjectList,
                     _object_ids,
                     self.retry,
+                    limit=MAX_PAGE_WITH_ROWS if rows else MAX_PAGE,
                     accept=self._accept,
-                    **(_WITH_ROWS | {"take": self._take_rows} if with_rows and self._many_unread() else {}),
+                    take=self._take_rows if rows else None,
+                    more={"rows": "short"} if rows else {},
                 )
             except NotFoundError:
                 raise RollbackError(VAULT_DENIED) from None
@@ -106,7 +108,7 @@ class ReadingSteps(RowSteps):
             row = ObjectRow.decode(encoded, key_version=version, revision=entry.revision)
             stream_id = None if entry.stream_id is None else str(entry.stream_id)
             seen, _, read = self._open(entry.object_id, row, stream_id, keys[version])
-            if encode_binary(seen.digest) != entry.digest:
+            if seen != _listed(entry):
                 raise IntegrityError("row in a listing")
             self._metas[seen.digest] = read
 
@@ -139,7 +141,7 @@ class ReadingSteps(RowSteps):
             row, _ = yield from self._open_row(entry.object_id)
         except NotFoundError:
             return False
-        return row == Seen(entry.revision, decode_binary(entry.digest))
+        return row == _listed(entry)
 
     def get(self, object_id: UUID) -> Steps[FoundObject]:
         """Return an object as the vault's newest head has it.
@@ -170,6 +172,10 @@ class ReadingSteps(RowSteps):
         if len(found) > 1:
             raise AmbiguousNameError(tuple(entry.object_id for entry in found))
         return found[0]
+
+
+def _listed(entry: ObjectEntry) -> Seen:
+    return Seen(entry.revision, decode_binary(entry.digest))
 
 
 def _object_ids(page: ObjectList) -> list[UUID]:
