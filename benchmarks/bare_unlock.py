@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import uuid4
 
 import msgspec
@@ -40,6 +40,23 @@ CONNECTIONS: Final = 10
 SESSION: Final = "0" * 64
 STATEMENT: Final = "SELECT $1::bytea"
 _HEADERS: Final = (b"content-type", b"application/json")
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the body of a request; nothing is bounded."""
+    body = b""
+    while True:
+        message = await receive()
+        body += cast("bytes", message.get("body", b""))
+        if not message.get("more_body", False):
+            return body
+
+
+async def send_json(send: Send, content: bytes) -> None:
+    """Send a whole answer."""
+    headers = [_HEADERS, (b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def _an_answer() -> Unlocked:
@@ -104,22 +121,14 @@ class Bare:
             await self._live(receive, send)
             return
         decode, step = self._steps[scope["path"]]
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
+        body = await read_body(receive)
         asked = decode(body)
         connection = await self._connections.get()
         try:
             await connection.call(STATEMENT, (body[:64],))
         finally:
             self._connections.put_nowait(connection)
-        content = self._encode(step(asked))
-        headers = [_HEADERS, (b"content-length", b"%d" % len(content))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await send_json(send, self._encode(step(asked)))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

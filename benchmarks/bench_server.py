@@ -1,10 +1,11 @@
 """The server as it is served, with a plain endpoint beside it and instruments inside; never for use.
 
-`python -m benchmarks.bench_server serve …` takes the arguments of `hushtag-server`. Two variables are its own:
+`python -m benchmarks.bench_server serve …` takes the arguments of `hushtag-server`. Three variables are its own:
 
 - `BENCH_GRANIAN`: a JSON object of arguments for granian that replace those of `hushtag_server.serve`;
 - `BENCH_CALLBACKS`: anything; every callback of the event loop is timed, `GET /plain/callbacks` tells which took
-  longest, and `DELETE /plain/callbacks` begins anew.
+  longest, and `DELETE /plain/callbacks` begins anew;
+- `BENCH_STEPS`: anything; the three steps of an unlock go past edge, limits and security log (`steps_alone`).
 """
 
 import json

@@ -15,6 +15,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from benchmarks.callbacks import Watch, watch_callbacks
+from benchmarks.steps_alone import steps_alone
 from hushtag_server.app import from_environment as real_from_environment
 from hushtag_server.asgi import Application, Receive, Scope, Send
 from hushtag_server.database import Pool, transaction
@@ -85,8 +86,10 @@ def from_environment() -> Application:
     beside.state["application"] = real.application.application  # type: ignore[attr-defined]  # known as ASGI applications only
     beside.state["watch"] = watch
 
+    served = steps_alone(real) if "BENCH_STEPS" in os.environ else real
+
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = beside if scope.get("path", "").startswith("/plain/") else real
+        chosen = beside if scope.get("path", "").startswith("/plain/") else served
         await chosen(scope, receive, send)
 
     return application

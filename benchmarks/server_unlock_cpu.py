@@ -9,7 +9,9 @@ kept-alive HTTP connections, in three conditions:
   the time, the database and the client on the others. Now the worker always has work waiting, as on a server at its
   limit: this is the cost that decides how many unlocks a core can serve, and the one that is judged.
 
-`full, nothing of ours` is the floor: the last condition for a service that does no more than it must (`bare_unlock`).
+Two floors are measured in the last condition: `full, nothing of ours`, a service that does no more than it must to make
+the three calls over HTTP (`bare_unlock`), and `full, the steps alone`, this server with what the protocol wants of it
+and nothing of edge, limits and security log (`steps_alone`).
 
 PostgreSQL's CPU is not counted, nor is the client's. What the client computes (OPAQUE's Argon2id fills the caches with
 19 MiB) it computes between the batches. The raw cost is measured in the same run and the same conditions: in this
@@ -72,6 +74,8 @@ ACCOUNTS = 20
 CONDITIONS = {"alone": 1, "shared": 16, "full": 16}
 JUDGED = "full"
 BARE = "full, nothing of ours"
+STEPS = "full, the steps alone"
+WHOSE = {BARE: "a bare service", STEPS: "a bare worker"}
 NEIGHBOURS = 2
 T = TypeVar("T")
 
@@ -319,8 +323,8 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def _ours() -> AsyncIterator[Served]:
-    with running_server() as (url, server), closing(Wire(url)) as wire:
+async def _ours(program: str = "hushtag_server.cli", **variables: str) -> AsyncIterator[Served]:
+    with running_server(1, program, **variables) as (url, server), closing(Wire(url)) as wire:
         accounts = [Account(wire.of_another()) for _ in range(ACCOUNTS)]
         for account in accounts:
             await account.prepare()
@@ -343,15 +347,16 @@ async def _bare() -> AsyncIterator[Served]:
 
 async def measure(unlocks: int) -> dict[str, Any]:
     """Return the measured figures: medians of batches, the conditions in turns."""
-    raws = {name: RawCalls() for name in [*CONDITIONS, BARE]}
+    raws = {name: RawCalls() for name in [*CONDITIONS, STEPS, BARE]}
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in raws}
-    async with _ours() as ours, _bare() as bare:
-        for served in (ours, bare):
+    async with _ours() as ours, _ours("benchmarks.bench_server", BENCH_STEPS="alone") as steps, _bare() as bare:
+        for served in (ours, steps, bare):
             await unlock_batch(served.people, served.worker, BATCH, 16, RawCalls())  # statements prepared, caches full
         for _ in range(max(3, unlocks // BATCH)):
             for name in CONDITIONS:
                 spent[name].append(await ours.batch(name, raws[name]))
-            spent[BARE].append(await bare.batch(JUDGED, raws[BARE]))
+            for name, floor in ((STEPS, steps), (BARE, bare)):
+                spent[name].append(await floor.batch(JUDGED, raws[name]))
     summaries = {name: _summary(figures, raws[name].medians_us()) for name, figures in spent.items()}
     return {
         "unlocks": len(spent[JUDGED]) * BATCH,
@@ -367,7 +372,7 @@ def measured(quick: bool) -> Measured:
     found = asyncio.run(measure(BATCH if quick else UNLOCKS))
     figures = [
         Figure(
-            name=f"{'a bare service' if condition == BARE else 'the worker'}'s CPU of an unlock, {condition}",
+            name=f"{WHOSE.get(condition, 'the worker')}'s CPU of an unlock, {condition}",
             floor="its three binding calls",
             unit="µs",
             subject=summary["unlock_us"],
