@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import pytest
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
-from hushtag.client import SourceChangedError, storing_steps
+from hushtag.client import SourceChangedError, Vault, storing_steps
 from hushtag.client.stream_files import ContentSource
 from tests.cli.conftest import Run, as_json, error_of
 from tests.cli.test_vault_commands import put_named
@@ -327,6 +328,52 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_put(photos: Path, monke
     plan = plan_put([photos], recursive=True)
     assert dict(plan.left_out) == {locked: "cannot be read", lost: "Permission denied"}
     assert {item.name for item in plan.items} == {*FILES, "photos/empty/"} - {"photos/index.txt", "photos/2026/sea.raw"}
+
+
+@pytest.fixture
+def notes(inside: Run, workplace: Path) -> list[dict[str, Any]]:
+    """Six small files in the vault, in the order of a listing."""
+    (workplace / "notes").mkdir()
+    for name in "abcdef":
+        (workplace / "notes" / name).write_text(name)
+    as_json(inside("put", "-r", "notes", "--json"))
+    listed: list[dict[str, Any]] = as_json(inside("ls", "--json"))["objects"]
+    return listed
+
+
+def test_small_files_are_fetched_side_by_side_and_told_in_order(
+    inside: Run, notes: list[dict[str, Any]], workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_to, all_of_them = Vault.get_to, threading.Barrier(len(notes))
+
+    def meeting(vault: Vault, object_id: Any, place: Any, **options: Any) -> Any:
+        all_of_them.wait(30)
+        return get_to(vault, object_id, place, **options)
+
+    monkeypatch.setattr(Vault, "get_to", meeting)
+    fetched = as_json(inside("get", "-r", "notes", "-o", "out", "--json"))["fetched"]
+    assert [each["object_id"] for each in fetched] == [entry["object_id"] for entry in notes]
+    assert contents(workplace / "out" / "notes") == {name: name.encode() for name in "abcdef"}
+
+
+def test_what_was_written_before_a_failure_is_told(
+    inside: Run, notes: list[dict[str, Any]], workplace: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_to, written, broken = Vault.get_to, threading.Semaphore(0), notes[0]["object_id"]
+
+    def failing_last(vault: Vault, object_id: Any, place: Any, **options: Any) -> Any:
+        if str(object_id) == broken:
+            assert all(written.acquire(timeout=30) for _ in notes[1:])
+            server.faults = [Fault("GET", broken, answer=problem(500, "internal_error"), times=99)]
+        done = get_to(vault, object_id, place, **options)
+        written.release()
+        return done
+
+    monkeypatch.setattr(Vault, "get_to", failing_last)
+    made = inside("get", "-r", "notes", "-o", "out", "--json")
+    assert made.exit_code != 0
+    assert [each["object_id"] for each in json.loads(made.stdout)["fetched"]] == [e["object_id"] for e in notes[1:]]
+    assert set(contents(workplace / "out" / "notes")) == {entry["name"][-1] for entry in notes[1:]}
 
 
 def test_an_object_whose_bytes_are_lost_keeps_the_others_from_nobody(

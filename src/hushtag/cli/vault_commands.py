@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 import click
 
 from hushtag.cli.failures import UsageError
+from hushtag.cli.fetch_tree import counter, fetch_tree
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options, phrase_options
 from hushtag.cli.text import human_size, local_time, safe_file_name, safe_text
@@ -18,8 +18,6 @@ from hushtag.cli.trees import (
     PutItem,
     PutPlan,
     is_below,
-    make_directories,
-    plan_get,
     plan_put,
     tree_lines,
 )
@@ -94,7 +92,7 @@ def put(
             for item in items:
                 before = next(iter(known.get(item.name, {})), None) if replace else None
                 kind = DIRECTORY_TYPE if item.is_directory else content_type
-                told = _counter(advance)
+                told = counter(advance)
                 try:
                     done = vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
                 except (MisuseError, OSError) as error:
@@ -144,18 +142,6 @@ def _check_one_each(known: dict[str, dict[UUID, int]]) -> None:
             raise UsageError(f"{len(ids)} objects are called {safe_text(name)} ({listed}); first rm all but one by id")
 
 
-def _counter(advance: Callable[[int], None]) -> Callable[[int, int], None]:
-    """Return what counts on from where one transfer is."""
-    before = 0
-
-    def count(done: int, _total: int) -> None:
-        nonlocal before
-        advance(done - before)
-        before = done
-
-    return count
-
-
 @click.command()
 @click.argument("object_", metavar="NAME|ID")
 @click.option(
@@ -182,7 +168,7 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
         raise UsageError(f"-o - and {'-r' if recursive else '--json'} exclude each other")
     with here.open_vault() as vault:
         if recursive:
-            _get_all(here, vault, object_, Path(output or "."), force=force)
+            fetch_tree(here, vault, object_, Path(output or "."), force=force)
             return
         if output == "-":
             vault.get_to(_object_id(vault, object_), sys.stdout.buffer)
@@ -193,44 +179,8 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
         if (path.is_file() or path.is_symlink()) and not force:  # of anything else more is said when it is opened
             raise UsageError(f"{path} exists; use --force to replace it")
         with here.progress("fetching", opened.size) as advance:
-            found = vault.get_to(opened.object_id, path, on_progress=_counter(advance), force=force)
+            found = vault.get_to(opened.object_id, path, on_progress=counter(advance), force=force)
     here.say(f"{safe_text(str(path))}  {human_size(found.size)}", **found._asdict(), path=path)
-
-
-def _get_all(here: Here, vault: "Vault", prefix: str, target: Path, *, force: bool) -> None:
-    with here.working("reading the vault"):
-        items, left_out = plan_get(vault.list(), prefix, target, force=force)
-    left: list[str] = []
-
-    def leave_out(entry: "VaultEntry", why: object) -> None:
-        here.note(f"left out: {entry.object_id}  {safe_text(entry.name[:100])} ({why})")
-        left.append(str(entry.object_id))
-
-    for each in left_out:
-        leave_out(*each)
-    if left_out and not items:
-        raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
-    from hushtag.client import ContentLostError, NotFoundError
-
-    if not items:
-        raise NotFoundError(
-            f"nothing is called {safe_text(prefix)}/…; hushtag ls shows what there is", code="not_found"
-        )
-    fetched: list[dict[str, Any]] = []
-    total = sum(item.entry.size for item in items)
-    with here.telling(fetched=fetched, left_out=left) as lines, here.progress("fetching", total) as advance:
-        for item in items:
-            make_directories(target, item.path if item.is_directory else item.path.parent)
-            if not item.is_directory:
-                try:
-                    vault.get_to(item.entry.object_id, item.path, on_progress=_counter(advance), force=item.replaces)
-                except ContentLostError as error:  # all the others can still be saved
-                    leave_out(item.entry, error)
-                    continue
-            fetched.append({**item.entry._asdict(), "path": item.path})
-            lines.append(f"{safe_text(str(item.path))}  {human_size(item.entry.size)}")
-        if lost := len(left) - len(left_out):
-            raise ContentLostError(f"the server has lost bytes of {lost} of {len(items)}", code="segment_lost")
 
 
 def _object_id(vault: "Vault", name_or_id: str) -> UUID:
