@@ -91,8 +91,8 @@ $(AZURITE_INSTALLED): $(INSTALLED)
 	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/azurite azurite@$(AZURITE)
 	@touch $@
 
-stores: $(AZURITE_INSTALLED) ## the tests of object stores on every emulator there is: S3's and Azure's, which needs Node 20
-	@HUSHTAG_TEST_STORES="s3 azure" $(BIN)/python -m pytest -q tests/streams/test_object_stores.py
+stores: $(AZURITE_INSTALLED) ## the tests of object stores on every emulator: S3's, Google's, and Azure's, which needs Node 20
+	@HUSHTAG_TEST_STORES="s3 azure gcs" $(BIN)/python -m pytest -q tests/streams/test_object_stores.py
 
 kill-uploads: $(INSTALLED) ## kill the client and cut the network, 50 times each, in uploads of 256 MiB
 	@$(BIN)/python -m tests.client.killed_uploads --rounds 50 --mib 256

@@ -1,12 +1,14 @@
 """Object stores of others as processes of their own, over HTTP: moto's server for S3, Azurite for Azure.
 
-Both check signatures, so wrong credentials are refused as the providers refuse them. `make stores` runs the tests on
-all of them, `make test` on the first, which Python's packages bring along.
+For Google's there is none that speaks what obstore does; moto speaks it through `gcs_dialect`. All check signatures, so
+wrong credentials are refused as the providers refuse them. `make stores` runs the tests on all of them, `make test` on
+the first, which Python's packages bring along.
 """
 
 import base64
 import hmac
 import http.client
+import json
 import os
 import re
 import signal
@@ -20,7 +22,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
 from tests.canaries import WATCH
+from tests.streams.gcs_dialect import ACCOUNT
 
 __all__ = ["KINDS", "Emulator"]
 
@@ -48,7 +56,7 @@ class Emulator:
         self._process = self.start()
         self._await_listening()
         self.set_up()
-        for variable in ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY"):
+        for variable in ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "GOOGLE_SERVICE_ACCOUNT_KEY"):
             for given in (self.variables, self.wrong):
                 if variable in given:
                     WATCH.keep_text(variable, given[variable].encode())
@@ -179,4 +187,51 @@ class Azure(Emulator):
         self.wrong = {"AZURE_STORAGE_ACCOUNT_KEY": base64.b64encode(os.urandom(64)).decode()}
 
 
-KINDS: dict[str, type[Emulator]] = {"s3": S3, "azure": Azure}
+def _private_key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class Google(Emulator):
+    """Google's, as moto's S3 with Google's dialect before it."""
+
+    scheme = "gs"
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it with the public half of a service account's key."""
+        self._key = _private_key()
+        command = [sys.executable, "-W", "ignore", "-m", "tests.streams.gcs_dialect", str(self.port)]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
+        assert process.stdin is not None
+        process.stdin.write(self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        process.stdin.close()
+        return process
+
+    def _account(self, key: RSAPrivateKey) -> str:
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return json.dumps(
+            {
+                "client_email": ACCOUNT,
+                "private_key": pem,
+                "private_key_id": "1",
+                "gcs_base_url": f"http://127.0.0.1:{self.port}",
+            }
+        )
+
+    def _token(self) -> str:
+        def part(content: bytes) -> str:
+            return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+        now = int(time.time())
+        said = [{"alg": "RS256"}, {"iss": ACCOUNT, "iat": now, "exp": now + 60}]
+        signed = ".".join(part(json.dumps(each).encode()) for each in said)
+        return f"{signed}.{part(self._key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+
+    def set_up(self) -> None:
+        """Make the bucket."""
+        assert self.ask("PUT", f"/{BUCKET}", Authorization=f"Bearer {self._token()}")[0] == 200
+        self.variables = {"GOOGLE_SERVICE_ACCOUNT_KEY": self._account(self._key), "GOOGLE_ALLOW_HTTP": "true"}
+        self.wrong = {"GOOGLE_SERVICE_ACCOUNT_KEY": self._account(_private_key())}
+
+
+KINDS: dict[str, type[Emulator]] = {"s3": S3, "azure": Azure, "gcs": Google}

@@ -1,6 +1,6 @@
 """Segments in object stores over HTTP: there and back, and what becomes of them when the store refuses, hangs or dies.
 
-On an emulator of S3; with HUSHTAG_TEST_STORES="s3 azure" (`make stores`) the same on Azure's.
+On an emulator of S3; with HUSHTAG_TEST_STORES="s3 azure gcs" (`make stores`) the same on Azure's and Google's.
 """
 
 import asyncio
