@@ -14,7 +14,6 @@ from litestar import Response
 from hushtag_server.asgi import Receive, Scope, Send
 from hushtag_server.edge import prolong_deadline
 from hushtag_server.errors import (
-    NotFoundError,
     RefusedError,
     SegmentLostError,
     StartError,
@@ -26,6 +25,7 @@ from hushtag_server.streams import queries
 from hushtag_server.streams.limits import PART_BYTES
 from hushtag_server.streams.object_store import ObjectGoneError, ObjectStoreError
 from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
+from hushtag_server.vault.in_use import absence
 from hushtag_server.vault.schemas import VaultCaller
 
 __all__ = ["BodyResponse", "Reading", "checked_page", "in_parts"]
@@ -39,7 +39,7 @@ class _MovedError(Exception):
     """The bytes are not where the segment's row said."""
 
 
-def checked_page(page: SegmentPage) -> SegmentPage:
+async def checked_page(services: Services, caller: VaultCaller, page: SegmentPage) -> SegmentPage:
     """Return a page of a stream that this caller may see.
 
     Raises:
@@ -48,7 +48,7 @@ def checked_page(page: SegmentPage) -> SegmentPage:
     if page.tag_id is None:
         raise UnauthenticatedError("no such vault session")
     if page.state is None:
-        raise NotFoundError("no such stream")
+        raise await absence(services, caller, "no such stream")
     return page
 
 
@@ -67,7 +67,7 @@ class Reading:
         page = await queries.list_segments(
             self._services.pool, self._caller, self.place, after=first - 1, limit=min(count, _AHEAD)
         )
-        rows = checked_page(page).segments
+        rows = (await checked_page(self._services, self._caller, page)).segments
         return [row for number, row in enumerate(rows, start=first) if row.seq == number]
 
     async def _from_parts(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:

@@ -29,7 +29,6 @@ from hushtag_server.errors import (
     TooLargeError,
     UnsupportedMediaTypeError,
 )
-from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import (
     SEGMENT_PUT,
     SEGMENT_REFUSED,
@@ -44,6 +43,7 @@ from hushtag_server.streams.downloading import BodyResponse, Reading, checked_pa
 from hushtag_server.streams.queries import SegmentPage, SegmentRow, StreamPlace
 from hushtag_server.streams.uploading import new_segment, store_segment
 from hushtag_server.vault.callers import recorded_pool, require_vault_token, vault_caller
+from hushtag_server.vault.in_use import body_lane, check_in_vault
 from hushtag_server.vault.schemas import VaultCaller
 from hushtag_server.wire import ENTRIES_AT_ONCE, OCTETS, WireRequest, made_in_turns
 
@@ -141,11 +141,11 @@ async def put_segment(
     length, seq = _body_length(request), _seq(request, seq)
     caller, place = vault_caller(request, services), _place(request, services, vault_id, stream_id)
     expecting = None if expected is None else decode_binary(expected, 32)
-    with services.lanes.lane(caller.user_id, caller.session_id):
+    with body_lane(services, caller):
         new = new_segment(services)
         refusals = recorded_pool(request, services, SEGMENT_REFUSED, vault_id, stream=stream_id, seq=seq)
         begun = await queries.begin_segment(refusals, caller, place, seq, length, new, services.settings)
-        check_outcome(begun.outcome, "begun", "known")
+        await check_in_vault(services, caller, begun.outcome, "begun", "known")
         body = Body(request.receive, length)
         if begun.outcome == "known":
             outcome = await _compare(body, begun.digest)
@@ -154,7 +154,7 @@ async def put_segment(
             outcome = await store_segment(services, pool, caller, place, seq, new, body, expecting)
     if expecting is not None and body.digest != expecting:
         raise MalformedRequestError([FieldProblem(field=DIGEST_HEADER, rule="must be the BLAKE3-256 of the body")])
-    check_outcome(outcome, "stored", "known")
+    await check_in_vault(services, caller, outcome, "stored", "known")
     services.metrics.segment_bytes.labels("in").inc(length)
     stored = SegmentStored(seq=seq, size=length, digest=encode_binary(body.digest))
     return Response(stored, status_code=201 if outcome == "stored" else 200)
@@ -182,9 +182,9 @@ async def list_segments(
     """List them by number; what is not listed is not stored."""
     pool = recorded_pool(request, services, SEGMENTS_LISTED, vault_id, stream=stream_id)
     place = _place(request, services, vault_id, stream_id)
-    found: SegmentPage = checked_page(
-        await queries.list_segments(pool, vault_caller(request, services), place, after=after, limit=limit)
-    )
+    caller = vault_caller(request, services)
+    page = await queries.list_segments(pool, caller, place, after=after, limit=limit)
+    found = await checked_page(services, caller, page)
     return SegmentList(
         committed=found.state == "committed",
         segments=await made_in_turns(found.segments, _entry, ENTRIES_AT_ONCE),
@@ -234,7 +234,7 @@ async def get_segment(
     caller, place = vault_caller(request, services), _place(request, services, vault_id, stream_id)
     pool = recorded_pool(request, services, SEGMENTS_READ, vault_id, stream=stream_id, seq=seq)
     page = await queries.list_segments(pool, caller, place, after=_seq(request, seq) - 1, limit=1)
-    rows = [row for row in checked_page(page).segments if row.seq == seq]
+    rows = [row for row in (await checked_page(services, caller, page)).segments if row.seq == seq]
     if not rows:
         raise NotFoundError("no such segment")
     row, etag = rows[0], f'"{encode_binary(rows[0].digest)}"'
@@ -250,7 +250,7 @@ async def get_segment(
 def _sending(
     services: Services, caller: VaultCaller, pieces: AsyncGenerator[bytes, None], status: int, headers: dict[str, str]
 ) -> BodyResponse:
-    lane = services.lanes.lane(caller.user_id, caller.session_id)
+    lane = body_lane(services, caller)
     pause = services.settings.request_timeout.total_seconds()
     counter = services.metrics.segment_bytes.labels("out")
     return BodyResponse(pieces, status_code=status, headers=headers, pause=pause, lane=lane, counter=counter)
@@ -279,7 +279,7 @@ async def get_stream(
     caller, place = vault_caller(request, services), _place(request, services, vault_id, stream_id)
     pool = recorded_pool(request, services, SEGMENTS_READ, vault_id, stream=stream_id, first=first)
     measured = await queries.measure_stream(pool, caller, place, first=first, count=count)
-    checked_page(SegmentPage(measured.tag_id, measured.state, []))
+    await checked_page(services, caller, SegmentPage(measured.tag_id, measured.state, []))
     segments, size = measured.segments or 0, measured.size or 0
     headers = {"Content-Type": OCTETS, "Content-Length": str(size), "Hushtag-Segments": str(segments)}
     pieces = Reading(services, caller, place).segments(first, segments)
@@ -300,7 +300,8 @@ async def end_stream(
     """End a stream that no object has; its segments go soon after."""
     pool = recorded_pool(request, services, STREAM_ENDED, vault_id, stream=stream_id)
     caller = vault_caller(request, services)
-    check_outcome(await queries.end_stream(pool, caller, _place(request, services, vault_id, stream_id)), "ended")
+    outcome = await queries.end_stream(pool, caller, _place(request, services, vault_id, stream_id))
+    await check_in_vault(services, caller, outcome, "ended")
     services.remover.kick(caller.user_id)
 
 

@@ -32,7 +32,7 @@ from hushtag.stream_messages import (
     STREAM_SIZE_HEADER,
 )
 from hushtag_server.auth import VAULT_SECURITY
-from hushtag_server.errors import MalformedRequestError, NotFoundError, TooLargeError, UnauthenticatedError
+from hushtag_server.errors import MalformedRequestError, TooLargeError, UnauthenticatedError
 from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
 from hushtag_server.services import Services, ServicesDep
@@ -45,6 +45,7 @@ from hushtag_server.vault.callers import (
     require_vault_token,
     vault_caller,
 )
+from hushtag_server.vault.in_use import absence, body_lane, in_use
 from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectSummary, StreamNamed
 from hushtag_server.wire import ENTRIES_AT_ONCE, OCTETS, After, Limit, WireRequest, made_in_turns, read_octets
 
@@ -166,13 +167,16 @@ async def put_object(
     """
     stream = _stream(stream_id, stream_segments, stream_size)
     change = _change(vault_id, object_id, revision, generation, head)
-    row = ObjectRow.decode(await read_octets(request), key_version=int(key_version), revision=change.revision)
+    caller = vault_caller(request, services)
+    with in_use(services, caller):
+        body = await read_octets(request)
+    row = ObjectRow.decode(body, key_version=int(key_version), revision=change.revision)
     most = services.settings.max_object_bytes
     if row.content_size > most:
         raise TooLargeError(most + ROW_OVERHEAD)
     outcome = await queries.put_object(
         recorded_pool(request, services, OBJECT_PUT, vault_id, object=object_id, revision=change.revision),
-        vault_caller(request, services),
+        caller,
         change,
         row,
         digest=await _digest(services, row),
@@ -181,7 +185,7 @@ async def put_object(
     )
     check_outcome(outcome, "created", "replaced", "replaced_stream")
     if outcome == "replaced_stream":
-        services.remover.kick(vault_caller(request, services).user_id)
+        services.remover.kick(caller.user_id)
     stored = ObjectStored(object_id=object_id, revision=change.revision, generation=change.generation)
     return Response(stored, status_code=201 if outcome == "created" else 200)
 
@@ -199,24 +203,24 @@ async def get_object(
 ) -> Response[bytes]:
     """Return the row as it was stored."""
     pool = recorded_pool(request, services, OBJECT_READ, vault_id, object=object_id)
-    found = await queries.get_object(pool, vault_caller(request, services), vault_id, object_id)
+    caller = vault_caller(request, services)
+    found = await queries.get_object(pool, caller, vault_id, object_id)
     if found.tag_id is None:
         raise UnauthenticatedError("no such vault session")
     if found.body is None:
-        raise NotFoundError("no such object")
+        raise await absence(services, caller, "no such object")
     headers = {"Hushtag-Revision": str(found.revision), "Hushtag-Key-Version": str(found.key_version)}
     if found.stream_id is not None:
         headers[STREAM_HEADER] = str(found.stream_id)
     if len(found.body) <= PART_BYTES:
         return Response(found.body, media_type=OCTETS, headers=headers)
     # So large a row is in memory until its reader has it: as many at once as of segments, which have the same lanes.
-    caller = vault_caller(request, services)
     return BodyResponse(
         in_parts(found.body),
         status_code=200,
         headers={**headers, "Content-Type": OCTETS, "Content-Length": str(len(found.body))},
         pause=services.settings.request_timeout.total_seconds(),
-        lane=services.lanes.lane(caller.user_id, caller.session_id),
+        lane=body_lane(services, caller),
     )
 
 
@@ -293,7 +297,7 @@ async def list_objects(
     caller = vault_caller(request, services)
     found = await queries.list_objects(pool, caller, vault_id, after=after, limit=limit, rows_up_to=up_to)
     if found is None:
-        raise NotFoundError("no such vault")
+        raise await absence(services, caller, "no such vault")
     following = found.objects[-1].object_id if len(found.objects) == limit else None
     entries = await made_in_turns(found.objects, _entry, ENTRIES_AT_ONCE if rows is None else _ROWS_AT_ONCE)
     return ObjectList(generation=found.generation, objects=entries, next=following)

@@ -25,7 +25,7 @@ from hushtag.messages import (
     encode_binary,
 )
 from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
-from hushtag_server.errors import MalformedRequestError, NotFoundError
+from hushtag_server.errors import MalformedRequestError, UnauthenticatedError
 from hushtag_server.outcomes import check_outcome
 from hushtag_server.security_log.events import (
     KEY_REWRAPPED,
@@ -39,6 +39,7 @@ from hushtag_server.security_log.events import (
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import phrase_queries as queries
 from hushtag_server.vault.callers import check_tag_id, recorded_pool, require_vault_token, vault_caller, vault_subject
+from hushtag_server.vault.in_use import absence
 from hushtag_server.vault.schemas import RingChange, Rotation
 from hushtag_server.vault.vault_queries import find_vault
 from hushtag_server.wire import WireRequest
@@ -196,8 +197,11 @@ async def list_old_keys(
         events = services.events_of(request.scope)
         subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
         await events.record(connection, OLD_KEYS_READ, subject, "done" if found else "not_found")
-    if not found:
-        raise NotFoundError("no such vault")
+    if not rows:
+        # Also where the vault was found: the keys may have gone after it, with the session.
+        why = await absence(services, vault_caller(request, services), "no such vault")
+        if not found or isinstance(why, UnauthenticatedError):
+            raise why
     return OldKeys([OldKey(row.key_version, encode_binary(row.old_key)) for row in rows])
 
 

@@ -7,11 +7,12 @@ from litestar.params import FromPath
 
 from hushtag.messages import TagInfo, TagList, VaultState, encode_binary
 from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
-from hushtag_server.errors import NotFoundError, UnauthenticatedError
+from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.security_log.events import TAGS_LISTED, VAULT_LOCKED, VAULT_READ
 from hushtag_server.services import ServicesDep
 from hushtag_server.vault import vault_queries as queries
-from hushtag_server.vault.callers import vault_subject
+from hushtag_server.vault.callers import vault_caller, vault_subject
+from hushtag_server.vault.in_use import absence
 from hushtag_server.wire import After, Limit, WireRequest
 
 __all__ = ["list_tags", "lock", "read_vault"]
@@ -50,7 +51,7 @@ async def read_vault(
         subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
         await events.record(connection, VAULT_READ, subject, "done" if found else "not_found")
     if found is None:
-        raise NotFoundError("no such vault")
+        raise await absence(services, vault_caller(request, services), "no such vault")
     return VaultState(
         vault_id=vault_id,
         generation=found.generation,
@@ -83,7 +84,7 @@ async def list_tags(
         subject = vault_subject(events, vault.user_id, vault.session_id, vault_id)
         await events.record(connection, TAGS_LISTED, subject, "done" if found else "not_found")
     if not found:
-        raise NotFoundError("no such vault")
+        raise await absence(services, vault_caller(request, services), "no such vault")
     tags = [
         TagInfo(
             tag_id=row.tag_id,
