@@ -1,5 +1,6 @@
 """What only an event loop can show: the same surface, a loop that stays responsive, cancellation, many tasks."""
 
+import asyncio
 import functools
 import inspect
 import re
@@ -36,6 +37,7 @@ from hushtag.client import (
     ceremony_steps,
 )
 from hushtag.phrase import draw_phrase
+from hushtag.streams import SEGMENT_SIZE
 from tests.client.fake_server import URL, FakeServer
 from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE
 
@@ -221,6 +223,23 @@ def spoil_rows(request: httpx.Request, response: httpx.Response) -> httpx.Respon
     if request.method != "GET" or "/objects/" not in request.url.path:
         return response
     return httpx.Response(200, headers=response.headers, content=bytes(len(response.content)))
+
+
+async def test_a_cancelled_put_frees_what_was_sent(async_client: AsyncClient, server: FakeServer) -> None:
+    held = next(iter(server.users[EMAIL].vaults.values()))
+    async with await async_client.unlock(PHRASE) as vault:
+        putting = asyncio.create_task(vault.put(bytes(5 * SEGMENT_SIZE), name="film"))
+
+        def cancel(_: httpx.Request) -> None:
+            if sum(len(stream.segments) for stream in held.streams.values()) >= 2:
+                server.on_request = None
+                putting.cancel()
+
+        server.on_request = cancel
+        with pytest.raises(asyncio.CancelledError):
+            await putting
+        assert server.on_request is None
+        assert held.streams == {}
 
 
 async def test_a_cancelled_task_locks_and_forgets(server: FakeServer) -> None:

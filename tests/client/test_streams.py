@@ -314,6 +314,55 @@ def test_a_refusal_ends_the_put_and_frees_what_was_sent(vault: Any, server: Fake
     assert vault.list() == ()
 
 
+def interrupted_at(server: FakeServer, number: int, failure: type[BaseException]) -> Callable[[httpx.Request], None]:
+    def interrupt(_: httpx.Request) -> None:
+        if sent(server) >= number:
+            server.on_request = None
+            raise failure
+
+    return interrupt
+
+
+def test_an_interrupted_put_that_nobody_can_go_on_with_frees_what_was_sent(
+    sync_vault: Any, server: FakeServer, held: FakeVault
+) -> None:
+    server.on_request = interrupted_at(server, 3, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sync_vault.put(BODY, name="film")
+    assert held.streams == {}
+    assert sync_vault.put(BODY, name="film").size == len(BODY)
+
+
+def test_what_a_broken_line_left_is_given_up_with_the_next_large_put(
+    vault: Any, server: FakeServer, held: FakeVault
+) -> None:
+    for _ in range(2):
+        server.faults = [Fault("PUT", "/segments/[3-9]$", times=10_000), Fault("DELETE", "/streams/", times=10_000)]
+        with pytest.raises(TransportError):
+            vault.put(BODY, name="film")
+        server.faults = []
+    assert len(held.streams) == 2
+    stored = vault.put(BODY, name="film")
+    assert [stream.owner for stream in held.streams.values()] == [stored.object_id]
+
+
+def test_a_file_that_changed_while_it_was_read_leaves_nothing_even_where_puts_are_remembered(
+    connect: Connect, server: FakeServer, held: FakeVault, pages: Any, film: Path
+) -> None:
+    vault = reopened(connect, pages)
+
+    def grow(_: httpx.Request) -> None:
+        if sent(server) >= 2:
+            server.on_request = None
+            film.write_bytes(BODY + b"more")
+
+    server.on_request = grow
+    with pytest.raises(SourceChangedError):
+        vault.put(film)
+    assert held.streams == {}
+    assert vault.get(vault.put(film).object_id).body == BODY + b"more"
+
+
 def test_a_failure_of_one_worker_ends_all_at_once(vault: Any, server: FakeServer) -> None:
     server.faults = [Fault("PUT", SEGMENT_PATH, answer=problem(413, "vault_full"))]
     server.log.clear()

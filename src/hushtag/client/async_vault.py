@@ -115,7 +115,7 @@ class AsyncVault:
                 if stored is not None:
                     return stored
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(LEAVE_SECONDS, shield=True):
                 await self._driver.run(self._steps.release(putting))
 
     async def get(self, object_id: UUID) -> VaultObject:

@@ -14,15 +14,15 @@ from blake3 import blake3
 
 from hushtag.client.answers import expect, transfer_problem_of
 from hushtag.client.archive_file import Progress
-from hushtag.client.calls import fetch, send_quietly
-from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, gather
-from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError, VaultLockedError
+from hushtag.client.calls import fetch
+from hushtag.client.effects import Pause, Request, Response, Steps, Upload, compute, exchange, gather
+from hushtag.client.errors import NotFoundError, ServerError, TransportError, UnavailableError
 from hushtag.client.given_file import SourceChangedError
 from hushtag.client.order import StoppedError
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.stream_files import ContentSource
 from hushtag.client.upload_memory import UploadMemory
-from hushtag.errors import LimitError, MalformedError, RollbackError, StateError
+from hushtag.errors import HushtagError, LimitError, MalformedError, StateError
 from hushtag.messages import encode_binary
 from hushtag.objects import CONTENT_TYPE
 from hushtag.stream_index import GrowingIndex
@@ -225,13 +225,16 @@ class StreamSender:
             if page.next != after or not page.segments or len(found) > MAX_SEGMENTS:
                 raise MalformedError("listing of segments names another successor than its last entry")
 
-    def abandon(self, stream_id: UUID) -> Steps[None]:
-        """Tell the server that nothing comes of a stream; if that is lost, or the vault locked, it finds out itself."""
+    def abandon(self, stream_id: UUID) -> Steps[bool]:
+        """Tell the server that nothing comes of a stream; if that is lost, or the vault locked, it finds out itself.
+
+        Returns whether the server was told.
+        """
         try:
-            token = self._token()
-        except (VaultLockedError, RollbackError):
-            return
-        yield from send_quietly(Request("DELETE", self.path(stream_id), token))
+            yield from exchange(Request("DELETE", self.path(stream_id), self._token()))
+        except HushtagError:
+            return False
+        return True
 
     def send(self, info: StreamInfo, key: StreamKey, sending: Sending) -> Steps[None]:
         """Send every segment that the server does not have.

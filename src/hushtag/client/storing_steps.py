@@ -2,9 +2,10 @@
 
 import mimetypes
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from blake3 import blake3
@@ -14,6 +15,7 @@ from hushtag.client.contents import StoredObject
 from hushtag.client.duress_steps import DuressSteps
 from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import ConflictError, TransportError, UnavailableError
+from hushtag.client.given_file import SourceChangedError
 from hushtag.client.ids import uuid_of
 from hushtag.client.sending_steps import Sending, StartAgainError, StreamSender
 from hushtag.client.stream_files import ContentSource, Source
@@ -28,6 +30,7 @@ __all__ = ["SMALL_OBJECT_BYTES", "Putting", "StoringSteps"]
 SMALL_OBJECT_BYTES: Final = 256 * 1024
 """Content up to this length lies in the object's row, longer content in a stream: a listing reads every row."""
 
+_REMEMBERED: Final = 16  # streams that a vault may have under way
 _LONGEST: Final = StreamInfo(bytes(16), bytes(32), 2**31 - 1, SEGMENT_SIZE, bytes(32))
 
 
@@ -49,12 +52,18 @@ class Putting:
     looked: bool = False
     committed: bool = False
     begun_again: bool = False
+    begun: UUID | None = None  # a stream that nobody could go on with: it is to be given up unless the put is done
+    broken: bool = False
 
 
 class StoringSteps(DuressSteps):
     """Putting objects of any size into one open vault."""
 
     upload_pages: UploadPages | None = None  # on this device, across sessions
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._begun = deque[UUID](maxlen=_REMEMBERED)
 
     def begin_put(
         self, source: Source, name: str | None, content_type: str | None, replace: UUID | None
@@ -126,22 +135,32 @@ class StoringSteps(DuressSteps):
                     raise StartAgainError
                 putting.object_id = upload.object_id
                 stored, putting.committed = known
+        yield from self._give_up_begun(sender)
+        putting.begun = stream_id if memory is None else None
         sending = Sending(putting.source, memory, stored, SEGMENT_SIZE)
         info = StreamInfo(stream_id.bytes, key.expose(), version, SEGMENT_SIZE, bytes(32))
         try:
             yield from sender.send(info, key, sending)
         except StartAgainError:
             raise
-        except (TransportError, UnavailableError):
-            raise  # what is there stays there, for the next attempt or for the server to collect
-        except Exception:
-            key.forget()
-            if memory is None:
-                yield from sender.abandon(stream_id)
+        except BaseException as error:  # also a cancellation and an interrupt: a vault has few streams under way
+            putting.broken = isinstance(error, TransportError | UnavailableError)
+            if memory is None or not putting.broken:
+                key.forget()
+            if isinstance(error, SourceChangedError):
+                putting.begun = stream_id  # the next attempt is one of another content
             raise
         putting.size = sending.shape.size
         putting.stream = StreamInfo(stream_id.bytes, info.key, version, SEGMENT_SIZE, sending.root)
         key.forget()
+
+    def _give_up_begun(self, sender: StreamSender) -> Steps[None]:
+        """Give up what puts over a line that was broken have left behind."""
+        while self._begun:
+            stream_id = self._begun.pop()
+            if not (yield from sender.abandon(stream_id)):
+                self._begun.append(stream_id)
+                return
 
     def _remember(self, putting: Putting) -> UploadMemory | None:
         marks = putting.source.marks()
@@ -213,11 +232,18 @@ class StoringSteps(DuressSteps):
 
     def release(self, putting: Putting) -> Steps[None]:
         """Let go of file and page: the page of a put that is done forgets it, any other stays for the next attempt.
+        What was sent and no attempt could go on with is given up, now or, on a broken line, with the next large put.
 
         Raises nothing: what is stored is stored, whatever becomes of the page. One that could not be forgotten leads
         the next put of the same file to this object.
         """
         yield from compute(lambda: self._let_go(putting))
+        if putting.begun is None or putting.done is not None:
+            return
+        if putting.broken:
+            self._begun.append(putting.begun)
+        else:
+            yield from self._sender(None).abandon(putting.begun)
 
     def _let_go(self, putting: Putting) -> None:
         memory, putting.memory = putting.memory, None
