@@ -57,6 +57,9 @@ class JournalFilter(TypedDict, total=False):
 
 
 def _query(chosen: JournalFilter) -> dict[str, str | Sequence[str]]:
+    for name in chosen.keys() - JournalFilter.__optional_keys__:
+        # Only a type checker knows the keywords of a filter; one that limits nothing would show, or export, too much.
+        raise TypeError(f"a filter of the journal has no keyword argument {name!r}")
     texts = {
         "from": chosen["start"].isoformat() if "start" in chosen else None,
         "to": chosen["end"].isoformat() if "end" in chosen else None,
