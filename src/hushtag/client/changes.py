@@ -20,7 +20,7 @@ from hushtag.client.errors import (
     VersionConflictError,
 )
 from hushtag.client.policy import RetryPolicy
-from hushtag.errors import StateError
+from hushtag.errors import MisuseError, StateError
 
 __all__ = ["Versioned", "change", "create", "delete", "edit", "if_match", "remove", "version_conflict"]
 
@@ -40,8 +40,14 @@ class Versioned(Protocol):
         """Its version, which grows with every change."""
 
 
-def if_match(read: Versioned) -> dict[str, str]:
-    """Return the header that makes a change one of this version only (RFC 9110, section 13.1.1)."""
+def if_match(read: Versioned, *kinds: type) -> dict[str, str]:
+    """Return the header that makes a change one of this version only (RFC 9110, section 13.1.1).
+
+    Raises:
+        MisuseError: it is of none of these kinds, so nobody has read it; an id as well has a `version`, that of UUIDs.
+    """
+    if not isinstance(read, kinds):
+        raise MisuseError("pass what was read, not its id: a change is one of the version that was read")
     return {"If-Match": f'"{read.version}"'}
 
 

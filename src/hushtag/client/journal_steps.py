@@ -154,7 +154,7 @@ class JournalSteps:
             self._token,
             encode(wanted, MAX_JOURNAL_BYTES),
             "application/json",
-            if_match(read),
+            if_match(read, Journal, JournalSummary),
             max_answer=MAX_JOURNAL_BYTES,
         )
 
@@ -173,7 +173,9 @@ class JournalSteps:
 
     def delete(self, read: Versioned) -> Steps[None]:
         """Delete an entry that still is as it was read."""
-        request = Request("DELETE", f"{_PATH}/{id_of(read)}", self._token, headers=if_match(read))
+        request = Request(
+            "DELETE", f"{_PATH}/{id_of(read)}", self._token, headers=if_match(read, Journal, JournalSummary)
+        )
 
         def attempt() -> Steps[None]:
             expect_nothing((yield from exchange(request)))

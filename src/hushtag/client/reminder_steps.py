@@ -74,7 +74,9 @@ class ReminderSteps:
     def edit(self, read: Versioned, wanted: ReminderChange) -> Steps[Reminder]:
         """Change a reminder that still is as it was read."""
         path, body = f"{_PATH}/{id_of(read)}", encode(wanted)
-        request = Request("PATCH", path, self._token, body, "application/json", if_match(read), max_answer=_MAX_ANSWER)
+        request = Request(
+            "PATCH", path, self._token, body, "application/json", if_match(read, Reminder), max_answer=_MAX_ANSWER
+        )
 
         def attempt() -> Steps[Reminder]:
             return _reminder(expect((yield from exchange(request)), (200,), Reminder), read.id)
@@ -91,7 +93,7 @@ class ReminderSteps:
 
     def delete(self, read: Versioned) -> Steps[None]:
         """Delete a reminder that still is as it was read."""
-        request = Request("DELETE", f"{_PATH}/{id_of(read)}", self._token, headers=if_match(read))
+        request = Request("DELETE", f"{_PATH}/{id_of(read)}", self._token, headers=if_match(read, Reminder))
 
         def attempt() -> Steps[None]:
             expect_nothing((yield from exchange(request)))
