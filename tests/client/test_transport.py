@@ -31,6 +31,8 @@ from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
         "http://127.0.0.1:8000/",
         "http://127.8.9.1",
         "http://[::1]:8000",
+        "https://vault.example.org:1",
+        "https://vault.example.org:65535",
     ],
 )
 def test_safe_servers_are_taken(url: str) -> None:
@@ -54,6 +56,10 @@ def test_safe_servers_are_taken(url: str) -> None:
         "https://vault.example.org#x",
         "https://vault.example.org\x00",
         "https://[::1",
+        "http://127.0.0.1:99999",
+        "https://vault.example.org:65536",
+        "https://vault.example.org:0",
+        "https://vault.example.org:-1",
     ],
 )
 def test_unsafe_servers_are_refused(url: str) -> None:

@@ -15,6 +15,7 @@ MAX_LIST_BYTES: Final = 1024 * 1024
 """Bytes of one page of a listing, and of the answer that ends an unlock."""
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Bytes of one page of a listing of the plain side, whose entries are long texts."""
+_MAX_PORT: Final = 65535
 
 # Jitter only spreads clients apart; it needs no secret randomness, and this source is not seeded by anyone.
 _jitter = random.SystemRandom()
@@ -74,7 +75,7 @@ def server_url(server: str, *, allow_insecure: bool = False) -> httpx.URL:
 
     Raises:
         InsecureServerError: not http(s), plain http to another machine (unless `allow_insecure`), or with a user
-            name, a query or a fragment.
+            name, a query, a fragment or a port that is none.
     """
     try:
         url = httpx.URL(server.rstrip("/"))
@@ -84,6 +85,9 @@ def server_url(server: str, *, allow_insecure: bool = False) -> httpx.URL:
         raise InsecureServerError("server must be an https:// URL (or http:// on this machine)")
     if url.userinfo or url.query or url.fragment:
         raise InsecureServerError("server URL must not hold a user name, query or fragment")
+    if url.port is not None and not 1 <= url.port <= _MAX_PORT:
+        # Resolvers take it modulo 65536: credentials would go to whoever listens there.
+        raise InsecureServerError(f"server URL has a port outside 1 to {_MAX_PORT}")
     if url.scheme == "http" and not (allow_insecure or is_loopback(url.host)):
         raise InsecureServerError(
             f"plain http to {url.host} would show tokens to the network; use https://, or allow it explicitly"
