@@ -1,12 +1,16 @@
 """What is misused is refused with an error that says so, before anything of it is sent."""
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from hushtag.client.storing_steps import SMALL_OBJECT_BYTES
 from hushtag.errors import MisuseError
-from tests.client.fake_server import FakeServer
+from tests.client.fake_server import FakeServer, Fault
 from tests.client.plain_calls import ENTRY, ID, REMINDER
 
 
@@ -45,3 +49,40 @@ def test_what_was_not_read_is_not_changed(
         with pytest.raises(MisuseError, match="pass what was read"):
             change(getattr(client, group), given)
     assert server.log == []
+
+
+@pytest.mark.parametrize("raised", [StopIteration, StopAsyncIteration])
+def test_a_callback_ends_no_iteration(
+    client: Any, vault: Any, server: FakeServer, raised: type[Exception], tmp_path: Path
+) -> None:
+    """The steps made a RuntimeError of `StopIteration`, that of a put with causes that ran in a circle."""
+
+    def progress(*_: int) -> None:
+        raise raised
+
+    zipped = httpx.Response(200, headers={"Content-Type": "application/zip"}, content=b"PK")
+    server.faults = [Fault("GET", "/me/export", answer=zipped)]
+    large = bytes(SMALL_OBJECT_BYTES + 1)
+    small = vault.put(b"a", name="small", on_progress=progress)  # is told of nothing
+    stored = vault.put(large, name="large")
+    for call in (
+        lambda: vault.put(large, name="again", on_progress=progress),
+        lambda: vault.get_to(small.object_id, tmp_path / "small", on_progress=progress),
+        lambda: vault.get_to(stored.object_id, tmp_path / "large", on_progress=progress),
+        lambda: vault.reseal(progress),
+        lambda: client.export_data(tmp_path / "archive", on_progress=progress),
+        lambda: client.import_data(io.BytesIO(b"archive"), progress),
+    ):
+        with pytest.raises(MisuseError, match=f"a callback raises {raised.__name__}") as caught:
+            call()
+        assert_ends(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert {entry.name for entry in vault.list()} == {"small", "large"}
+
+
+def assert_ends(error: BaseException | None, *above: BaseException) -> None:
+    """No chain of an error runs in a circle."""
+    assert error not in above
+    if error is not None:
+        assert_ends(error.__cause__, error, *above)
+        assert_ends(error.__context__, error, *above)

@@ -12,6 +12,7 @@ from typing import IO, Final, NamedTuple
 
 import msgspec
 
+from hushtag.client.callbacks import guarded
 from hushtag.client.given_file import SourceChangedError, read_some, writable
 from hushtag.client.new_file import NewFile, write_all
 from hushtag.errors import LimitError, MalformedError, MisuseError
@@ -86,7 +87,7 @@ class ArchiveTarget:
     def __init__(self, place: Place, on_progress: Progress | None, *, force: bool) -> None:
         self._new = NewFile(place, force=force) if isinstance(place, str | os.PathLike) else None
         self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else writable(place)
-        self._on_progress = on_progress
+        self._on_progress = guarded(on_progress)
         self._tail = b""
         self._members = self._total = 0
         self.size = 0
@@ -148,7 +149,7 @@ class ArchiveSource:
 
     def __init__(self, place: Place, on_progress: Progress | None) -> None:
         self._place = place
-        self._on_progress = on_progress
+        self._on_progress = guarded(on_progress)
         self._file: IO[bytes] | None = None
         self._own = False
         self._sent = 0

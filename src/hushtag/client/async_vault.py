@@ -9,6 +9,7 @@ import anyio
 
 from hushtag.client.archive_file import Place
 from hushtag.client.async_object_file import AsyncObjectFile
+from hushtag.client.callbacks import guarded
 from hushtag.client.contents import (
     FailedAttempts,
     FetchedObject,
@@ -109,7 +110,7 @@ class AsyncVault:
             putting = await self._driver.run(self._steps.begin_put(source, name, content_type, replace))
         try:
             while True:
-                await self._driver.run(self._steps.send_put(putting, on_progress))
+                await self._driver.run(self._steps.send_put(putting, guarded(on_progress)))
                 async with self._turn:
                     stored = await self._driver.run(self._steps.finish_put(putting))
                 if stored is not None:

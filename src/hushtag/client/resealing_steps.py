@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 
 from hushtag.client.answers import expect_nothing
+from hushtag.client.callbacks import guarded
 from hushtag.client.calls import fetch
 from hushtag.client.effects import Pause, Request, Steps, compute
 from hushtag.client.errors import ConflictError, IntegrityError, NotFoundError
@@ -35,6 +36,7 @@ class ResealingSteps(RestoringSteps):
             OutcomeUnknownError: the connection is gone; begin again later.
             MalformedError: all that is left is what breaks the rules and cannot be read; the message names one.
         """
+        progress = guarded(progress)
         done = 0
         for attempt in range(self.retry.changes):
             entries = yield from self.listing()

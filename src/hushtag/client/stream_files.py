@@ -12,6 +12,7 @@ from typing import IO, Final
 from blake3 import blake3
 
 from hushtag.client.archive_file import Place, Progress
+from hushtag.client.callbacks import guarded
 from hushtag.client.given_file import Reader, SourceChangedError, read_some, writable
 from hushtag.client.new_file import NewFile, write_all
 from hushtag.errors import LimitError, MisuseError
@@ -245,7 +246,7 @@ class Sink:
         self._target = target
         self._left = size
         self._size = size
-        self._on_progress = on_progress
+        self._on_progress = guarded(on_progress)
 
     def take(self, piece: memoryview) -> None:
         """Take the next part."""

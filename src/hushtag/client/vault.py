@@ -6,6 +6,7 @@ from typing import Self
 from uuid import UUID
 
 from hushtag.client.archive_file import Place
+from hushtag.client.callbacks import guarded
 from hushtag.client.contents import (
     FailedAttempts,
     FetchedObject,
@@ -136,7 +137,7 @@ class Vault:
             putting = self._driver.run(self._steps.begin_put(source, name, content_type, replace))
         try:
             while True:
-                self._driver.run(self._steps.send_put(putting, on_progress))
+                self._driver.run(self._steps.send_put(putting, guarded(on_progress)))
                 with self._turn:
                     stored = self._driver.run(self._steps.finish_put(putting))
                 if stored is not None:
