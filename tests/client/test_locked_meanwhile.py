@@ -14,6 +14,7 @@ import pytest
 from hushtag.client import (
     Client,
     ClientClosedError,
+    ConflictError,
     OutcomeUnknownError,
     PinFile,
     RetryPolicy,
@@ -171,6 +172,13 @@ def test_an_edit_that_is_tried_again_on_a_closed_client_may_be_made() -> None:
 
     with pytest.raises(OutcomeUnknownError):
         _run(change(_attempts(LOST, CLOSED), look, RetryPolicy()))
+
+
+def test_what_is_there_already_and_cannot_be_read_on_a_closed_client_may_be_made() -> None:
+    taken = ConflictError("it exists already", code="already_exists")
+    for attempts, drawn, error in (((taken,), True, OutcomeUnknownError), ((LOST, taken), False, TransportError)):
+        with pytest.raises(error):
+            _run(create(_attempts(*attempts), _attempts(CLOSED), RetryPolicy(), drawn=drawn))
 
 
 def test_on_a_client_that_was_closed_before_nothing_was_sent() -> None:

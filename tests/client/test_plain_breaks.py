@@ -18,6 +18,7 @@ from hushtag.client import (
     AsyncClient,
     BudgetError,
     Client,
+    ConflictError,
     OutcomeUnknownError,
     SessionExpiredError,
     TimedOutError,
@@ -32,7 +33,9 @@ from tests.client.support import NO_PAUSE, PASSWORD, connect_sync
 
 
 class Fate:
-    """What becomes of the next requests, in order: each says before or after the server saw it, and what is raised."""
+    """What becomes of the next requests, in order: each says before or after the server saw it, and what is raised;
+    or that it arrives twice.
+    """
 
     def __init__(self) -> None:
         self.lost: list[str] = []
@@ -93,6 +96,9 @@ class Breaking(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._fate.before(request)
+        if self._fate.lost[:1] == ["twice"]:
+            self._fate.lost.pop(0)
+            super().handle_request(request).close()
         response = super().handle_request(request)
         try:
             self._fate.after()
@@ -146,6 +152,34 @@ def test_what_is_made_is_made_once(client: Client, fate: Fate, lost: list[str]) 
     assert fate.lost == []
     assert {found.id for found in client.journal.list()} == {entry.id, *ids}
     assert [found.id for found in client.reminders.list()] == [reminder.id]
+
+
+def test_what_arrives_twice_is_made_once(client: Client, fate: Fate) -> None:
+    """A proxy may send a request again: the answer to the second says that what has its new id exists already."""
+    fate.lost = ["twice"]
+    entry = client.journal.create("once", content="only", tags=["t"])
+    fate.lost = ["twice"]
+    ids = client.journal.create_many([NewJournal("a"), NewJournal("b")])
+    fate.lost = ["twice"]
+    reminder = client.reminders.create("once", datetime(2031, 1, 1, tzinfo=UTC))
+    assert fate.lost == []
+    assert {found.id for found in client.journal.list()} == {entry.id, *ids}
+    assert [found.id for found in client.reminders.list()] == [reminder.id]
+
+
+def test_an_id_that_was_given_may_be_somebody_elses(client: Client) -> None:
+    entry = client.journal.create("once")
+    reminder = client.reminders.create("once", datetime(2031, 1, 1, tzinfo=UTC))
+    for make in (
+        lambda: client.journal.create("once", journal_id=entry.id),
+        lambda: client.journal.create_many([NewJournal("once", id=entry.id), NewJournal("a")]),
+        lambda: client.journal.create_many([NewJournal("a"), NewJournal("once", id=entry.id)]),
+        lambda: client.reminders.create("once", reminder.reminder_time, reminder_id=reminder.id),
+    ):
+        with pytest.raises(ConflictError) as caught:
+            make()
+        assert caught.value.code == "already_exists"
+    assert [found.id for found in client.journal.list()] == [entry.id]
 
 
 @pytest.mark.parametrize("lost", [["after"], ["before"], ["before", "after"]])

@@ -57,8 +57,13 @@ def version_conflict() -> VersionConflictError:
     return VersionConflictError(text, code="version_conflict")
 
 
-def create(attempt: Callable[[], Steps[T]], recall: Callable[[], Steps[T | None]], retry: RetryPolicy) -> Steps[T]:
+def create(
+    attempt: Callable[[], Steps[T]], recall: Callable[[], Steps[T | None]], retry: RetryPolicy, *, drawn: bool = False
+) -> Steps[T]:
     """Make something. `recall` returns it if it is there as this client sent it.
+
+    `drawn`: its id was drawn for this call, so whatever has it came from this call, also at the first attempt: somebody
+    on the way sends requests twice.
 
     Raises:
         ConflictError: something else has its id.
@@ -71,7 +76,14 @@ def create(attempt: Callable[[], Steps[T]], recall: Callable[[], Steps[T | None]
         except TimedOutError:
             raise
         except ConflictError as error:
-            found = (yield from recall()) if lost is not None and error.code == "already_exists" else None
+            if error.code != "already_exists" or (lost is None and not drawn):
+                raise
+            try:
+                found = yield from recall()
+            except NotFoundError:  # another one of several has its id, and none of them was made
+                found = None
+            except StateError:
+                raise lost or outcome_unknown() from None
             if found is None:
                 raise
             return found

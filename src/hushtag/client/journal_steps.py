@@ -114,11 +114,12 @@ class JournalSteps:
             found = yield from self.get(journal_id)
             return found if (found.title, found.content) == (sent.title, sent.content) else None
 
-        return (yield from create(attempt, recall, self._account.retry))
+        return (yield from create(attempt, recall, self._account.retry, drawn=new.id is None))
 
     def create_many(self, entries: Iterable[NewJournal]) -> Steps[tuple[UUID, ...]]:
         """Write entries, all or none."""
-        sent = [msgspec.structs.replace(entry, id=uuid_of(entry.id or uuid4())) for entry in entries]
+        given = list(entries)
+        sent = [msgspec.structs.replace(entry, id=uuid_of(entry.id or uuid4())) for entry in given]
         if len(sent) > MAX_BULK_JOURNALS:
             raise LimitError(f"{len(sent)} entries at once, at most {MAX_BULK_JOURNALS}")
         if not sent:
@@ -138,7 +139,7 @@ class JournalSteps:
             found = yield from self.get(ids[0])
             return ids if found.title == sent[0].title else None
 
-        return (yield from create(attempt, recall, self._account.retry))
+        return (yield from create(attempt, recall, self._account.retry, drawn=given[0].id is None))
 
     def get(self, journal_id: UUID) -> Steps[Journal]:
         """Read an entry."""

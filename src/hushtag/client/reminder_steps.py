@@ -63,7 +63,7 @@ class ReminderSteps:
             found = yield from self.get(reminder_id)
             return found if (found.title, found.reminder_time) == (sent.title, sent.reminder_time) else None
 
-        return (yield from create(attempt, recall, self._account.retry))
+        return (yield from create(attempt, recall, self._account.retry, drawn=new.id is None))
 
     def get(self, reminder_id: UUID) -> Steps[Reminder]:
         """Read a reminder."""
