@@ -28,6 +28,7 @@ from hushtag.client import (
     IntegrityError,
     Journals,
     JournalTags,
+    NotLoggedInError,
     Profile,
     Reminders,
     TimedOutError,
@@ -36,6 +37,7 @@ from hushtag.client import (
     VaultLockedError,
     ceremony_steps,
 )
+from hushtag.errors import MisuseError
 from hushtag.phrase import draw_phrase
 from hushtag.streams import SEGMENT_SIZE
 from tests.client.fake_server import URL, FakeServer
@@ -283,3 +285,51 @@ async def test_files_are_read_off_the_loop_and_stored(async_client: AsyncClient,
         kept = await vault.put(path)
         found = await vault.get_by_name("photo.png")
     assert (kept.content_type, found.body) == ("image/png", path.read_bytes())
+
+
+def test_a_client_belongs_to_one_event_loop(server: FakeServer, tmp_path: Path) -> None:
+    """In the next one a connection that was kept raised a bare RuntimeError: the loop it belongs to is closed."""
+    client = AsyncClient(URL, transport=server.transport(), retry=NO_PAUSE)
+
+    async def first() -> AsyncVault:
+        await client.log_in(EMAIL, PASSWORD)
+        vault = await client.unlock(PHRASE)
+        await vault.put(b"one", name="a")
+        return vault
+
+    async def second(vault: AsyncVault) -> None:
+        for call in (
+            client.account,
+            lambda: anext(client.journal.list()),
+            lambda: client.unlock(PHRASE),
+            lambda: client.export_data(tmp_path / "archive"),
+            vault.list,
+            lambda: vault.put(b"two", name="b"),
+        ):
+            with pytest.raises(MisuseError, match="event loop it was first used in"):
+                await call()
+        async with vault:
+            pass
+        assert vault.locked
+        with pytest.raises(MisuseError, match="event loop it was first used in"):
+            await client.close()
+
+    opened = asyncio.run(first())
+    server.log.clear()
+    asyncio.run(second(opened))
+    assert server.log == []
+
+
+def test_what_is_of_no_loop_yet_is_of_the_first(server: FakeServer) -> None:
+    client = AsyncClient(URL, transport=server.transport(), retry=NO_PAUSE)
+
+    async def refused() -> None:
+        with pytest.raises(NotLoggedInError):
+            await client.account()
+
+    async def taken() -> None:
+        async with client:
+            await client.log_in(EMAIL, PASSWORD)
+
+    asyncio.run(refused())
+    asyncio.run(taken())

@@ -41,6 +41,9 @@ class AsyncClient:
         await client.log_in("ada@example.org", password)
         async with await client.unlock(phrase) as vault:
             await vault.put(Path("letter.pdf"))
+
+    A client belongs to the event loop it was first used in: in another one, also one of a later `asyncio.run`, every
+    call is a `MisuseError`. A session that was kept (`session`) goes on in a client made there.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """The two drivers: they perform the effects of the client's logic, one by blocking and one by awaiting."""
 
+import asyncio
 from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
@@ -28,6 +29,7 @@ from hushtag.client.tasks import in_task
 from hushtag.client.threads import Crew, call_waiting, in_thread, pause, wait_in_thread
 from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
 from hushtag.client.uploading import upload, upload_async
+from hushtag.errors import MisuseError
 
 __all__ = ["AsyncDriver", "SyncDriver"]
 
@@ -126,13 +128,14 @@ class SyncDriver:
 
 
 class AsyncDriver:
-    """Performs effects by awaiting; computations run in worker threads."""
+    """Performs effects by awaiting; computations run in worker threads. It belongs to the event loop of the first."""
 
     def __init__(self, url: httpx.URL, http: httpx.AsyncClient, timeouts: Timeouts) -> None:
         self._url = url
         self._http = http
         self._timeouts = timeouts
         self._limiter: anyio.CapacityLimiter | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, steps: Steps[T]) -> T:
         """Perform every effect of the steps and return their result."""
@@ -150,10 +153,24 @@ class AsyncDriver:
             return value
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections.
+
+        Raises:
+            MisuseError: they belong to another event loop.
+        """
+        self._stay()
         await in_task(self._http.aclose)
 
+    def _stay(self) -> None:
+        # Connections, limiters and events of one loop are dead, or worse, in another.
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise MisuseError("a client belongs to the event loop it was first used in; make another one for this loop")
+
     async def _perform(self, effect: Effect) -> Any:
+        self._stay()
         match effect:
             case Request():
                 return await in_task(partial(self._exchange, effect))
