@@ -92,8 +92,11 @@ def parse_code(text: str) -> EpochCode:
     """Return the numbers of a code; case, hyphens, commas and spaces do not matter.
 
     Raises:
-        EpochCodeError: not five words, or a word that is not in the list; the message names its place.
+        EpochCodeError: not a `str`, not five words, or a word that is not in the list; the message names its place.
     """
+    given: object = text
+    if not isinstance(given, str):
+        raise EpochCodeError(f"an epoch code is a str, not {type(given).__name__}")
     if len(text) > MAX_CODE_CHARACTERS:
         raise EpochCodeError(f"an epoch code has {CODE_WORDS} words; this is a longer text")
     words = text.casefold().replace("-", " ").replace(",", " ").split()

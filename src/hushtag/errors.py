@@ -51,7 +51,7 @@ class WeakPhraseError(PhraseError):
 
 
 class EpochCodeError(MisuseError):
-    """What was given is no epoch code: not five words, or a word that no code has."""
+    """What was given is no epoch code: no text, not five words, or a word that no code has."""
 
 
 class ListedWordError(PhraseError):

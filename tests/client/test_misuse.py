@@ -12,6 +12,7 @@ from hushtag.client.storing_steps import SMALL_OBJECT_BYTES
 from hushtag.errors import MisuseError
 from tests.client.fake_server import FakeServer, Fault
 from tests.client.plain_calls import ENTRY, ID, REMINDER
+from tests.client.support import OTHER_PHRASE, PHRASE
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,29 @@ def test_what_was_not_read_is_not_changed(
         with pytest.raises(MisuseError, match="pass what was read"):
             change(getattr(client, group), given)
     assert server.log == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client, _: client.unlock(None),
+        lambda client, _: client.unlock(5),
+        lambda client, _: client.unlock(PHRASE, epoch_code=5),
+        lambda client, _: client.unlock(PHRASE, device_secret=5),
+        lambda client, _: client.unlock(PHRASE, device_secret="s" * 32),
+        lambda client, _: client.enrol(OTHER_PHRASE, label=None),
+        lambda _, vault: vault.add_phrase(OTHER_PHRASE, label=5),
+        lambda _, vault: vault.change_phrase(vault.tag_id, OTHER_PHRASE, label=b"mine"),
+        lambda _, vault: vault.check_epoch(None),
+    ],
+)
+def test_what_is_of_another_type_is_misuse(
+    client: Any, vault: Any, server: FakeServer, call: Callable[[Any, Any], Any]
+) -> None:
+    server.log.clear()
+    with pytest.raises(MisuseError, match=r" (is|are) .*, not (NoneType|int|str|bytes)$"):
+        call(client, vault)
+    assert [line for line in server.log if not line.startswith("GET ")] == []
 
 
 @pytest.mark.parametrize("raised", [StopIteration, StopAsyncIteration])

@@ -13,7 +13,7 @@ from hushtag.client.policy import MAX_LIST_BYTES
 from hushtag.client.session import Session
 from hushtag.duress import Released
 from hushtag.enrollment import AwaitingRegistrationResponse, Enrolled, start_enrollment
-from hushtag.errors import AuthenticationError, LimitError, MalformedError
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError
 from hushtag.messages import Located, RegistrationStarted, TagEnrolled, Unlocked, UnlockStarted, decode_binary
 from hushtag.phrase import DrawnPhrase, canonicalize, check_phrase
 from hushtag.recovery import RECOVERY_MARK, RecoveryCode
@@ -59,16 +59,26 @@ def accepted_phrase(phrase: str | DrawnPhrase | RecoveryCode, floor_bits: float)
 
 
 def copied_secret(value: DeviceSecret | bytes | None) -> DeviceSecret | None:
-    """Return a copy, which the ceremony forgets; the caller's own stays the caller's."""
+    """Return a copy, which the ceremony forgets; the caller's own stays the caller's.
+
+    Raises:
+        MisuseError: it is no secret and no bytes.
+    """
+    given: object = value
+    if not isinstance(given, DeviceSecret | bytes | bytearray | memoryview | None):
+        raise MisuseError(f"a device secret is a DeviceSecret or its bytes, not {type(given).__name__}")
     return None if value is None else DeviceSecret(value.expose() if isinstance(value, DeviceSecret) else value)
 
 
-def check_label(label: str) -> None:
+def check_label(label: object) -> None:
     """Refuse a label that cannot be sealed, before a guess is spent on it.
 
     Raises:
         LimitError: over 252 bytes of UTF-8, or not valid Unicode.
+        MisuseError: it is not a `str`.
     """
+    if not isinstance(label, str):
+        raise MisuseError(f"a label is a str, not {type(label).__name__}")
     try:
         length = len(label.encode("utf-8"))
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
 """Steps of a client as both clients offer them: the account, and the ceremonies over it."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from hushtag.client import ceremony_steps
@@ -25,7 +25,7 @@ from hushtag.client.transfer_steps import TransferSteps
 from hushtag.client.upload_pages import UploadPages
 from hushtag.client.vault_steps import OpenTag
 from hushtag.epoch import parse_code
-from hushtag.errors import HushtagError, PhraseError
+from hushtag.errors import HushtagError, MisuseError, PhraseError
 from hushtag.messages import LogIn
 from hushtag.phrase import (
     DrawnPhrase,
@@ -51,6 +51,7 @@ def candidate_phrases(phrases: Phrases, kind: PhraseKind | None) -> list[str]:
     Raises:
         PhraseError: there is no candidate.
         ListedWordError: it is a mistyped recovery code.
+        MisuseError: it is neither a phrase nor a collection.
     """
     if isinstance(phrases, RecoveryCode):
         return [phrases.canonical]
@@ -59,6 +60,9 @@ def candidate_phrases(phrases: Phrases, kind: PhraseKind | None) -> list[str]:
         if _fails_as_code(form):
             parse_recovery_code(form)  # its error says which word
         return filter_candidates([text_of(phrases)], kind=kind)
+    given: object = phrases
+    if not isinstance(given, Iterable):
+        raise MisuseError(f"a phrase is a str, and several transcripts of one are a list, not {type(given).__name__}")
     return filter_candidates(map(text_of, phrases), kind=kind)
 
 
