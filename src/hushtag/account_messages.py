@@ -108,14 +108,14 @@ class GiveConsent(Message, frozen=True):
     version: DocumentVersion
 
 
-class Consent(Message, frozen=True):
+class Consent(Message, frozen=True, kw_only=True):
     """One recorded consent."""
 
     id: UUID
     document: str
     version: str
-    ip_address: str | None
-    user_agent: str | None
+    ip_address: str | None = None
+    user_agent: str | None = None
     created_at: datetime
 
 
@@ -126,17 +126,17 @@ class ConsentList(Message, frozen=True):
     next: str | None = None
 
 
-class AuditEntry(Message, frozen=True):
+class AuditEntry(Message, frozen=True, kw_only=True):
     """One entry of the audit trail: what changed, from where. Values are those of the columns that are recorded."""
 
     id: UUID
     action: str
     table_name: str
-    record_id: UUID | None
-    old_values: dict[str, Any] | None
-    new_values: dict[str, Any] | None
-    ip_address: str | None
-    user_agent: str | None
+    record_id: UUID | None = None
+    old_values: dict[str, Any] | None = None
+    new_values: dict[str, Any] | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
     created_at: datetime
 
 

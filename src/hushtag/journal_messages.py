@@ -48,7 +48,7 @@ class TagRef(Message, frozen=True):
 
     id: UUID
     name: str
-    color: str | None
+    color: str | None = None
 
 
 class NewJournal(Message, frozen=True):
@@ -76,13 +76,13 @@ class JournalChange(Message, frozen=True):
     tags: TagNames | UnsetType = UNSET
 
 
-class Journal(Message, frozen=True):
+class Journal(Message, frozen=True, kw_only=True):
     """A whole entry."""
 
     id: UUID
     title: str
-    content: str | None
-    mood_rating: int | None
+    content: str | None = None
+    mood_rating: int | None = None
     is_private: bool
     entry_date: date
     word_count: int
@@ -90,17 +90,17 @@ class Journal(Message, frozen=True):
     version: int
     created_at: datetime
     updated_at: datetime
-    published_at: datetime | None
-    deleted_at: datetime | None
+    published_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
-class JournalSummary(Message, frozen=True):
+class JournalSummary(Message, frozen=True, kw_only=True):
     """An entry in a listing: `excerpt` is the first 200 characters of its content."""
 
     id: UUID
     title: str
-    excerpt: str | None
-    mood_rating: int | None
+    excerpt: str | None = None
+    mood_rating: int | None = None
     is_private: bool
     entry_date: date
     word_count: int
@@ -108,8 +108,8 @@ class JournalSummary(Message, frozen=True):
     version: int
     created_at: datetime
     updated_at: datetime
-    published_at: datetime | None
-    deleted_at: datetime | None
+    published_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 class JournalList(Message, frozen=True):
@@ -137,7 +137,7 @@ class JournalFound(Message, frozen=True):
     journal: JournalSummary
     rank: float
     title_snippet: str
-    content_snippet: str | None
+    content_snippet: str | None = None
 
 
 class TagFacet(Message, frozen=True):
@@ -148,10 +148,10 @@ class TagFacet(Message, frozen=True):
     count: int
 
 
-class MoodFacet(Message, frozen=True):
+class MoodFacet(Message, frozen=True, kw_only=True):
     """How many of the ranked matches have this mood; null: none."""
 
-    mood_rating: int | None
+    mood_rating: int | None = None
     count: int
 
 
@@ -162,11 +162,11 @@ class JournalFacets(Message, frozen=True):
     moods: list[MoodFacet]
 
 
-class JournalSearch(Message, frozen=True):
+class JournalSearch(Message, frozen=True, kw_only=True):
     """`GET /v1/journals/search`, best match first."""
 
     results: list[JournalFound]
-    next: str | None
+    next: str | None = None
     facets: JournalFacets
 
 
@@ -190,12 +190,12 @@ class MergeTag(Message, frozen=True):
     into: UUID
 
 
-class Tag(Message, frozen=True):
+class Tag(Message, frozen=True, kw_only=True):
     """A tag and how many entries that are not deleted have it."""
 
     id: UUID
     name: str
-    color: str | None
+    color: str | None = None
     usage_count: int
     created_at: datetime
     updated_at: datetime

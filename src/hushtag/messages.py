@@ -169,28 +169,28 @@ class SessionOpened(Message, frozen=True):
     phrase_salt: B16
 
 
-class Account(Message, frozen=True):
+class Account(Message, frozen=True, kw_only=True):
     """`GET /v1/account`: the plain profile and what a client needs before it may touch a phrase."""
 
     user_id: UUID
     email: str
-    first_name: str | None
-    last_name: str | None
+    first_name: str | None = None
+    last_name: str | None = None
     created_at: datetime
-    last_login: datetime | None
+    last_login: datetime | None = None
     suite: SuiteId
     phrase_salt: B16
 
 
-class SessionInfo(Message, frozen=True):
+class SessionInfo(Message, frozen=True, kw_only=True):
     """One session of the account."""
 
     session_id: UUID
     created_at: datetime
     last_activity: datetime
     expires_at: datetime
-    ip_address: str | None
-    user_agent: str | None
+    ip_address: str | None = None
+    user_agent: str | None = None
     current: bool
 
 
@@ -350,7 +350,7 @@ class Unlocked(Message, frozen=True):
     vaults: Annotated[list[VaultKey], Meta(min_length=1, max_length=MAX_PAGE)]
     expires_at: datetime
     failed_guesses: Annotated[int, Meta(ge=0, le=MAX_FAILED_GUESSES)]
-    last_failed_at: datetime | None
+    last_failed_at: datetime | None = None
     move: SealedState | None = None
 
 

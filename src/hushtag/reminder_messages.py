@@ -72,20 +72,20 @@ class ReminderChange(Message, frozen=True):
     time_zone: TimeZone | UnsetType = UNSET
 
 
-class Reminder(Message, frozen=True):
+class Reminder(Message, frozen=True, kw_only=True):
     """One reminder; a repeating one is one occurrence of its series."""
 
     id: UUID
     title: str
-    description: str | None
+    description: str | None = None
     reminder_time: datetime
     is_completed: bool
-    completed_at: datetime | None
+    completed_at: datetime | None = None
     priority: int
-    repeat_pattern: str | None
+    repeat_pattern: str | None = None
     time_zone: str
     series_id: UUID
-    snoozed_until: datetime | None
+    snoozed_until: datetime | None = None
     status: ReminderStatus
     version: int
     created_at: datetime
@@ -130,4 +130,4 @@ class Feed(Message, frozen=True):
     """`GET /v1/reminders/feed`."""
 
     created_at: datetime
-    last_used: datetime | None
+    last_used: datetime | None = None

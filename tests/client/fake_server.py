@@ -325,13 +325,15 @@ class FakeServer:
     def account(self, request: httpx.Request) -> httpx.Response:
         user, _ = self._account(request)
         salt = encode_binary(user.phrase_salt)
-        return answer(200, Account(user.user_id, user.email, None, None, START, None, user.suite, salt))
+        account = Account(user_id=user.user_id, email=user.email, created_at=START, suite=user.suite, phrase_salt=salt)
+        return answer(200, account)
 
     def sessions(self, request: httpx.Request) -> httpx.Response:
         user, current = self._account(request)
         mine = sorted(session for owner, session in self.tokens.values() if owner is user)
         page, following = self._page(request, mine)
-        infos = [SessionInfo(key, START, START, START, None, "agent", key == current) for key in page]
+        times = {"created_at": START, "last_activity": START, "expires_at": START}
+        infos = [SessionInfo(session_id=key, **times, user_agent="agent", current=key == current) for key in page]
         return answer(200, SessionList(infos, following))
 
     def log_out(self, request: httpx.Request) -> httpx.Response:

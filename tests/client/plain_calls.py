@@ -63,12 +63,33 @@ _SHARED = {
 }
 ENTRY = Journal(content="Along the river.", **_SHARED)  # type: ignore[arg-type]
 SUMMARY = JournalSummary(excerpt="Along the river.", **_SHARED)  # type: ignore[arg-type]
-TAG = Tag(ID, "walks", "#3366cc", 1, NOW, NOW)
-REMINDER = Reminder(ID, "Tea", None, NOW, False, None, 2, "FREQ=DAILY", "UTC", ID, None, "due", 1, NOW, NOW)
-FACETS = JournalFacets([TagFacet(ID, "walks", 1)], [MoodFacet(7, 1)])
-SEARCH = JournalSearch([JournalFound(SUMMARY, 0.5, "A walk", "the <mark>river</mark>")], None, FACETS)
-CONSENT = Consent(ID, "terms", "1", None, None, NOW)
-AUDIT = AuditEntry(ID, "UPDATE", "users", ID, {"a": 1}, {"a": 2}, None, None, NOW)
+TAG = Tag(id=ID, name="walks", color="#3366cc", usage_count=1, created_at=NOW, updated_at=NOW)
+REMINDER = Reminder(
+    id=ID,
+    title="Tea",
+    reminder_time=NOW,
+    is_completed=False,
+    priority=2,
+    repeat_pattern="FREQ=DAILY",
+    time_zone="UTC",
+    series_id=ID,
+    status="due",
+    version=1,
+    created_at=NOW,
+    updated_at=NOW,
+)
+FACETS = JournalFacets([TagFacet(ID, "walks", 1)], [MoodFacet(mood_rating=7, count=1)])
+SEARCH = JournalSearch(results=[JournalFound(SUMMARY, 0.5, "A walk", "the <mark>river</mark>")], facets=FACETS)
+CONSENT = Consent(id=ID, document="terms", version="1", created_at=NOW)
+AUDIT = AuditEntry(
+    id=ID,
+    action="UPDATE",
+    table_name="users",
+    record_id=ID,
+    old_values={"a": 1},
+    new_values={"a": 2},
+    created_at=NOW,
+)
 SETTINGS = AccountSettings()
 
 
@@ -87,7 +108,15 @@ def few(found: Any) -> list[Any]:
 
 def account_of(client: Any) -> Message:
     session = client.session
-    return Account(session.user_id, EMAIL, "Ada", None, NOW, NOW, session.suite, session.phrase_salt)
+    return Account(
+        user_id=session.user_id,
+        email=EMAIL,
+        first_name="Ada",
+        created_at=NOW,
+        last_login=NOW,
+        suite=session.suite,
+        phrase_salt=session.phrase_salt,
+    )
 
 
 CALLS: dict[str, Call] = {

@@ -96,7 +96,14 @@ async def change_settings(
 
 def _consent(row: ConsentRow) -> Consent:
     address = None if row.ip_address is None else str(row.ip_address)
-    return Consent(row.id, row.document, row.version, address, row.user_agent, row.created_at)
+    return Consent(
+        id=row.id,
+        document=row.document,
+        version=row.version,
+        ip_address=address,
+        user_agent=row.user_agent,
+        created_at=row.created_at,
+    )
 
 
 @post(

@@ -44,7 +44,14 @@ TagSort = Annotated[Literal["name", "usage"], QueryParameter(name="sort", descri
 def _tag(row: TagRow | None) -> Tag:
     if row is None:
         raise NotFoundError("no such tag")
-    return Tag(row.id, row.name, row.color, row.usage_count, row.created_at, row.updated_at)
+    return Tag(
+        id=row.id,
+        name=row.name,
+        color=row.color,
+        usage_count=row.usage_count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
 
 
 def _taken() -> RefusedError:
