@@ -823,7 +823,12 @@ class FakeServer:
         found = self._stream(request, vault_id, stream_id).segments.get(seq)
         if found is None:
             raise RefusedError(404, "not_found")
-        return httpx.Response(200, content=found, headers={"Content-Type": "application/octet-stream"})
+        headers = {"Content-Type": "application/octet-stream"}
+        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        if asked is None:
+            return httpx.Response(200, content=found, headers=headers)
+        headers["Content-Range"] = f"bytes {asked[1]}-{len(found) - 1}/{len(found)}"
+        return httpx.Response(206, content=found[int(asked[1]) :], headers=headers)
 
     def drop_stream(self, request: httpx.Request, vault_id: UUID, stream_id: UUID) -> httpx.Response:
         if self._stream(request, vault_id, stream_id).owner is not None:

@@ -45,6 +45,7 @@ from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
 
 SEGMENT = 64 * 1024
 BODY = os.urandom(5 * SEGMENT + 1234)
+OCTETS = "application/octet-stream"
 SEGMENT_PATH = "/segments/[0-9]+$"
 SIZES = [0, 1, storing_steps.SMALL_OBJECT_BYTES, storing_steps.SMALL_OBJECT_BYTES + 1, 5 * SEGMENT, 6 * SEGMENT - 1]
 
@@ -805,6 +806,44 @@ def test_a_lost_segment_is_asked_for_once_and_told_as_lost(vault: Any, server: F
     assert not out.exists()
     with vault.open(stored.object_id) as file:
         assert file.read(10) == BODY[:10]  # of another segment
+
+
+def test_a_segment_that_breaks_off_is_asked_for_from_there(vault: Any, server: FakeServer, tmp_path: Path) -> None:
+    stored, asked = vault.put(BODY, name="film"), dict[str, list[str | None]]()
+
+    def cut(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if "/segments/" not in request.url.path:
+            return response
+        seq = request.url.path.rpartition("/")[2]
+        asked.setdefault(seq, []).append(request.headers.get("range"))
+        if seq == "2" and "range" in request.headers:  # a server need not know ranges
+            del request.headers["range"]
+            return server._respond(request)
+        headers = {name: response.headers[name] for name in response.headers if name != "content-length"}
+        return httpx.Response(response.status_code, content=response.content[:30_000], headers=headers)
+
+    server.rewrite = cut
+    vault.get_to(stored.object_id, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == BODY
+    assert asked["0"] == [None, "bytes=30000-", "bytes=60000-"]
+    assert asked["2"] == [None, "bytes=30000-"]
+
+
+def test_a_segment_that_breaks_off_where_its_bytes_are_lost_is_told_as_lost(vault: Any, server: FakeServer) -> None:
+    stored = vault.put(BODY, name="film")
+
+    def lose(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if not request.url.path.endswith("/segments/1"):
+            return response
+        if request.headers.get("range") == "bytes=30000-":
+            return problem(410, "segment_lost")
+        return httpx.Response(200, content=response.content[:30_000], headers={"Content-Type": OCTETS})
+
+    server.rewrite = lose
+    server.log.clear()
+    with pytest.raises(ContentLostError):
+        vault.get(stored.object_id)
+    assert sum(line.endswith("/segments/1") for line in server.log) == 2
 
 
 def test_a_get_that_cannot_succeed_asks_for_nothing(vault: Any, server: FakeServer, tmp_path: Path) -> None:

@@ -148,6 +148,12 @@ async def test_doctor_repairs_what_is_left_over_and_says_what_is_missing(
     assert (await compared(owner)).missing == 1
     assert (await stored.read(stream_id, 1)).json()["code"] == "segment_lost"
     assert (await stored.read(stream_id, 0)).content == b"one"
+    (cut,) = run_sql(database, "SELECT id FROM vault_segments WHERE seq = 0")[0]
+    for left in (b"o", b""):
+        await store.write(cut, pieces(left))
+        assert (await compared(owner)).missing == 2
+        for asked in ("bytes=0-", "bytes=1-", "bytes=2-"):
+            assert (await stored.read(stream_id, 0, Range=asked)).json()["code"] == "segment_lost"
 
 
 async def test_a_store_of_another_installation_is_refused_and_nothing_of_it_removed(

@@ -278,6 +278,43 @@ async def test_bytes_that_are_gone_are_told_as_such_and_reported(stored, directo
     assert (await compared(owner)).missing == 1
 
 
+@pytest.mark.parametrize("left", [0, 4, 2 * MIB])
+async def test_an_object_that_is_cut_short_is_told_as_lost_and_reported(stored, directory, owner, left) -> None:
+    body = random_bytes(3 * MIB)
+    stream_id, other = await stored.upload(body), await stored.upload(b"other")
+    (cut,) = [each for each in objects(directory) if each.read_bytes() == body]
+    os.truncate(cut, left)
+    for answer in (
+        await stored.read(stream_id, 0),
+        await stored.read(stream_id, 0, Range=f"bytes={left}-"),
+        await stored.read(stream_id, 0, Range=f"bytes={left + 5}-{left + 6}"),
+        await stored.read_all(stream_id),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (410, "segment_lost")
+    assert (await stored.read(other, 0)).content == b"other"
+    assert (await compared(owner)).missing == 1
+    with connect(owner.database_url) as connection:
+        (finding,) = await asyncio.to_thread(
+            lambda: list(segment_stores(Examined(connection, owner, Reached(owner.database_url))))
+        )
+    assert "lacks 1 segments, or bytes of them" in finding.says
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_a_part_that_is_cut_short_is_told_where_a_range_begins_with_it(
+    streams_beside, database, owner, number
+) -> None:
+    stream_id = await streams_beside.upload(random_bytes(2 * MIB + 9))
+    run_sql(database, "UPDATE segment_parts SET bytes = substr(bytes, 1, 8) WHERE part = %s", number)
+    for start in (number * MIB, number * MIB + 5):
+        answer = await streams_beside.read(stream_id, 0, Range=f"bytes={start}-")
+        assert (answer.status_code, answer.json()["code"]) == (410, "segment_lost")
+    if number:
+        with pytest.raises(AssertionError):  # of the transport: the answer has no end
+            await streams_beside.read(stream_id, 0)
+    assert (await asyncio.to_thread(leftovers, owner)).hollow == 1
+
+
 async def test_bytes_that_are_gone_in_the_middle_break_the_answer_off(stored, directory) -> None:
     stream_id = await stored.upload(b"one", b"two")
     (lost,) = [each for each in objects(directory) if each.read_bytes() == b"two"]

@@ -338,7 +338,7 @@ def segment_stores(examined: Examined) -> Iterator[Finding]:
             yield Finding("segment store", "warning", f"{url} cannot be listed: {error}", step)
             continue
         if found.missing:
-            says = f"{url} lacks {found.missing} segments: their objects cannot be read"
+            says = f"{url} lacks {found.missing} segments, or bytes of them: their objects cannot be read"
             yield Finding("segment store", "warning", says, "restore the store from its own backup")
         if found.nobodys:
             says = f"{url} has {len(found.nobodys)} objects that nothing names"

@@ -55,7 +55,7 @@ _HOLLOW: Final = """
           AND p.vault_id = g.vault_id AND p.stream_id = g.stream_id AND p.segment_id = g.id)
 """
 _LISTED: Final = """
-    CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz);
+    CREATE TEMPORARY TABLE listed_objects (id uuid PRIMARY KEY, modified timestamptz, byte_count bigint);
     GRANT SELECT ON listed_objects TO hushtag_maintainer
 """
 # What is under way is noted before it is written, so what neither a row nor a note names is nobody's. Whichever store
@@ -68,7 +68,7 @@ _NOBODYS: Final = """
 # Moving keeps `created_at` and writes a new object: the row is as old as its last change.
 _MISSING: Final = """
     SELECT count(*) FROM vault_segments g WHERE g.store_id = %(store)s AND g.updated_at < %(begin)s
-      AND NOT EXISTS (SELECT FROM listed_objects l WHERE l.id = g.id)
+      AND NOT EXISTS (SELECT FROM listed_objects l WHERE l.id = g.id AND l.byte_count = g.byte_count)
 """
 
 
@@ -82,7 +82,7 @@ class Leftovers(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """A store beside the rows that name it: objects of ours, those that nothing names, and segments without one."""
+    """A store beside the rows that name it: objects of ours, those nothing names, and segments without a whole one."""
 
     objects: int
     nobodys: list[UUID]
@@ -110,7 +110,7 @@ def count_leftovers(connection: Connection, settings: Settings) -> Leftovers:
     return Leftovers(rows, due_objects(connection), wrong, int(hollow[0]) if hollow else 0)
 
 
-def _pages(entries: Iterable[tuple[UUID, datetime]]) -> Iterator[list[tuple[UUID, datetime]]]:
+def _pages(entries: Iterable[tuple[UUID, datetime, int]]) -> Iterator[list[tuple[UUID, datetime, int]]]:
     iterator = iter(entries)
     while page := list(islice(iterator, _PAGE)):
         yield page
@@ -127,14 +127,14 @@ def compare_store(connection: Connection, settings: Settings, store_id: UUID, *,
     begin, objects = datetime.now(UTC), 0
     store = reach_store(connection, settings, store_id, claim=claim)
 
-    ours = ((entry.segment_id, entry.modified) for entry in store.list() if entry.segment_id is not None)
+    ours = ((entry.segment_id, entry.modified, entry.size) for entry in store.list() if entry.segment_id is not None)
     # Listed first, and compared in one transaction then: none is open as long as the store takes.
     connection.execute(_LISTED)
     try:
         with connection.cursor() as cursor:
             for page in _pages(ours):
                 objects += len(page)
-                cursor.executemany("INSERT INTO listed_objects VALUES (%s, %s) ON CONFLICT DO NOTHING", page)
+                cursor.executemany("INSERT INTO listed_objects VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", page)
         with as_maintainer(connection):
             values = {"store": store_id, "before": begin - upload_age(settings), "begin": begin}
             nobodys = [row[0] for row in connection.execute(_NOBODYS, values)]

@@ -36,7 +36,7 @@ _log = logging.getLogger("hushtag.server")
 
 
 class _MovedError(Exception):
-    """The bytes are not where the segment's row said."""
+    """The bytes are not where the segment's row said, or not all of them."""
 
 
 async def checked_page(services: Services, caller: VaultCaller, page: SegmentPage) -> SegmentPage:
@@ -70,13 +70,13 @@ class Reading:
         rows = (await checked_page(self._services, self._caller, page)).segments
         return [row for number, row in enumerate(rows, start=first) if row.seq == number]
 
-    async def _from_parts(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
+    async def _from_parts(self, segment_id: UUID, size: int, start: int, end: int) -> AsyncIterator[bytes]:
         for number in range(start // PART_BYTES, -(-end // PART_BYTES)):
             async with self._services.lanes.parts:
                 part = await queries.read_part(self._services.pool, self.place, segment_id, number)
-            if part is None:
-                raise _MovedError
             begin = number * PART_BYTES
+            if part is None or len(part) != min(PART_BYTES, size - begin):
+                raise _MovedError
             inside = start <= begin and begin + len(part) <= end
             yield part if inside else part[max(0, start - begin) : end - begin]
 
@@ -92,14 +92,14 @@ class Reading:
 
     def _pieces(self, row: SegmentRow, start: int, end: int) -> AsyncIterator[bytes]:
         if row.store_id is None:
-            return self._from_parts(row.segment_id, start, end)
+            return self._from_parts(row.segment_id, row.size, start, end)
         return self._from_store(row.store_id, row.segment_id, start, end)
 
     async def segment(self, row: SegmentRow, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield bytes `start` to `end` of a segment; one that is moved to another store meanwhile is followed there.
 
         Raises:
-            SegmentLostError: its bytes are gone. NotFoundError: the stream ended. UnavailableError: the store failed.
+            SegmentLostError: bytes of it are gone. NotFoundError: the stream ended. UnavailableError: the store failed.
         """
         while True:
             with contextlib.suppress(_MovedError):

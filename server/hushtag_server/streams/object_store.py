@@ -28,6 +28,7 @@ _CHUNK: Final = 5 * 1024 * 1024  # S3's least part of an upload; a directory nee
 _AT_ONCE: Final = 2  # of them, for one segment
 _PREFIX: Final = "segments"
 _PAGE: Final = 1000
+_OUTSIDE: Final = ("InvalidRange", "416 ")  # what the library says of such a range, in a directory and over HTTP
 _THREADS: Final = ThreadPoolExecutor(16, "object-store")  # started as they are needed
 Result = TypeVar("Result")
 
@@ -37,7 +38,11 @@ class ObjectStoreError(Exception):
 
 
 class ObjectGoneError(ObjectStoreError):
-    """There is no such object."""
+    """There is no such object, or less of it than was written."""
+
+
+class _OutsideError(ObjectStoreError):
+    """What was asked for lies beyond the object's end."""
 
 
 class StoredObject(NamedTuple):
@@ -80,6 +85,8 @@ def _failure(error: BaseException) -> ObjectStoreError:
         return ObjectStoreError("it refuses the credentials")
     if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
         return ObjectStoreError("it has no such bucket, container or directory")
+    if any(sign in str(error) for sign in _OUTSIDE):
+        return _OutsideError("it refuses the range")
     return ObjectStoreError(f"it is out of reach, or answers otherwise than a store does: {type(error).__name__}")
 
 
@@ -222,8 +229,18 @@ class ObjectStore:
 
         with _asking():
             found = await obstore.get_async(self._backend, _name(segment_id), options={"range": (start, end)})
+            if found.meta["size"] < end:
+                raise ObjectGoneError("less of the object than was written")
             async for piece in found.stream(min_chunk_size=PART_BYTES):
                 yield bytes(piece)
+
+    async def _is_whole(self, segment_id: UUID, end: int) -> None:
+        import obstore
+
+        with _asking():
+            found = await obstore.head_async(self._backend, _name(segment_id))
+        if found["size"] < end:
+            raise ObjectGoneError("less of the object than was written")
 
     async def read(self, segment_id: UUID, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield bytes `start` to `end` of an object, in pieces of about 1 MiB.
@@ -231,7 +248,7 @@ class ObjectStore:
         An answer that breaks off is asked for again from there: a request may take so long, and its reader longer.
 
         Raises:
-            ObjectGoneError: there is none. ObjectStoreError: the store failed.
+            ObjectGoneError: there is none, or it ends before `end`. ObjectStoreError: the store failed.
         """
         while start < end:
             before = start
@@ -242,8 +259,10 @@ class ObjectStore:
             except ObjectGoneError:
                 await self._is_there()
                 raise
-            except ObjectStoreError:
+            except ObjectStoreError as error:
                 if start == before:
+                    if isinstance(error, _OutsideError):
+                        await self._is_whole(segment_id, end)
                     raise
             else:
                 if start == before:

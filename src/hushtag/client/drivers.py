@@ -116,7 +116,7 @@ class SyncDriver:
             answer = self._http.send(self._http.build_request(**request_options(self._url, request)), stream=True)
             try:
                 reading = Reading(answer, request.max_answer)
-                if answer.status_code == 200:
+                if answer.status_code == 200 or (answer.status_code == 206 and "Range" in request.headers):
                     return Opened(lower_names(answer), answer, answer.iter_raw())
                 for chunk in answer.iter_raw():
                     reading.take(chunk)
@@ -223,7 +223,7 @@ class AsyncDriver:
             answer = await self._http.send(asked, stream=True)
             try:
                 reading = Reading(answer, request.max_answer)
-                if answer.status_code == 200:
+                if answer.status_code == 200 or (answer.status_code == 206 and "Range" in request.headers):
                     return Opened(lower_names(answer), answer, answer.aiter_raw())
                 async for chunk in answer.aiter_raw():
                     reading.take(chunk)

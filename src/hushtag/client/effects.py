@@ -71,7 +71,9 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Send a request and leave a 200 open (`Opened`); any other answer is read whole (`Response`)."""
+    """Send a request and leave a 200, or the range asked for, open (`Opened`); any other answer is read whole
+    (`Response`).
+    """
 
     request: Request
 
@@ -171,7 +173,7 @@ def gather(steps: "Sequence[Steps[T]]", limit: int, stop: Callable[[], None] | N
 
 
 def open_answer(request: Request) -> Steps[Opened | Response]:
-    """Send one request, once; a 200 stays open.
+    """Send one request, once; a 200, or the range asked for, stays open.
 
     Raises:
         TransportError, MalformedError: as for `exchange`.

@@ -210,10 +210,10 @@ class ContentReader:
         info, found = self.info, self._found
         if info is None or found is None:
             raise StateError("only a large object that is open has segments")
-        attempt = 0
+        attempt, arriving = 0, _Arriving(memoryview(room)[: sealed_length(self.shape.length(seq))])
         while True:
             try:
-                yield from self._fetch_sealed(info.id, seq, room, is_stopped)
+                yield from self._fetch_sealed(info.id, seq, arriving, is_stopped)
                 break
             except NotFoundError:
                 yield from self._steps.gone(found)
@@ -266,33 +266,46 @@ class ContentReader:
         index.check(seq, digest)
         return content_of(self.shape, seq, plain)
 
-    def _fetch_sealed(self, stream_id: UUID, seq: int, room: bytearray, is_stopped: Callable[[], bool]) -> Steps[None]:
+    def _fetch_sealed(
+        self, stream_id: UUID, seq: int, arriving: "_Arriving", is_stopped: Callable[[], bool]
+    ) -> Steps[None]:
         path = f"{self._steps.path}/streams/{stream_id}/segments/{seq}"
-        opened = yield from open_answer(Request("GET", path, self._steps.token))
+        # From where it broke off: a server that lacks what comes there can say so before its answer begins.
+        asked = {"Range": f"bytes={arriving.filled}-"} if 0 < arriving.filled < len(arriving.room) else {}
+        opened = yield from open_answer(Request("GET", path, self._steps.token, headers=asked))
         if isinstance(opened, Response):
             raise transfer_problem_of(opened)
-        yield from _read_exactly(opened, memoryview(room)[: sealed_length(self.shape.length(seq))], is_stopped)
+        yield from arriving.read(opened, is_stopped)
 
 
-def _read_exactly(opened: Opened, room: memoryview, is_stopped: Callable[[], bool]) -> Steps[None]:
-    """Read a body of exactly that length."""
-    try:
-        if media_type(opened.headers) != CONTENT_TYPE:
-            raise MalformedError("answer is no segment")
-        end, filled = time.monotonic() + SEGMENT_SECONDS, 0
-        while piece := (yield from read_piece(opened)):
-            if is_stopped():
-                raise StoppedError
-            if filled + len(piece) > len(room):
-                raise MalformedError(f"segment is longer than {len(room)} bytes")
-            room[filled : filled + len(piece)] = piece
-            filled += len(piece)
-            if time.monotonic() > end:
-                raise TimedOutError("a segment took too long to arrive")
-        if filled < len(room):
-            raise TransportError(f"segment has {filled} bytes, expected {len(room)}")  # perhaps it was only broken off
-    finally:
-        yield from close_answer(opened)
+class _Arriving:
+    """A sealed segment on its way; `filled` bytes of its `room` are there."""
+
+    def __init__(self, room: memoryview) -> None:
+        self.room, self.filled = room, 0
+
+    def read(self, opened: Opened, is_stopped: Callable[[], bool]) -> Steps[None]:
+        """Read a body that ends exactly where the segment does, and begins where its head says."""
+        room = self.room
+        try:
+            if media_type(opened.headers) != CONTENT_TYPE:
+                raise MalformedError("answer is no segment")
+            if not opened.headers.get("content-range", "").startswith(f"bytes {self.filled}-"):
+                self.filled = 0
+            end = time.monotonic() + SEGMENT_SECONDS
+            while piece := (yield from read_piece(opened)):
+                if is_stopped():
+                    raise StoppedError
+                if self.filled + len(piece) > len(room):
+                    raise MalformedError(f"segment is longer than {len(room)} bytes")
+                room[self.filled : self.filled + len(piece)] = piece
+                self.filled += len(piece)
+                if time.monotonic() > end:
+                    raise TimedOutError("a segment took too long to arrive")
+            if self.filled < len(room):  # perhaps it was only broken off
+                raise TransportError(f"segment has {self.filled} bytes, expected {len(room)}")
+        finally:
+            yield from close_answer(opened)
 
 
 class _Receiving:
