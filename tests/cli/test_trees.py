@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from hushtag.cli.failures import UsageError
@@ -394,3 +395,33 @@ def test_an_object_whose_bytes_are_lost_keeps_the_others_from_nobody(
     assert "lost bytes of 1 of 3" in made.stderr
     single = inside("get", "log/m", "-o", "x", "--json")
     assert (error_of(single)["code"], (workplace / "x").exists()) == ("content_lost", False)
+
+
+def test_an_object_that_was_altered_keeps_the_others_from_nobody(
+    inside: Run, workplace: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing_steps, "SMALL_OBJECT_BYTES", 100_000)
+    (workplace / "log").mkdir()
+    for name, body in (("a", b"a"), ("m", LARGE), ("n", LARGE), ("z", b"z")):
+        (workplace / "log" / name).write_bytes(body)
+    stored = {each["name"]: each["object_id"] for each in as_json(inside("put", "-r", "log", "--json"))["stored"]}
+    streams = set[str]()
+
+    def alter(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        if "/segments/" not in request.url.path or response.status_code != 200:
+            return response
+        stream = request.url.path.split("/")[5]
+        if not streams:
+            streams.add(stream)  # all of the first large object, and nothing of the other
+        content = bytes([response.content[0] ^ 1]) + response.content[1:]
+        headers = {"Content-Type": response.headers["content-type"]}
+        return httpx.Response(200, content=content, headers=headers) if stream in streams else response
+
+    server.rewrite = alter
+    made = inside("get", "-r", "log", "-o", "out", "--json")
+    told = json.loads(made.stdout)
+    assert [each["name"] for each in told["fetched"]] == ["log/a", "log/n", "log/z"]
+    assert told["left_out"] == [stored["log/m"]]
+    assert contents(workplace / "out" / "log") == {"a": b"a", "n": LARGE, "z": b"z"}
+    error = error_of(made)
+    assert (made.exit_code, error["code"], "1 of 4" in error["message"]) == (8, "integrity", True)

@@ -11,7 +11,7 @@ from hushtag.cli.text import human_size, safe_text
 from hushtag.cli.trees import GetItem, make_directories, plan_get
 
 if TYPE_CHECKING:
-    from hushtag.client import ContentLostError, Vault, VaultEntry
+    from hushtag.client import ContentLostError, IntegrityError, Vault, VaultEntry
 
 __all__ = ["FILES_AT_ONCE", "counter", "fetch_tree"]
 
@@ -55,17 +55,17 @@ class _Fetching:
         self._vault = vault
         self._advance = advance
         self.fetched: set[GetItem] = set()
-        self.lost: dict[GetItem, ContentLostError] = {}
+        self.failed: dict[GetItem, ContentLostError | IntegrityError] = {}
 
     def fetch(self, item: GetItem) -> None:
         """Write one file. May be called by several threads."""
-        from hushtag.client import ContentLostError
+        from hushtag.client import ContentLostError, IntegrityError
 
         told = counter(self._advance)
         try:
             self._vault.get_to(item.entry.object_id, item.path, on_progress=told, force=item.replaces)
-        except ContentLostError as error:  # all the others can still be saved
-            self.lost[item] = error
+        except (ContentLostError, IntegrityError) as error:  # all the others can still be saved
+            self.failed[item] = error
         else:
             self.fetched.add(item)
 
@@ -93,6 +93,7 @@ def fetch_tree(here: Here, vault: "Vault", prefix: str, target: Path, *, force: 
         UsageError: something is there already, or nothing of it can be written.
         NotFoundError: nothing is called so.
         ContentLostError: the server has lost bytes of some; all the others are written.
+        IntegrityError: some are not what was put; all the others are written.
     """
     with here.working("reading the vault"):
         items, left_out = plan_get(vault.list(), prefix, target, force=force)
@@ -106,7 +107,7 @@ def fetch_tree(here: Here, vault: "Vault", prefix: str, target: Path, *, force: 
         leave_out(*each)
     if left_out and not items:
         raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
-    from hushtag.client import ContentLostError, NotFoundError
+    from hushtag.client import ContentLostError, IntegrityError, NotFoundError
 
     if not items:
         raise NotFoundError(
@@ -124,8 +125,10 @@ def fetch_tree(here: Here, vault: "Vault", prefix: str, target: Path, *, force: 
                     if item in fetching.fetched:
                         told.append({**item.entry._asdict(), "path": item.path})
                         lines.append(f"{safe_text(str(item.path))}  {human_size(item.entry.size)}")
-                    elif item in fetching.lost:
-                        leave_out(item.entry, fetching.lost[item])
-        if fetching.lost:
-            count = f"{len(fetching.lost)} of {len(items)}"
+                    elif item in fetching.failed:
+                        leave_out(item.entry, fetching.failed[item])
+        if forged := sum(isinstance(error, IntegrityError) for error in fetching.failed.values()):
+            raise IntegrityError(f"content of {forged} of {len(items)} objects")
+        if fetching.failed:
+            count = f"{len(fetching.failed)} of {len(items)}"
             raise ContentLostError(f"the server has lost bytes of {count}", code="segment_lost")
