@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -253,7 +254,7 @@ async def test_doctor_finds_and_repairs_what_is_left_over(stored, database, dire
     soon = replace(owner, stream_hours=1)
     with connect(owner.database_url) as connection:
         young = await compared(soon)
-        assert young == (3, [], 0)  # neither the stray one, which is young, nor what is not ours
+        assert young == (3, [], 0, 0)  # neither the stray one, which is young, nor what is not ours
         os.utime(place, (1, 1))
         found = await compared(soon)
         assert (found.nobodys, found.missing) == ([stray], 0)
@@ -276,6 +277,39 @@ async def test_bytes_that_are_gone_are_told_as_such_and_reported(stored, directo
         assert (answer.status_code, answer.json()["code"]) == (410, "segment_lost")
     assert (await stored.read(other, 0)).content == b"other"
     assert (await compared(owner)).missing == 1
+
+
+@pytest.mark.parametrize("way", ["maintain", "repair"])
+async def test_what_a_killed_server_was_writing_is_found_and_removed_a_day_later(
+    stored, directory, database, owner, way
+) -> None:
+    await stored.upload(b"one")
+    (whole,) = objects(directory)
+    old, young = whole.with_name(f"{whole.name}#1"), whole.with_name(f"{whole.name}#12")
+    others = [whole.with_name("notes#1"), whole.with_name(f"{whole.name}#x"), directory / f"{whole.name}#1"]
+    for path in (old, young, *others):
+        path.write_bytes(b"half of ")
+    yesterday = time.time() - 24 * 3600
+    for path, when in ((old, yesterday - 5), (young, yesterday + 60), *((other, 1) for other in others)):
+        os.utime(path, (when, when))
+    assert (await compared(owner)).staged == 1
+    with connect(owner.database_url) as connection:
+        (finding,) = await asyncio.to_thread(
+            lambda: list(segment_stores(Examined(connection, owner, Reached(owner.database_url))))
+        )
+        assert (finding.level, "has 1 unfinished files" in finding.says) == ("warning", True)
+        if way == "repair":
+            await asyncio.to_thread(repair_segments, connection, owner)
+    if way == "maintain":
+        assert (await maintained(owner, database))["segment_files"] == 1
+    assert (old.exists(), young.exists(), all(path.exists() for path in others)) == (False, True, True)
+    assert (await compared(owner)).staged == 0
+
+
+async def test_a_directory_that_is_away_keeps_maintenance_from_nothing(stored, directory, database, owner) -> None:
+    await stored.upload(b"one")
+    directory.rename(directory.parent / "elsewhere")
+    assert (await maintained(owner, database))["segment_files"] == 0
 
 
 @pytest.mark.parametrize("left", [0, 4, 2 * MIB])

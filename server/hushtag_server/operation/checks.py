@@ -343,7 +343,12 @@ def segment_stores(examined: Examined) -> Iterator[Finding]:
         if found.nobodys:
             says = f"{url} has {len(found.nobodys)} objects that nothing names"
             yield Finding("segment store", "warning", says, "run `hushtag-server doctor --repair`")
-        if not found.missing and not found.nobodys:
+        if found.staged:
+            says = f"{url} has {found.staged} unfinished files that killed servers left"
+            yield Finding(
+                "segment store", "warning", says, "run `hushtag-server maintain`, daily, or `doctor --repair`"
+            )
+        if not (found.missing or found.nobodys or found.staged):
             yield Finding("segment store", "fine", f"{url} has all {found.objects} objects")
 
 

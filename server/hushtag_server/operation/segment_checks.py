@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from hushtag_server.operation.segments import (
     reach_store,
     remove_objects,
     remove_segments,
+    remove_staged,
     stores_of,
     upload_age,
 )
@@ -82,11 +83,15 @@ class Leftovers(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """A store beside the rows that name it: objects of ours, those nothing names, and segments without a whole one."""
+    """A store beside the rows that name it: objects of ours, those nothing names, and segments without a whole one.
+
+    `staged`: files of a directory that killed servers left unfinished.
+    """
 
     objects: int
     nobodys: list[UUID]
     missing: int
+    staged: int
 
 
 def _users(connection: Connection, settings: Settings) -> Iterator[tuple[UUID, int]]:
@@ -125,6 +130,7 @@ def compare_store(connection: Connection, settings: Settings, store_id: UUID, *,
         ObjectStoreError, StartError: it cannot be listed, or is another installation's.
     """
     begin, objects = datetime.now(UTC), 0
+    before = begin - upload_age(settings)
     store = reach_store(connection, settings, store_id, claim=claim)
 
     ours = ((entry.segment_id, entry.modified, entry.size) for entry in store.list() if entry.segment_id is not None)
@@ -136,12 +142,13 @@ def compare_store(connection: Connection, settings: Settings, store_id: UUID, *,
                 objects += len(page)
                 cursor.executemany("INSERT INTO listed_objects VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", page)
         with as_maintainer(connection):
-            values = {"store": store_id, "before": begin - upload_age(settings), "begin": begin}
+            values = {"store": store_id, "before": before, "begin": begin}
             nobodys = [row[0] for row in connection.execute(_NOBODYS, values)]
             missing = connection.execute(_MISSING, values).fetchone()
     finally:
         connection.execute("DROP TABLE listed_objects")
-    return StoreState(objects, nobodys, int(missing[0]) if missing else 0)
+    staged = sum(1 for _ in store.list_staged(before))
+    return StoreState(objects, nobodys, int(missing[0]) if missing else 0, staged)
 
 
 def _recount(connection: Connection) -> None:
@@ -177,6 +184,6 @@ def repair_segments(connection: Connection, settings: Settings) -> None:
     for user_id, _ in _users(connection, settings):
         while remove_segments(connection, settings, user_id):
             pass
-    for _ in remove_objects(connection, settings):
+    for _ in chain(remove_objects(connection, settings), remove_staged(connection, settings)):
         pass
     _recount(connection)

@@ -1,8 +1,9 @@
 """Segments of large objects, as maintenance sees them: what ended goes, in the database and in object stores."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -28,11 +29,13 @@ from hushtag_server.streams.stores import MARK_STORE, STORE_BY_ID
 
 __all__ = [
     "USERS_WITH_LEFTOVERS",
+    "count_staged",
     "due_objects",
     "is_needed",
     "reach_store",
     "remove_objects",
     "remove_segments",
+    "remove_staged",
     "segments_elsewhere",
     "stores_of",
     "upload_age",
@@ -128,6 +131,43 @@ def _run(connection: Connection, statement: LiteralString, values: Sequence[obje
     cursor = RawCursor(connection)
     cursor.execute(statement, values)
     return cursor.fetchall() if cursor.description else []
+
+
+def _directories(connection: Connection, settings: Settings) -> Iterator[ObjectStore]:
+    for store_id, url in stores_of(connection).items():
+        if url.startswith("file://"):
+            # One that is away or another's keeps what it has: `doctor` tells.
+            with contextlib.suppress(StartError, ObjectStoreError):
+                store = reach_store(connection, settings, store_id, claim=False)
+                if store.marked:
+                    yield store
+
+
+def count_staged(connection: Connection, settings: Settings) -> int:
+    """Return how many unfinished files killed servers have left in directories of segments.
+
+    Raises:
+        OperationError: a directory cannot be read.
+    """
+    before = datetime.now(UTC) - upload_age(settings)
+    try:
+        return sum(1 for store in _directories(connection, settings) for _ in store.list_staged(before))
+    except ObjectStoreError as error:
+        raise OperationError(f"a directory of segments cannot be read: {error}; see who may read it") from None
+
+
+def remove_staged(connection: Connection, settings: Settings) -> Iterator[int]:
+    """Remove them; what is younger than an upload may be under way.
+
+    Raises:
+        OperationError: one cannot be removed.
+    """
+    before = datetime.now(UTC) - upload_age(settings)
+    try:
+        for store in _directories(connection, settings):
+            yield store.remove_staged(before)
+    except ObjectStoreError as error:
+        raise OperationError(f"an unfinished file cannot be removed: {error}; see who may write there") from None
 
 
 def remove_objects(connection: Connection, settings: Settings) -> Iterator[int]:

@@ -295,6 +295,12 @@ STEPS: Final = (
         lambda work: segments.remove_objects(work.connection, work.settings),
         always=True,
     ),
+    Step(
+        "segment_files",
+        "unfinished files that killed servers left in directories of segments",
+        lambda work: segments.count_staged(work.connection, work.settings),
+        lambda work: segments.remove_staged(work.connection, work.settings),
+    ),
     _per_user("destroyed_vaults", "rows of vaults whose keys were destroyed with their last phrase", _DESTROYED),
     _per_user("locks", "secret tags that were locked until now", _LOCKS),
     Step(

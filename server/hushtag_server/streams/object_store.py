@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,11 @@ def _segment_of(name: str) -> UUID | None:
     except ValueError:
         return None
     return found if name == _name(found) else None
+
+
+def _is_staged(name: str) -> bool:
+    place, _, number = name.rpartition("#")
+    return number.isascii() and number.isdigit() and _segment_of(place) is not None
 
 
 def _sync(path: Path) -> None:
@@ -345,3 +350,36 @@ class ObjectStore:
                     yield StoredObject(name, _segment_of(name), entry["size"], entry["last_modified"])
         except (obstore.exceptions.BaseError, OSError) as error:
             raise _failure(error) from None
+
+    def list_staged(self, before: datetime) -> Iterator[Path]:
+        """Yield what was being written into a directory, to be renamed at its end, and was not touched since `before`.
+
+        The library writes NAME#NUMBER and lists no such name; it stays there if the server is killed meanwhile.
+
+        Raises:
+            ObjectStoreError: the directory cannot be read.
+        """
+        if self.directory is None:
+            return
+        try:
+            for path in self.directory.glob(f"{_PREFIX}/*/*#*"):
+                if _is_staged(path.relative_to(self.directory).as_posix()):
+                    with suppress(FileNotFoundError):  # it has come to its end
+                        if path.lstat().st_mtime < before.timestamp():
+                            yield path
+        except OSError as error:
+            raise _failure(error) from None
+
+    def remove_staged(self, before: datetime) -> int:
+        """Remove what `list_staged` finds and return how many that was.
+
+        Raises:
+            ObjectStoreError: one cannot be removed.
+        """
+        count = 0
+        for count, path in enumerate(self.list_staged(before), start=1):  # noqa: B007  (counted)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _failure(error) from None
+        return count
