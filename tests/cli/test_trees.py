@@ -291,6 +291,16 @@ def test_what_could_not_come_out_again_is_not_put(tmp_path: Path) -> None:
         plan_put([tmp_path / "deep"], recursive=True)
 
 
+@pytest.mark.parametrize("given", [["-r", "dup", "dup/"], ["-r", "dup", "dup"], ["--replace", "new", "new"]])
+def test_what_is_named_twice_in_one_command_is_not_put_twice(inside: Run, workplace: Path, given: list[str]) -> None:
+    (workplace / "dup").mkdir()
+    (workplace / "dup" / "file").write_bytes(b"1")
+    (workplace / "new").write_bytes(b"1")
+    refused = inside("put", *given)
+    assert (refused.exit_code, "is named twice" in refused.stderr) == (2, True)
+    assert as_json(inside("ls", "--json"))["objects"] == []
+
+
 def test_one_object_that_cannot_be_placed_keeps_the_others_from_nobody(tmp_path: Path) -> None:
     entries = [entry("ok"), entry("/".join("d" * 70)), entry("a/"), entry("a/")]
     plan = plan_get(entries, ".", tmp_path, force=False)

@@ -88,21 +88,23 @@ def _check_tree(plan: PutPlan) -> None:
     Raises:
         UsageError: two of one name, one that would lie in a file, or one in too many directories; nothing was stored.
     """
-    files: dict[str, Path] = {}
+    files: dict[str, PutItem] = {}
     for item in plan.items:
         parts = _parts(item.name)
         if parts is None:
             raise UsageError(f"{safe_text(str(item.path)[:100])}… lies in more than {MAX_DEPTH} directories")
         name = "/".join(parts)  # as it comes out again: two names that differ before may not differ then
-        other = files.setdefault(name, item.path)
-        if other != item.path:
-            both = f"{safe_text(str(other))} and {safe_text(str(item.path))}"
+        other = files.setdefault(name, item)
+        if other is not item:
+            if other.path == item.path:
+                raise UsageError(f"{safe_text(str(item.path))} is named twice, and would be stored twice")
+            both = f"{safe_text(str(other.path))} and {safe_text(str(item.path))}"
             raise UsageError(f"{both} would both be called {safe_text(name)}; put them one by one with --name")
     for name in files:
         parents = name.split("/")
         for length in range(1, len(parents)):
             if "/".join(parents[:length]) in files:
-                file = files["/".join(parents[:length])]
+                file = files["/".join(parents[:length])].path
                 raise UsageError(f"{safe_text(name)} would lie in what {safe_text(str(file))} is called")
 
 
