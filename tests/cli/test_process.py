@@ -203,13 +203,16 @@ def test_two_processes_on_one_state_leave_a_whole_one(
     assert len(server.tokens) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_command_as_ctrl_c_does(environment: dict[str, str], number: signal.Signals) -> None:
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_the_command_as_ctrl_c_does(
+    environment: dict[str, str], number: signal.Signals, as_json: bool
+) -> None:
     """So that everything is let go of: keys, sessions, and files that are not whole yet."""
     code = (
         "import os, sys\n"
         "from hushtag.cli.failures import exit_code_of\n"
-        "with exit_code_of(as_json=False) as outcome:\n"
+        f"with exit_code_of(as_json={as_json}) as outcome:\n"
         "    try:\n"
         f"        os.kill(os.getpid(), {int(number)})\n"
         "        __import__('time').sleep(30)\n"
@@ -218,7 +221,12 @@ def test_a_signal_ends_the_command_as_ctrl_c_does(environment: dict[str, str], n
         "sys.exit(outcome.code)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=20)
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"let go\n", b"interrupted\n")
+    assert (done.returncode, done.stdout) == (130, b"let go\n")
+    if as_json:
+        told = {"code": "interrupted", "message": "interrupted", "exit_code": 130}
+        assert json.loads(done.stderr) == {"error": told}
+    else:
+        assert done.stderr == b"interrupted\n"
 
 
 def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ import click
 
 from hushtag.cli.text import safe_text
 
-__all__ = ["Outcome", "UsageError", "describe", "exit_code_of", "report"]
+__all__ = ["Outcome", "UsageError", "describe", "exit_code_of", "report", "report_interrupted"]
 
 INTERRUPTED: Final = 130
 _FIELDS_TELL_MORE: Final = ("malformed_request", "already_exists", "limit_reached")
@@ -158,6 +158,13 @@ def report(error: BaseException, *, as_json: bool) -> int:
     return int(described["exit_code"])
 
 
+def report_interrupted(*, as_json: bool) -> int:
+    """Say on stderr that somebody ended the command, and return the exit code of that."""
+    described = {"code": "interrupted", "message": "interrupted", "exit_code": INTERRUPTED}
+    click.echo(json.dumps({"error": described}) if as_json else described["message"], err=True)
+    return INTERRUPTED
+
+
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing unfinished is left; not where ignored."""
@@ -182,8 +189,7 @@ def exit_code_of(*, as_json: bool) -> Iterator[Outcome]:
             yield outcome
         outcome.code = outcome.result if isinstance(outcome.result, int) else 0
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        outcome.code = INTERRUPTED
+        outcome.code = report_interrupted(as_json=as_json)
     except BrokenPipeError:
         # Whoever read our output has gone; keep the interpreter from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

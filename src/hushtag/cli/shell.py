@@ -8,7 +8,7 @@ import click
 
 from hushtag.cli import vault_commands
 from hushtag.cli.epoch_commands import epoch
-from hushtag.cli.failures import UsageError, report
+from hushtag.cli.failures import UsageError, report, report_interrupted
 from hushtag.cli.phrases_commands import phrases
 from hushtag.cli.stdin import IdleError
 
@@ -63,7 +63,7 @@ def _run_line(here: "Here", line: str, *, as_json: bool) -> None:
                 arguments.append("--json")
             _shell.main(arguments, prog_name="", standalone_mode=False, obj=here)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        report_interrupted(as_json=as_json)
     except ValueError:
         report(UsageError("the line has an open quotation mark"), as_json=as_json)
     except Exception as error:
