@@ -341,6 +341,29 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_put(photos: Path, monke
     assert {item.name for item in plan.items} == {*FILES, "photos/empty/"} - {"photos/index.txt", "photos/2026/sea.raw"}
 
 
+def test_what_is_written_otherwise_than_it_was_put_is_said(inside: Run, workplace: Path) -> None:
+    names = {
+        "logs/12:00.log": "logs/12_00.log",
+        ".profile": "_profile",
+        "logs/ spaced ": "logs/spaced",
+        "/etc/hosts": "etc/hosts",
+        f"logs/{'n' * 250}": f"logs/{'n' * 200}",
+        "a\nb": "a_b",
+    }
+    for name in (*names, "logs/.hidden", "logs/plain – ö"):
+        put_named(inside, workplace, name)
+    (workplace / "empty").mkdir()
+    inside("put", "-r", "empty")
+    made = inside("get", "-r", ".", "-o", "out")
+    assert made.exit_code == 0
+    told = [line.partition(": ")[::2] for line in made.stderr.splitlines() if line.startswith("written as ")]
+    assert {name.replace("\\u{a}", "\n"): path.removeprefix("written as out/") for path, name in told} == names
+    assert len(told) == len(names)
+    assert all((workplace / "out" / path).is_file() for path in names.values())
+    again = inside("get", "-r", ".", "-o", "again", "--json")
+    assert (len(as_json(again)["fetched"]), again.stderr) == (len(names) + 3, "")
+
+
 @pytest.fixture
 def notes(inside: Run, workplace: Path) -> list[dict[str, Any]]:
     """Six small files in the vault, in the order of a listing."""

@@ -125,6 +125,8 @@ def fetch_tree(here: Here, vault: "Vault", prefix: str, target: Path, *, force: 
                     if item in fetching.fetched:
                         told.append({**item.entry._asdict(), "path": item.path})
                         lines.append(f"{safe_text(str(item.path))}  {human_size(item.entry.size)}")
+                        if item.is_renamed:
+                            here.note(f"written as {safe_text(str(item.path))}: {safe_text(item.entry.name[:300])}")
                     elif item in fetching.failed:
                         leave_out(item.entry, fetching.failed[item])
         if forged := sum(isinstance(error, IntegrityError) for error in fetching.failed.values()):

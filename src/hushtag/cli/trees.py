@@ -164,6 +164,8 @@ class GetItem(NamedTuple):
     path: Path
     is_directory: bool
     replaces: bool = False
+    is_renamed: bool = False
+    """Its path is not the one it was put with."""
 
 
 class GetPlan(NamedTuple):
@@ -214,7 +216,9 @@ def plan_get(entries: "Iterable[VaultEntry]", prefix: str, target: Path, *, forc
             if parts is None:
                 plan.left_out.append((entry, f"in more than {MAX_DEPTH} directories; get it by its id"))
             else:
-                found.append(GetItem(entry, target.joinpath(*parts), is_directory(entry)))
+                name = entry.name.removesuffix("/") if is_directory(entry) else entry.name
+                path, renamed = target.joinpath(*parts), "/".join(parts) != name
+                found.append(GetItem(entry, path, is_directory(entry), is_renamed=renamed))
     files = {item.path for item in found if not item.is_directory}
     seen: dict[Path, GetItem] = {}
     for item in found:
