@@ -1,5 +1,6 @@
 """put -r, get -r, ls -l, ls --tree: whole directories, and names that mean harm."""
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
-from hushtag.client import SourceChangedError, Vault, storing_steps
+from hushtag.client import SourceChangedError, Vault, new_file, storing_steps, stream_files
 from hushtag.client.stream_files import ContentSource
 from tests.cli.conftest import Run, as_json, error_of
 from tests.cli.test_vault_commands import put_named
@@ -362,6 +363,30 @@ def test_what_is_written_otherwise_than_it_was_put_is_said(inside: Run, workplac
     assert all((workplace / "out" / path).is_file() for path in names.values())
     again = inside("get", "-r", ".", "-o", "again", "--json")
     assert (len(as_json(again)["fetched"]), again.stderr) == (len(names) + 3, "")
+
+
+@pytest.mark.parametrize("step", ["write", "name"])
+@pytest.mark.parametrize("given", [["-r", "photos", "-o", "out"], ["photos/index.txt", "-o", "out/photos/index.txt"]])
+def test_a_disk_that_is_full_is_told_with_the_file(
+    inside: Run, photos: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], step: str
+) -> None:
+    inside("put", "-r", "photos")
+    (workplace / "out" / "photos").mkdir(parents=True)
+    (workplace / "out" / "photos" / "index.txt").write_bytes(b"mine")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        if step == "write":
+            for module in (new_file, stream_files):
+                patched.setattr(module, "write_all", full)
+        else:
+            patched.setattr(new_file, "_name", full)
+        made = inside("get", *given, "--force", "--json")
+    assert (made.exit_code, error_of(made)["code"]) == (1, "os")
+    assert re.search(r"No space left on device: 'out/photos/", error_of(made)["message"])
+    assert contents(workplace / "out")["photos/index.txt"] == b"mine"
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ def write_file(path: Path, body: bytes) -> None:
         UsageError: something is there already.
         OSError: the file cannot be written; nothing is left behind.
     """
-    from hushtag.client.new_file import NewFile, write_all
+    from hushtag.client.new_file import NewFile
 
     new = NewFile(path, force=False)
     try:
-        write_all(new.open(), body)
+        new.open()
+        new.write(body)
         new.finish()
     except MisuseError as error:
         raise UsageError(str(error)) from None

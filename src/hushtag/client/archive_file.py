@@ -111,7 +111,10 @@ class ArchiveTarget:
         """Write a piece, and count the members that end in it."""
         if self._file is None:
             raise MisuseError("the target is closed")
-        write_all(self._file, piece)
+        if self._new is not None:
+            self._new.write(piece)
+        else:
+            write_all(self._file, piece)
         self.size += len(piece)
         seen = self._tail + piece
         # What was kept has no whole mark in it, so none is counted twice.

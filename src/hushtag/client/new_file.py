@@ -3,6 +3,8 @@
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -51,10 +53,8 @@ class NewFile:
         descriptor = _open_nameless(self.path.parent)
         if descriptor is None:
             temporary = self._beside()
-            try:
+            with naming(self.path):
                 descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(self.path)) from None
             self._temporary = temporary
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
         return self._file
@@ -64,24 +64,40 @@ class NewFile:
 
         Raises:
             MisuseError: meanwhile something is at the place, or the file is closed.
-            OSError: it cannot be moved there; nothing is left behind.
+            OSError: it cannot be moved there; names the path, and nothing is left behind.
         """
         if self._file is None:
             raise MisuseError("the target is closed")
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._finish(self._file)
+
+    def _finish(self, file: IO[bytes]) -> None:
+        os.fsync(file.fileno())
         try:
             if self._temporary is None and not self._force:
-                _name(self._file.fileno(), self.path)
+                _name(file.fileno(), self.path)
                 return
             if self._temporary is None:
                 self._temporary = self._beside()
-                _name(self._file.fileno(), self._temporary)
+                _name(file.fileno(), self._temporary)
             if self._force:
                 self._temporary.replace(self.path)
             else:
                 _link(self._temporary, self.path)
         except FileExistsError:
             raise MisuseError(f"{self.path} exists") from None
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Write the next part.
+
+        Raises:
+            MisuseError: the file is closed.
+            OSError: it cannot be written; names the path.
+        """
+        if self._file is None:
+            raise MisuseError("the target is closed")
+        with naming(self.path):
+            write_all(self._file, piece)
 
     def close(self) -> None:
         """Leave nothing unfinished behind."""
@@ -93,6 +109,17 @@ class NewFile:
 
     def _beside(self) -> Path:
         return self.path.with_name(f".hushtag-{secrets.token_hex(8)}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what the system refuses name this path: it knows none of an open file, and nobody that of a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_all(file: IO[bytes], piece: bytes | memoryview) -> None:

@@ -194,7 +194,7 @@ class ContentTarget:
 
     def __init__(self, place: Place, *, force: bool) -> None:
         self._new = NewFile(place, force=force) if isinstance(place, str | os.PathLike) else None
-        self._file: IO[bytes] | None = None if isinstance(place, str | os.PathLike) else writable(place)
+        self._file = None if isinstance(place, str | os.PathLike) else writable(place)
 
     def check(self) -> None:
         """Look at the place before anything is asked for.
@@ -213,13 +213,14 @@ class ContentTarget:
             OSError: it cannot be made.
         """
         if self._new is not None:
-            self._file = self._new.open()
+            self._new.open()
 
     def take(self, piece: memoryview) -> None:
         """Write the next part."""
-        if self._file is None:
-            raise MisuseError("the target is closed")
-        write_all(self._file, piece)
+        if self._new is not None:
+            self._new.write(piece)
+        elif self._file is not None:
+            write_all(self._file, piece)
 
     def finish(self) -> None:
         """Move the file to its place, now that all of it is verified.
