@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from os import getpid
 from typing import Any, Final, TypeVar, assert_never
 
 import anyio
@@ -28,6 +29,7 @@ from hushtag.client.policy import Timeouts
 from hushtag.client.tasks import in_task
 from hushtag.client.threads import Crew, call_waiting, in_thread, pause, wait_in_thread
 from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
+from hushtag.client.unlogged import keep_unlogged, unlogged
 from hushtag.client.uploading import upload, upload_async
 from hushtag.errors import MisuseError
 
@@ -39,14 +41,22 @@ WORKER_THREADS: Final = 2
 """Computations of one asynchronous client at a time: each stretch takes 64 MiB."""
 
 
+def _stay_in(process: int) -> None:
+    # After a fork both processes have the same connections: each would read the answers of the other.
+    if getpid() != process:
+        raise MisuseError("a client belongs to the process it was made in; make another one after a fork")
+
+
 class SyncDriver:
-    """Performs effects by blocking; may be used by several threads."""
+    """Performs effects by blocking; may be used by several threads of the process it was made in."""
 
     def __init__(self, url: httpx.URL, http: httpx.Client, timeouts: Timeouts) -> None:
         self._url = url
         self._http = http
         self._timeouts = timeouts
+        self._process = getpid()
         keep_deadlines(http)
+        keep_unlogged()
 
     def run(self, steps: Steps[T]) -> T:
         """Perform every effect of the steps and return their result."""
@@ -70,9 +80,13 @@ class SyncDriver:
     def _perform(self, effect: Effect) -> Any:
         match effect:
             case Request():
-                return self._exchange(effect)
+                _stay_in(self._process)
+                with unlogged():
+                    return self._exchange(effect)
             case Open():
-                return self._open(effect.request)
+                _stay_in(self._process)
+                with unlogged():
+                    return self._open(effect.request)
             case Read():
                 with deadline(self._timeouts.overall), typed_failures(self._http):
                     return next(effect.opened.pieces, b"")
@@ -80,7 +94,9 @@ class SyncDriver:
                 with quiet_failures():
                     return effect.opened.answer.close()
             case Upload():
-                return upload(self._url, self._http, effect, self._timeouts)
+                _stay_in(self._process)
+                with unlogged():
+                    return upload(self._url, self._http, effect, self._timeouts)
             case Compute():
                 return call_waiting(effect.work) if effect.waits else effect.work()
             case Pause():
@@ -136,6 +152,8 @@ class AsyncDriver:
         self._timeouts = timeouts
         self._limiter: anyio.CapacityLimiter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = getpid()
+        keep_unlogged()
 
     async def run(self, steps: Steps[T]) -> T:
         """Perform every effect of the steps and return their result."""
@@ -163,6 +181,7 @@ class AsyncDriver:
 
     def _stay(self) -> None:
         # Connections, limiters and events of one loop are dead, or worse, in another.
+        _stay_in(self._process)
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -173,16 +192,19 @@ class AsyncDriver:
         self._stay()
         match effect:
             case Request():
-                return await in_task(partial(self._exchange, effect))
+                with unlogged():
+                    return await in_task(partial(self._exchange, effect))
             case Open():
-                return await in_task(partial(self._open, effect.request), _let_go)
+                with unlogged():
+                    return await in_task(partial(self._open, effect.request), _let_go)
             case Read():
                 return await in_task(partial(self._read, effect.opened))
             case Close():
                 return await in_task(partial(_let_go, effect.opened))
             case Upload():
                 upload = partial(upload_async, self._url, self._http, effect, self._timeouts, self._threads())
-                return await in_task(upload)
+                with unlogged():
+                    return await in_task(upload)
             case Compute():
                 if effect.waits:
                     return await wait_in_thread(effect.work)
