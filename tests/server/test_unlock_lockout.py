@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import msgspec
 import pytest
 
 from hushtag.enrollment import start_enrollment
-from hushtag.messages import Locate, encode_binary
+from hushtag.messages import Locate, RegistrationStarted, Unlocked, encode_binary
 from tests.server.vault_support import enrol, locate, new_password, prove, run_sql, send, unlock
 
 pytestmark = pytest.mark.anyio
@@ -363,6 +364,22 @@ async def test_an_enrolment_counts_as_failed_until_it_ends(app_client, sign_in) 
     started = await send(app_client, account.headers, "/v1/registrations", start_enrollment(new_password()).message)
     assert started.status_code == 201
     assert (await unlock(app_client, account, password)).tag.failed_guesses == 1
+
+
+async def test_enrolments_within_an_unlock_take_no_time_from_a_guess_that_failed(app_client, sign_in) -> None:
+    owner, thief, password = await sign_in(app_client), await sign_in(app_client), new_password()
+    await enrol(app_client, owner.headers, password)
+    await guess(app_client, thief)
+    finishing = await prove(app_client, owner.headers, password)
+    awaiting = [start_enrollment(new_password()) for _ in range(2)]
+    started = [await send(app_client, owner.headers, "/v1/registrations", each.message) for each in awaiting]
+    for each, answer in zip(awaiting, started, strict=True):
+        enrolled = each.finish(msgspec.json.decode(answer.content, type=RegistrationStarted), label="")
+        assert (await send(app_client, owner.headers, "/v1/tags", enrolled.message)).status_code == 201
+    answer = await send(app_client, owner.headers, "/v1/unlock/finish", finishing.message)
+    tag = finishing.finish(msgspec.json.decode(answer.content, type=Unlocked))
+    assert tag.failed_guesses == 1
+    assert tag.last_failed_at is not None
 
 
 async def test_nothing_is_told_outside_the_vault(app_client, sign_in) -> None:
