@@ -62,6 +62,8 @@ def test_what_was_not_read_is_not_changed(
         lambda client, _: client.unlock(PHRASE, device_secret="s" * 32),
         lambda client, _: client.enrol(OTHER_PHRASE, label=None),
         lambda _, vault: vault.add_phrase(OTHER_PHRASE, label=5),
+        lambda _, vault: vault.put(b"body", name=5),
+        lambda _, vault: vault.put(b"body", name=b"name"),
         lambda _, vault: vault.change_phrase(vault.tag_id, OTHER_PHRASE, label=b"mine"),
         lambda _, vault: vault.check_epoch(None),
     ],

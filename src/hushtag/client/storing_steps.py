@@ -81,6 +81,8 @@ class StoringSteps(DuressSteps):
         name = content.name if name is None else name
         if not name:
             raise MisuseError("content without a path needs a name")
+        if not isinstance(name, str):
+            raise MisuseError(f"a name is a str, not {type(name).__name__}")
         kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
         encode_meta(ObjectMeta(name, kind, int(time.time()), SMALL_OBJECT_BYTES))
         if replace is not None:
