@@ -13,15 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushtag import (
-    account_messages,
-    journal_messages,
-    messages,
-    pairing_messages,
-    reminder_messages,
-    stream_messages,
-    transfer_messages,
-)
+from fuzz.wire_modules import WIRE_MODULES
+from hushtag import messages
 from hushtag.errors import MalformedError
 from hushtag.messages import Account, Message, decode_binary, encode_binary
 
@@ -30,18 +23,9 @@ MESSAGES = [
     for _, value in inspect.getmembers(messages, inspect.isclass)
     if issubclass(value, Message) and value is not Message
 ]
-MODULES = (
-    account_messages,
-    journal_messages,
-    messages,
-    pairing_messages,
-    reminder_messages,
-    stream_messages,
-    transfer_messages,
-)
 OF_EVERY_MODULE = [
     value
-    for module in MODULES
+    for module in WIRE_MODULES
     for name, value in inspect.getmembers(module, inspect.isclass)
     # The lines of an archive are no answers: an import takes them as an export writes them.
     if issubclass(value, msgspec.Struct) and value.__module__ == module.__name__ and not name.startswith("Archived")

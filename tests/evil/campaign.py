@@ -305,12 +305,12 @@ def the_objects(scene: Scene, vault_id: Any) -> dict[Any, Any]:
 ALWAYS: set[tuple[str, ...]] = {
     ("DELETE /v1/vault-session", "authorization"),
     ("DELETE /v1/sessions/current", "authorization"),
-    ("DELETE /v1/vault-session", "authorization"),
     ("GET /v1/vaults/*", "authorization"),
     ("GET /v1/vaults/*/objects", "authorization"),
     ("GET /v1/vaults/*/objects/*", "authorization"),
     ("GET /v1/vaults/*/old-keys", "authorization"),
     ("DELETE /v1/vaults/*/streams/*", "authorization"),
+    ("GET /v1/vaults/*/streams/*/segments/*", "authorization", "range"),  # from where the answer broke off
     ("PUT /v1/vaults/*/streams/*/segments/*", "authorization"),
 }
 """Requests that a client may make of itself: to look again, to end what it will not use, or to send it once more."""
