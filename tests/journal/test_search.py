@@ -389,20 +389,27 @@ async def test_nobody_keeps_the_connections_busy_with_searches(
     slow = Slow(queries.search_journals)
     monkeypatch.setattr(queries, "search_journals", slow.search)
     await ada.write("mine", content="green")
+    searches: Searches = ada.client.app.application.application.state["services"].searches  # type: ignore[attr-defined]
+
+    async def in_line(user_id: str, length: int, running: int) -> None:
+        line = UUID(user_id)
+        with anyio.fail_after(30):
+            while line not in searches._lines or searches._lines[line].length < length or slow.running[line] < running:
+                await asyncio.sleep(0.01)
+
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(ada.found("green")) for _ in range(20)]
-        await anyio.wait_all_tasks_blocked()
+        await in_line(ada.user_id, 20, MAX_SEARCHES_PER_USER)
         assert slow.running == {UUID(ada.user_id): MAX_SEARCHES_PER_USER}
         others = group.create_task(eve.found("green"))
-        await anyio.wait_all_tasks_blocked()
-        assert slow.running[UUID(eve.user_id)] == 1  # whoever has many waiting is in nobody else's way
+        await in_line(eve.user_id, 1, 1)  # whoever has many waiting is in nobody else's way
         gone = asked.pop()
         gone.cancel()
         slow.let_through()
     assert gone.cancelled()
     assert [each.result() for each in asked] == [["mine"]] * 19
     assert others.result() == []
-    assert not ada.client.app.application.application.state["services"].searches._lines  # type: ignore[attr-defined]
+    assert not searches._lines
 
 
 async def test_searches_leave_half_of_the_connections_to_others() -> None:
