@@ -17,7 +17,6 @@ __all__ = ["FILES_AT_ONCE", "counter", "fetch_tree"]
 
 FILES_AT_ONCE: Final = 8
 """Small files fetched side by side: over a network each costs its wait for the server, and little else."""
-_SMALL: Final = 256 * 1024  # bytes; larger ones come in segments, several at a time already
 _GROUP: Final = 64
 
 
@@ -34,14 +33,19 @@ def counter(advance: Callable[[int], None]) -> Callable[[int, int], None]:
 
 
 def _groups(items: Sequence[GetItem]) -> Iterator[list[GetItem]]:
-    """Yield the items in their order: small ones that follow each other together, each large one alone."""
+    """Yield the items in their order: small ones that follow each other together, each large one alone: it comes in
+    segments, several at a time already.
+    """
+    from hushtag.client.storing_steps import SMALL_OBJECT_BYTES
+
     group: list[GetItem] = []
     for item in items:
-        if group and (item.entry.size > _SMALL or len(group) == _GROUP):
+        is_large = item.entry.size > SMALL_OBJECT_BYTES
+        if group and (is_large or len(group) == _GROUP):
             yield group
             group = []
         group.append(item)
-        if item.entry.size > _SMALL:
+        if is_large:
             yield group
             group = []
     if group:
