@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -262,6 +262,36 @@ async def test_so_many_streams_and_no_more_are_under_way_at_once(streams) -> Non
     assert (await streams.put(uuid4(), 0, b"x")).status_code == 201
     assert (await streams.commit(begun[0], 2, 2)).status_code == 201
     assert (await streams.put(uuid4(), 0, b"x")).status_code == 201
+
+
+def _idle(database: str, stream_id: UUID, interval: str) -> None:
+    statement = f"UPDATE vault_streams SET last_activity = now() - interval '{interval}' WHERE id = '{stream_id}'"
+    run_sql(database, statement)
+
+
+async def test_the_upload_that_was_idle_longest_gives_its_place_to_a_new_one(streams, database) -> None:
+    begun = [await streams.upload(b"x") for _ in range(MAX_UPLOADS)]
+    _idle(database, begun[3], "170 minutes")
+    assert (await streams.put(uuid4(), 0, b"x")).json()["code"] == "limit_reached"
+    _idle(database, begun[5], "4 hours")
+    _idle(database, begun[7], "5 hours")
+    assert (await streams.put(uuid4(), 0, b"x")).status_code == 201
+    assert (await streams.put(begun[7], 1, b"y")).json()["code"] == "stream_committed"
+    assert (await streams.read(begun[7], 0)).status_code == 404
+    for stream_id in (begun[3], begun[5]):
+        assert (await streams.put(stream_id, 1, b"y")).status_code == 201
+    # Those were gone on with: they are not idle any more.
+    assert (await streams.put(uuid4(), 0, b"x")).json()["code"] == "limit_reached"
+
+
+async def test_a_stream_of_an_object_gives_no_place(streams, database) -> None:
+    stored = await streams.upload(b"x")
+    assert (await streams.commit(stored, 1, 1)).status_code == 201
+    for _ in range(MAX_UPLOADS):
+        await streams.upload(b"x")
+    _idle(database, stored, "9 hours")
+    assert (await streams.put(uuid4(), 0, b"x")).json()["code"] == "limit_reached"
+    assert (await streams.read(stored, 0)).content == b"x"
 
 
 async def test_one_vault_keeps_no_other_of_the_account_from_beginning(streams, sign_in, database) -> None:
