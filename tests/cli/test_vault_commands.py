@@ -121,6 +121,9 @@ def test_a_place_that_cannot_be_written_is_named(inside: Run, logged_in: Run, le
     for force in ([], ["--force"]):  # known before anything is fetched, and not offered to be replaced
         refused = inside("get", "letter.pdf", "-o", "shelf", *force)
         assert (refused.exit_code, "shelf is a directory; name a file in it" in refused.stderr) == (2, True)
+    refused = inside("get", "letter.pdf", "-o", "new/")
+    assert (refused.exit_code, "new/ is a directory; name a file in it" in refused.stderr) == (2, True)
+    assert not (workplace / "new").exists()
     sheet = inside("recovery", "new", "--text", "missing/x")
     assert (sheet.exit_code, "missing is no directory" in sheet.stderr) == (2, True)
     archive = logged_in("export", "missing/x")

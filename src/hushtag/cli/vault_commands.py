@@ -1,5 +1,6 @@
 """Commands inside a vault: put, get, ls, rm, lock. Each unlocks for itself, or works on the open vault of a shell."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -166,6 +167,8 @@ def get(here: Here, object_: str, recursive: bool, output: str | None, force: bo
     """
     if output == "-" and (here.as_json or recursive):
         raise UsageError(f"-o - and {'-r' if recursive else '--json'} exclude each other")
+    if output is not None and output.endswith(os.sep) and not recursive:
+        raise UsageError(f"{output} is a directory; name a file in it")  # also one that is not there
     with here.open_vault() as vault:
         if recursive:
             fetch_tree(here, vault, object_, Path(output or "."), force=force)
