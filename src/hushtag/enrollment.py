@@ -17,7 +17,7 @@ from hushtag._opaque import ServerSetup
 from hushtag.duress import derive_release, expand_release
 from hushtag.errors import MalformedError
 from hushtag.head import VaultHead, seal_head
-from hushtag.keys import SALT_LENGTH, derive_kek, derive_tag_key_pair, generate_data_key, wrap_key
+from hushtag.keys import SALT_LENGTH, check_tag_public_key, derive_kek, derive_tag_key_pair, generate_data_key, wrap_key
 from hushtag.messages import (
     EnrolTag,
     MoveTag,
@@ -247,11 +247,13 @@ def checked_record(message: EnrolTag | NewTag | MoveTag) -> tuple[PhraseHash, Re
 
     Raises:
         UnknownSuiteError: the suite is not this version's.
-        MalformedError: a record that cannot log in, or a phrase hash that is not the record's.
+        MalformedError: a record that cannot log in, a phrase hash that is not the record's, or a public key that no
+            data key can be sealed to.
     """
     suite_by_id(message.suite)
     record = Record(decode_binary(message.record))
     _opaque.check_record(record)
+    check_tag_public_key(decode_binary(message.public_key))
     stated = PhraseHash(decode_binary(message.phrase_hash))
     if stated != _opaque.phrase_hash(record.masking_key):
         raise MalformedError("phrase hash does not belong to the record")
@@ -280,8 +282,7 @@ def accept_enrollment(message: EnrolTag) -> AcceptedTag:
     """Server: check everything that can be checked without a key.
 
     Raises:
-        UnknownSuiteError: the suite is not this version's.
-        MalformedError: a record that cannot log in, or a phrase hash that is not the record's.
+        UnknownSuiteError, MalformedError: as for `checked_record`.
     """
     stated, record = checked_record(message)
     return AcceptedTag(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from hushtag import _labels
@@ -16,6 +16,7 @@ from hushtag.types import DataKey, ExportKey, KeyEncryptionKey, SessionKey, TagP
 __all__ = [
     "PURPOSE_VAULT_DATA",
     "SALT_LENGTH",
+    "check_tag_public_key",
     "derive_kek",
     "derive_tag_key_pair",
     "derive_vault_token",
@@ -27,6 +28,7 @@ __all__ = [
 PURPOSE_VAULT_DATA: Final = "vault_data"
 """The purpose of the key that seals a vault's objects, head and labels."""
 SALT_LENGTH: Final = 16
+_ANY_PRIVATE_KEY: Final = X25519PrivateKey.from_private_bytes(bytes(32))
 
 
 def generate_data_key(*, _entropy: Callable[[int], bytes] = os.urandom) -> DataKey:
@@ -82,6 +84,21 @@ def derive_tag_key_pair(export_key: ExportKey, tag_id: UUID) -> tuple[TagPrivate
     seed = hkdf_sha512(export_key.expose(), b"", _labels.TAG_KEY_PAIR + tag_id.bytes, TagPrivateKey.LENGTH)
     public = X25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     return TagPrivateKey(seed), public
+
+
+def check_tag_public_key(public_key: bytes) -> None:
+    """Refuse a public key that no data key can be sealed to: stored, it would keep every other phrase from rotating.
+
+    With a point of small order any agreement is all zeros (RFC 7748, section 6.1), so one private key tells it, which
+    need be no secret.
+
+    Raises:
+        MalformedError: not 32 bytes, or a point of small order.
+    """
+    try:
+        _ANY_PRIVATE_KEY.exchange(X25519PublicKey.from_public_bytes(public_key))
+    except ValueError:
+        raise MalformedError("public key of a tag is none") from None
 
 
 def derive_vault_token(session_key: SessionKey) -> VaultToken:

@@ -174,7 +174,7 @@ def accept_move(message: MoveTag) -> AcceptedMove:
 
     Raises:
         UnknownSuiteError: the suite is not this version's.
-        MalformedError: a record that cannot log in, a phrase hash that is not the record's, or a vault named twice.
+        MalformedError: as for `checked_record`, or a vault named twice.
     """
     stated, record = checked_record(message)
     if len({key.vault_id for key in message.vaults}) != len(message.vaults):

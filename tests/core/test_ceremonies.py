@@ -22,9 +22,10 @@ from hushtag.messages import (
     decode_binary,
     encode_binary,
 )
+from hushtag.rotation import seal_to_tag
 from hushtag.suites import suite_by_id
 from hushtag.tag_label import open_label
-from hushtag.types import DeviceSecret, OpaquePassword
+from hushtag.types import DataKey, DeviceSecret, OpaquePassword
 from hushtag.unlock import start_unlock
 from hushtag.unlock_server import LiveSetup, LocatedState, ProvingState, evaluate_located, verify_candidate
 from tests.core.ceremony import KEYS, SESSION, World, password, unlocked_message
@@ -236,6 +237,16 @@ def test_the_server_refuses_a_phrase_hash_that_is_not_the_records(world: World) 
     ):
         with pytest.raises(MalformedError):
             accept_enrollment(msgspec.structs.replace(tag.message, **change))
+
+
+@pytest.mark.parametrize("point", [bytes(32), (1).to_bytes(32, "little"), (2**255 - 20).to_bytes(32, "little")])
+def test_the_server_refuses_a_public_key_that_no_data_key_can_be_sealed_to(world: World, point: bytes) -> None:
+    """Two such tags would make each other, and every phrase of the vault, impossible to revoke."""
+    tag = next(iter(world.tags.values()))
+    with pytest.raises(MalformedError):
+        seal_to_tag(DataKey(bytes(32)), point, vault_id=uuid4(), tag_id=uuid4(), key_version=2)
+    with pytest.raises(MalformedError, match=r"^public key of a tag is none$"):
+        accept_enrollment(msgspec.structs.replace(tag.message, public_key=encode_binary(point)))
 
 
 def test_the_server_refuses_elements_that_are_not_in_the_group(world: World) -> None:
