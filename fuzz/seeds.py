@@ -15,7 +15,7 @@ from fuzz.all_targets import TARGETS
 from fuzz.server_targets import EXAMPLE_KEYS
 from fuzz.target import CORPUS
 from fuzz.wire_targets import MESSAGES
-from hushtag.messages import encode_binary
+from hushtag.messages import END, encode_binary
 from hushtag.transfer_messages import ARCHIVE_FORMAT
 from hushtag.vectors import find_directory
 from hushtag_server.keyfile import encode_key_ring
@@ -72,7 +72,7 @@ def _string(schema: dict[str, Any]) -> str:
     named = {"uuid": str(_ID), "date-time": _MOMENTS[0], "date": "2026-11-21", "time": "12:30:00"}
     if schema.get("format") in named:
         return named[schema["format"]]
-    pattern, length = schema.get("pattern", ""), max(schema.get("minLength", 0), 1)
+    pattern, length = schema.get("pattern", "").replace(END, "$"), max(schema.get("minLength", 0), 1)
     if "@" in pattern:
         return "ada@example.org"
     if pattern in _SPELLED:

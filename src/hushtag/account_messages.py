@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from hushtag.messages import MAX_PASSWORD, DocumentVersion, Email, Message, PersonName
+from hushtag.messages import END, MAX_PASSWORD, DocumentVersion, Email, Message, PersonName
 
 __all__ = [
     "MAX_CONSENTS",
@@ -34,10 +34,10 @@ MAX_CONSENTS: Final = 1000
 """Consents one account may record."""
 
 CurrentPassword = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
-TimeZone = Annotated[str, Meta(min_length=1, max_length=MAX_TIME_ZONE, pattern="^[A-Za-z0-9_+/-]+$")]
-Language = Annotated[str, Meta(min_length=1, max_length=MAX_LANGUAGE, pattern="^[a-z_]+$")]
-Theme = Annotated[str, Meta(pattern="^(system|light|dark)$")]
-Document = Annotated[str, Meta(pattern="^(terms|privacy)$")]
+TimeZone = Annotated[str, Meta(min_length=1, max_length=MAX_TIME_ZONE, pattern="^[A-Za-z0-9_+/-]+" + END)]
+Language = Annotated[str, Meta(min_length=1, max_length=MAX_LANGUAGE, pattern="^[a-z_]+" + END)]
+Theme = Annotated[str, Meta(pattern="^(system|light|dark)" + END)]
+Document = Annotated[str, Meta(pattern="^(terms|privacy)" + END)]
 
 
 class ChangeAccount(Message, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from hushtag.messages import FieldProblem
+from hushtag.messages import END, FieldProblem
 
 __all__ = ["field_problem", "pattern_words"]
 
@@ -81,6 +81,7 @@ def _one_of(values: Any) -> str:
 
 def pattern_words(pattern: str) -> str | None:
     """Return the rule of a pattern in words; None for one that has none here."""
+    pattern = pattern.replace(END, "$")
     if pattern in _PATTERNS:
         return _PATTERNS[pattern]
     if found := _ONE_OF.fullmatch(pattern):

@@ -60,6 +60,9 @@ MAX_ORDERS: Final = 4
 MAX_KEY_STEPS: Final = 1000
 """Rotations of a vault that one of its phrases may sleep through; a further one waits until it is used or revoked."""
 
+END: Final = "(?!\\n)$"
+"""Ends the pattern of a text whose length varies: by itself, `$` also matches before a line end that comes last."""
+
 B16 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{21}[AQgw]$", min_length=22, max_length=22)]
 B32 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$", min_length=43, max_length=43)]
 B40 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{53}[AQgw]$", min_length=54, max_length=54)]
@@ -73,17 +76,17 @@ B316 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{421}[AQgw]$", min_length=422,
 B320 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{426}[AEIMQUYcgkosw048]$", min_length=427, max_length=427)]
 
 SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
-ListedRow = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=80, max_length=5542)]
-SealedState = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=MAX_STATE)]
-SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$")]
-Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+$")]
+ListedRow = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+" + END, min_length=80, max_length=5542)]
+SealedState = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+" + END, min_length=1, max_length=MAX_STATE)]
+SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+" + END)]
+Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+" + END)]
 Password = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 PersonName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern="^[^\\x00]*$")]
 DocumentVersion = Annotated[str, Meta(min_length=1, max_length=MAX_DOCUMENT_VERSION, pattern="^[^\\x00]*$")]
 Revision = Annotated[int, Meta(ge=1, le=MAX_GENERATION)]
 Generation = Annotated[int, Meta(ge=1, le=MAX_GENERATION)]
 KeyVersion = Annotated[int, Meta(ge=1, le=MAX_KEY_VERSION)]
-Purpose = Annotated[str, Meta(pattern="^vault_data$", max_length=50)]
+Purpose = Annotated[str, Meta(pattern="^vault_data" + END, max_length=50)]
 
 
 def encode_binary(value: bytes) -> str:

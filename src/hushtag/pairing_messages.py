@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from hushtag.messages import Message
+from hushtag.messages import END, Message
 
 __all__ = [
     "MAX_PAIRINGS",
@@ -28,7 +28,9 @@ MAX_PAIRING_TEXT: Final = 256
 """Characters of one message of a pairing."""
 
 PairingStep = Literal["answer", "delivery"]
-PairingText = Annotated[str, Meta(pattern="^htp1[oadr]\\.[A-Za-z0-9_-]+$", min_length=7, max_length=MAX_PAIRING_TEXT)]
+PairingText = Annotated[
+    str, Meta(pattern="^htp1[oadr]\\.[A-Za-z0-9_-]+" + END, min_length=7, max_length=MAX_PAIRING_TEXT)
+]
 
 
 class OpenPairing(Message, frozen=True):

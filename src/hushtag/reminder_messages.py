@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from hushtag.messages import Message
+from hushtag.messages import END, Message
 
 MAX_REMINDER_TITLE: Final = 255
 MAX_REMINDER_DESCRIPTION: Final = 10_000
@@ -42,9 +42,9 @@ Title = Annotated[str, Meta(min_length=1, max_length=MAX_REMINDER_TITLE, pattern
 Description = Annotated[str, Meta(max_length=MAX_REMINDER_DESCRIPTION, pattern="^[^\\x00]*$")]
 Moment = Annotated[datetime, Meta(tz=True)]
 Priority = Annotated[int, Meta(ge=MIN_PRIORITY, le=MAX_PRIORITY)]
-RepeatPattern = Annotated[str, Meta(min_length=1, max_length=MAX_REPEAT_PATTERN, pattern="^[A-Za-z0-9=;,+:-]*$")]
+RepeatPattern = Annotated[str, Meta(min_length=1, max_length=MAX_REPEAT_PATTERN, pattern="^[A-Za-z0-9=;,+:-]*" + END)]
 """An RRULE (RFC 5545, section 3.3.10) without its name, such as `FREQ=WEEKLY;BYDAY=MO`."""
-TimeZone = Annotated[str, Meta(min_length=1, max_length=MAX_TIME_ZONE, pattern="^[A-Za-z0-9_+/-]*$")]
+TimeZone = Annotated[str, Meta(min_length=1, max_length=MAX_TIME_ZONE, pattern="^[A-Za-z0-9_+/-]*" + END)]
 """An IANA name, such as `Europe/Berlin`."""
 ReminderStatus = Literal["pending", "due", "overdue", "done"]
 

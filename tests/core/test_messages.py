@@ -5,13 +5,16 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import types
+from collections.abc import Iterator
 from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import inspect as inspected
 
 from fuzz.wire_modules import WIRE_MODULES
 from hushtag import messages
@@ -74,6 +77,35 @@ def test_binary_has_one_spelling(size: int) -> None:
             msgspec.convert(spelling, field)
         with pytest.raises(MalformedError):
             decode_binary(spelling, size)
+
+
+def _texts(kind: object) -> Iterator[inspected.StrType]:
+    """Every text with a pattern in what msgspec says of a type."""
+    if isinstance(kind, inspected.StrType) and kind.pattern is not None:
+        yield kind
+    elif isinstance(kind, inspected.Field):
+        yield from _texts(kind.type)
+    elif isinstance(kind, inspected.StructType):
+        yield from (text for field in kind.fields for text in _texts(field))
+    elif isinstance(kind, inspected.CollectionType):
+        yield from _texts(kind.item_type)
+    elif isinstance(kind, inspected.UnionType):
+        yield from (text for each in kind.types for text in _texts(each))
+
+
+PATTERNS = sorted(
+    {(text.pattern, text.max_length) for each in OF_EVERY_MODULE for text in _texts(inspected.type_info(each))}, key=str
+)
+
+
+@pytest.mark.parametrize(("pattern", "longest"), PATTERNS)
+@given(data=st.data())
+def test_a_line_end_behind_a_text_is_none_of_it(pattern: str, longest: int | None, data: st.DataObject) -> None:
+    if re.search(pattern, "a\nb"):
+        return  # a text of lines
+    text = data.draw(st.from_regex(pattern)).removesuffix("\n")
+    assert re.search(pattern, text)
+    assert len(text) == longest or not re.search(pattern, text + "\n")
 
 
 @given(text=st.text(max_size=40))
