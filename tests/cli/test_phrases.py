@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -71,6 +72,20 @@ def test_what_is_said_to_a_person_names_the_phrase_and_shows_a_drawn_one_once(in
     phrase = next(line.strip() for line in said.splitlines() if line.startswith("    "))
     assert "(this one)" in inside("phrases", "list", phrase=phrase).stdout
     assert "Revoked “for Grace”; 0 objects re-sealed." in inside("phrases", "revoke", "for Grace", "--yes").stdout
+
+
+def test_a_phrase_whose_label_does_not_open_is_revoked_by_its_id(logged_in: Run, server: FakeServer) -> None:
+    def run(*arguments: str, lines: tuple[str, ...] = (PHRASE,)) -> Any:
+        return logged_in("phrases", *arguments, "--phrase-stdin", "--json", input="\n".join(lines) + "\n")
+
+    tag_id = as_json(run("add", lines=(PHRASE, OTHER_PHRASE)))["tag_id"]
+    (vault,) = server.users[EMAIL].vaults.values()
+    vault.labels[UUID(tag_id)] = "A" * 422
+    for named in (("list",), ("revoke", "phrase", "--yes")):
+        refused = error_of(run(*named))
+        assert (refused["exit_code"], tag_id in refused["message"]) == (8, True)
+    assert as_json(run("revoke", tag_id, "--yes"))["revoked"] == tag_id
+    assert [each["label"] for each in as_json(run("list"))["phrases"]] == ["for the diary"]
 
 
 def test_a_duress_phrase_shreds_what_it_was_told_to(logged_in: Run, server: FakeServer) -> None:

@@ -1,14 +1,18 @@
 """Several phrases for one vault, on any server: scenarios as in `scenarios`."""
 
+import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from hushtag.client import ConflictError, NotFoundError, SessionExpiredError
+from hushtag import enrollment
+from hushtag.client import ConflictError, IntegrityError, NotFoundError, SessionExpiredError
 from hushtag.errors import AuthenticationError, MisuseError, PhraseError, WeakPhraseError
 from hushtag.phrase import draw_phrase
 from hushtag.recovery import draw_recovery_code
+from hushtag.tag_label import SEALED_LABEL_LENGTH
 from tests.client.support import OTHER_PHRASE, PASSWORD, PHRASE, UNKNOWN_PHRASE, Connect, new_account
 
 THIRD_PHRASE = draw_phrase().text
@@ -101,6 +105,30 @@ def a_revoked_phrase_opens_nothing_and_nothing_is_lost(connect: Connect, tmp_pat
         assert _bodies(wrapped) == written | {"new": b"dear"}
         with pytest.raises(MisuseError, match="last phrase"):
             wrapped.revoke_phrase(wrapped.tag_id)
+
+
+def a_label_that_opens_for_nobody_keeps_nobody_from_revoking_its_phrase(connect: Connect, tmp_path: Path) -> None:
+    _client, email, vault = _two_phrases(connect)
+    other = connect()
+    other.log_in(email, PASSWORD)
+    friends = other.unlock(OTHER_PHRASE)
+    unlabelled = []
+    for phrase in (THIRD_PHRASE, UNKNOWN_PHRASE):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(enrollment, "seal_label", lambda *_, **__: os.urandom(SEALED_LABEL_LENGTH))
+            with pytest.raises(IntegrityError, match="label of the phrase") as told:
+                friends.add_phrase(phrase)
+        unlabelled.append(UUID(str(told.value).split()[4]))
+    for tag_id in sorted(unlabelled):
+        with pytest.raises(
+            IntegrityError, match=rf"^label of the phrase ({unlabelled[0]}|{unlabelled[1]}) is not auth"
+        ):
+            vault.phrases()
+        vault.revoke_phrase(tag_id)
+    assert _labels(vault) == ["mine", "the friend's"]
+    assert _bodies(vault) == FIRST
+    with pytest.raises(AuthenticationError, match="opens nothing here"):
+        other.unlock(THIRD_PHRASE)
 
 
 def a_phrase_is_changed_by_who_opened_the_vault_with_it_or_with_another(connect: Connect, tmp_path: Path) -> None:
@@ -254,6 +282,7 @@ PHRASE_SCENARIOS = [
     a_second_phrase_opens_the_same_vault,
     a_recovery_code_opens_the_vault_as_its_sheet_has_it,
     a_revoked_phrase_opens_nothing_and_nothing_is_lost,
+    a_label_that_opens_for_nobody_keeps_nobody_from_revoking_its_phrase,
     a_phrase_is_changed_by_who_opened_the_vault_with_it_or_with_another,
     a_phrase_that_sleeps_follows_every_rotation,
     a_phrase_revokes_itself_and_the_vault_goes_on,

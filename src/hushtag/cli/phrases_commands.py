@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -163,6 +163,19 @@ def find_phrase(vault: "Vault", named: str) -> "VaultPhrase":
     return found[0]
 
 
+def _to_revoke(vault: "Vault", named: str) -> tuple[UUID, str]:
+    """Return id and label of a phrase; where a label does not open, its id alone is enough."""
+    from hushtag.client import IntegrityError
+
+    try:
+        phrase = find_phrase(vault, named)
+    except IntegrityError:
+        with suppress(ValueError):
+            return UUID(named), named
+        raise
+    return phrase.tag_id, phrase.label
+
+
 @phrases.command()
 @click.argument("named", metavar="LABEL|ID")
 @click.option("--keep-sealed", is_flag=True, help="Do not re-seal now; `hushtag phrases reseal` does it later.")
@@ -182,9 +195,9 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     if not yes and (here.as_json or not sys.stdin.isatty()):
         raise UsageError("nobody to ask; use --yes")
     with here.open_vault() as vault:
-        phrase = find_phrase(vault, named)
-        here.confirm(f"Revoke “{safe_text(phrase.label)}” for good?", yes=yes)
-        vault.revoke_phrase(phrase.tag_id)
+        tag_id, label = _to_revoke(vault, named)
+        here.confirm(f"Revoke “{safe_text(label)}” for good?", yes=yes)
+        vault.revoke_phrase(tag_id)
         resealed = None
         old: Sequence[VaultEntry] = ()
         if not (keep_sealed or vault.locked):
@@ -194,8 +207,8 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     _offer(here, old)
     rest = "" if resealed is None else f"; {resealed} objects re-sealed"
     ended = "All orders of duress phrases on this vault have ended; give them again."
-    says = f"Revoked “{safe_text(phrase.label)}”{rest}. {ended}"
-    here.say(says, revoked=phrase.tag_id, resealed=resealed, **_named(old))
+    says = f"Revoked “{safe_text(label)}”{rest}. {ended}"
+    here.say(says, revoked=tag_id, resealed=resealed, **_named(old))
 
 
 @phrases.command()

@@ -60,7 +60,7 @@ class DuressSteps(PhraseSteps):
         """
         wanted = None if tag_id is None else uuid_of(tag_id)
         known = yield from self.ring()
-        borne_by = self.tag_id if wanted is None else self._find(known, wanted).tag_id
+        borne_by = self.tag_id if wanted is None else self._find(known, wanted).phrase.tag_id
         members = [each.member for each in known]
         released = yield from release(self._session, prepare, members, device_secret=device_secret)
         yield from self._put_orders(borne_by, [(place, secrets.choice(released.of(verdict)))])
@@ -77,7 +77,7 @@ class DuressSteps(PhraseSteps):
         borne_by = self.tag_id
         if tag_id is not None:
             tag_id = uuid_of(tag_id)
-            borne_by = self._find((yield from self.ring()), tag_id).tag_id
+            borne_by = self._find((yield from self.ring()), tag_id).phrase.tag_id
         places = _PLACES if place is None else (place,)
         yield from self._put_orders(borne_by, [(each, secrets.token_bytes(TICKET_LENGTH)) for each in places])
 

@@ -1,5 +1,6 @@
 """What a change of a vault's phrases sends: made of the witness alone, without asking anybody."""
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -12,7 +13,7 @@ from hushtag.keys import generate_data_key
 from hushtag.messages import AddTag, MemberKey, NewTag, RotateVault, VaultState, decode_binary, encode_binary
 from hushtag.ring import Member, ring_digest
 from hushtag.rotation import prove_succession, seal_old_key, seal_to_tag
-from hushtag.tag_label import seal_label
+from hushtag.tag_label import SEALED_LABEL_LENGTH, seal_label
 from hushtag.types import DataKey
 
 __all__ = ["Replacement", "Rotated", "addition", "open_rotated", "rotation"]
@@ -46,8 +47,10 @@ def addition(witness: Witness, members: Sequence[Member], tag: NewTag) -> tuple[
     return head, AddTag(tag, head.generation, encode_binary(sealed), encode_binary(ring))
 
 
-def rotation(witness: Witness, change: Replacement, stay: Sequence[tuple[Member, str]]) -> Rotated:
+def rotation(witness: Witness, change: Replacement, stay: Sequence[tuple[Member, str | None]]) -> Rotated:
     """Return the head under the next data key, and the message; `stay` are the members that stay, with their labels.
+
+    A label that did not open is `None`, and opens under the next key as little: nobody vouches for another one.
 
     The witness must know the rows: the set hash is made anew under the new key.
     """
@@ -69,10 +72,15 @@ def rotation(witness: Witness, change: Replacement, stay: Sequence[tuple[Member,
     return Rotated(head, message)
 
 
-def _member_key(new: DataKey, vault_id: UUID, version: int, member: Member, label: str) -> MemberKey:
+def _member_key(new: DataKey, vault_id: UUID, version: int, member: Member, label: str | None) -> MemberKey:
     tag_id, public_key = member
     sealed = seal_to_tag(new, public_key, vault_id=vault_id, tag_id=tag_id, key_version=version)
-    sealed_label = seal_label(new, label, vault_id=vault_id, tag_id=tag_id, key_version=version, public_key=public_key)
+    if label is None:
+        sealed_label = os.urandom(SEALED_LABEL_LENGTH)
+    else:
+        sealed_label = seal_label(
+            new, label, vault_id=vault_id, tag_id=tag_id, key_version=version, public_key=public_key
+        )
     return MemberKey(tag_id, encode_binary(sealed), encode_binary(sealed_label))
 
 

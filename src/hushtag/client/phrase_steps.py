@@ -6,6 +6,7 @@ is lost, the head tells. A change of the ring is stored exactly if the ring that
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -56,10 +57,21 @@ Looked = TypeVar("Looked")
 
 
 class Known(NamedTuple):
-    """A phrase of the ring: its public key (32 bytes) is authentic."""
+    """A phrase of the ring: its public key (32 bytes) is authentic. `labelled`: so is its label, else it is empty."""
 
     member: Member
     phrase: VaultPhrase
+    labelled: bool
+
+    def told(self) -> VaultPhrase:
+        """Return the phrase with its label.
+
+        Raises:
+            IntegrityError: the label does not open.
+        """
+        if not self.labelled:
+            raise IntegrityError(f"label of the phrase {self.phrase.tag_id}")
+        return self.phrase
 
 
 class PhraseSteps(ResealingSteps):
@@ -80,10 +92,13 @@ class PhraseSteps(ResealingSteps):
 
     def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
         """Return the phrases that open the vault, exactly those its newest head counts."""
-        return tuple(known.phrase for known in (yield from self.ring()))
+        return tuple(known.told() for known in (yield from self.ring()))
 
     def ring(self) -> Steps[list[Known]]:
-        """Return the phrases that open the vault with their public keys, exactly those its newest head counts."""
+        """Return the phrases that open the vault with their public keys, exactly those its newest head counts.
+
+        A label that does not open is no reason to stop: whoever is inside could store one, and not be revoked any more.
+        """
         for attempt in range(self.retry.changes):
             try:
                 pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
@@ -108,22 +123,22 @@ class PhraseSteps(ResealingSteps):
         if self.own not in members:
             raise IntegrityError("list of phrases")
         check_ring(self.witness.vault_id, members, self.witness.head.ring, self.own)
-        return [Known(member, self._phrase(tag)) for member, tag in zip(members, tags, strict=True)]
+        return [self._known(member, tag) for member, tag in zip(members, tags, strict=True)]
 
-    def _phrase(self, tag: TagInfo) -> VaultPhrase:
+    def _known(self, member: Member, tag: TagInfo) -> Known:
         check_times(tag.created_at)
-        try:
+        label = None
+        with suppress(AuthenticationError, MalformedError):
             label = open_label(
                 self.witness.data_key,
                 decode_binary(tag.sealed_label),
                 vault_id=self.witness.vault_id,
                 tag_id=tag.tag_id,
                 key_version=self.witness.head.key_version,
-                public_key=decode_binary(tag.public_key),
+                public_key=member.public_key,
             )
-        except AuthenticationError:
-            raise IntegrityError("label of a phrase") from None
-        return VaultPhrase(tag.tag_id, label, tag.created_at, tag.current)
+        phrase = VaultPhrase(tag.tag_id, label or "", tag.created_at, tag.current)
+        return Known(member, phrase, labelled=label is not None)
 
     def add_phrase(
         self, accepted: Callable[[], str], *, label: str, device_secret: DeviceSecret | None
@@ -161,9 +176,9 @@ class PhraseSteps(ResealingSteps):
                 yield Pause(self.retry.pause(attempt))
                 yield from self._look(self.refresh(), lost)
             known = yield from self._look(self.ring(), lost)
-            found = [each.phrase for each in known if each.phrase.tag_id == tag.tag_id]
+            found = [each for each in known if each.phrase.tag_id == tag.tag_id]
             if found:
-                return found[0]
+                return found[0].told()
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
     @staticmethod
@@ -226,11 +241,12 @@ class PhraseSteps(ResealingSteps):
         Raises:
             NotFoundError, OutcomeUnknownError: as for `revoke_phrase`.
             PhraseError, BudgetError, ConflictError: as for `add_phrase`.
+            IntegrityError: the old one's label is to be taken over, and does not open.
         """
         tag_id = uuid_of(tag_id)
         known = yield from self.ring()
         old = self._find(known, tag_id)
-        label = old.label if label is None else label
+        label = old.told().label if label is None else label
         check_label(label)
         change = Replacement(tag_id)
         version = self.witness.head.key_version + 1
@@ -241,11 +257,11 @@ class PhraseSteps(ResealingSteps):
             raise
         yield from self._rotate(change, known)
         # Stored by now: a connection that breaks must not say that nothing was.
-        return self._find((yield from self._look(self.ring(), outcome_unknown())), change.tag.tag_id)
+        return self._find((yield from self._look(self.ring(), outcome_unknown())), change.tag.tag_id).told()
 
     @staticmethod
-    def _find(known: list[Known], tag_id: UUID) -> VaultPhrase:
-        found = [each.phrase for each in known if each.phrase.tag_id == tag_id]
+    def _find(known: list[Known], tag_id: UUID) -> Known:
+        found = [each for each in known if each.phrase.tag_id == tag_id]
         if not found:
             raise NotFoundError("no phrase of the vault has this id", code="not_found")
         return found[0]
@@ -301,7 +317,11 @@ class PhraseSteps(ResealingSteps):
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
     def _prepare(self, change: Replacement, known: list[Known]) -> Rotated:
-        stay = [(each.member, each.phrase.label) for each in known if each.member.tag_id != change.revoked]
+        stay = [
+            (each.member, each.phrase.label if each.labelled else None)
+            for each in known
+            if each.member.tag_id != change.revoked
+        ]
         return phrase_changes.rotation(self.witness, change, stay)
 
     def _find_rotation(

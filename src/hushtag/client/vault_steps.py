@@ -194,7 +194,7 @@ class OpenTag:
             known = yield from vault.ring()
             members[vault.witness.vault_id] = [each.member for each in known]
             opened.append(kept._replace(head=vault.witness.head))
-            label = label or next(each.phrase.label for each in known if each.phrase.current)
+            label = label or next(each.told().label for each in known if each.phrase.current)
         return (yield from compute(functools.partial(offered.finish, opened, label, members)))
 
     def _moved_member(self, moved: MovedTag) -> Member:
