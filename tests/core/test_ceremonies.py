@@ -72,6 +72,23 @@ def test_each_client_state_works_once(world: World) -> None:
         finishing.finish(answer)
 
 
+@pytest.mark.parametrize("phrase", ["open sesame", "open says me"])
+def test_a_state_that_was_used_has_forgotten_its_secrets(world: World, phrase: str) -> None:
+    locating, located, state = world.locate(phrase)
+    proving = locating.finish(located)
+    started, proving_state = world.start(proving, state)
+    if phrase == "open says me":
+        with pytest.raises(AuthenticationError):
+            proving.finish(started)
+    else:
+        finishing = proving.finish(started)
+        _, answer = world.verify(finishing, proving_state)
+        opened = finishing.finish(answer)
+        assert finishing._export_key._buffer is None
+        assert opened.vault_token.expose()
+    assert [attempt.state._buffer for attempt in locating._attempts] == [None]
+
+
 def test_an_enrolment_state_works_once_even_after_a_failure(world: World) -> None:
     awaiting = start_enrollment(world.password("open sesame"))
     bad = RegistrationStarted(session_id=SESSION, registration_response=encode_binary(bytes(64)))

@@ -33,7 +33,7 @@ OF_EVERY_MODULE = [
     # The lines of an archive are no answers: an import takes them as an export writes them.
     if issubclass(value, msgspec.Struct) and value.__module__ == module.__name__ and not name.startswith("Archived")
 ]
-SIZES = (16, 32, 40, 64, 96, 112, 192, 316, 320)
+SIZES = (16, 32, 40, 64, 80, 92, 96, 112, 192, 316, 320)
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -122,6 +122,14 @@ def test_what_was_encoded_decodes(value: bytes) -> None:
     assert decode_binary(encode_binary(value)) == value
     with pytest.raises(MalformedError):
         decode_binary(encode_binary(value), len(value) + 1)
+
+
+def test_the_steps_to_a_vaults_key_are_bounded() -> None:
+    step = {"sealed_key": encode_binary(bytes(80)), "proof": encode_binary(bytes(32))}
+    kind = next(field.type for field in msgspec.structs.fields(messages.VaultKey) if field.name == "steps")
+    assert len(msgspec.convert([step] * 1000, kind)) == 1000
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert([step] * 1001, kind)
 
 
 @pytest.mark.parametrize("message", OF_EVERY_MODULE)
