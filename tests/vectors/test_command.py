@@ -57,6 +57,14 @@ def test_a_mismatch_fails_and_is_named(options: list[str], tmp_path: Path) -> No
     assert "file is missing" in result.stdout
 
 
+def test_what_a_file_holds_reaches_the_terminal_as_text_alone(tmp_path: Path) -> None:
+    write_group(
+        tmp_path, "suite/keys", [{**next(committed_vectors("suite/keys")), "name": "\x1b[2J\ud800", "operation": "x"}]
+    )
+    result = CliRunner().invoke(command, ["verify", str(tmp_path)])
+    assert r"\u{1b}[2J\u{d800}: unknown operation x" in result.stdout
+
+
 def test_a_long_list_of_mismatches_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = GroupResult("suite/keys", mismatches=[Mismatch(f"kek_{n}", "wrong") for n in range(30)])
     monkeypatch.setattr(vectors_command, "verify", lambda _: [broken])

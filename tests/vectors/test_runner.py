@@ -143,7 +143,10 @@ def test_a_broken_vector_fails(entry: Any, tmp_path: Path) -> None:
     assert (result.passed, len(result.mismatches), result.ok) == (0, 1, False)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "hushtag-vectors-1"}', "\udcff"])
+DEEP = pytest.param("[" * 100_000, id="deep")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "hushtag-vectors-1"}', "\udcff", DEEP])
 def test_a_broken_file_fails(content: str, tmp_path: Path) -> None:
     (tmp_path / "suite").mkdir()
     (tmp_path / f"{GROUP}.json").write_bytes(content.encode("utf-8", "surrogateescape"))

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from hushtag.cli.text import safe_text
 from hushtag.errors import MisuseError
 from hushtag.vectors import GroupResult, find_directory, list_groups, verify
 
@@ -71,7 +72,7 @@ def _lines(results: list[GroupResult], *, ok: bool) -> str:
     lines: list[str] = []
     for result in results:
         lines.append(f"{result.group:{width}}  {_counts(result)}")
-        lines += [f"    {mismatch.vector}: {mismatch.reason}" for mismatch in result.mismatches[:_SHOWN]]
+        lines += [f"    {safe_text(f'{each.vector}: {each.reason}')}" for each in result.mismatches[:_SHOWN]]
         if len(result.mismatches) > _SHOWN:
             lines.append(f"    and {len(result.mismatches) - _SHOWN} more")
     passed, left = (sum(counts) for counts in zip(*((r.passed, r.reference_only) for r in results), strict=True))

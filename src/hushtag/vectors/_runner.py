@@ -131,7 +131,7 @@ def _verify_group(directory: Path, group: str) -> GroupResult:
             _run(result, vector)
     except FileNotFoundError:
         result.mismatches.append(Mismatch(group, "file is missing"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         result.mismatches.append(Mismatch(group, f"not a vector file: {type(error).__name__}"))
     if not result.ok and not result.mismatches:
         result.mismatches.append(Mismatch(group, "group is empty"))
