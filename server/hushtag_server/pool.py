@@ -206,7 +206,9 @@ class Pool(AsyncConnectionPool[Connection]):
 def make_pool(url: str, settings: Settings) -> Pool:
     """Return a closed pool; open it in the application's lifespan."""
     statement = int(settings.statement_timeout.total_seconds() * 1000)
-    options = f"-c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
+    # In UTC whatever the database is set to: in a zone, adding minutes would move the wall clock and not the time, and
+    # what JSON says of a time before there were time zones has an offset with seconds, which no client reads.
+    options = f"-c TimeZone=UTC -c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
     given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
     return Pool(
         url,

@@ -3,9 +3,11 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psycopg
 import pytest
 
 from hushtag.journal_messages import MAX_CONTENT, MAX_JOURNAL_TAGS, MAX_TITLE, Journal
@@ -67,6 +69,23 @@ async def test_today_is_the_users_day(ada: Writer) -> None:
     # Fourteen hours before and twelve behind UTC: never the same day.
     assert days["Pacific/Kiritimati"] - days["Etc/GMT+12"] in {timedelta(days=1), timedelta(days=2)}
     assert abs(days["Nowhere/Land"] - datetime.now(UTC).date()) <= timedelta(days=1)
+
+
+async def test_times_are_in_utc_whatever_zone_the_database_is_set_to(
+    database: Any, settings: Any, keys: Any, serve_in_process: Any, sign_in: Any
+) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {database.name} SET timezone = 'Europe/Athens'")
+    async with serve_in_process(settings, keys) as client:
+        ada = Writer(client, await sign_in(client), database)
+        # Athens was 1:34:52 ahead then, an offset with seconds, which no reader of RFC 3339 takes.
+        journal = await ada.write(published_at="1910-01-01T00:00:00Z")
+        assert journal.published_at == datetime(1910, 1, 1, tzinfo=UTC)
+        soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        reminder = (await ada.ask("POST", "reminders", 201, json={"title": "tea", "reminder_time": soon})).json()
+        # From a clock in a zone, minutes would be added to what the clocks show, and those may be put forward between.
+        snoozed = await ada.ask("POST", f"reminders/{reminder['id']}/snooze", json={"minutes": 40_320})
+        assert snoozed.json()["snoozed_until"].endswith("Z")
 
 
 async def test_an_id_of_the_client_makes_a_repeat_safe(ada: Writer, eve: Writer) -> None:

@@ -1,7 +1,7 @@
 """SQL of an export: rows as JSON lines, page after page by key. Every statement names the user.
 
 A page ends after `rows` rows or once it holds `most` bytes of free text, so that a page fits in memory whatever its
-rows hold. Times are in UTC, because the transaction's time zone is.
+rows hold. Times are in UTC, because the connection's time zone is.
 """
 
 from datetime import datetime
@@ -21,7 +21,6 @@ __all__ = [
     "list_journals",
     "list_reminders",
     "list_tags",
-    "use_utc",
 ]
 
 
@@ -119,11 +118,6 @@ async def _fetch(connection: Connection, statement: LiteralString, **values: Any
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement, values)
         return await cursor.fetchall()
-
-
-async def use_utc(connection: Connection) -> None:
-    """Let the rest of this transaction write times in UTC."""
-    await connection.execute("SELECT set_config('TimeZone', 'UTC', true)")
 
 
 async def count_rows(connection: Connection, user_id: UUID) -> Totals:

@@ -115,7 +115,6 @@ class Export:
 
     async def _read(self, read: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._transfer.transaction() as connection:
-            await queries.use_utc(connection)
             return await read(connection)
 
     async def _account_and_tags(self) -> bytes:
