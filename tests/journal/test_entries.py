@@ -122,6 +122,9 @@ async def test_many_at_once_with_one_id_make_one_entry(ada: Writer) -> None:
         {"title": "a", "published_at": "2024-02-29T10:00:00"},
         {"title": "a", "published_at": "0001-01-01T00:00:00+14:00"},
         {"title": "a", "published_at": "9999-12-31T23:59:59-14:00"},
+        # In UTC, as an archive has it, the years before and after: the archive would be refused.
+        {"title": "a", "published_at": "1900-01-01T00:00:00+14:00"},
+        {"title": "a", "published_at": "9998-12-31T23:59:59-14:00"},
         {"title": "a", "tags": ["x"] * (MAX_JOURNAL_TAGS + 1)},
         {"title": "a", "tags": ["  "]},
         {"title": "a", "tags": ["\u0958" * 60]},

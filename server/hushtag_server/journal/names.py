@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import UnsetType
@@ -14,7 +14,7 @@ from hushtag_server.errors import MalformedRequestError
 __all__ = ["check_moment", "tidy_name", "tidy_names"]
 
 _FIRST_YEAR: Final = 1900
-_LAST_YEAR: Final = 9998  # whatever its offset, such a moment is in a year of four digits
+_LAST_YEAR: Final = 9998  # whatever the offset, it is shown in a year of four digits
 
 
 def tidy_name(name: str, field: str) -> str:
@@ -39,12 +39,18 @@ def tidy_names(names: Sequence[str], field: str = "$.tags") -> list[str]:
     return [tidy_name(name, f"{field}[{place}]") for place, name in enumerate(names)]
 
 
+def _in_range(moment: datetime) -> bool:
+    # The second only where the first holds: the year 1 may have no time in UTC.
+    return _FIRST_YEAR <= moment.year <= _LAST_YEAR and _FIRST_YEAR <= moment.astimezone(UTC).year <= _LAST_YEAR
+
+
 def check_moment(moment: datetime | UnsetType | None, field: str = "$.published_at") -> None:
     """Refuse what no calendar of a journal holds.
 
     Raises:
-        MalformedRequestError: not a moment of the years 1900 to 9998.
+        MalformedRequestError: not a moment of the years 1900 to 9998, where it was written and in UTC, in which an
+            archive has it.
     """
-    if isinstance(moment, datetime) and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+    if isinstance(moment, datetime) and not _in_range(moment):
         rule = f"must be in the years {_FIRST_YEAR} to {_LAST_YEAR}"
         raise MalformedRequestError([FieldProblem(field=field, rule=rule)])
