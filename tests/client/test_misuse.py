@@ -4,12 +4,14 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
 from hushtag.client.storing_steps import SMALL_OBJECT_BYTES
 from hushtag.errors import MisuseError
+from hushtag.journal_messages import NewJournal
 from tests.client.fake_server import FakeServer, Fault
 from tests.client.plain_calls import ENTRY, ID, REMINDER
 from tests.client.support import OTHER_PHRASE, PHRASE
@@ -66,6 +68,19 @@ def test_what_was_not_read_is_not_changed(
         lambda _, vault: vault.put(b"body", name=b"name"),
         lambda _, vault: vault.change_phrase(vault.tag_id, OTHER_PHRASE, label=b"mine"),
         lambda _, vault: vault.check_epoch(None),
+        lambda client, _: client.journal.create("a walk", tags="walks"),
+        lambda client, _: client.journal.create("a walk", tags=None),
+        lambda client, _: client.journal.create("a walk", content=b"along the river"),
+        lambda client, _: client.journal.create_many("ab"),
+        lambda client, _: client.journal.create_many([NewJournal("a walk", tags=[b"walks"])]),  # type: ignore[list-item]
+        lambda client, _: client.journal.edit(ENTRY, tags="walks"),
+        lambda client, _: list(client.journal.list(tags="walks")),
+        lambda client, _: list(client.journal.list(deleted="any")),
+        lambda client, _: list(client.journal.list(start="2026-01-01")),
+        lambda client, _: list(client.journal.export(end=None)),
+        lambda client, _: client.journal.facets("river", is_private="no"),
+        lambda client, _: list(client.profile.audit(since="2026-01-01")),
+        lambda client, _: list(client.reminders.events(wait="5")),
     ],
 )
 def test_what_is_of_another_type_is_misuse(
@@ -75,6 +90,18 @@ def test_what_is_of_another_type_is_misuse(
     with pytest.raises(MisuseError, match=r" (is|are) .*, not (NoneType|int|str|bytes)$"):
         call(client, vault)
     assert [line for line in server.log if not line.startswith("GET ")] == []
+
+
+def test_a_type_that_no_request_holds_is_misuse(client: Any, server: FakeServer) -> None:
+    """Not the `TypeError` of what writes JSON."""
+    server.log.clear()
+    with pytest.raises(MisuseError, match="not ZoneInfo"):
+        client.reminders.create("tea", REMINDER.reminder_time, time_zone=ZoneInfo("Europe/Berlin"))
+    with pytest.raises(MisuseError, match="start is a date, not datetime"):
+        list(client.journal.list(start=REMINDER.reminder_time))
+    with pytest.raises(MisuseError, match="gives text"):
+        client.import_data(io.StringIO("archive"))
+    assert server.log == []
 
 
 @pytest.mark.parametrize("raised", [StopIteration, StopAsyncIteration])

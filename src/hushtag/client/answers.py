@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,7 @@ from hushtag.client.errors import (
     UnavailableError,
     VersionConflictError,
 )
-from hushtag.errors import HushtagError, LimitError, MalformedError, UnknownSuiteError
+from hushtag.errors import HushtagError, LimitError, MalformedError, MisuseError, UnknownSuiteError
 from hushtag.messages import MAX_GENERATION, MAX_JSON_BYTES, FieldProblem, Message, Problem
 
 __all__ = [
@@ -90,14 +90,32 @@ def _broken_rule(error: msgspec.ValidationError, message: Message) -> str:
     return f"{problem.field.removeprefix('$').lstrip('.') or 'the request'} {problem.rule}"
 
 
+def _refuse_type(value: object) -> NoReturn:
+    raise MisuseError(f"a field of a request is text, a number or a time, not {type(value).__name__}")
+
+
+def _check_bytes(value: object) -> None:
+    # As JSON has none, msgspec would write their base64, and the server take that for the text.
+    if isinstance(value, bytes | bytearray | memoryview):
+        _refuse_type(value)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _check_bytes(getattr(value, name))
+    elif isinstance(value, list):
+        for each in value:
+            _check_bytes(each)
+
+
 def encode(message: Message, limit: int = MAX_JSON_BYTES) -> bytes:
     """Return the JSON of a message of ours.
 
     Raises:
+        MisuseError: a field holds bytes, or something of a type that JSON cannot hold.
         LimitError: a field breaks its rule, or the message is over `limit` bytes; the value is not repeated.
     """
+    _check_bytes(message)
     try:
-        body = msgspec.json.encode(message)
+        body = msgspec.json.encode(message, enc_hook=_refuse_type)
         msgspec.json.decode(body, type=type(message))
     except msgspec.ValidationError as error:
         raise LimitError(f"{_broken_rule(error, message)}; nothing was sent") from None

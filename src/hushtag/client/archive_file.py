@@ -178,6 +178,7 @@ class ArchiveSource:
             while piece := read_some(place, _PIECE):
                 self._file.write(piece)
             self._file.seek(0)
+        read_some(self._file, 0)  # a text is refused before anything is asked for
         start = self._file.tell()
         self.length = self._file.seek(0, os.SEEK_END) - start
         self._file.seek(start)

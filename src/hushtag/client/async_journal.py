@@ -11,7 +11,7 @@ from hushtag.client.async_tags import AsyncJournalTags
 from hushtag.client.batches import each_awaited
 from hushtag.client.drivers import AsyncDriver
 from hushtag.client.ids import id_of
-from hushtag.client.journal_steps import JournalFilter, JournalSteps
+from hushtag.client.journal_steps import JournalFilter, JournalSteps, tag_names
 from hushtag.client.tag_steps import TagSteps
 from hushtag.journal_messages import (
     Journal,
@@ -53,7 +53,8 @@ class AsyncJournals:
         journal_id: UUID | None = None,
     ) -> Journal:
         """As `Journals.create`."""
-        new = NewJournal(title, journal_id, content, mood_rating, is_private, entry_date, published_at, tags=list(tags))
+        names = tag_names(tags)
+        new = NewJournal(title, journal_id, content, mood_rating, is_private, entry_date, published_at, tags=names)
         return await self._driver.run(self._steps.create(new))
 
     async def create_many(self, entries: Iterable[NewJournal]) -> tuple[UUID, ...]:
@@ -84,7 +85,7 @@ class AsyncJournals:
             is_private=is_private,
             entry_date=entry_date,
             published_at=published_at,
-            tags=tags if isinstance(tags, UnsetType) else list(tags),
+            tags=tags if isinstance(tags, UnsetType) else tag_names(tags),
         )
         return await self._driver.run(self._steps.edit(entry, wanted))
 

@@ -11,6 +11,7 @@ from hushtag.client.effects import Opened, Pause, Request, Steps, close_answer, 
 from hushtag.client.errors import TimedOutError, TransportError
 from hushtag.client.event_stream import EventParser, ServerEvent
 from hushtag.client.policy import RetryPolicy
+from hushtag.errors import MisuseError
 from hushtag.reminder_messages import MAX_STREAM_SECONDS, Reminder
 
 __all__ = ["DueEvents"]
@@ -24,6 +25,8 @@ class DueEvents:
     """The reminders that become due, for `wait` seconds, or (None) until whoever iterates has enough."""
 
     def __init__(self, token: str, retry: RetryPolicy, wait: int | None) -> None:
+        if wait is not None and not (isinstance(wait, int | float) and math.isfinite(wait)):
+            raise MisuseError(f"wait is a finite number of seconds, not {type(wait).__name__}")
         self._token = token
         self._retry = retry
         self._wait = wait

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from hushtag.client.batches import each
 from hushtag.client.drivers import SyncDriver
 from hushtag.client.ids import id_of
-from hushtag.client.journal_steps import JournalFilter, JournalSteps
+from hushtag.client.journal_steps import JournalFilter, JournalSteps, tag_names
 from hushtag.client.tag_steps import TagSteps
 from hushtag.client.tags import JournalTags
 from hushtag.journal_messages import (
@@ -72,7 +72,8 @@ class Journals:
             ConflictError: an entry has that id already.
             LimitReachedError: the account has too many tags.
         """
-        new = NewJournal(title, journal_id, content, mood_rating, is_private, entry_date, published_at, tags=list(tags))
+        names = tag_names(tags)
+        new = NewJournal(title, journal_id, content, mood_rating, is_private, entry_date, published_at, tags=names)
         return self._driver.run(self._steps.create(new))
 
     def create_many(self, entries: Iterable[NewJournal]) -> tuple[UUID, ...]:
@@ -118,7 +119,7 @@ class Journals:
             is_private=is_private,
             entry_date=entry_date,
             published_at=published_at,
-            tags=tags if isinstance(tags, UnsetType) else list(tags),
+            tags=tags if isinstance(tags, UnsetType) else tag_names(tags),
         )
         return self._driver.run(self._steps.edit(entry, wanted))
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Final, TypedDict
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from hushtag.client.changes import Versioned, create, delete, edit, if_match
 from hushtag.client.effects import Request, Steps, exchange
 from hushtag.client.ids import id_of, uuid_of
 from hushtag.client.policy import MAX_PAGE_BYTES
-from hushtag.errors import LimitError, MalformedError
+from hushtag.errors import LimitError, MalformedError, MisuseError
 from hushtag.journal_messages import (
     MAX_BULK_BYTES,
     MAX_BULK_JOURNALS,
@@ -34,7 +34,7 @@ from hushtag.journal_messages import (
     NewJournals,
 )
 
-__all__ = ["JournalFilter", "JournalSteps", "id_of"]
+__all__ = ["JournalFilter", "JournalSteps", "id_of", "tag_names"]
 
 _PATH: Final = "/v1/journals"
 
@@ -56,10 +56,33 @@ class JournalFilter(TypedDict, total=False):
     """True: only deleted entries; None: those as well. By default they are left out."""
 
 
+def tag_names(given: Iterable[str]) -> list[str]:
+    """Return the names of tags.
+
+    Raises:
+        MisuseError: it is one text, whose characters would be tags, or nothing that holds several.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise MisuseError(f"tags are several names, such as a list of them, not {type(given).__name__}")
+    return list(given)
+
+
+def _check_types(chosen: JournalFilter) -> None:
+    for name in ("start", "end"):
+        day = chosen.get(name, date.min)
+        if not isinstance(day, date) or isinstance(day, datetime):
+            raise MisuseError(f"{name} is a date, not {type(day).__name__}")
+    for name in ("is_private", "deleted"):
+        given = chosen.get(name, False)
+        if not isinstance(given, bool) and (name, given) != ("deleted", None):
+            raise MisuseError(f"{name} is a bool{' or None' * (name == 'deleted')}, not {type(given).__name__}")
+
+
 def _query(chosen: JournalFilter) -> dict[str, str | Sequence[str]]:
     for name in chosen.keys() - JournalFilter.__optional_keys__:
         # Only a type checker knows the keywords of a filter; one that limits nothing would show, or export, too much.
         raise TypeError(f"a filter of the journal has no keyword argument {name!r}")
+    _check_types(chosen)
     texts = {
         "from": chosen["start"].isoformat() if "start" in chosen else None,
         "to": chosen["end"].isoformat() if "end" in chosen else None,
@@ -69,7 +92,7 @@ def _query(chosen: JournalFilter) -> dict[str, str | Sequence[str]]:
         "deleted": {True: "true", None: "any", False: None}[chosen.get("deleted", False)],
     }
     query: dict[str, str | Sequence[str]] = {name: text for name, text in texts.items() if text is not None}
-    return query | ({"tag": list(chosen["tags"])} if "tags" in chosen else {})
+    return query | ({"tag": tag_names(chosen["tags"])} if "tags" in chosen else {})
 
 
 def _folded(names: Iterable[str]) -> set[str]:
@@ -119,6 +142,9 @@ class JournalSteps:
     def create_many(self, entries: Iterable[NewJournal]) -> Steps[tuple[UUID, ...]]:
         """Write entries, all or none."""
         given = list(entries)
+        for entry in given:
+            if not isinstance(entry, NewJournal):
+                raise MisuseError(f"entries are NewJournal, not {type(entry).__name__}")
         sent = [msgspec.structs.replace(entry, id=uuid_of(entry.id or uuid4())) for entry in given]
         if len(sent) > MAX_BULK_JOURNALS:
             raise LimitError(f"{len(sent)} entries at once, at most {MAX_BULK_JOURNALS}")

@@ -25,6 +25,7 @@ from hushtag.client.answers import encode, expect, expect_nothing
 from hushtag.client.batches import Pages
 from hushtag.client.calls import fetch, post
 from hushtag.client.effects import Request, Steps, exchange
+from hushtag.errors import MisuseError
 from hushtag.messages import Account
 
 __all__ = ["ProfileSteps"]
@@ -97,6 +98,9 @@ class ProfileSteps:
     ) -> Pages[AuditPage, AuditEntry]:
         """List what happened to the account."""
         moments = {"from": since, "to": until}
+        for moment in moments.values():
+            if moment is not None and not isinstance(moment, datetime):
+                raise MisuseError(f"since and until are a datetime, not {type(moment).__name__}")
         query: dict[str, str | Sequence[str]] = {
             name: moment.isoformat() for name, moment in moments.items() if moment is not None
         }
