@@ -136,6 +136,31 @@ def test_a_failure_of_httpx_does_not_repeat_the_request() -> None:
     assert caught.value.__suppress_context__
 
 
+def test_connections_that_are_all_in_use_are_told_as_that() -> None:
+    """It was said of the server that it did not answer in time; it was never asked."""
+
+    def wait(_request: httpx.Request) -> httpx.Response:
+        raise httpx.PoolTimeout("")
+
+    with Client(URL, transport=httpx.MockTransport(wait)) as client, pytest.raises(TimedOutError, match="is in use"):
+        client.sign_up(EMAIL, PASSWORD)
+
+
+def test_a_query_that_is_not_valid_unicode_is_not_sent(connect: Connect, server: FakeServer) -> None:
+    """It was told as an answer that is not valid HTTP, and the command advised to check the server's URL."""
+    client = connect()
+    client.log_in(EMAIL, PASSWORD)
+    server.log.clear()
+    for call in (
+        lambda: list(client.journal.search("lone\ud800surrogate")),
+        lambda: list(client.journal.export(tags=["\udcff"])),
+        lambda: client.journal.tags.suggest("\udcff"),
+    ):
+        with pytest.raises(LimitError, match="not valid Unicode"):
+            call()
+    assert server.log == []
+
+
 @pytest.mark.parametrize(
     ("email", "password", "said"),
     [

@@ -240,8 +240,8 @@ class AsyncDriver:
                 return reading.complete()
 
     async def _open(self, request: Request) -> Opened | Response:
-        asked = self._http.build_request(**request_options(self._url, request))
         with typed_failures(self._http), anyio.fail_after(self._timeouts.overall):
+            asked = self._http.build_request(**request_options(self._url, request))
             answer = await self._http.send(asked, stream=True)
             try:
                 reading = Reading(answer, request.max_answer)

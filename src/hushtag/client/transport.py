@@ -16,7 +16,7 @@ from hushtag import __version__
 from hushtag.client.effects import Request, Response
 from hushtag.client.errors import ClientClosedError, TimedOutError, TransportError
 from hushtag.client.policy import Timeouts, is_loopback
-from hushtag.errors import MalformedError
+from hushtag.errors import LimitError, MalformedError
 
 __all__ = ["Reading", "connection_options", "lower_names", "quiet_failures", "request_options", "typed_failures"]
 
@@ -105,6 +105,12 @@ def typed_failures(http: httpx.Client | httpx.AsyncClient) -> Iterator[None]:
     # Only a failed connection's text is repeated: that of a protocol error may quote a header, and so a token.
     try:
         yield
+    except httpx.PoolTimeout:
+        raise TimedOutError(
+            "every connection of this client is in use; let go of what is open: exports, reminders that are waited for"
+        ) from None
+    except UnicodeEncodeError:  # of ours: an answer is never written
+        raise LimitError("the request holds text that is not valid Unicode") from None
     except (httpx.TimeoutException, TimeoutError):
         raise TimedOutError("the server did not answer in time") from None
     except httpx.ConnectError as error:
