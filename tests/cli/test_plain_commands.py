@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -268,6 +269,40 @@ def test_a_reminder_that_cannot_be_says_why(ours: Process, arguments: list[str],
     assert done.returncode == code
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("at", "word", "following"),
+    [
+        ("2027-01-31 09:00", "monthly", ["2027-02-28", "2027-03-31", "2027-04-30", "2027-05-31"]),
+        ("2027-12-30 09:00", "monthly", ["2028-01-30", "2028-02-29", "2028-03-30", "2028-04-30"]),
+        ("2027-01-29 09:00", "monthly", ["2027-02-28", "2027-03-29", "2027-04-29", "2027-05-29"]),
+        ("2027-01-28 09:00", "monthly", ["2027-02-28", "2027-03-28", "2027-04-28", "2027-05-28"]),
+        ("2028-02-29 09:00", "yearly", ["2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"]),
+    ],
+)
+def test_a_word_leaves_no_short_month_and_no_year_out(
+    ours: Process, client: Client, at: str, word: str, following: list[str]
+) -> None:
+    text_of(ours("account", "settings", "--time-zone", "Pacific/Auckland"))  # where the day has come before UTC's
+    made = json_of(ours("remind", "add", "Rent", "--at", at, "--repeat", word, "--json"))
+    zone = ZoneInfo("Pacific/Auckland")
+
+    def days() -> list[str]:
+        return [str(each.astimezone(zone).date()) for each in client.reminders.occurrences(UUID(made["id"]), limit=5)]
+
+    assert days() == [at[:10], *following]
+    # Moved, it stays what the word says.
+    text_of(ours("remind", "edit", made["id"], "--at", "2027-06-15 09:00"))
+    assert days()[:3] == [
+        "2027-06-15",
+        *(["2027-07-15", "2027-08-15"] if word == "monthly" else ["2028-06-15", "2029-06-15"]),
+    ]
+    text_of(ours("remind", "edit", made["id"], "--at", at))
+    assert days() == [at[:10], *following]
+    text_of(ours("remind", "edit", made["id"], "--repeat", "FREQ=DAILY"))
+    text_of(ours("remind", "edit", made["id"], "--repeat", word))
+    assert days() == [at[:10], *following]
 
 
 def test_watch_shows_what_becomes_due_until_it_is_interrupted(ours: Process, environment: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
-from hushtag.cli.moments import account_zone, parse_moment, parse_span, time_in
+from hushtag.cli.moments import account_zone, parse_moment, parse_span, time_in, zone_named
 from hushtag.cli.options import command_options
 from hushtag.cli.tables import find_by_id, plain, say_rows, short_id
 from hushtag.cli.text import safe_text
@@ -25,6 +25,11 @@ __all__ = ["remind"]
 
 _OPEN: Final = ("overdue", "due", "pending")
 _WORDS: Final = {word: f"FREQ={word.upper()}" for word in ("daily", "weekly", "monthly", "yearly")}
+_SHORT_MONTHS: Final = {
+    day: f"FREQ=MONTHLY;BYMONTHDAY={','.join(map(str, range(28, day + 1)))};BYSETPOS=-1" for day in (29, 30, 31)
+}
+"""The rule of `monthly` from a day on that not every month has: FREQ=MONTHLY alone leaves the other months out."""
+_LEAP_DAY: Final = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=28,29;BYSETPOS=-1"
 _HEADINGS: Final = ("when", "title", "priority", "repeats", "status", "id")
 
 
@@ -53,8 +58,23 @@ def _when(client: "Client", at: str | None, span: str | None, names: str) -> dat
     return parse_moment(at or "", account_zone(client))
 
 
-def _rule(repeat: str) -> str:
-    return _WORDS.get(repeat.lower(), repeat)
+def _rule(repeat: str, when: datetime, zone_name: str) -> str:
+    """Return the rule of a word, as it is for a series that begins then; what is no word is a rule."""
+    word = repeat.lower()
+    zone = zone_named(zone_name)
+    day = None if zone is None else when.astimezone(zone)
+    if day is not None and word == "monthly" and day.day in _SHORT_MONTHS:
+        return _SHORT_MONTHS[day.day]
+    if day is not None and word == "yearly" and (day.month, day.day) == (2, 29):
+        return _LEAP_DAY
+    return _WORDS.get(word, repeat)
+
+
+def _word(rule: str | None) -> str | None:
+    """Return the word that a rule is of and that depends on the day a series begins, if it is such a rule."""
+    if rule == _WORDS["monthly"] or rule in _SHORT_MONTHS.values():
+        return "monthly"
+    return "yearly" if rule in {_WORDS["yearly"], _LEAP_DAY} else None
 
 
 def _reminder_id(client: "Client", text: str) -> UUID:
@@ -87,15 +107,18 @@ def add(
 ) -> None:
     """Make a reminder.
 
+    What is monthly from the 31st on comes on the last day of a shorter month, and what is yearly from 29 February on
+    comes on the 28th of other years. An RRULE leaves such months and years out, as RFC 5545 says.
+
     \b
     Examples:
       hushtag remind add "Call Grace" --at "2026-12-24 18:00"
       hushtag remind add "Tea" --in 5m --priority 5
       hushtag remind add "Bins out" --at "tomorrow 7:00" --repeat "FREQ=WEEKLY;BYDAY=MO,TH"
     """
-    pattern = None if repeat is None else _rule(repeat)
     with here.logged_in() as client:
         when = _when(client, at, span, "--at or --in")
+        pattern = None if repeat is None else _rule(repeat, when, client.profile.settings().time_zone)
         made = client.reminders.create(title, when, description=message, priority=priority, repeat_pattern=pattern)
     here.say(f"Made: {_line(made)}", **plain(made))
 
@@ -160,16 +183,20 @@ def edit(
     wanted: dict[str, Any] = {
         name: each for name, each in (("title", title), ("priority", priority)) if each is not None
     }
-    if repeat is not None:
-        wanted["repeat_pattern"] = None if repeat.lower() == "none" else _rule(repeat)
     if message is not None:
         wanted["description"] = message or None
-    if not wanted and at is None and span is None:
+    if not wanted and repeat is None and at is None and span is None:
         raise UsageError("say what is to change: --title, --at, --in, --repeat, --priority or --message")
     with here.logged_in() as client:
         if at is not None or span is not None:
             wanted["reminder_time"] = _when(client, at, span, "--at or --in")
-        changed = client.reminders.edit(client.reminders.get(_reminder_id(client, reminder_id)), **wanted)
+        reminder = client.reminders.get(_reminder_id(client, reminder_id))
+        if repeat is None and "reminder_time" in wanted:
+            repeat = _word(reminder.repeat_pattern)
+        if repeat is not None:
+            when = wanted.get("reminder_time", reminder.reminder_time)
+            wanted["repeat_pattern"] = None if repeat.lower() == "none" else _rule(repeat, when, reminder.time_zone)
+        changed = client.reminders.edit(reminder, **wanted)
     here.say(f"Changed: {_line(changed)}", **plain(changed))
 
 
