@@ -1,15 +1,18 @@
 """The calendar feed: what it says, who may read it, and that its address is a secret."""
 
 import asyncio
+import io
 import re
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
 import pytest
+from dateutil.tz import tzical
 from icalendar import Calendar
 
 from hushtag.messages import decode_binary, encode_binary
@@ -81,6 +84,20 @@ async def test_a_zone_is_defined_whenever_a_repetition_begins(app_client: Any, a
     begins = {str(event["uid"]): event["dtstart"].dt.replace(tzinfo=None) for event in calendar.walk("VEVENT")}
     assert {begun.replace(tzinfo=defined).utcoffset() for begun in begins.values()} == {timedelta(hours=2)}
     assert begins[f"{late['id']}@hushtag"] == datetime(2058, 7, 1, 12)  # noqa: DTZ001  (a wall clock)
+
+
+async def test_clocks_that_are_changed_for_a_month_are_defined(app_client: Any, ada: Any) -> None:
+    """Morocco's are for Ramadan; two of ten were left out, and every reminder of that month was an hour off."""
+    zone = ZoneInfo("Africa/Casablanca")
+    await make(app_client, ada, repeat_pattern="FREQ=DAILY", time_zone=zone.key)
+    text = (await app_client.get(await open_feed(app_client, ada))).text
+    defined = tzical(
+        io.StringIO(re.sub("\r\n ", "", text).replace("\r\n", "\n"))
+    ).get()  # another reader than its writer
+    first = datetime(datetime.now(UTC).year, 1, 1, 12)  # noqa: DTZ001  (a wall clock)
+    days = [first + timedelta(days=number) for number in range(9 * 365)]
+    assert {zone.utcoffset(day) for day in days} == {timedelta(0), timedelta(hours=1)}
+    assert [day for day in days if zone.utcoffset(day) != day.replace(tzinfo=defined).utcoffset()] == []
 
 
 async def test_zones_are_not_defined_for_centuries(app_client: Any, ada: Any) -> None:

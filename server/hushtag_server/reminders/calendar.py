@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from icalendar import Alarm, Calendar, Event, vDatetime, vRecur
+from icalendar import Alarm, Calendar, Event, Timezone, vDatetime, vRecur
 
 from hushtag import __version__
 from hushtag_server.reminders.rules import parse_rule
@@ -21,6 +21,22 @@ ZONE_YEARS: Final = 50
 """How many years ahead a zone is defined at most: each takes two transitions of every zone that is named."""
 
 _PRIORITIES: Final = {1: 9, 2: 7, 3: 5, 4: 3, 5: 1}  # RFC 5545, section 3.8.1.9: 1 is the highest, 9 the lowest
+
+
+class _Zone(Timezone):
+    """A zone's definition, of which no change of the clocks is left out that lasts 16 days or longer."""
+
+    # The library looks on by 64 days, and so over Ramadan, for which Morocco puts its clocks back.
+    _from_tzinfo_skip_search = [timedelta(days=days) for days in (16, 8, 4, 2, 1)] + [
+        step
+        for step in Timezone._from_tzinfo_skip_search  # noqa: SLF001  (the one place where it can be said)
+        if step < timedelta(days=1)
+    ]
+
+
+def _zones(calendar: Calendar, first: date, last: date) -> list[Timezone]:
+    names = sorted(calendar.get_missing_tzids())
+    return [_Zone.from_tzid(name, first_date=first, last_date=last) for name in names]
 
 
 def _printable(text: str) -> str:
@@ -91,6 +107,7 @@ def write_calendar(rows: Iterable[ReminderRow]) -> bytes:
         if row.repeat_pattern is not None:  # only these name a zone, which must be defined when they begin
             years.add(row.occurrence_time.year)
     last = min(max(years), this_year + ZONE_YEARS)
-    calendar.add_missing_timezones(first_date=date(min(years) - 1, 1, 1), last_date=date(last + 1, 1, 1))
+    # Before what refers to them, as some readers want it.
+    calendar.subcomponents[:0] = _zones(calendar, date(min(years) - 1, 1, 1), date(last + 1, 1, 1))
     written: bytes = calendar.to_ical()
     return written
