@@ -246,6 +246,31 @@ def test_another_device_writes_while_a_phrase_is_revoked(shared: FakeServer) -> 
             elsewhere.put(b"late", name="late")
 
 
+@pytest.mark.parametrize("what", ["a tag moves", "a phrase is added"])
+def test_the_phrases_of_a_vault_change_while_it_is_listed_for_a_revocation(shared: FakeServer, what: str) -> None:
+    """Who stays is given the new key under the public key that they have by now, or not at all."""
+    server = clone(shared)
+    with connected(server) as client, client.unlock(PHRASE) as vault:
+        vault.add_phrase(THIRD_PHRASE, label="new")
+
+    def meanwhile(request: httpx.Request) -> None:
+        if request.url.path.endswith("/objects"):
+            server.on_request = None
+            with connected(server) as other, other.unlock(THIRD_PHRASE) as elsewhere:
+                if what == "a phrase is added":
+                    elsewhere.add_phrase(UNKNOWN_PHRASE, label="newer")
+
+    with connected(server) as client, client.unlock(PHRASE) as vault:
+        theirs = tag_of(vault, "theirs")
+        if what == "a tag moves":
+            server.rotate_keys()
+        server.on_request = meanwhile
+        vault.revoke_phrase(theirs)
+        assert server.on_request is None
+        assert "new" in [phrase.label for phrase in vault.phrases()]
+    assert look(server) == {PHRASE, THIRD_PHRASE}
+
+
 def test_two_who_revoke_at_once_do_not_lock_each_other_out(shared: FakeServer) -> None:
     server = clone(shared)
     with connected(server) as client, connected(server) as other:

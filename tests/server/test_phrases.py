@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from hushtag.client import AsyncClient, RetryPolicy, ceremony_steps, phrase_changes
+from hushtag.client.phrase_steps import Ring
 from hushtag.errors import AuthenticationError, HushtagError, LimitError
 from hushtag.messages import MAX_MEMBERS
 from hushtag.phrase import draw_phrase
@@ -231,9 +232,9 @@ async def test_keys_are_destroyed_before_rows(shared: Shared, database: Any) -> 
 async def _rotation(shared: Shared, change: Callable[[dict[str, Any]], None]) -> tuple[int, str]:
     """Send the rotation that revokes the friend's phrase, altered, and return status and code."""
     steps = shared.vault._steps
-    known = await shared.vault._driver.run(steps.ring())
+    ring = await shared.vault._driver.run(steps.ring())
     replacement = phrase_changes.Replacement(shared.theirs)
-    message = msgspec.to_builtins(steps._prepare(replacement, known).message)
+    message = msgspec.to_builtins(steps._prepare(replacement, ring).message)
     change(message)
     answer = await shared.client._driver._http.post(
         f"http://localhost/v1/vaults/{shared.vault.vault_id}/rotations",
@@ -290,7 +291,7 @@ async def test_a_full_vault_takes_no_further_phrase(shared: Shared, database: An
     with pytest.raises(HushtagError):  # the ring does not know them either
         await shared.vault.add_phrase(NEW)
     steps = shared.vault._steps
-    steps.ring = lambda: (yield from ()) or [None] * MAX_MEMBERS
+    steps.ring = lambda: (yield from ()) or Ring([None] * MAX_MEMBERS, steps.witness.head)
     with pytest.raises(LimitError, match="revoke one first"):
         await shared.vault.add_phrase(NEW)
 

@@ -59,10 +59,9 @@ class DuressSteps(PhraseSteps):
             MisuseError: the duress phrase opens this vault itself.
         """
         wanted = None if tag_id is None else uuid_of(tag_id)
-        known = yield from self.ring()
-        borne_by = self.tag_id if wanted is None else self._find(known, wanted).phrase.tag_id
-        members = [each.member for each in known]
-        released = yield from release(self._session, prepare, members, device_secret=device_secret)
+        ring = yield from self.ring()
+        borne_by = self.tag_id if wanted is None else self._find(ring, wanted).phrase.tag_id
+        released = yield from release(self._session, prepare, ring.members, device_secret=device_secret)
         yield from self._put_orders(borne_by, [(place, secrets.choice(released.of(verdict)))])
 
     def clear_duress(self, tag_id: UUID | None, place: int | None) -> Steps[None]:
@@ -89,6 +88,6 @@ class DuressSteps(PhraseSteps):
             expect_nothing(response)
         except NotFoundError:
             # Revoked since the list was read, or denied: the list says which.
-            if tag_id not in [each.member.tag_id for each in (yield from self.ring())]:
+            if tag_id not in [each.member.tag_id for each in (yield from self.ring()).known]:
                 raise
             raise RollbackError(VAULT_DENIED) from None

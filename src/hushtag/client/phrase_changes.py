@@ -39,25 +39,30 @@ def _member(tag: NewTag) -> Member:
     return Member(tag.tag_id, decode_binary(tag.public_key))
 
 
-def addition(witness: Witness, members: Sequence[Member], tag: NewTag) -> tuple[VaultHead, AddTag]:
-    """Return the head that counts a further phrase, and the message that asks for it."""
+def addition(witness: Witness, before: VaultHead, members: Sequence[Member], tag: NewTag) -> tuple[VaultHead, AddTag]:
+    """Return the head that counts a further phrase, and the message that asks for it.
+
+    `before` is the head that vouches for the members, and no later one: a member may have another key by then.
+    """
     ring = ring_digest(witness.vault_id, [*members, _member(tag)])
-    head = witness.head.with_ring(ring)
+    head = before.with_ring(ring)
     sealed = seal_head(witness.data_key, witness.vault_id, head)
     return head, AddTag(tag, head.generation, encode_binary(sealed), encode_binary(ring))
 
 
-def rotation(witness: Witness, change: Replacement, stay: Sequence[tuple[Member, str | None]]) -> Rotated:
+def rotation(
+    witness: Witness, before: VaultHead, change: Replacement, stay: Sequence[tuple[Member, str | None]]
+) -> Rotated:
     """Return the head under the next data key, and the message; `stay` are the members that stay, with their labels.
 
     A label that did not open is `None`, and opens under the next key as little: nobody vouches for another one.
 
-    The witness must know the rows: the set hash is made anew under the new key.
+    `before` is as for `addition`. The witness must know its rows: the set hash is made anew under the new key.
     """
     old, new, vault_id = witness.data_key, change.data_key, witness.vault_id
-    version = witness.head.key_version + 1
+    version = before.key_version + 1
     ring = ring_digest(vault_id, [member for member, _ in stay] + ([] if change.tag is None else [_member(change.tag)]))
-    head = witness.head.rotated(summary=witness.summary_under(new, version), ring=ring)
+    head = before.rotated(summary=witness.summary_under(new, version), ring=ring)
     message = RotateVault(
         revoked=change.revoked,
         generation=head.generation,

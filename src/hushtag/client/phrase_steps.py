@@ -51,7 +51,7 @@ from hushtag.ring import MAX_PHRASES, Member, check_ring
 from hushtag.tag_label import open_label
 from hushtag.types import DataKey, DeviceSecret
 
-__all__ = ["Known", "PhraseSteps"]
+__all__ = ["Known", "PhraseSteps", "Ring"]
 
 Looked = TypeVar("Looked")
 
@@ -74,6 +74,18 @@ class Known(NamedTuple):
         return self.phrase
 
 
+class Ring(NamedTuple):
+    """The phrases of the ring, and the head that vouches for them: a change of the ring is built on this one alone."""
+
+    known: list[Known]
+    head: VaultHead
+
+    @property
+    def members(self) -> list[Member]:
+        """Tag ids and public keys."""
+        return [each.member for each in self.known]
+
+
 class PhraseSteps(ResealingSteps):
     """The phrases of one open vault. `ended` is called when the phrase that is open opens it no more."""
 
@@ -92,9 +104,9 @@ class PhraseSteps(ResealingSteps):
 
     def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
         """Return the phrases that open the vault, exactly those its newest head counts."""
-        return tuple(known.told() for known in (yield from self.ring()))
+        return tuple(known.told() for known in (yield from self.ring()).known)
 
-    def ring(self) -> Steps[list[Known]]:
+    def ring(self) -> Steps[Ring]:
         """Return the phrases that open the vault with their public keys, exactly those its newest head counts.
 
         A label that does not open is no reason to stop: whoever is inside could store one, and not be revoked any more.
@@ -116,16 +128,17 @@ class PhraseSteps(ResealingSteps):
             yield Pause(self.retry.pause(attempt))
         raise ConflictError("the vault changes faster than its phrases can be read; try again", code="busy")
 
-    def _check(self, tags: list[TagInfo]) -> list[Known]:
+    def _check(self, tags: list[TagInfo]) -> Ring:
+        head = self.witness.head
         if [tag.tag_id for tag in tags if tag.current] != [self.tag_id] or len(tags) > MAX_PHRASES:
             raise IntegrityError("list of phrases")
         members = [Member(tag.tag_id, decode_binary(tag.public_key)) for tag in tags]
         if self.own not in members:
             raise IntegrityError("list of phrases")
-        check_ring(self.witness.vault_id, members, self.witness.head.ring, self.own)
-        return [self._known(member, tag) for member, tag in zip(members, tags, strict=True)]
+        check_ring(self.witness.vault_id, members, head.ring, self.own)
+        return Ring([self._known(member, tag, head) for member, tag in zip(members, tags, strict=True)], head)
 
-    def _known(self, member: Member, tag: TagInfo) -> Known:
+    def _known(self, member: Member, tag: TagInfo, head: VaultHead) -> Known:
         check_times(tag.created_at)
         label = None
         with suppress(AuthenticationError, MalformedError):
@@ -134,7 +147,7 @@ class PhraseSteps(ResealingSteps):
                 decode_binary(tag.sealed_label),
                 vault_id=self.witness.vault_id,
                 tag_id=tag.tag_id,
-                key_version=self.witness.head.key_version,
+                key_version=head.key_version,
                 public_key=member.public_key,
             )
         phrase = VaultPhrase(tag.tag_id, label or "", tag.created_at, tag.current)
@@ -154,16 +167,16 @@ class PhraseSteps(ResealingSteps):
             StoredNotPinnedError: the phrase is added, and that could not be pinned on this device.
         """
         check_label(label)
-        if len((yield from self.ring())) >= MAX_PHRASES:
+        if len((yield from self.ring()).known) >= MAX_PHRASES:
             raise LimitError(f"the vault has {MAX_PHRASES} phrases; revoke one first")
         version = self.witness.head.key_version
         tag = yield from self._register(accepted, label, device_secret, self.witness.data_key, version)
-        known = yield from self.ring()
+        ring = yield from self.ring()
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
-            if self.witness.head.key_version != version:
+            if ring.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
-            proposed, message = phrase_changes.addition(self.witness, [each.member for each in known], tag)
+            proposed, message = phrase_changes.addition(self.witness, ring.head, ring.members, tag)
             try:
                 stored = yield from self._send("tags", message)
             except (TransportError, UnavailableError):
@@ -175,8 +188,8 @@ class PhraseSteps(ResealingSteps):
             else:
                 yield Pause(self.retry.pause(attempt))
                 yield from self._look(self.refresh(), lost)
-            known = yield from self._look(self.ring(), lost)
-            found = [each for each in known if each.phrase.tag_id == tag.tag_id]
+            ring = yield from self._look(self.ring(), lost)
+            found = [each for each in ring.known if each.phrase.tag_id == tag.tag_id]
             if found:
                 return found[0].told()
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
@@ -227,11 +240,11 @@ class PhraseSteps(ResealingSteps):
             OutcomeUnknownError: the connection is gone and what became of it is not known.
         """
         tag_id = uuid_of(tag_id)
-        known = yield from self.ring()
-        self._find(known, tag_id)
-        if len(known) == 1:
+        ring = yield from self.ring()
+        self._find(ring, tag_id)
+        if len(ring.known) == 1:
             raise MisuseError("this is the last phrase of the vault; to end both, destroy the vault")
-        yield from self._rotate(Replacement(tag_id), known)
+        yield from self._rotate(Replacement(tag_id), ring)
 
     def change_phrase(
         self, tag_id: UUID, accepted: Callable[[], str], *, label: str | None, device_secret: DeviceSecret | None
@@ -244,31 +257,31 @@ class PhraseSteps(ResealingSteps):
             IntegrityError: the old one's label is to be taken over, and does not open.
         """
         tag_id = uuid_of(tag_id)
-        known = yield from self.ring()
-        old = self._find(known, tag_id)
+        ring = yield from self.ring()
+        old = self._find(ring, tag_id)
         label = old.told().label if label is None else label
         check_label(label)
         change = Replacement(tag_id)
-        version = self.witness.head.key_version + 1
+        version = ring.head.key_version + 1
         try:
             change.tag = yield from self._register(accepted, label, device_secret, change.data_key, version)
         except BaseException:
             change.data_key.forget()
             raise
-        yield from self._rotate(change, known)
+        yield from self._rotate(change, ring)
         # Stored by now: a connection that breaks must not say that nothing was.
         return self._find((yield from self._look(self.ring(), outcome_unknown())), change.tag.tag_id).told()
 
     @staticmethod
-    def _find(known: list[Known], tag_id: UUID) -> Known:
-        found = [each for each in known if each.phrase.tag_id == tag_id]
+    def _find(ring: Ring, tag_id: UUID) -> Known:
+        found = [each for each in ring.known if each.phrase.tag_id == tag_id]
         if not found:
             raise NotFoundError("no phrase of the vault has this id", code="not_found")
         return found[0]
 
-    def _rotate(self, change: Replacement, known: list[Known]) -> Steps[None]:
+    def _rotate(self, change: Replacement, ring: Ring) -> Steps[None]:
         try:
-            rotated, head = yield from self._try_rotation(change, known)
+            rotated, head = yield from self._try_rotation(change, ring)
         except BaseException:
             change.data_key.forget()
             raise
@@ -291,19 +304,22 @@ class PhraseSteps(ResealingSteps):
             self.pinned.follow(change.data_key)
         yield from self.pin_stored(done)
 
-    def _try_rotation(self, change: Replacement, known: list[Known]) -> Steps[tuple[Rotated, VaultHead]]:
+    def _try_rotation(self, change: Replacement, ring: Ring) -> Steps[tuple[Rotated, VaultHead]]:
         """Try until the rotation is stored; returns what was stored, and the vault's head now."""
         lost: TransportError | None = None
-        version = self.witness.head.key_version
+        version = ring.head.key_version
         for attempt in range(self.retry.changes):
-            if attempt:
-                known = yield from self._look(self.ring(), lost)
-            self._find(known, change.revoked)
             if self.witness.rows is None:
                 yield from self._look(self.listing(), lost)
-            if self.witness.head.key_version != version:
+            if self.witness.head != ring.head:
+                # Whoever stays may have another public key by now: one that is sealed to the old one opens nothing.
+                ring = yield from self._look(self.ring(), lost)
+            self._find(ring, change.revoked)
+            if ring.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
-            rotated = yield from compute(functools.partial(self._prepare, change, known))
+            if self.witness.rows is None:
+                continue  # the vault went on once more, while its phrases were read
+            rotated = yield from compute(functools.partial(self._prepare, change, ring))
             try:
                 if (yield from self._send("rotations", rotated.message)):
                     return rotated, rotated.head
@@ -316,13 +332,13 @@ class PhraseSteps(ResealingSteps):
             yield from self._look(self.refresh(), lost)
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
-    def _prepare(self, change: Replacement, known: list[Known]) -> Rotated:
+    def _prepare(self, change: Replacement, ring: Ring) -> Rotated:
         stay = [
             (each.member, each.phrase.label if each.labelled else None)
-            for each in known
+            for each in ring.known
             if each.member.tag_id != change.revoked
         ]
-        return phrase_changes.rotation(self.witness, change, stay)
+        return phrase_changes.rotation(self.witness, ring.head, change, stay)
 
     def _find_rotation(
         self, change: Replacement, rotated: Rotated, lost: TransportError | None
@@ -353,7 +369,7 @@ class PhraseSteps(ResealingSteps):
         """
         if str(confirm) != str(self.witness.vault_id):
             raise MisuseError("to destroy a vault, confirm with its id")
-        if len((yield from self.ring())) > 1:
+        if len((yield from self.ring()).known) > 1:
             raise ConflictError("other phrases open the vault; revoke them first", code="phrases_remain")
         headers = {
             "Hushtag-Generation": str(self.witness.head.generation),

@@ -191,10 +191,10 @@ class OpenTag:
     def _prepare_move(self, offered: TagMove) -> Steps[MovedTag]:
         opened, members, label = [], {}, ""
         for vault, kept in zip(self.vaults, self._opened.vaults, strict=True):
-            known = yield from vault.ring()
-            members[vault.witness.vault_id] = [each.member for each in known]
-            opened.append(kept._replace(head=vault.witness.head))
-            label = label or next(each.told().label for each in known if each.phrase.current)
+            ring = yield from vault.ring()
+            members[vault.witness.vault_id] = ring.members
+            opened.append(kept._replace(head=ring.head))
+            label = label or next(each.told().label for each in ring.known if each.phrase.current)
         return (yield from compute(functools.partial(offered.finish, opened, label, members)))
 
     def _moved_member(self, moved: MovedTag) -> Member:
