@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hushtag.client import DeviceSecretStore, MemoryDeviceSecrets, NotFoundError, NotLoggedInError, StateFileError
-from hushtag.client.device_secrets import MAX_DEVICE_SECRETS
+from hushtag.client.device_secrets import MAX_DEVICE_SECRETS, first_secret
 from hushtag.device_secret import device_name, generate_device_secret, to_text
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
 from hushtag.types import DeviceSecret
@@ -67,6 +67,31 @@ def test_a_keyring_keeps_the_secret_and_the_directory_does_not(tmp_path: Path) -
     assert not any(secret.expose().hex() in path.read_text() for path in files)
     again, _ = store_at(tmp_path / "state", ring)
     assert again.held(ACCOUNT) == (secret,)
+
+
+def test_a_directory_that_does_not_know_an_account_takes_over_what_the_keyring_holds_of_it(tmp_path: Path) -> None:
+    """The keyring is one for all directories: a second one, or an emptied one, must not end the first one's phrases."""
+    ring = Ring()
+    store, _ = store_at(tmp_path / "state", ring)
+    store.change(ACCOUNT, first_secret)
+    secrets = store.held(ACCOUNT)
+    second, told = store_at(tmp_path / "second", ring)
+    second.change(ACCOUNT, first_secret)
+    assert second.held(ACCOUNT) == store.held(ACCOUNT) == secrets
+    given = generate_device_secret()
+    third, _ = store_at(tmp_path / "third", ring)
+    third.change(ACCOUNT, lambda held: [given, *held])
+    assert store.held(ACCOUNT) == (given, *secrets)
+    assert told == []
+
+
+def test_what_a_keyring_holds_and_nobody_understands_is_not_written_over(tmp_path: Path) -> None:
+    ring = Ring()
+    ring.kept["hushtag", ACCOUNT] = "of a later version"
+    store, told = store_at(tmp_path / "state", ring)
+    store.change(ACCOUNT, first_secret)
+    assert len(store.held(ACCOUNT)) == len(told) == 1
+    assert ring.kept == {("hushtag", ACCOUNT): "of a later version"}
 
 
 @pytest.mark.parametrize("ring", [None, Ring(broken=True), Ring(deaf=True)], ids=["none", "broken", "deaf"])
@@ -190,7 +215,7 @@ def test_a_login_does_not_touch_a_keyring_that_has_a_secret(connect: Connect, tm
         client = connect(device_secrets=store)
         client.log_in(EMAIL, PASSWORD)
         asked = ring.asked
-    assert ring.asked == asked == 2  # written and read back, at the first login
+    assert ring.asked == asked == 3  # looked into, written and read back, at the first login
 
 
 def pair(old: Any, new: Any) -> str:

@@ -113,12 +113,28 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: dict[str, _Entry] = msgspec.field(default_factory=dict)
 
 
+def _texts(secrets: Sequence[DeviceSecret]) -> tuple[str, ...]:
+    return tuple(secret.expose().hex() for secret in secrets)
+
+
+def _kept_texts(text: str | None) -> tuple[str, ...]:
+    try:
+        return msgspec.convert((text or "").split(), _Several)
+    except msgspec.ValidationError:
+        raise StateFileError("the keyring does not hold this device's secret any more") from None
+
+
+def _secrets(texts: Sequence[str]) -> Held:
+    return tuple(DeviceSecret(bytes.fromhex(each)) for each in texts)
+
+
 class DeviceSecretStore:
     """Device secrets of one state directory, safe for several processes.
 
     Its file says for each account, under a hashed name, where the secrets lie; once in a place they stay there, so that
-    a keyring that is locked today is never taken for one that has nothing. `tell` is given a sentence for a person when
-    a file has to do.
+    a keyring that is locked today is never taken for one that has nothing. The keyring is one for all state directories
+    of a user: what it holds of an account is taken over by a directory that does not know the account yet, and never
+    written over. `tell` is given a sentence for a person when a file has to do.
 
     Raises:
         StateFileError: file or keyring cannot be read or written, or hold no secrets.
@@ -144,43 +160,40 @@ class DeviceSecretStore:
         entry = self._load().accounts.get(account)
         if entry is None:
             return ()
-        found = entry.secrets if entry.place == "file" else self._from_keyring(account)
+        found = entry.secrets if entry.place == "file" else _kept_texts(self._asked_for(account))
         if not found:
             raise StateFileError(f"{self._path} names no device secret where there must be one")
-        return tuple(DeviceSecret(bytes.fromhex(each)) for each in found)
+        return _secrets(found)
 
     def change(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> None:
         """Keep what `change` makes of them."""
         with self._turn():
             file = self._load()
-            texts = tuple(secret.expose().hex() for secret in change(self.held(account)))
             before = file.accounts.get(account)
             if before is None:
-                entry = self._first(account, texts)
+                entry = self._first(account, change)
             elif before.place == "keyring":
-                self._into_keyring(account, texts)
+                self._into_keyring(account, change(self.held(account)))
                 return
             else:
-                entry = _Entry("file", texts)
+                entry = _Entry("file", _texts(change(self.held(account))))
             self._store(_File(accounts={**file.accounts, account: entry}))
 
-    def _first(self, account: str, texts: tuple[str, ...]) -> _Entry:
+    def _first(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> _Entry:
         try:
-            self._into_keyring(account, texts)
+            # Of another directory, or of this one before it was emptied: phrases may need what lies there.
+            left = self._asked_for(account)
+            self._into_keyring(account, change(_secrets(_kept_texts(left)) if left else ()))
         except StateFileError:
             self._tell(_NO_KEYRING)
-            return _Entry("file", texts)
+            return _Entry("file", _texts(change(())))
         return _Entry("keyring")
 
-    def _from_keyring(self, account: str) -> tuple[str, ...]:
-        text = self._ask(lambda ring: ring.get_password(_SERVICE, account))
-        try:
-            return msgspec.convert((text or "").split(), _Several)
-        except msgspec.ValidationError:
-            raise StateFileError("the keyring does not hold this device's secret any more") from None
+    def _asked_for(self, account: str) -> str | None:
+        return self._ask(lambda ring: ring.get_password(_SERVICE, account))
 
-    def _into_keyring(self, account: str, texts: tuple[str, ...]) -> None:
-        kept = " ".join(texts)
+    def _into_keyring(self, account: str, secrets: Sequence[DeviceSecret]) -> None:
+        kept = " ".join(_texts(secrets))
         self._ask(lambda ring: ring.set_password(_SERVICE, account, kept))
         if self._ask(lambda ring: ring.get_password(_SERVICE, account)) != kept:
             raise StateFileError("the keyring does not keep what it is given")
