@@ -380,6 +380,9 @@ class FakeServer:
         message = msgspec.json.decode(request.content, type=OpenPairing)
         if len(user.pairings) >= MAX_PAIRINGS:
             raise RefusedError(409, "limit_reached")
+        for kept in user.pairings.values():
+            if kept["offering"] == session:
+                kept.pop("offer", None)
         pairing_id = uuid4()
         user.pairings[pairing_id] = {"offer": message.offer, "offering": session}
         return answer(201, PairingOpened(pairing_id, START + timedelta(seconds=300)))
@@ -428,6 +431,7 @@ class FakeServer:
             raise RefusedError(404, "not_found")
         for name in ("offer", "answer", "delivery"):
             kept.pop(name, None)
+        kept["delivered"] = True
         return httpx.Response(204)
 
     # --- ceremonies -----------------------------------------------------------------------------------------

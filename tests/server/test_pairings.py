@@ -100,6 +100,33 @@ async def test_what_is_over_read_or_not_ones_turn_is_what_never_was(scene: Scene
     assert await scene.offers(3) == []
 
 
+async def test_what_was_given_up_after_an_answer_takes_no_delivery(scene: Scene) -> None:
+    opened = (await scene.open()).json()["pairing_id"]
+    assert (await scene.put(1, opened, "answer")).status_code == 204
+    assert (await scene.take(0, opened, "answer")).status_code == 200
+    for _ in range(2):
+        gone = await scene.client.delete(f"/v1/pairings/{opened}", headers=scene.sessions[0].headers)
+        assert gone.status_code == 204
+    assert (await scene.put(0, opened, "delivery", DELIVERY)).status_code == 404
+    assert (await scene.take(1, opened, "delivery")).status_code == 404
+    assert run_sql(scene.database, "SELECT delivery FROM pairings") == [(None,)]
+
+
+async def test_a_session_offers_once_at_a_time(scene: Scene) -> None:
+    """A device that was killed with its offer open offers again, and the other one finds that offer alone."""
+    answered = (await scene.open()).json()["pairing_id"]
+    assert (await scene.put(1, answered, "answer")).status_code == 204
+    killed = (await scene.open(offer="htp1o.BBBB")).json()["pairing_id"]
+    await scene.open(who=2, offer="htp1o.CCCC")
+    await scene.open(offer="htp1o.DDDD")
+    assert sorted(await scene.offers(1)) == ["htp1o.CCCC", "htp1o.DDDD"]
+    assert (await scene.put(1, killed, "answer")).status_code == 404
+    # What was answered goes on, and no place is given back before its time.
+    assert (await scene.take(0, answered, "answer")).status_code == 200
+    assert (await scene.open()).status_code == 409
+    assert sorted(await scene.offers(1)) == ["htp1o.CCCC", "htp1o.DDDD"]
+
+
 async def test_of_many_answers_at_once_one_is_taken(scene: Scene) -> None:
     opened = (await scene.open()).json()["pairing_id"]
     answers = await asyncio.gather(

@@ -17,6 +17,11 @@ _OPEN: Final = """
     WHERE n NOT IN (SELECT p.place FROM pairings p WHERE p.user_id = %(user_id)s) HAVING min(n) IS NOT NULL
     ON CONFLICT DO NOTHING RETURNING id, expires_at
 """
+# An offer that its program did not live to take back would keep every other device from the one that follows.
+_SUPERSEDE: Final = """
+    UPDATE pairings SET offer = NULL
+    WHERE user_id = %(user_id)s AND offering_session_id = %(session_id)s AND id <> %(id)s AND offer IS NOT NULL
+"""
 _OFFERS: Final = """
     SELECT p.id, p.offer FROM pairings p
     WHERE p.user_id = %(user_id)s AND p.offering_session_id <> %(session_id)s AND p.offer IS NOT NULL
@@ -56,7 +61,7 @@ _TAKE: Final[dict[PairingStep, LiteralString]] = {
     """,
 }
 _CLOSE: Final = """
-    UPDATE pairings SET offer = NULL, answer = NULL, delivery = NULL
+    UPDATE pairings SET offer = NULL, answer = NULL, delivery = NULL, delivered = true
     WHERE user_id = %(user_id)s AND id = %(id)s AND offering_session_id = %(session_id)s
 """
 
@@ -64,11 +69,15 @@ _CLOSE: Final = """
 async def open_pairing(
     connection: Connection, user_id: UUID, session_id: UUID, offer: str, lifetime: timedelta
 ) -> PairingOpened | None:
-    """Keep an offer; None if the account has begun as many pairings as it may within their time."""
+    """Keep an offer, the only one of its session; None if the account has begun as many as it may within their time."""
     values = {"user_id": user_id, "session_id": session_id, "offer": offer, "lifetime": lifetime, "most": MAX_PAIRINGS}
     await connection.execute(_CLEAR, values)
     row = await (await connection.execute(_OPEN, values)).fetchone()
-    return None if row is None else PairingOpened(*row)
+    if row is None:
+        return None
+    opened = PairingOpened(*row)
+    await connection.execute(_SUPERSEDE, values | {"id": opened.pairing_id})
+    return opened
 
 
 async def list_offers(connection: Connection, user_id: UUID, session_id: UUID) -> list[PairingOffer]:
@@ -95,7 +104,7 @@ async def take_message(
 
 
 async def close_pairing(connection: Connection, user_id: UUID, session_id: UUID, pairing_id: UUID) -> bool:
-    """Forget every message of a pairing of this session; its place is free when its time is over.
+    """Forget every message of a pairing of this session, and take none more; its place is free when its time is over.
 
     False if there is no such pairing.
     """
