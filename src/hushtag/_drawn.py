@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from math import floor, log2, perm
-from typing import Final
+from typing import Final, NoReturn
 
 from hushtag._labels import SELF_CHECK_PERSON
 from hushtag._words import WORDS
-from hushtag.errors import LimitError
+from hushtag.errors import LimitError, MisuseError
 from hushtag.recovery import recovery_form
 
 __all__ = [
@@ -41,6 +41,9 @@ class DrawnPhrase:
 
     text: str = field(repr=False)
     effective_bits: float
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise MisuseError("a DrawnPhrase must not be pickled or copied")
 
 
 def draw_phrase(words: int = DRAWN_WORDS, *, _rng: Callable[[int], int] = secrets.randbelow) -> DrawnPhrase:

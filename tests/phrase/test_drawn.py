@@ -1,5 +1,7 @@
 """Drawn phrases: bits, uniformity, the self-check; and the candidates of an unlock."""
 
+import copy
+import pickle
 import random
 import secrets
 from collections import Counter
@@ -99,9 +101,12 @@ def test_randomness_comes_from_the_operating_system():
     assert draw_phrase().text != draw_phrase().text
 
 
-def test_a_drawn_phrase_does_not_print_itself():
+def test_a_drawn_phrase_does_not_print_itself_and_is_neither_pickled_nor_copied():
     drawn = draw_phrase()
     assert not any(word in repr(drawn) for word in drawn.text.split())
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(MisuseError, match=r"^a DrawnPhrase must not be pickled or copied$"):
+            attempt(drawn)
 
 
 def test_among_a_hundred_candidates_only_the_right_one_normally_survives():
