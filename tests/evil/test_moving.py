@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from hushtag._opaque import ServerSetup
-from hushtag.client import AsyncClient, IntegrityError
-from hushtag.errors import AuthenticationError, MalformedError
-from hushtag.messages import Located, MoveTag, TagMoved
+from hushtag.client import AsyncClient, ConflictError, IntegrityError
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.messages import Located, MoveTag, TagMoved, encode_binary
 from hushtag.unlock_server import LiveSetup
 from tests.client.fake_server import KEYS, NEXT, SEALED, SETUP, URL, FakeServer, Fault
 from tests.client.support import EMAIL, PASSWORD, PHRASE, UNKNOWN_PHRASE, connect_sync
@@ -83,6 +83,39 @@ def test_an_open_vault_goes_on_after_the_move(server: FakeServer) -> None:
         with client.unlock(PHRASE) as vault:
             vault.put(b"more", name="second")
             assert {entry.name for entry in vault.list()} == {"note", "second"}
+
+
+@pytest.mark.parametrize("phrases", [1, 2])
+def test_a_session_whose_phrase_another_device_has_moved_is_told_to_unlock_again(
+    server: FakeServer, phrases: int
+) -> None:
+    with connect_sync(URL, server.transport()) as client, connect_sync(URL, server.transport()) as other:
+        for each in (client, other):
+            each.log_in(EMAIL, PASSWORD)
+        with client.unlock(PHRASE) as vault:
+            if phrases == 2:
+                vault.add_phrase(UNKNOWN_PHRASE)
+            server.rotate_keys()
+            assert len(other.unlock(PHRASE).phrases()) == phrases
+            assert vault.put(b"more", name="second").revision == 1  # the data key is the same
+            for change in (vault.phrases, lambda: vault.add_phrase(PHRASE), lambda: vault.revoke_phrase(vault.tag_id)):
+                with pytest.raises(ConflictError, match="another device has moved the open phrase"):
+                    change()
+        with client.unlock(PHRASE) as vault:
+            assert len(vault.phrases()) == phrases
+            # A public key that nobody inside vouches for is an attack as ever.
+            server.rewrite = _with_another_key
+            with pytest.raises(RollbackError if phrases == 2 else IntegrityError):
+                vault.phrases()
+
+
+def _with_another_key(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+    if not request.url.path.endswith("/tags"):
+        return response
+    body = msgspec.json.decode(response.content)
+    for tag in body["tags"]:
+        tag["public_key"] = encode_binary(bytes(32)) if tag["current"] else tag["public_key"]
+    return httpx.Response(200, headers={"Content-Type": "application/json"}, content=msgspec.json.encode(body))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -110,6 +110,9 @@ class PhraseSteps(ResealingSteps):
         """Return the phrases that open the vault with their public keys, exactly those its newest head counts.
 
         A label that does not open is no reason to stop: whoever is inside could store one, and not be revoked any more.
+
+        Raises:
+            ConflictError: the phrase that is open was moved by another device, or the vault changes too fast.
         """
         for attempt in range(self.retry.changes):
             try:
@@ -133,10 +136,17 @@ class PhraseSteps(ResealingSteps):
         if [tag.tag_id for tag in tags if tag.current] != [self.tag_id] or len(tags) > MAX_PHRASES:
             raise IntegrityError("list of phrases")
         members = [Member(tag.tag_id, decode_binary(tag.public_key)) for tag in tags]
-        if self.own not in members:
-            raise IntegrityError("list of phrases")
-        check_ring(self.witness.vault_id, members, head.ring, self.own)
-        return Ring([self._known(member, tag, head) for member, tag in zip(members, tags, strict=True)], head)
+        own = next(member for member in members if member.tag_id == self.tag_id)
+        check_ring(self.witness.vault_id, members, head.ring, own)
+        known = [self._known(member, tag, head) for member, tag in zip(members, tags, strict=True)]
+        if own != self.own:
+            # Only somebody inside seals a label to another public key, or makes a head of a ring that has it.
+            if not next(each.labelled for each in known if each.member == own):
+                raise IntegrityError("list of phrases")
+            raise ConflictError(
+                "another device has moved the open phrase to newer server keys; unlock it again", code="tag_moved"
+            )
+        return Ring(known, head)
 
     def _known(self, member: Member, tag: TagInfo, head: VaultHead) -> Known:
         check_times(tag.created_at)
