@@ -266,9 +266,57 @@ def test_the_phrases_of_a_vault_change_while_it_is_listed_for_a_revocation(share
             server.rotate_keys()
         server.on_request = meanwhile
         vault.revoke_phrase(theirs)
-        assert server.on_request is None
         assert "new" in [phrase.label for phrase in vault.phrases()]
     assert look(server) == {PHRASE, THIRD_PHRASE}
+
+
+READS: list[tuple[str, Callable[[Vault], object]]] = [
+    ("list", lambda vault: sorted(entry.name for entry in vault.list())),
+    ("get", lambda vault: [vault.get_by_name(name).name for name in sorted(OBJECTS)]),
+    ("re-seal", lambda vault: [vault.reseal(), sorted(entry.name for entry in vault.list())][1]),
+]
+
+
+@pytest.mark.parametrize("path", ["/old-keys", "/objects/", "/objects"])
+@pytest.mark.parametrize("read", [each[1] for each in READS], ids=[each[0] for each in READS])
+def test_another_device_ends_a_re_sealing_while_this_one_reads(
+    rotated: FakeServer, read: Callable[[Vault], object], path: str
+) -> None:
+    """The old keys are gone with all that was under them: no lie of the server's."""
+    for seen in range(3):
+        server = clone(rotated)
+        with connected(server) as client, connected(server) as other, client.unlock(PHRASE) as vault:
+            server.on_request = _nth(server, path, seen, other.unlock(PHRASE).reseal)
+            assert read(vault) == sorted(OBJECTS)
+            server.on_request = None
+        assert look(server) == {PHRASE}
+
+
+def _nth(server: FakeServer, path: str, number: int, act: Callable[[], object]) -> Callable[[httpx.Request], None]:
+    """Act once, before the server gets request `number` of those that read or write there."""
+    seen = iter(range(number + 1))
+
+    def meanwhile(request: httpx.Request) -> None:
+        if path in request.url.path and request.method != "DELETE" and next(seen, None) == number:
+            act()
+
+    return meanwhile
+
+
+def test_another_device_rotates_while_this_one_asks_for_old_keys(rotated: FakeServer) -> None:
+    server = clone(rotated)
+    with connected(server) as client, connected(server) as other:
+        vault, elsewhere = client.unlock(PHRASE), other.unlock(PHRASE)
+
+        def rotate() -> None:
+            elsewhere.add_phrase(THIRD_PHRASE, label="new")
+            elsewhere.revoke_phrase(tag_of(elsewhere, "new"))
+
+        server.on_request = _nth(server, "/old-keys", 0, rotate)
+        with pytest.raises(ConflictError, match="unlock it again"):
+            vault.list()
+        server.on_request = None
+    assert look(server) == {PHRASE}
 
 
 def test_two_who_revoke_at_once_do_not_lock_each_other_out(shared: FakeServer) -> None:

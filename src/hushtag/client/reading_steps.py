@@ -98,7 +98,12 @@ class ReadingSteps(RowSteps):
         entries = [entry for entry in page.objects if entry.row is not None]
         keys: dict[int, DataKey] = {}
         for version in {entry.key_version for entry in entries}:
-            keys[version] = yield from self._key_of(version)
+            try:
+                keys[version] = yield from self._key_of(version, self.witness.head)
+            except ConflictError as error:
+                if error.code != "revision_conflict":
+                    raise
+                raise _MovedError from None
         yield from compute(functools.partial(self._read_rows, entries, keys))
         return replace(page, objects=[replace(entry, row=None) for entry in page.objects])
 
@@ -124,7 +129,8 @@ class ReadingSteps(RowSteps):
                 pairs = list(zip(entries, digests, strict=True))
                 self.shown = {entry.object_id: Seen(entry.revision, digest) for entry, digest in pairs}
                 return tuple(_vault_entry(entry, self._metas[digest]) for entry, digest in pairs)
-            yield from self._expect_newer("withholds an object that it listed")
+            if self.witness.rows is not None:  # otherwise a newer head was seen while the rows were read
+                yield from self._expect_newer("withholds an object that it listed")
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
     def old_streams(self) -> Steps[tuple[VaultEntry, ...]]:
@@ -140,6 +146,10 @@ class ReadingSteps(RowSteps):
         try:
             row, _ = yield from self._open_row(entry.object_id)
         except NotFoundError:
+            return False
+        except ConflictError as error:
+            if error.code != "revision_conflict":
+                raise
             return False
         return row == _listed(entry)
 

@@ -66,7 +66,7 @@ class ResealingSteps(RestoringSteps):
         before = (self.witness.rows or {}).get(object_id)
         try:
             row, opened = yield from self._open_row(object_id)
-            if before is None or row != before:
+            if row != before or row != (entry.revision, decode_binary(entry.digest)):
                 return 0  # changed or deleted meanwhile: the next look tells what is left
             if self._metas[row.digest].key_version != entry.key_version:
                 raise IntegrityError("listing of an object")

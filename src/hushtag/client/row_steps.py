@@ -7,7 +7,13 @@ from uuid import UUID
 from hushtag.client.answers import expect, number_header, problem_of
 from hushtag.client.calls import fetch
 from hushtag.client.effects import Request, Response, Steps, compute
-from hushtag.client.errors import IntegrityError, NotFoundError, StateFileError, StoredNotPinnedError
+from hushtag.client.errors import (
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    StateFileError,
+    StoredNotPinnedError,
+)
 from hushtag.client.pinning import PinnedVault
 from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.witness import Seen, Witness
@@ -172,6 +178,10 @@ class RowSteps:
             if before is None:
                 raise
             return None
+        except ConflictError as error:
+            if error.code != "revision_conflict":
+                raise
+            return None
         # A change of ours may have come between question and answer; either state is as good as the other.
         if row not in (before, self.witness.entry(object_id)):
             return None
@@ -183,35 +193,47 @@ class RowSteps:
         return FoundObject(object_id, opened.meta, row, generation, opened.body)
 
     def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject | None]]:
-        """Return an authentic row, and the object in it; `None`: what it holds breaks the rules."""
-        floor = self.witness.floor(object_id)
+        """Return an authentic row, and the object in it; `None`: what it holds breaks the rules.
+
+        Raises:
+            ConflictError: as for `_key_of`.
+        """
+        floor, head = self.witness.floor(object_id), self.witness.head
         request = Request("GET", f"{self.path}/objects/{object_id}", self.token, max_answer=MAX_ROW_BYTES)
         response = yield from fetch(request, self.retry)
         if response.status != 200:
             raise problem_of(response)
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
             raise MalformedError("answer is not an object row")
-        key = yield from self._key_of(number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION))
+        key = yield from self._key_of(number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION), head)
         row, opened, read = yield from compute(functools.partial(self._open_answer, object_id, response, key))
         self.witness.see_row(object_id, row, floor)
         self._metas[row.digest] = read
         return row, opened
 
-    def _key_of(self, key_version: int) -> Steps[DataKey]:
+    def _key_of(self, key_version: int, head: VaultHead) -> Steps[DataKey]:
         """Return the data key of a row: the present one, or an old one of a row that is not re-sealed yet.
 
+        `head` is the newest one that was seen when the row was asked for.
+
         Raises:
-            ConflictError: the vault's key was rotated.
+            ConflictError: the vault's key was rotated; or (`revision_conflict`) the row is none of the vault any more:
+                everything was re-sealed meanwhile, and the old keys are forgotten.
             IntegrityError: the vault has no such key.
         """
-        if key_version > self.witness.head.key_version:
-            yield from self.refresh()
-        elif self.witness.key_of(key_version) is None:
-            yield from self._fetch_old_keys()
+        error = IntegrityError("key version of an object")
+        if self.witness.key_of(key_version) is None and key_version < self.witness.head.key_version:
+            try:
+                yield from self._fetch_old_keys()
+            except IntegrityError as found:
+                error = found
         key = self.witness.key_of(key_version)
-        if key is None:
-            raise IntegrityError("key version of an object")
-        return key
+        if key is not None:
+            return key
+        yield from self.refresh()  # a rotation is told here
+        if key_version > head.key_version or self.witness.head == head:
+            raise error
+        raise ConflictError("the object was changed by somebody else", code="revision_conflict")
 
     def _fetch_old_keys(self) -> Steps[None]:
         """Open the old data keys, each with the one after it; what does not open is not believed."""
