@@ -1,5 +1,6 @@
 """The phrases of a vault from the command line, each command in an unlock of its own."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,26 @@ def test_a_phrase_whose_label_does_not_open_is_revoked_by_its_id(logged_in: Run,
         assert (refused["exit_code"], tag_id in refused["message"]) == (8, True)
     assert as_json(run("revoke", tag_id, "--yes"))["revoked"] == tag_id
     assert [each["label"] for each in as_json(run("list"))["phrases"]] == ["for the diary"]
+
+
+def test_a_revocation_is_told_though_re_sealing_breaks_off(logged_in: Run, server: FakeServer, workplace: Path) -> None:
+    def run(*arguments: str, lines: tuple[str, ...] = (PHRASE,)) -> Any:
+        return logged_in(*arguments, "--phrase-stdin", input="\n".join(lines) + "\n")
+
+    (workplace / "letter").write_bytes(b"Dear reader")
+    assert run("put", "letter").exit_code == 0
+    for label, told in (("for Grace", "Revoked “for Grace”; go on with: hushtag phrases reseal. "), ("for Max", None)):
+        assert run("phrases", "add", "--label", label, lines=(PHRASE, OTHER_PHRASE)).exit_code == 0
+        server.faults.append(Fault("PUT", "/objects/", times=100))
+        broken = run("phrases", "revoke", label, "--yes", *(() if told else ("--json",)))
+        assert broken.exit_code == 7
+        server.faults.clear()
+        if told:
+            assert told in broken.stdout
+        else:
+            assert json.loads(broken.stdout)["resealed"] is None
+        assert as_json(run("phrases", "--json"))["phrases"][0]["label"] == "for the diary"
+    assert as_json(run("phrases", "reseal", "--json")) == {"resealed": 1}
 
 
 def test_a_duress_phrase_shreds_what_it_was_told_to(logged_in: Run, server: FakeServer) -> None:

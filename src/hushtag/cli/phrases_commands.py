@@ -186,7 +186,8 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
     """Let a phrase open the vault no more, replace the vault's key, and re-seal every object.
 
     Its holder keeps what they could read until now. All orders of duress phrases on this vault end with it: give them
-    again (`phrases duress`). If re-sealing breaks off, `hushtag phrases reseal` goes on.
+    again (`phrases duress`). If re-sealing breaks off, or the phrase revoked is the one given, `hushtag phrases reseal`
+    goes on.
 
     \b
     Examples:
@@ -200,12 +201,20 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
         vault.revoke_phrase(tag_id)
         resealed = None
         old: Sequence[VaultEntry] = ()
-        if not (keep_sealed or vault.locked):
-            with _counting(here) as tell:
-                resealed = vault.reseal(tell)
-            old = vault.old_streams()
+        try:
+            if not (keep_sealed or vault.locked):
+                with _counting(here) as tell:
+                    resealed = vault.reseal(tell)
+                old = vault.old_streams()
+        except BaseException:
+            _say_revoked(here, tag_id, label, resealed, old)
+            raise
     _offer(here, old)
-    rest = "" if resealed is None else f"; {resealed} objects re-sealed"
+    _say_revoked(here, tag_id, label, resealed, old)
+
+
+def _say_revoked(here: Here, tag_id: UUID, label: str, resealed: int | None, old: "Sequence[VaultEntry]") -> None:
+    rest = "; go on with: hushtag phrases reseal" if resealed is None else f"; {resealed} objects re-sealed"
     ended = "All orders of duress phrases on this vault have ended; give them again."
     says = f"Revoked “{safe_text(label)}”{rest}. {ended}"
     here.say(says, revoked=tag_id, resealed=resealed, **_named(old))
