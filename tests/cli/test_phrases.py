@@ -72,6 +72,9 @@ def test_what_is_said_to_a_person_names_the_phrase_and_shows_a_drawn_one_once(in
     assert "Added “for Grace”" in said
     phrase = next(line.strip() for line in said.splitlines() if line.startswith("    "))
     assert "(this one)" in inside("phrases", "list", phrase=phrase).stdout
+    changed = inside("phrases", "change", "for Grace", "--draw")
+    assert "All orders of duress phrases on this vault have ended; give them again." in changed.stderr
+    assert "Whatever the old phrase did as a duress phrase has ended too" in changed.stderr
     assert "Revoked “for Grace”; 0 objects re-sealed." in inside("phrases", "revoke", "for Grace", "--yes").stdout
 
 

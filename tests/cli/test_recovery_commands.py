@@ -38,6 +38,8 @@ def test_a_new_code_opens_the_vault_and_a_replaced_one_does_not(inside: Run, log
     assert opened(logged_in, code).exit_code == 4
     assert as_json(opened(logged_in, replaced["code"])) == {"objects": []}
     assert as_json(opened(logged_in, PHRASE)) == {"objects": []}
+    said = inside("recovery", "replace", "--text", "another.txt")
+    assert "orders of duress phrases on this vault have ended" in said.stderr
 
 
 def test_a_code_opens_the_vault_with_the_numbers_of_its_sheet(

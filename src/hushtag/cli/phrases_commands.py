@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import click
@@ -17,7 +17,10 @@ from hushtag.cli.text import safe_text
 if TYPE_CHECKING:
     from hushtag.client import Vault, VaultEntry, VaultPhrase
 
-__all__ = ["find_phrase", "phrases"]
+__all__ = ["ORDERS_ENDED", "find_phrase", "phrases"]
+
+ORDERS_ENDED: Final = "All orders of duress phrases on this vault have ended; give them again."
+_OWN_ORDERS_ENDED: Final = "Whatever the old phrase did as a duress phrase has ended too; the new one does nothing."
 
 
 class _ListByDefault(click.Group):
@@ -215,8 +218,7 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
 
 def _say_revoked(here: Here, tag_id: UUID, label: str, resealed: int | None, old: "Sequence[VaultEntry]") -> None:
     rest = "; go on with: hushtag phrases reseal" if resealed is None else f"; {resealed} objects re-sealed"
-    ended = "All orders of duress phrases on this vault have ended; give them again."
-    says = f"Revoked “{safe_text(label)}”{rest}. {ended}"
+    says = f"Revoked “{safe_text(label)}”{rest}. {ORDERS_ENDED}"
     here.say(says, revoked=tag_id, resealed=resealed, **_named(old))
 
 
@@ -229,7 +231,8 @@ def _say_revoked(here: Here, tag_id: UUID, label: str, resealed: int | None, old
 def change(here: Here, named: str, label: str | None, **new: Any) -> None:
     """Put a new phrase in the place of one, which is revoked with it. Costs one guess; re-seal afterwards.
 
-    All orders of duress phrases on this vault (`phrases duress`) end with it: give them again.
+    All orders of duress phrases on this vault (`phrases duress`) end with it, and so does what the old phrase itself
+    did to other vaults as a duress phrase: give them again.
 
     \b
     Examples:
@@ -242,6 +245,7 @@ def change(here: Here, named: str, label: str | None, **new: Any) -> None:
         with chosen.kept(here), here.working("stretching the phrase"):
             changed = vault.change_phrase(old.tag_id, chosen.phrase, label=label, **chosen.options)
     chosen.say(here, "Changed", changed)
+    here.note(f"{ORDERS_ENDED} {_OWN_ORDERS_ENDED}")
 
 
 @phrases.command()
@@ -325,8 +329,9 @@ def duress(
     """Make another phrase of yours a duress phrase: unlocking it opens its own vault, and shreds or locks this one.
 
     The order is borne by the phrase that is open, or by the one that is named, and ends when any phrase of the vault
-    is revoked or changed. Nobody can look orders up, neither you nor the server: remember them. Asks for the duress
-    phrase, which is not unlocked, and costs one guess. With --phrase-stdin the second line is the duress phrase.
+    is revoked or changed, or the duress phrase itself is. Nobody can look orders up, neither you nor the server:
+    remember them. Asks for the duress phrase, which is not unlocked, and costs one guess. With --phrase-stdin the
+    second line is the duress phrase.
 
     A phrase that an earlier version enrolled must have been unlocked once since, before its first order: otherwise it
     can be opened without carrying anything out.

@@ -166,7 +166,7 @@ def replace(here: Here, named: str | None, pdf: Path | None, text: Path | None, 
     Examples:
       hushtag recovery replace --pdf sheet.pdf
     """
-    from hushtag.cli.phrases_commands import find_phrase
+    from hushtag.cli.phrases_commands import ORDERS_ENDED, find_phrase
     from hushtag.recovery import draw_recovery_code
 
     sheet = Sheet(pdf, text, account)
@@ -180,3 +180,4 @@ def replace(here: Here, named: str | None, pdf: Path | None, text: Path | None, 
             _settle(sheet, code, error)
             raise
     sheet.say(here, "Replaced", code, phrase)
+    here.note(ORDERS_ENDED)
