@@ -19,6 +19,7 @@ EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
 _PRINTERS: Final = frozenset({"click.utils", "rich.console"})
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT})
+_OF_THIS_HOST: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
 
 def stand_in_for_closed_streams() -> None:
@@ -74,6 +75,9 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE and _is_of_output(error):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is buffered would complain once more at the end
         return f"cannot write to standard output: {error.strerror}", EXIT_FAILED
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _OF_THIS_HOST:
+        advice = "see which user runs this, and that the disk is neither full nor read-only"
+        return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}; {advice}", EXIT_FAILED
     return None
 
 

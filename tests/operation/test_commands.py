@@ -234,6 +234,21 @@ def test_a_disk_that_is_full_elsewhere_is_not_told_of_the_output(capfd: pytest.C
     assert capfd.readouterr() == ("so far\nand on", "")
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_file_that_this_user_or_disk_does_not_give_is_told_in_one_line(
+    number: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    @explained
+    def command() -> None:
+        raise OSError(number, os.strerror(number), Path("/srv/hushtag/lock"))
+
+    with pytest.raises(SystemExit) as stopped:
+        command()
+    told = capfd.readouterr().err
+    assert (stopped.value.code, told.count("\n")) == (1, 1)
+    assert f"cannot use /srv/hushtag/lock: {os.strerror(number)}; see which user runs this" in told
+
+
 @pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"], ["version"]])
 def test_an_output_that_is_full_is_told_in_one_line(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "hushtag_server.cli", *arguments]

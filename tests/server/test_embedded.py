@@ -12,10 +12,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
-from hushtag_server.embedded import EmbeddedError, EmbeddedPostgres, cluster
+from hushtag_server.embedded import EmbeddedError, EmbeddedPostgres, account, cluster
 from hushtag_server.embedded import files as embedded_files
 from hushtag_server.operation.reach import reach_owner
 from hushtag_server.serve import reachable_database
@@ -252,3 +253,31 @@ def test_it_runs_as_an_ordinary_user_too(data_directory: Path) -> None:
     )
     assert done.stdout.strip() == "42", done.stderr
     assert (data_directory / "postgres").stat().st_uid == 65534
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root to become somebody else")
+def test_a_database_of_another_user_is_left_as_it_is(data_directory: Path) -> None:
+    for name in ("postgres", "socket"):
+        (data_directory / name).mkdir(mode=0o700)
+        os.chown(data_directory / name, 65534, 65534)
+    os.chown(data_directory, 65534, 65534)
+    data_directory.chmod(0o755)
+    before = {path: path.stat() for path in (data_directory, *data_directory.iterdir())}
+    with (
+        pytest.raises(EmbeddedError, match="belongs to another user, with the id 65534; run this as that user"),
+        EmbeddedPostgres(data_directory),
+    ):
+        pass
+    assert {path: path.stat() for path in (data_directory, *data_directory.iterdir())} == before
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="an ordinary user runs PostgreSQL as itself")
+def test_a_user_that_the_system_got_later_does_not_take_the_database_over(
+    data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "_USERS", ("postgres",))
+    with EmbeddedPostgres(data_directory) as postgres:
+        owner = postgres.cluster.stat().st_uid
+    monkeypatch.setattr(account, "_USERS", ("nobody", "postgres"))
+    with EmbeddedPostgres(data_directory) as postgres, psycopg.connect(postgres.app_url):
+        assert psutil.Process(postgres.pid).uids().real == owner

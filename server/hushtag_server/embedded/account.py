@@ -1,17 +1,18 @@
 """Which system user runs PostgreSQL, which refuses to run as root."""
 
+import contextlib
 import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from hushtag_server.embedded.failure import EmbeddedError
 
-__all__ = ["Account", "choose_account"]
+__all__ = ["Account", "choose_account", "owner_account"]
 
 _USERS: Final = ("postgres", "hushtag-postgres")
 _CREATED: Final = _USERS[-1]
@@ -75,19 +76,41 @@ def _create_user() -> pwd.struct_passwd:
         ) from None
 
 
-def choose_account() -> Account:
+def _known_users() -> Iterator[pwd.struct_passwd]:
+    for name in _USERS:
+        with contextlib.suppress(KeyError):
+            yield pwd.getpwnam(name)
+
+
+def choose_account(owner: int | None = None) -> Account:
     """Return the user PostgreSQL runs as: this one, or an unprivileged one when this is root.
+
+    Of several it is the user with the id `owner`: a system may have got its `postgres` after the database was made.
 
     Raises:
         EmbeddedError: this is root, and no unprivileged user exists or could be made.
     """
     if os.geteuid() != 0:
         return Account(str(os.geteuid()), os.geteuid(), os.getegid(), switch=False)
-    for name in _USERS:
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, switch=True)
-    entry = _create_user()
+    known = list(_known_users()) or [_create_user()]
+    entry = next((user for user in known if user.pw_uid == owner), known[0])
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, switch=True)
+
+
+def owner_account(cluster: Path) -> Account:
+    """Return the user that runs the PostgreSQL of this directory, which may not be there yet.
+
+    Raises:
+        EmbeddedError: another user's is there, and what was made beside it would keep that user out; or as
+            `choose_account`.
+    """
+    try:
+        owner = cluster.stat().st_uid
+    except FileNotFoundError:
+        return choose_account()
+    account = choose_account(owner)
+    if account.uid != owner:
+        raise EmbeddedError(
+            f"the database in {cluster} belongs to another user, with the id {owner}; run this as that user"
+        )
+    return account

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from hushtag_server.embedded.account import Account, choose_account
+from hushtag_server.embedded.account import Account, owner_account
 from hushtag_server.embedded.bootstrap import ADMIN, APP, DATABASE, OWNER, make_cluster, make_roles
 from hushtag_server.embedded.failure import EmbeddedError
 from hushtag_server.embedded.files import (
@@ -79,7 +79,7 @@ class EmbeddedPostgres:
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
         with self._stack as stack:
-            self._account: Account = choose_account()
+            self._account: Account = owner_account(self.cluster)
             prepare_directory(self.data, self._account)
             stack.enter_context(lock_directory(self.data))
             self.bin_dir: Path = find_programs(self.data, self._account)
