@@ -32,8 +32,7 @@ from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.journal.searches import Searches
-from hushtag_server.key_stores import absent
-from hushtag_server.keyfile import KeyRing, load_keys
+from hushtag_server.keyfile import KeyRing, present_keys
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
 from hushtag_server.pairing.routes import PAIRING_ROUTES
@@ -209,10 +208,7 @@ def from_environment() -> Edge:
         StartError: the keys are missing.
     """
     settings = load_settings(os.environ)
-    keys = load_keys(settings)
-    if keys is None:
-        raise StartError(f"{absent(settings)} yet; `hushtag-server serve` makes them")
-    application = create_app(settings, keys, settle=True)
+    application = create_app(settings, present_keys(settings), settle=True)
     bell: Bell = application.application.application.state["bell"]  # type: ignore[attr-defined]  # Edge, DirectRoutes
     # The loop is granian's, made and set before it calls this factory. It waits for open requests before it ends the
     # lifespan, so streams must hear of the end with the signal.

@@ -7,7 +7,7 @@ import click
 
 from hushtag import __version__
 from hushtag_server.command_line import explained, load, stand_in_for_closed_streams
-from hushtag_server.operation.commands import OPERATION_COMMANDS
+from hushtag_server.operation.commands import OPERATION_COMMANDS, stoppable
 from hushtag_server.operation.key_commands import keys
 from hushtag_server.operation.segment_commands import segments
 from hushtag_server.security_log.commands import audit
@@ -56,6 +56,7 @@ def serve(workers: int | None, host: str | None, port: int | None, data: str | N
 @click.option("--rollback", "count", type=click.IntRange(1), help="Undo the last N migrations; their data is lost.")
 @click.option("--yes", is_flag=True, help="Do not ask before migrations are undone.")
 @explained
+@stoppable
 def migrate(app_role: str | None, count: int | None, yes: bool) -> None:
     """Bring the database to this version; several at once are safe.
 

@@ -22,7 +22,7 @@ from hushtag._labels import KEY_CHECK
 from hushtag.errors import MalformedError
 from hushtag.messages import B32, MAX_SETUPS, decode_binary, encode_binary
 from hushtag_server.errors import StartError
-from hushtag_server.key_stores import key_store
+from hushtag_server.key_stores import absent, key_store
 from hushtag_server.settings import Settings
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "ensure_keys",
     "load_keys",
     "new_keys",
+    "present_keys",
     "read_key_ring",
     "register_keys",
 ]
@@ -201,6 +202,18 @@ def load_keys(settings: Settings) -> KeyRing | None:
     store = key_store(settings)
     content = store.load()
     return None if content is None else read_key_ring(content, store.name)
+
+
+def present_keys(settings: Settings) -> KeyRing:
+    """Return the keys as `load_keys` does, where a server has made or checked them before.
+
+    Raises:
+        StartError: there are none, or they are not usable.
+    """
+    keys = load_keys(settings)
+    if keys is None:
+        raise StartError(f"{absent(settings)} yet; `hushtag-server serve` makes them")
+    return keys
 
 
 def register_keys(connection: "psycopg.Connection[psycopg.rows.TupleRow]", ring: KeyRing) -> None:

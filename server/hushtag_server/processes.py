@@ -1,7 +1,8 @@
 """Programs that the server and its commands start: none is left running or waited for, whenever a signal arrives.
 
-A handler of SIGINT or SIGTERM that raises may do so between the start of a program and the first line that would end
-it: whoever ends the block then either never learns of the program, or waits for it without having told it to end.
+A handler of SIGINT, SIGTERM or SIGHUP that raises may do so between the start of a program and the first line that
+would end it: whoever ends the block then either never learns of the program, or waits for it without having told it to
+end.
 """
 
 import contextlib
@@ -14,12 +15,12 @@ from typing import Any, Final
 
 __all__ = ["running_program", "uninterrupted"]
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block ends; then they reach whoever handled them, and may raise.
+    """Hold SIGINT, SIGTERM and SIGHUP back until the block ends; then they reach whoever handled them, and may raise.
 
     For a block of an instant. Handlers run in the main thread only: in any other, there is nothing to hold back.
     """

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NoReturn
@@ -25,7 +26,7 @@ import psycopg
 from hushtag._opaque import ServerSetup
 from hushtag_server.database import check_role, missing_migrations
 from hushtag_server.errors import StartError
-from hushtag_server.keyfile import ensure_keys
+from hushtag_server.keyfile import ensure_keys, present_keys
 from hushtag_server.migrate import migrate
 from hushtag_server.observability import log_config
 from hushtag_server.pool import make_pool
@@ -206,15 +207,17 @@ def _allow_connections(wanted: int) -> None:
 
 
 def _run_granian(settings: Settings, port: int) -> None:
-    from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    from hushtag_server.supervisor import Supervisor
+
     # Spawned, not forked: a worker must not inherit the data directory's lock, threads or half-used locks.
     multiprocessing.set_start_method("spawn", force=True)
-    Granian(
+    Supervisor(
         _TARGET,
+        check=partial(present_keys, settings),
         factory=True,
         interface=Interfaces.ASGI,
         # Named: whichever loop happens to be installed would be taken, and another server be served than tested.
@@ -246,6 +249,7 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
     settings = replace(settings, data=settings.data.absolute())
     embedded = settings.database_url is None
     signal.signal(signal.SIGTERM, _on_signal)  # until granian takes over, so that what was started is stopped
+    signal.signal(signal.SIGHUP, lambda *_: None)  # until then too: what it would have read anew no worker has read yet
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(_reserved_port(settings.host, settings.port))
         settings = stack.enter_context(reachable_database(settings))

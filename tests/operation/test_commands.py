@@ -180,7 +180,10 @@ def test_help_teaches_and_imports_little(command: str) -> None:
     assert answer.splitlines()[-1] == "[]"
 
 
-def test_a_backup_that_is_stopped_leaves_no_file_and_no_database_running(data_directory: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_backup_that_is_stopped_leaves_no_file_and_no_database_running(
+    data_directory: Path, tmp_path: Path, sign: int
+) -> None:
     """Told to stop in the middle of the dump, which here never ends."""
     with EmbeddedPostgres(data_directory) as postgres:
         migrate(postgres.owner_url)
@@ -201,10 +204,47 @@ def test_a_backup_that_is_stopped_leaves_no_file_and_no_database_running(data_di
         process.stdin.flush()
         while not (programs / "pg_dump.runs").exists():
             assert process.poll() is None
-        process.terminate()
-        assert process.wait(60) == 128 + signal.SIGTERM
+        process.send_signal(sign)
+        assert process.wait(60) == 128 + sign
     assert list(target.iterdir()) == []
     assert not (data_directory / "postgres/postmaster.pid").exists()
+
+
+def _begun(*arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "hushtag_server.cli", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, **variables},
+    )
+
+
+def test_a_rollback_that_is_stopped_while_it_asks_leaves_no_database_running(data_directory: Path) -> None:
+    with EmbeddedPostgres(data_directory) as postgres:
+        migrate(postgres.owner_url)
+    with _begun("migrate", "--rollback", "1", HUSHTAG_DATA=str(data_directory)) as process:
+        assert process.stderr is not None
+        assert "undoes" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert not (data_directory / "postgres/postmaster.pid").exists()
+
+
+@pytest.mark.parametrize("command", ["verify", "show"])
+def test_reading_the_security_log_ends_in_order_when_it_is_stopped(
+    data_directory: Path, tmp_path: Path, command: str
+) -> None:
+    store = tmp_path / "store"
+    store.write_text('#!/bin/sh\ntouch "$0.runs"\nexec sleep 100\n')
+    store.chmod(0o755)
+    with _begun("audit", command, HUSHTAG_DATA=str(data_directory), HUSHTAG_KEY_STORE=f"command:{store}") as process:
+        while not (tmp_path / "store.runs").exists():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_streams_that_are_closed_are_stood_in_for(tmp_path: Path) -> None:

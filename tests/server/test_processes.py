@@ -21,7 +21,7 @@ class StopError(Exception):
     """What the handler of this test raises."""
 
 
-@pytest.fixture(params=[signal.SIGTERM, signal.SIGINT])
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def number(request: pytest.FixtureRequest) -> Iterator[int]:
     """A signal whose handler raises, as those of our commands do."""
 

@@ -137,7 +137,6 @@ def test_any_worker_tells_how_the_pools_of_all_are_now(
         os.kill(min(_workers(server)), signal.SIGKILL)
         _comes_to({3.0}, lambda: opened() | {float(len(_workers(server)))})
         old = _workers(server)
-        # Not the other way round: the supervisor, while it replaces its workers, ends when one of them is killed.
         server.process.send_signal(signal.SIGHUP)
         _comes_to((True, 3), lambda: (old.isdisjoint(_workers(server)), len(_workers(server))))
         _comes_to({3.0}, opened)
@@ -171,6 +170,55 @@ def test_any_worker_tells_how_many_wait_at_the_others(
         for thread in asking:
             thread.join()
         _comes_to(0.0, lambda: _pool(client.get("/metrics").text, "waiting"))
+
+
+def test_a_worker_that_is_killed_while_all_are_replaced_is_replaced_too(
+    data_directory: Path, run_server: Callable[..., Any]
+) -> None:
+    with run_server(data_directory) as server:
+        before = _workers(server)
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(1, lambda: len(_workers(server) - before))
+        killed = _workers(server) - before
+        os.kill(*killed, signal.SIGKILL)
+        _comes_to((1, None), lambda: (len(_workers(server) - before - killed), server.process.poll()))
+
+        def ready() -> int:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{server.url}/health/ready").status_code
+            return 0
+
+        _comes_to((httpx.codes.OK, True), lambda: (ready(), before.isdisjoint(_workers(server))))
+        assert server.stop() == 0
+
+
+def test_a_reload_that_is_asked_for_while_the_server_starts_does_not_end_it(data_directory: Path) -> None:
+    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0"]
+    given = {**os.environ, "HUSHTAG_DATA": str(data_directory)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=given) as process:
+        while not (data_directory / "lock").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith('{"url"')
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_reload_without_usable_keys_leaves_the_workers_that_serve(
+    data_directory: Path, run_server: Callable[..., Any]
+) -> None:
+    with run_server(data_directory) as server:
+        before = _workers(server)
+        (data_directory / "keys.json").chmod(0o644)
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(True, lambda: "nothing was reloaded" in server.log.read_text())
+        assert "can be read by others; run: chmod 600" in server.log.read_text()
+        assert (_workers(server), httpx.get(f"{server.url}/health/ready").status_code) == (before, 200)
+        (data_directory / "keys.json").chmod(0o600)
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(True, lambda: bool(_workers(server)) and before.isdisjoint(_workers(server)))
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

@@ -20,11 +20,15 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 def stoppable(command: Callable[..., None]) -> Callable[..., None]:
-    """Let SIGTERM end the command as Ctrl-C does: half a file is removed, and a database it started is stopped."""
+    """Let SIGTERM, and the end of the terminal, end the command as Ctrl-C does: half a file is removed, and a database
+    that it started is stopped.
+    """
 
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
         command(*arguments, **options)
 
     return run

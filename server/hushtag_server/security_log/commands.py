@@ -10,6 +10,7 @@ from uuid import UUID
 import click
 
 from hushtag_server.command_line import explained, load
+from hushtag_server.operation.commands import stoppable
 
 if TYPE_CHECKING:
     from hushtag_server.security_log.rows import EventRow
@@ -51,6 +52,7 @@ def _show_verified(done: "Verified", as_json: bool) -> None:
 @click.option("--checkpoint", "file", type=_FILE, help="Checkpoints that were kept elsewhere, or a log of the server.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: rows, head, whole, and every finding.")
 @explained
+@stoppable
 def verify(file: Path | None, as_json: bool) -> None:
     """Verify every row, its signature, its place in the chain, and every checkpoint.
 
@@ -105,6 +107,7 @@ def _as_recorded(_: click.Context, __: click.Parameter, given: str | None) -> st
 @click.option("--most", type=click.IntRange(1, 100_000), default=100, show_default=True, help="So many, the newest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: every column, and whether it is signed.")
 @explained
+@stoppable
 def show(
     user: UUID | None,
     request: UUID | None,
