@@ -7,9 +7,9 @@ other keys before it does any harm there.
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from secrets import token_bytes
 from typing import Annotated, Any, Final, NoReturn
@@ -129,9 +129,13 @@ class KeyRing:
         return self.current, *(keys for keys in others if keys.id != self.current.id)
 
 
-def new_keys(make_setup: Callable[[], bytes]) -> KeyRing:
-    """Return a ring of one fresh set; `make_setup` returns an OPAQUE server setup of 128 bytes."""
-    keys = ServerKeys(uuid4(), datetime.now(UTC), make_setup(), token_bytes(32), token_bytes(32), token_bytes(32))
+def new_keys(make_setup: Callable[[], bytes], after: Iterable[ServerKeys] = ()) -> KeyRing:
+    """Return a ring of one fresh set, newer than those of `after` whatever the clock says: their times are their order.
+
+    `make_setup` returns an OPAQUE server setup of 128 bytes.
+    """
+    made = max([datetime.now(UTC), *(keys.created_at + timedelta.resolution for keys in after)])
+    keys = ServerKeys(uuid4(), made, make_setup(), token_bytes(32), token_bytes(32), token_bytes(32))
     if len(keys.opaque_setup) != _SETUP:
         raise StartError(f"the OPAQUE setup is {len(keys.opaque_setup)} bytes, expected {_SETUP}")
     return KeyRing(keys, {keys.id: keys})

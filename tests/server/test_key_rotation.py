@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from hushtag.messages import Located, MoveTag, TagMoved, Unlocked, UnlockStarted
 from hushtag.unlock import start_unlock
 from hushtag_server.cli import main
 from hushtag_server.errors import StartError
-from hushtag_server.keyfile import KeyRing, ensure_keys, load_keys
+from hushtag_server.keyfile import KeyRing, encode_key_ring, ensure_keys, load_keys
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.key_sets import key_status, retire_keys, rotate_keys
 from hushtag_server.operation.reach import Reached
@@ -466,6 +467,21 @@ def test_at_most_three_sets_and_a_prepared_one_becomes_current(
     with pytest.raises(OperationError, match="3 key sets are in use"):
         rotate_keys(settings, reached, make_setup)
     assert settings.key_path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_clock_that_was_ahead_brings_no_old_set_back(
+    settings: Settings, keys: KeyRing, database: Any, make_setup: Any, prepare: bool
+) -> None:
+    ahead = replace(keys.current, created_at=datetime.now(UTC) + timedelta(days=400))
+    settings.key_path.write_bytes(encode_key_ring(KeyRing(ahead, {ahead.id: ahead})))
+    reached = Reached(database.owner_url)
+    first = rotate_keys(settings, reached, make_setup, prepare=prepare).keys
+    second = rotate_keys(settings, reached, make_setup)
+    assert ahead.id not in {first.id, second.keys.id}
+    assert (second.keys.id == first.id) == prepare
+    assert second.current
+    assert [made.id for made in second.ring.in_use][-1] == ahead.id
 
 
 def test_a_key_file_whose_newest_set_was_retired_is_refused(

@@ -129,7 +129,7 @@ def rotate_keys(
                 f"{MAX_SETUPS} key sets are in use, and every unlock pays for each; retire the oldest first: see "
                 "`hushtag-server keys status`"
             )
-        fresh = prepared[-1] if prepared else new_keys(make_setup).current
+        fresh = prepared[-1] if prepared else new_keys(make_setup, ring.by_id.values()).current
         after = KeyRing(ring.current if prepare else fresh, {**ring.by_id, fresh.id: fresh}, ring.retired_audit_keys)
         key_store(settings).store(encode_key_ring(after), first=False)
         with connection.transaction():
