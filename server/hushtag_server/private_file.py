@@ -2,13 +2,14 @@
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-__all__ = ["place_new", "private_file", "replace_private", "write_private"]
+__all__ = ["place_new", "private_file", "replace_private", "unfinished_files", "write_private"]
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -31,6 +32,12 @@ def place_new(temporary: Path, path: Path) -> None:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def unfinished_files(path: Path) -> Iterator[Path]:
+    """Yield what `private_file` has under a temporary name for this path: of a process that was killed, or is at it."""
+    form = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}", re.ASCII)  # as mkstemp makes them
+    yield from (found for found in path.parent.iterdir() if form.fullmatch(found.name))
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What is deleted is deleted from every backup too: a dump, the key file and the right phrase open nothing."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached
 from hushtag_server.operation.restore import check_backup, restore_backup
 from hushtag_server.operation.seals import copy_seals, read_seals, restore_seals
+from hushtag_server.private_file import private_file
 from hushtag_server.settings import Settings
 from hushtag_server.vault.seals import SEALED_ENVELOPE
 from tests.operation.conftest import PASSPHRASE, Silent
@@ -188,6 +191,48 @@ async def test_the_copy_is_replaced_as_a_whole_and_what_it_was_is_overwritten(
     assert kept_open.read_bytes() == bytes(len(before))
     assert scene.seals.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["backup-seals"]
+
+
+async def test_an_unfinished_copy_of_a_run_that_was_killed_is_overwritten_and_removed(
+    scene: Scene, sign_in: Any, tmp_path: Path
+) -> None:
+    await scene.add(sign_in, "ada@example.org")
+    (tmp_path / "elsewhere").mkdir()
+    with private_file(tmp_path / "backup-seals", Path.replace):
+        (unfinished,) = tmp_path.glob(".backup-seals.*")
+    unfinished.write_bytes(b"seals" * 100)
+    (tmp_path / "elsewhere" / "unfinished").hardlink_to(unfinished)
+    (tmp_path / "backup-seals").unlink()
+    others = [tmp_path / name for name in (".backup-seals.abc", ".backup-seals-2.abcdefgh", "backup-seals.abcdefgh")]
+    for other in others:
+        other.write_bytes(b"mine")
+    assert scene.copy() == 1
+    assert not unfinished.exists()
+    assert (tmp_path / "elsewhere" / "unfinished").read_bytes() == bytes(500)
+    assert [other.read_bytes() for other in others] == [b"mine"] * 3
+
+
+async def test_of_two_copies_at_once_the_later_one_stays(scene: Scene, sign_in: Any, database: Any) -> None:
+    await scene.add(sign_in, "ada@example.org")
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Slow(Silent):
+        def bytes(self, count: int) -> None:
+            if count > 48:  # magic and salt: from here on the seals are read
+                writing.set()
+                assert go_on.wait(60)
+
+    with ThreadPoolExecutor(2) as threads, psycopg.connect(database.admin_url, autocommit=True) as admin:
+        first = threads.submit(copy_seals, scene.reached, scene.seals, PASSPHRASE, Slow())
+        assert writing.wait(60)
+        admin.execute("DELETE FROM tag_seals")
+        second = threads.submit(scene.copy)
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not (second.done() or admin.execute(waiting).rowcount):
+            pass
+        go_on.set()
+        assert (first.result(60).seals, second.result(60)) == (1, 0)
+    assert read_seals(scene.seals, PASSPHRASE, Silent())[0].seals == 0
 
 
 async def test_a_copy_under_another_passphrase_is_replaced_only_if_told(scene: Scene, sign_in: Any) -> None:

@@ -28,7 +28,7 @@ from hushtag_server.operation.failures import (
     TargetNotEmptyError,
     WrongPassphraseError,
 )
-from hushtag_server.private_file import place_new, private_file
+from hushtag_server.private_file import place_new, private_file, unfinished_files
 
 __all__ = [
     "BACKUP",
@@ -104,14 +104,24 @@ def _replace(temporary: Path, path: Path) -> None:
     except FileNotFoundError:
         before = None
     temporary.replace(path)
-    if before is None:
-        return
-    with os.fdopen(before, "wb") as file:
+    if before is not None:
+        _overwrite(before)
+
+
+def _overwrite(descriptor: int) -> None:
+    with os.fdopen(descriptor, "wb") as file:
         left = os.fstat(file.fileno()).st_size
         while left > 0:
             left -= file.write(bytes(min(left, _READ)))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _remove_unfinished(path: Path) -> None:
+    for left in unfinished_files(path):
+        with contextlib.suppress(FileNotFoundError):
+            _overwrite(os.open(left, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+            left.unlink()
 
 
 def _write(
@@ -185,7 +195,8 @@ def replace_sealed_file(
     """Write `parts` as `sealed_file` does, in place of the file of this kind that may be there; return its bytes.
 
     What is there must be under the same passphrase; with `change` it may be under another one. The new file is complete
-    and on disk before the old one loses its name, and the old one's content is overwritten.
+    and on disk before the old one loses its name, and the old one's content is overwritten; so is what runs that were
+    killed have left beside it. No other run may be at work on it.
 
     Raises:
         NotABackupError: what is there is no file of this kind; it stays. WrongPassphraseError: it is under another one.
@@ -193,6 +204,10 @@ def replace_sealed_file(
     """
     check_passphrase(passphrase)
     check_replaceable(kind, path, None if change else passphrase)
+    try:
+        _remove_unfinished(path)
+    except OSError as error:
+        raise OperationError(f"cannot remove what a run that was killed left of {path}: {error.strerror}") from None
     return _write(kind, path, passphrase, parts, progress, _replace)
 
 

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 DEFAULT_NAME: Final = "backup-seals"
+_LOCK_KEY: Final = int.from_bytes(b"hushcopy", "big")
 _SEAL: Final = 64
 _BATCH: Final = 4096
 _NOTE: Final = (
@@ -76,6 +77,8 @@ def copy_seals(reached: Reached, path: Path, passphrase: str, watcher: Watcher, 
     check_passphrase(passphrase)
     with connect(reached.owner_url) as connection:
         check_migrated(connection)
+        # One at a time: what another run read before this one would bring back what was deleted in between.
+        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
         with as_maintainer(connection):
             watcher.stage("writing the seals")
             row = connection.execute("SELECT now()").fetchone()
