@@ -283,6 +283,38 @@ def test_functions_of_other_domains_are_called_as_their_user(
     assert admin.execute("SELECT id FROM users").fetchall() == [(users[1],)]
 
 
+def test_a_step_that_the_database_refuses_stops_no_other(
+    admin: Any, owner: Settings, reached: Reached, watcher: Silent
+) -> None:
+    admin.execute("INSERT INTO login_attempts VALUES ('account', sha256('x'), 0, now() - interval '3 hours')")
+    admin.execute(
+        "INSERT INTO backups (version, bytes, row_count, started_at, finished_at) SELECT '1', 1, 1, t, t FROM"
+        " (SELECT now() - interval '500 days' AS t) long_ago"
+    )
+    admin.execute("REVOKE DELETE ON login_attempts FROM hushtag_maintainer")
+    done = maintain(owner, reached, watcher)
+    assert done.failed == {"login_attempts": "the database refused: permission denied for table login_attempts"}
+    assert (done.steps["login_attempts"], done.steps["backup_notes"]) == (0, 1)
+    admin.execute("GRANT DELETE ON login_attempts TO hushtag_maintainer")
+    assert maintain(owner, reached, watcher).steps["login_attempts"] == 1
+
+
+def test_a_database_that_goes_away_ends_the_run(
+    admin: Any, owner: Settings, reached: Reached, watcher: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(work: steps.Work) -> int:
+        admin.execute("SELECT pg_terminate_backend(%s)", [work.connection.info.backend_pid])
+        work.connection.execute("SELECT 1")
+        raise AssertionError("it answers")
+
+    begun = []
+    later = steps.STEPS[1]._replace(due=lambda _: begun.append(1) or 0)
+    monkeypatch.setattr(maintaining, "STEPS", (steps.STEPS[0]._replace(due=away), later))
+    with pytest.raises(psycopg.OperationalError):
+        maintain(owner, reached, watcher)
+    assert begun == []
+
+
 # --- one at a time, as whom -----------------------------------------------------------------------------------------
 
 

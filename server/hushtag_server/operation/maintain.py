@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
+import psycopg
+
 from hushtag_server.errors import StartError
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.reach import Connection, Reached, as_maintainer, check_migrated, connect
@@ -64,6 +66,10 @@ def _run(step: Step, work: Work, watcher: Watcher, dry_run: bool) -> tuple[int, 
             watcher.done(count)
     except (OperationError, StartError) as error:
         return total, str(error)  # what it did is committed, and no step needs another's work
+    except psycopg.Error as error:
+        if work.connection.closed:
+            raise  # no other step would come to more
+        return total, f"the database refused: {error.diag.message_primary or type(error).__name__}"
     return total, None
 
 
