@@ -77,9 +77,23 @@ def test_qr_and_its_text_carry_the_secret(logged_in: Run, second: Run, workplace
     assert as_json(second("device", "import-qr", "--text-stdin", "--json", input=text + "\n"))["name"] == name
     assert as_json(second("device", "show", "--json"))["names"] == [name, own]
     assert as_json(second("device", "use", *own.split(" "), "--json"))["name"] == own
-    assert error_of(second("device", "import-qr", "--text-stdin", "--json", input=text[:-2] + "\n"))["code"] == (
-        "malformed"
-    )
+
+
+def test_what_is_pasted_wrong_is_wrong_input_and_no_answer_of_a_server(
+    logged_in: Run, second: Run, state: Path
+) -> None:
+    own = as_json(second("device", "show", "--json"))["names"]
+    code = "abruptly abruptly abruptly\n"
+    for run, arguments, pasted in (
+        (second, ("import-qr", "--text-stdin"), _text_of(state)[:-2] + "\n"),
+        (logged_in, ("offer", "--offline"), "htp1a.AAAA\n"),
+        (second, ("accept", "--offline", "--code-stdin"), code + "htp1a.AAAA\n"),
+    ):
+        refused = run("device", *arguments, input=pasted)
+        assert refused.exit_code == 2
+        assert "look whether it was pasted whole" in refused.stderr
+        assert "server" not in refused.stderr
+    assert as_json(second("device", "show", "--json"))["names"] == own
 
 
 def _text_of(state: Path) -> str:

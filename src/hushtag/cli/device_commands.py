@@ -1,6 +1,8 @@
 """Commands of the device secret: show it by name, give it to another device, take one in."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options
 from hushtag.cli.stdin import IdleError
+from hushtag.errors import MalformedError
 
 if TYPE_CHECKING:
     from hushtag.client import Client
@@ -81,7 +84,9 @@ def offer(here: Here, offline: bool) -> None:
         )
         here.say(offering.offer, code=offering.code, offer=offering.offer)
         here.note("Paste here the line it answers with:")
-        delivery = client.device.deliver(offering, _line(here, "answer", PAIRING_SECONDS))
+        answer = _line(here, "answer", PAIRING_SECONDS)
+        with _as_input():
+            delivery = client.device.deliver(offering, answer)
     here.note("Give it this last line:")
     here.say(delivery, delivery=delivery)
 
@@ -99,11 +104,15 @@ def accept(here: Here, code_stdin: bool, offline: bool) -> None:
             here.say(f"This device now uses the secret {taken}", name=taken)
             return
         here.note("Paste the line of the other device:")
-        accepting = client.device.answer(code, _line(here, "offer"))
+        line = _line(here, "offer")
+        with _as_input():
+            accepting = client.device.answer(code, line)
         here.note("Give it this line:")
         here.say(accepting.answer, answer=accepting.answer)
         here.note("Paste its last line:")
-        name = client.device.accept(accepting, _line(here, "delivery"))
+        line = _line(here, "delivery")
+        with _as_input():
+            name = client.device.accept(accepting, line)
     here.say(f"This device now uses the secret {name}", name=name)
 
 
@@ -113,6 +122,15 @@ def _show_code(here: Here, code: str) -> None:
     else:
         here.note(f"Code: {code}\nOn the other device: hushtag device accept\n\nWaiting for it, up to 5 minutes.")
     sys.stdout.flush()
+
+
+@contextmanager
+def _as_input() -> Iterator[None]:
+    """Refuse what a person has pasted as any other input: no server has sent it."""
+    try:
+        yield
+    except MalformedError as error:
+        raise UsageError(f"{error}; look whether it was pasted whole") from None
 
 
 def _line(here: Here, what: str, seconds: float | None = None) -> str:
@@ -183,5 +201,6 @@ def import_qr(here: Here, text_stdin: bool) -> None:
     """Take in a secret from the text of a QR image, as a camera reads it, and put it in use here."""
     with here.logged_in() as client:
         text = _line(here, "text") if text_stdin else here.secrets.hidden("Text of the image", option="--text-stdin")
-        name = client.device.accept_text(text)
+        with _as_input():
+            name = client.device.accept_text(text)
     here.say(f"This device now uses the secret {name}", name=name)
