@@ -143,6 +143,25 @@ def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, content: str) 
     assert path.read_text() == content
 
 
+def test_a_file_that_is_gone_is_not_begun_anew_unasked(tmp_path: Path) -> None:
+    store, told = store_at(tmp_path / "state")
+    store.change(ACCOUNT, first_secret)
+    secrets, path = store.held(ACCOUNT), tmp_path / "state" / "device-secrets.json"
+    kept = path.read_bytes()
+    path.unlink()
+    for act in (lambda: store.knows(ACCOUNT), lambda: store.held(ACCOUNT), lambda: store.change(ACCOUNT, first_secret)):
+        with pytest.raises(StateFileError, match="is gone"):
+            act()
+    path.write_bytes(kept)
+    path.chmod(0o600)
+    assert store.held(ACCOUNT) == secrets
+    path.unlink()
+    (tmp_path / "state" / "device-secrets.lock").unlink()
+    store.change(ACCOUNT, first_secret)
+    assert store.held(ACCOUNT) != secrets
+    assert len(told) == 2
+
+
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     store, _ = store_at(tmp_path)
     store.change(ACCOUNT, fresh)

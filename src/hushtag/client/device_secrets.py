@@ -4,6 +4,7 @@ Every device has a secret from its first login on, whether or not any phrase use
 whoever holds the unlocked device learns from it only that somebody logged in.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
 MAX_DEVICE_SECRETS: Final = 8
 """Of one account on one device: its own, and those it was given."""
 _SERVICE: Final = "hushtag"
+_MADE: Final = b"made\n"
 _NO_KEYRING: Final = (
     "this machine has no keyring that works: the device secret lies in a file that everything you run can read"
 )
@@ -134,7 +136,8 @@ class DeviceSecretStore:
     Its file says for each account, under a hashed name, where the secrets lie; once in a place they stay there, so that
     a keyring that is locked today is never taken for one that has nothing. The keyring is one for all state directories
     of a user: what it holds of an account is taken over by a directory that does not know the account yet, and never
-    written over. `tell` is given a sentence for a person when a file has to do.
+    written over. The lock file remembers that there was a file: one that is missing then was lost with the secrets in
+    it, and is never begun anew unasked. `tell` is given a sentence for a person when a file has to do.
 
     Raises:
         StateFileError: file or keyring cannot be read or written, or hold no secrets.
@@ -148,6 +151,7 @@ class DeviceSecretStore:
     ) -> None:
         self._directory = directory
         self._path = directory / "device-secrets.json"
+        self._lock = directory / "device-secrets.lock"
         self._tell = tell
         self._keyring = keyring
 
@@ -167,7 +171,7 @@ class DeviceSecretStore:
 
     def change(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> None:
         """Keep what `change` makes of them."""
-        with self._turn():
+        with self._turn() as lock:
             file = self._load()
             before = file.accounts.get(account)
             if before is None:
@@ -178,6 +182,8 @@ class DeviceSecretStore:
             else:
                 entry = _Entry("file", _texts(change(self.held(account))))
             self._store(_File(accounts={**file.accounts, account: entry}))
+            os.pwrite(lock, _MADE, 0)
+            os.fsync(lock)
 
     def _first(self, account: str, change: Callable[[Held], Sequence[DeviceSecret]]) -> _Entry:
         try:
@@ -211,15 +217,20 @@ class DeviceSecretStore:
         try:
             return msgspec.json.decode(read_private(self._path), type=_File)
         except FileNotFoundError:
+            if self._lock.exists() and self._lock.stat().st_size:
+                raise StateFileError(
+                    f"{self._path} is gone, and with it what phrases of this device need: put it back from a copy, or "
+                    f"give it up by removing {self._lock} as well"
+                ) from None
             return _File()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise StateFileError(f"{self._path} is damaged; restore it from a copy if you can") from None
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> Iterator[int]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self._directory / "device-secrets.lock"):
-            yield
+        with locked(self._lock) as lock:
+            yield lock
 
     def _store(self, file: _File) -> None:
         content = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
