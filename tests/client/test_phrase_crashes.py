@@ -6,6 +6,7 @@ server is one transaction there (`tests/server/test_phrases.py` breaks those at 
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -317,6 +318,37 @@ def test_another_device_rotates_while_this_one_asks_for_old_keys(rotated: FakeSe
             vault.list()
         server.on_request = None
     assert look(server) == {PHRASE}
+
+
+CHANGES: list[tuple[str, str, Callable[[Vault], object]]] = [
+    *(each[:3] for each in LOST),
+    ("put", r"/objects/", lambda vault: vault.put(b"a poem", name="poem")),
+]
+
+
+@pytest.mark.parametrize(("path", "do"), [each[1:] for each in CHANGES], ids=[each[0] for each in CHANGES])
+def test_a_change_whose_answer_is_lost_before_another_device_replaces_the_key_is_not_known(
+    shared: FakeServer, path: str, do: Callable[[Vault], object]
+) -> None:
+    server = clone(shared)
+    with connected(server) as client, connected(server) as third:
+        with client.unlock(PHRASE) as vault:
+            vault.add_phrase(UNKNOWN_PHRASE, label="third")
+        vault = client.unlock(PHRASE)
+        sent: list[httpx.Request] = []
+
+        def meanwhile(request: httpx.Request) -> None:
+            if request.method in ("POST", "PUT") and re.search(path, request.url.path):
+                sent.append(request)
+            elif sent:
+                server.on_request = None
+                elsewhere = third.unlock(UNKNOWN_PHRASE)
+                elsewhere.change_phrase(elsewhere.tag_id, draw_phrase().text)
+
+        server.on_request = meanwhile
+        server.faults.append(Fault("PUT" if "objects" in path else "POST", path, "after"))
+        with pytest.raises(OutcomeUnknownError):
+            do(vault)
 
 
 def test_two_who_revoke_at_once_do_not_lock_each_other_out(shared: FakeServer) -> None:

@@ -185,7 +185,7 @@ class PhraseSteps(ResealingSteps):
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
             if ring.head.key_version != version:
-                raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
+                raise lost or ConflictError("the vault has a new key; unlock it again", code="key_rotated")
             proposed, message = phrase_changes.addition(self.witness, ring.head, ring.members, tag)
             try:
                 stored = yield from self._send("tags", message)
@@ -206,10 +206,13 @@ class PhraseSteps(ResealingSteps):
 
     @staticmethod
     def _look(steps: Steps[Looked], lost: TransportError | None) -> Steps[Looked]:
-        """Look at the vault; if the line breaks and a change may be stored by then, that is told: `lost`."""
+        """Look at the vault; if the line breaks and a change may be stored by then, that is told: `lost`.
+
+        So it is if somebody has replaced the key: nobody can tell any more whether the change came before that.
+        """
         try:
             return (yield from steps)
-        except UNTOLD as error:
+        except (*UNTOLD, ConflictError) as error:
             raise lost or error from None
 
     def _register(
@@ -367,6 +370,8 @@ class PhraseSteps(ResealingSteps):
             raise lost or error from None
         if state.key_version < rotated.head.key_version:
             return None
+        if state.key_version > rotated.head.key_version and lost is not None:
+            raise lost  # ours or another one may have come before the last
         return phrase_changes.open_rotated(self.witness.vault_id, change.data_key, state, rotated)
 
     def destroy(self, confirm: UUID | str) -> Steps[None]:

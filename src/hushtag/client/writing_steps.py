@@ -154,7 +154,7 @@ class WritingSteps(ReadingSteps):
             if not moved or not (doubtful or change.before is not None):
                 return False
             yield from self.listing()
-        except UNTOLD:
+        except (*UNTOLD, ConflictError):  # somebody has replaced the key: what came before that, cannot be told
             if lost is not None:
                 raise lost from None
             raise
