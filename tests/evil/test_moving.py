@@ -109,6 +109,24 @@ def test_a_session_whose_phrase_another_device_has_moved_is_told_to_unlock_again
                 vault.phrases()
 
 
+@pytest.mark.parametrize("path", ["/tags", MOVE])
+def test_two_devices_that_unlock_at_once_after_a_change_of_keys_both_get_in(server: FakeServer, path: str) -> None:
+    server.rotate_keys()
+    with connect_sync(URL, server.transport()) as client, connect_sync(URL, server.transport()) as other:
+        for each in (client, other):
+            each.log_in(EMAIL, PASSWORD)
+
+        def meanwhile(request: httpx.Request) -> None:
+            if request.url.path.endswith(path):
+                server.on_request = None
+                assert other.unlock(PHRASE).get_by_name("note").body == b"kept"
+
+        server.on_request = meanwhile
+        assert client.unlock(PHRASE).get_by_name("note").body == b"kept"
+    assert the_tag(server)[1] == NEXT[0]
+    assert opened(server) == TRUTH
+
+
 def _with_another_key(request: httpx.Request, response: httpx.Response) -> httpx.Response:
     if not request.url.path.endswith("/tags"):
         return response
