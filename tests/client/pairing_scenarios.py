@@ -60,6 +60,13 @@ def a_device_gives_its_secret_to_the_one_that_is_told_the_code(connect: Connect,
         other.device.take(giving.code)
 
 
+def what_was_given_is_named_though_another_secret_is_in_use_by_then(connect: Connect, tmp_path: Path) -> None:
+    client, other, third = _devices(connect)
+    giving = _Giving(client)
+    client.device.accept_text(third.device.text())
+    assert other.device.take(giving.code) == giving.join() == client.device.names()[1]
+
+
 def a_wrong_code_ends_a_pairing_and_gives_nothing(connect: Connect, tmp_path: Path) -> None:
     client, other, third = _devices(connect)
     own = other.device.secret()
@@ -93,6 +100,7 @@ def a_code_is_not_tried_on_several_offers_and_offers_are_few(connect: Connect, t
 
 PAIRING_SCENARIOS = [
     a_device_gives_its_secret_to_the_one_that_is_told_the_code,
+    what_was_given_is_named_though_another_secret_is_in_use_by_then,
     a_wrong_code_ends_a_pairing_and_gives_nothing,
     a_code_is_not_tried_on_several_offers_and_offers_are_few,
 ]

@@ -120,7 +120,9 @@ class DeviceSteps:
 
     def give(self, show: Callable[[str], object]) -> Steps[str]:
         """Give the secret in use to whoever types the code that `show` is told; returns the name of the secret."""
-        offering = yield from self.offer()
+        secret = yield from self.secret()
+        name = device_name(secret)  # another one may be in use here by the time this one is given
+        offering = yield from compute(functools.partial(_offering, secret, self._user_id))
         try:
             token = self._account.current().token
             opened = yield from post("/v1/pairings", OpenPairing(offering.offer), token, 201, PairingOpened)
@@ -140,7 +142,7 @@ class DeviceSteps:
             yield from self._send(path, "delivery", delivery)
         finally:
             offering.abandon()
-        return (yield from self.names())[0]
+        return name
 
     def take(self, code: str) -> Steps[str]:
         """Take in the secret of the one other device that offers, keep it and put it in use; returns its name.
