@@ -271,6 +271,27 @@ def test_a_reminder_that_cannot_be_says_why(ours: Process, arguments: list[str],
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])
+def test_an_output_without_the_signs_of_a_title_shows_it_all_the_same(
+    ours: Process, environment: dict[str, str], encoding: str
+) -> None:
+    text_of(ours("journal", "add", "Tōkyō", "-m", "x"))
+    shown = subprocess.run(
+        command_line("journal", "ls"),
+        env={**environment, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    expected = "T\\u014dky\\u014d" if encoding in {"latin-1", "cp1252"} else "Tōkyō"  # click writes UTF-8 for ASCII
+    assert shown.stdout.decode().split("\t")[1] == expected
+
+
+@pytest.mark.parametrize("command", [("journal", "ls"), ("remind", "ls"), ("account", "audit")])
+def test_a_number_that_is_too_large_is_refused(ours: Process, command: tuple[str, ...]) -> None:
+    assert "is not in the range" in failed(ours(*command, "-n", "9" * 20, "--json"), 2)["message"]
+
+
 @pytest.mark.parametrize(
     ("at", "word", "following"),
     [

@@ -1,6 +1,7 @@
 """The command's table of subcommands; a module is imported only when its command runs."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -86,6 +87,12 @@ def _stand_in_for_closed_streams() -> None:
         raise UsageError("standard output is closed; send it to a file, or to /dev/null")
 
 
+def _take_every_sign() -> None:
+    """Let standard output show by number what its encoding has no sign for: what is done must not fail there."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it is asked for, and turns every error into its exit code."""
 
@@ -125,6 +132,7 @@ class LazyGroup(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         with exit_code_of(as_json="--json" in arguments) as outcome:
             _stand_in_for_closed_streams()
+            _take_every_sign()
             extra |= {"standalone_mode": False, "windows_expand_args": windows_expand_args}
             outcome.result = super().main(arguments, prog_name, complete_var, **extra)
         sys.exit(outcome.code)

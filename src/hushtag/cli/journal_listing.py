@@ -11,7 +11,7 @@ import click
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.moments import account_zone, parse_day
-from hushtag.cli.options import command_options
+from hushtag.cli.options import AT_MOST, command_options
 from hushtag.cli.tables import plain, say_rows, short_id
 from hushtag.cli.text import safe_text
 
@@ -38,9 +38,7 @@ def _filters(command: "Callable[..., None]") -> "Callable[..., None]":
             click.option("--tag", "tags", multiple=True, help="Only with this tag; may be repeated."),
             click.option("--private/--not-private", "is_private", default=None, help="Only private ones, or others."),
             click.option("--deleted", is_flag=True, help="Those that are deleted and can be restored."),
-            click.option(
-                "-n", "--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many."
-            ),
+            click.option("-n", "--limit", default=20, show_default=True, type=AT_MOST, help="At most so many."),
         )
     ):
         command = option(command)

@@ -10,7 +10,10 @@ import click
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 
-__all__ = ["command_options", "phrase_options"]
+__all__ = ["AT_MOST", "command_options", "phrase_options"]
+
+AT_MOST = click.IntRange(1, 2**31 - 1)
+"""How many a listing shows at most."""
 
 
 def command_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,7 +10,7 @@ import click
 from hushtag.cli.account_commands import PASSWORD_STDIN, server_of
 from hushtag.cli.here import Here
 from hushtag.cli.moments import account_zone, parse_moment
-from hushtag.cli.options import command_options
+from hushtag.cli.options import AT_MOST, command_options
 from hushtag.cli.tables import plain, say_rows
 from hushtag.cli.text import local_time, safe_text
 
@@ -234,7 +234,7 @@ def consents(here: Here, give: tuple[str, str] | None) -> None:
 
 
 @account.command()
-@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("-n", "--limit", default=50, show_default=True, type=AT_MOST, help="At most so many.")
 @click.option("--action", help="CREATE, UPDATE, DELETE, LOGIN, LOGOUT or FAILED_LOGIN.")
 @click.option("--table", help="Only of this table, such as journals.")
 @click.option("--since", metavar="TIME", help='Not before, such as "2026-12-24 18:00".')

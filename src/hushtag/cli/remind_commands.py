@@ -11,7 +11,7 @@ import click
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.moments import account_zone, parse_moment, parse_span, time_in, zone_named
-from hushtag.cli.options import command_options
+from hushtag.cli.options import AT_MOST, command_options
 from hushtag.cli.tables import find_by_id, plain, say_rows, short_id
 from hushtag.cli.text import safe_text
 
@@ -131,7 +131,7 @@ def add(
     show_default=True,
     help="Which ones; open: all that are not done.",
 )
-@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("-n", "--limit", default=50, show_default=True, type=AT_MOST, help="At most so many.")
 @command_options
 def ls(here: Here, status: str, limit: int) -> None:
     """List reminders by time.
