@@ -66,6 +66,14 @@ async def test_an_import_sets_no_time_zone_that_the_settings_refuse(app_client, 
     assert (await app_client.get("/v1/account/settings", headers=bob.headers)).json()["time_zone"] == "UTC"
 
 
+async def test_an_account_without_names_brings_none(app_client, ada, bob) -> None:
+    """Each such import was told as names that were made, and left a change of the profile in the trail."""
+    done = (await send(app_client, bob, await export(app_client, ada))).json()
+    assert done["profile"] == {"created": 0, "already_there": 0, "skipped": 0}
+    trail = await app_client.get("/v1/account/audit?table=users&action=UPDATE", headers=bob.headers)
+    assert trail.json()["entries"] == []
+
+
 async def test_an_import_that_is_repeated_makes_nothing_twice(app_client, ada, bob, database) -> None:
     await fill(app_client, ada)
     archive = await export(app_client, ada)

@@ -148,8 +148,10 @@ class Import:
     async def _write_account(self, archive: Archive) -> tuple[Imported, Imported]:
         account, user_id = archive.account, self._transfer.user_id
         async with self._transfer.transaction() as connection:
-            names = await queries.set_names(connection, user_id, account.first_name, account.last_name)
-            profile = Imported(created=int(names), already_there=int(not names))
+            profile = Imported()
+            if account.first_name is not None or account.last_name is not None:
+                names = await queries.set_names(connection, user_id, account.first_name, account.last_name)
+                profile = Imported(created=int(names), already_there=int(not names))
             if account.settings is None:
                 return profile, Imported()
             if not await _serves(connection, account.settings):
