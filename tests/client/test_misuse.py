@@ -1,6 +1,7 @@
 """What is misused is refused with an error that says so, before anything of it is sent."""
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from hushtag.client import RetryPolicy, Timeouts
 from hushtag.client.storing_steps import SMALL_OBJECT_BYTES
 from hushtag.errors import MisuseError
 from hushtag.journal_messages import NewJournal
@@ -139,3 +141,19 @@ def assert_ends(error: BaseException | None, *above: BaseException) -> None:
     if error is not None:
         assert_ends(error.__cause__, error, *above)
         assert_ends(error.__context__, error, *above)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, None, "5"])
+def test_a_time_that_is_none_is_refused_where_it_is_said(value: Any) -> None:
+    """Only the first request met it, with an error of the socket's."""
+    for name in ("connect", "read", "overall"):
+        with pytest.raises(MisuseError, match=rf"^{name} of a Timeouts is a finite number of 0 or more$"):
+            Timeouts(**{name: value})
+    with pytest.raises(MisuseError, match=r"^first_pause of a RetryPolicy is"):
+        RetryPolicy(first_pause=value)
+
+
+@pytest.mark.parametrize("name", ["reads", "changes"])
+def test_what_is_never_tried_is_no_policy(name: str) -> None:
+    with pytest.raises(MisuseError, match="the first attempt counts"):
+        RetryPolicy(**{name: 0})  # type: ignore[arg-type]  # mypy takes what is unpacked for any of the fields

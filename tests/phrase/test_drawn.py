@@ -109,6 +109,13 @@ def test_a_drawn_phrase_does_not_print_itself_and_is_neither_pickled_nor_copied(
             attempt(drawn)
 
 
+@pytest.mark.parametrize("words", range(MIN_DRAWN_WORDS, MAX_DRAWN_WORDS + 1))
+def test_what_a_drawn_phrase_prints_is_never_enrolled_for_it(words):
+    """`f"{draw_phrase(12)}"` for `draw_phrase(12).text` would be the same phrase for everybody."""
+    with pytest.raises(WeakPhraseError):
+        check_phrase(canonicalize(f"{draw_phrase(words)}"))
+
+
 def test_among_a_hundred_candidates_only_the_right_one_normally_survives():
     alone = 0
     for _ in range(40):

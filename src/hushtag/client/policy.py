@@ -2,12 +2,14 @@
 
 import ipaddress
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Final
 
 import httpx
 
 from hushtag.client.errors import InsecureServerError
+from hushtag.errors import MisuseError
 
 __all__ = ["MAX_LIST_BYTES", "MAX_PAGE_BYTES", "RetryPolicy", "Timeouts", "is_loopback", "server_url"]
 
@@ -21,13 +23,26 @@ _MAX_PORT: Final = 65535
 _jitter = random.SystemRandom()
 
 
+def _check_numbers(policy: "Timeouts | RetryPolicy") -> None:
+    for name, value in asdict(policy).items():
+        if not (isinstance(value, int | float) and isfinite(value) and value >= 0):
+            raise MisuseError(f"{name} of a {type(policy).__name__} is a finite number of 0 or more")
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection, for the next bytes, and for a whole exchange."""
+    """Seconds to wait: for a connection, for the next bytes, and for a whole exchange.
+
+    Raises:
+        MisuseError: not a finite number of 0 or more.
+    """
 
     connect: float = 5.0
     read: float = 30.0
     overall: float = 120.0
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,9 @@ class RetryPolicy:
     """How often a safe request is sent at most, how often a change is tried at most, and the first pause between.
 
     `reconnects` and `longest_wait` are for a stream of events that broke after it had once been open.
+
+    Raises:
+        MisuseError: pauses that are not finite numbers of 0 or more, or a number of attempts below 1.
     """
 
     reads: int = 4
@@ -43,6 +61,11 @@ class RetryPolicy:
     longest_pause: float = 2.0
     reconnects: int = 100
     longest_wait: float = 30.0
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if min(self.reads, self.changes) < 1:
+            raise MisuseError("reads and changes of a RetryPolicy are 1 or more: the first attempt counts")
 
     def pause(self, attempt: int) -> float:
         """Return the seconds before attempt number `attempt` + 1: doubling, bounded, of random length."""
