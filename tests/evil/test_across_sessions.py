@@ -163,6 +163,17 @@ def test_a_fork_that_has_overtaken_is_refused_where_an_object_goes_back(story: S
             vault.get(vault.vault_id)
 
 
+def test_a_fork_that_has_overtaken_is_refused_where_an_object_became_another(story: Story, store: PinStore) -> None:
+    """Both devices replaced it once, each unseen by the other: the revision is the same, the row is not."""
+    story.live(store, ("put",))
+    base = copy.deepcopy(story.states[-1])
+    story.live(store, ("replace",))
+    story.go_back(base)
+    story.live(MemoryPinStore(), ("replace", "put", "put"))
+    with story.unlock(store) as vault, pytest.raises(RollbackError, match="not the one pinned before"):
+        vault.list()
+
+
 def test_what_was_deleted_does_not_rise_in_a_later_session(story: Story, store: PinStore) -> None:
     vault = story.live(store, ("put", "put", "delete"))
     gone = set(story.states[2][EMAIL].vaults[vault.vault_id].objects) - set(
