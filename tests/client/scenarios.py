@@ -126,6 +126,8 @@ def the_right_one_of_several_candidates_opens(connect: Connect, tmp_path: Path) 
     with client.unlock(mishearings) as vault:
         assert vault.candidate == 2
         assert vault.list() == ()
+    with client.unlock(iter(mishearings)) as vault:
+        assert vault.candidate == 2
 
 
 def a_device_secret_is_needed_as_well(connect: Connect, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Steps of a client as both clients offer them: the account, and the ceremonies over it."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from hushtag.client import ceremony_steps
 from hushtag.client.account_steps import AccountSteps
@@ -28,6 +29,7 @@ from hushtag.epoch import parse_code
 from hushtag.errors import HushtagError, MisuseError, PhraseError
 from hushtag.messages import LogIn
 from hushtag.phrase import (
+    MAX_CANDIDATES_IN,
     DrawnPhrase,
     PhraseKind,
     candidate_form,
@@ -43,6 +45,12 @@ __all__ = ["ClientSteps", "Phrases", "candidate_phrases"]
 
 Phrases = str | DrawnPhrase | RecoveryCode | Sequence[str | DrawnPhrase]
 """A phrase, or several transcripts of one, best first."""
+
+
+def _kept(phrases: Phrases) -> Phrases:
+    """Return the phrases; of an iterator, which gives them only once, what it gave."""
+    given: object = phrases
+    return list(islice(given, MAX_CANDIDATES_IN + 1)) if isinstance(given, Iterator) else phrases
 
 
 def candidate_phrases(phrases: Phrases, kind: PhraseKind | None) -> list[str]:
@@ -153,6 +161,8 @@ class ClientSteps(AccountSteps):
         candidates: list[str] = []
 
         def prepare() -> list[str]:
+            nonlocal phrases
+            phrases = _kept(phrases)
             candidates.extend(candidate_phrases(phrases, kind))
             return candidates
 
