@@ -276,7 +276,8 @@ class Client:
             AuthenticationError: no candidate opens anything here.
             PhraseError: no transcript can be a phrase.
             ListedWordError: a mistyped recovery code; nobody was asked.
-            IntegrityError: the phrase is right, and what the server keeps behind it is not authentic.
+            IntegrityError: the phrase is right, and what the server keeps behind it is not authentic. It is an
+                AuthenticationError too: tell it apart first.
             UnknownSuiteError, BudgetError: as for `enrol`.
             CeremonyError: a step came too late; try again.
         """
