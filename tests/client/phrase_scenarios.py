@@ -77,6 +77,20 @@ def a_recovery_code_opens_the_vault_as_its_sheet_has_it(connect: Connect, tmp_pa
         client.enrol(numbered)
 
 
+def a_recovery_code_goes_without_the_device_secret_that_is_lost(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    code, secret = draw_recovery_code(), os.urandom(32)
+    client.enrol(PHRASE, device_secret=secret)
+    with client.unlock(PHRASE, device_secret=secret) as vault:
+        vault.put(b"Dear reader", name="letter")
+        vault.add_phrase(code, label="recovery code", device_secret=secret)
+    elsewhere = connect()
+    elsewhere.log_in(email, PASSWORD)
+    for given in (None, os.urandom(32)):
+        with elsewhere.unlock(code, device_secret=given) as vault:
+            assert vault.get_by_name("letter").body == b"Dear reader"
+
+
 def a_revoked_phrase_opens_nothing_and_nothing_is_lost(connect: Connect, tmp_path: Path) -> None:
     _client, email, vault = _two_phrases(connect)
     other = connect()
@@ -282,6 +296,7 @@ PHRASE_SCENARIOS = [
     a_second_phrase_opens_the_same_vault,
     a_recovery_code_opens_the_vault_as_its_sheet_has_it,
     a_revoked_phrase_opens_nothing_and_nothing_is_lost,
+    a_recovery_code_goes_without_the_device_secret_that_is_lost,
     a_label_that_opens_for_nobody_keeps_nobody_from_revoking_its_phrase,
     a_phrase_is_changed_by_who_opened_the_vault_with_it_or_with_another,
     a_phrase_that_sleeps_follows_every_rotation,

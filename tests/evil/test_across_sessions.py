@@ -25,7 +25,7 @@ from hushtag.epoch import Verdict
 from hushtag.errors import EpochCodeError, MisuseError, RollbackError
 from tests.client.fake_server import URL, FakeServer, FakeVault
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
-from tests.evil.world import HonestServer, World, copied
+from tests.evil.world import FRESH_PHRASE, GUEST_PHRASE, HonestServer, World, copied
 
 CHANGES = ("put", "put", "replace", "delete", "put", "replace")
 
@@ -379,6 +379,23 @@ def test_what_was_given_up_does_not_come_back_unasked(story: Story, store: PinSt
     with story.unlock(store) as again:
         assert again.pinned is not None
         assert again.pinned.restorations == 2
+
+
+def test_nothing_is_wrapped_anew_or_moved_in_a_vault_that_takes_something_back(story: Story, store: PinStore) -> None:
+    """Somebody else rotated the key and the server its setup; both are done at the next unlock, and were taken back."""
+    with story.unlock(store) as vault:
+        vault.add_phrase(GUEST_PHRASE)
+    with story.device(None).unlock(GUEST_PHRASE) as theirs:
+        theirs.change_phrase(theirs.tag_id, FRESH_PHRASE)
+    rotated = copy.deepcopy(story.server.users)
+    story.live(store, ("put",))
+    story.go_back(rotated)
+    story.server.rotate_keys()
+    for review, sent in ((True, []), (False, ["PUT", "POST"])):
+        story.server.log.clear()
+        story.unlock(store if review else None, review_restored=review)
+        changes = [request for request in story.server.log if "/keys/" in request or request.endswith("/move")]
+        assert [request.split()[0] for request in changes] == sent
 
 
 def test_an_open_vault_notices_that_it_was_restored(story: Story, store: PinStore) -> None:
