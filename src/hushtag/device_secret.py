@@ -58,9 +58,10 @@ def from_text(text: str, user_id: UUID) -> DeviceSecret:
         MalformedError: no text form of this version, or misread.
         AuthenticationError: it belongs to another account.
     """
-    bare = "".join(text.split()).upper()
+    given = "".join(text.split())
+    bare = given.upper()  # which makes ASCII of letters that are not, such as the long s
     body = bare.removeprefix(TEXT_PREFIX)
-    if body == bare or len(body) != _TEXT_CHARACTERS:
+    if not given.isascii() or body == bare or len(body) != _TEXT_CHARACTERS:
         raise MalformedError("not the text of a device secret")
     try:
         content = base64.b32decode(body + "=" * (-len(body) % 8))

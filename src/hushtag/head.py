@@ -178,6 +178,7 @@ def open_head(
     Raises:
         MalformedError: not 112 bytes, or the ring is not 32.
         AuthenticationError: not authentic, or of another vault, generation, key version or ring.
+        RollbackError: authentic, and it names inside another generation or key version.
     """
     if ring is not None and len(ring) != DIGEST_LENGTH:
         raise MalformedError(f"ring digest is {len(ring)} bytes, expected {DIGEST_LENGTH}")

@@ -68,6 +68,7 @@ def test_a_refusal_is_said_in_these_words() -> None:
         (text[:-1], none),
         (TEXT_PREFIX + "1" + body[1:], none),
         (TEXT_PREFIX + "\u00e4" + body[1:], none),
+        (text.replace("S", "\u017f", 1), none),  # a long s, whose capital is S
         (TEXT_PREFIX + ("A" if body[0] != "A" else "B") + body[1:], misread),
     ):
         with pytest.raises(MalformedError, match=f"^{words}$"):
