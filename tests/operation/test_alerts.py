@@ -45,8 +45,9 @@ async def test_every_metric_of_an_alert_is_exposed(here: httpx.AsyncClient, sett
         connection.execute("INSERT INTO seal_copies (seals, taken_at) VALUES (1, now())")
     await here.post("/v1/sessions", json={})  # a problem, and a timed request
     exposed = names(await scrape(here, settings))
-    # Known only where there is a replica, or pg_stat_statements; the next tests look at those.
+    # Known only where there is a replica, pg_stat_statements or a directory of segments; other tests look at those.
     exposed |= {DATABASE_GAUGES[key][0] for key in ("replication_lag", "statement_seconds")}
+    exposed |= {"hushtag_segment_disk_free_bytes", "hushtag_segment_disk_size_bytes"}
     asked = {name for rule in alerts().values() for name in _METRIC.findall(rule["expr"])}
     assert len(asked) > 10
     assert asked <= exposed
@@ -126,6 +127,7 @@ def test_the_thresholds_are_those_of_the_reference_documents() -> None:
         "HushtagConnectionsUsed": "> 0.8",
         "HushtagStatementsSlow": "> 0.1",
         "HushtagDiskFull": "> 0.8",
+        "HushtagSegmentDiskFull": "> 0.8",
         "HushtagDatabaseLarge": "> 0.8",
         "HushtagBackupOld": "> 25 * 3600",
         "HushtagSealsCopyOld": "> 25 * 3600",

@@ -2,16 +2,20 @@
 
 import asyncio
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
+import obstore
 import psycopg
 import pytest
+from obstore import exceptions
 
 from hushtag_server.errors import StartError
-from hushtag_server.operation.checks import Examined, segment_stores
+from hushtag_server.operation.checks import Examined, Finding, segment_stores
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.maintain import Report, maintain
 from hushtag_server.operation.reach import Reached, connect
@@ -379,6 +383,43 @@ async def test_a_directory_that_disappears_takes_no_segment_and_is_not_made_anew
     assert (await stored.client.get("/health/ready")).status_code == 200
     assert (await stored.put(stream_id, 1, b"two")).status_code == 201
     assert (await stored.read_all(stream_id)).content == b"onetwo"
+
+
+async def test_a_full_disk_of_a_directory_is_named_in_the_log(stored, monkeypatch, caplog) -> None:
+    async def full(*_: object, **__: object) -> None:
+        # As obstore says it of a directory.
+        raise exceptions.GenericError("Generic LocalFileSystem error: … No space left on device (os error 28)")
+
+    monkeypatch.setattr(obstore, "put_async", full)
+    answer = await stored.put(uuid4(), 0, b"x")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    logged = [record.error for record in caplog.records if record.message == "the segment store failed"]
+    assert logged == [["its disk is full"]]
+
+
+@pytest.mark.parametrize(("free", "warned"), [(21, False), (19, True)])
+async def test_a_disk_of_a_directory_that_fills_is_seen_before_it_is_full(
+    stored, settings, keys, store_url, serve_in_process, owner, monkeypatch, free, warned
+) -> None:
+    usage = SimpleNamespace(total=100 * 2**30, free=free * 2**30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    def look() -> list[Finding]:
+        with connect(owner.database_url) as connection:
+            return list(segment_stores(Examined(connection, owner, Reached(owner.database_url))))
+
+    found = await asyncio.to_thread(look)
+    assert [f"the disk of {store_url} is {100 - free}% full" in finding.says for finding in found] == (
+        [True, False] if warned else [False]
+    )
+    watched = replace(settings, segment_store=store_url, metrics_loopback=True)
+    async with serve_in_process(watched, keys, "127.0.0.1") as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    values = dict(line.split(" ") for line in lines if line.startswith("hushtag_segment_disk_"))
+    assert {name: float(value) for name, value in values.items()} == {
+        "hushtag_segment_disk_size_bytes": usage.total,
+        "hushtag_segment_disk_free_bytes": usage.free,
+    }
 
 
 async def test_an_address_that_leads_nowhere_is_not_remembered_and_disturbs_nobody(

@@ -23,6 +23,7 @@ from hushtag_server.operation.segment_checks import compare_store, count_leftove
 from hushtag_server.operation.segments import is_needed, stores_of
 from hushtag_server.settings import Settings
 from hushtag_server.streams.object_store import ObjectStoreError
+from hushtag_server.streams.opening import directory_of
 
 __all__ = ["Examined", "Finding", "examine", "size_text"]
 
@@ -322,6 +323,18 @@ def segments(examined: Examined) -> Iterator[Finding]:
         yield Finding("large objects", "fine", "nothing is left over")
 
 
+def _room(url: str) -> Iterator[Finding]:
+    directory = directory_of(url)
+    if directory is None:
+        return
+    usage = shutil.disk_usage(directory)
+    share = (usage.total - usage.free) / usage.total
+    if share > MAX_DISK_SHARE:
+        says = f"the disk of {url} is {share:.0%} full ({size_text(usage.free)} free)"
+        step = "free some of it, or set HUSHTAG_SEGMENT_STORE to another place and run `hushtag-server segments move`"
+        yield Finding("segment store", "warning", says, step)
+
+
 def segment_stores(examined: Examined) -> Iterator[Finding]:
     """Whether each object store holds what the rows name, and nothing else of ours."""
     for store_id, url in stores_of(examined.connection).items():
@@ -348,6 +361,7 @@ def segment_stores(examined: Examined) -> Iterator[Finding]:
             yield Finding(
                 "segment store", "warning", says, "run `hushtag-server maintain`, daily, or `doctor --repair`"
             )
+        yield from _room(url)
         if not (found.missing or found.nobodys or found.staged):
             yield Finding("segment store", "fine", f"{url} has all {found.objects} objects")
 

@@ -50,6 +50,7 @@ class _Figures(Collector):
 
     state: dict[str, float] = field(default_factory=dict)
     disk: dict[str, int] = field(default_factory=dict)
+    segment_disk: tuple[int, int] | None = None
     key_sets: list[tuple[tuple[str, str], int]] = field(default_factory=list)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -69,6 +70,9 @@ class _Figures(Collector):
             yield tags
         for key, size in self.disk.items():
             yield GaugeMetricFamily(f"hushtag_data_disk_{key}_bytes", f"Disk of HUSHTAG_DATA: {key}", size)
+        for key, size in zip(("size", "free"), self.segment_disk or (), strict=False):
+            about = f"Disk of the directory of HUSHTAG_SEGMENT_STORE: {key}"
+            yield GaugeMetricFamily(f"hushtag_segment_disk_{key}_bytes", about, size)
 
 
 async def _state(services: Services) -> dict[str, float]:
@@ -111,5 +115,6 @@ async def render_database(services: Services) -> bytes:
     with anyio.move_on_after(_WAIT):
         figures.state = await _state(services)
         figures.key_sets = await _key_sets(services) if figures.state else []
+        figures.segment_disk = await services.segments.disk()
     registry.register(figures)
     return generate_latest(registry)

@@ -5,6 +5,7 @@ What the library says of a failure may quote addresses, with their signatures: i
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from hushtag_server.streams.limits import PART_BYTES
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
-__all__ = ["MARK", "ObjectGoneError", "ObjectStore", "ObjectStoreError", "StoredObject"]
+__all__ = ["MARK", "ObjectGoneError", "ObjectStore", "ObjectStoreError", "StoredObject", "in_thread"]
 
 MARK: Final = "hushtag-installation"
 """Name of the object that says whose the store is."""
@@ -29,6 +30,7 @@ _AT_ONCE: Final = 2  # of them, for one segment
 _PREFIX: Final = "segments"
 _PAGE: Final = 1000
 _OUTSIDE: Final = ("InvalidRange", "416 ")  # what the library says of such a range, in a directory and over HTTP
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _THREADS: Final = ThreadPoolExecutor(16, "object-store")  # started as they are needed
 Result = TypeVar("Result")
 
@@ -90,12 +92,15 @@ def _failure(error: BaseException) -> ObjectStoreError:
         return ObjectStoreError("it refuses the credentials")
     if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
         return ObjectStoreError("it has no such bucket, container or directory")
+    if getattr(error, "errno", None) in _FULL or any(f"(os error {number})" in str(error) for number in _FULL):
+        return ObjectStoreError("its disk is full")
     if any(sign in str(error) for sign in _OUTSIDE):
         return _OutsideError("it refuses the range")
     return ObjectStoreError(f"it is out of reach, or answers otherwise than a store does: {type(error).__name__}")
 
 
-async def _in_thread(work: Callable[[], Result]) -> Result:
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Return what `work` returns, from one of the threads that are the stores' alone."""
     # The library's own coroutines call into Python from threads of theirs, even a moment after their result is there: a
     # process that ends in that moment is aborted (seen with Python 3.11, one time in ten). Commands end at once; what
     # they use waits in threads of ours. These are the stores' alone: one that hangs keeps nobody else waiting.
@@ -138,7 +143,7 @@ class ObjectStore:
         Raises:
             ObjectStoreError: the store failed.
         """
-        return await _in_thread(self._get_mark)
+        return await in_thread(self._get_mark)
 
     def _put_mark(self, text: str) -> None:
         import obstore
@@ -165,7 +170,7 @@ class ObjectStore:
         Raises:
             ObjectStoreError: the store failed, or has no such bucket.
         """
-        await _in_thread(partial(self._put_mark, text))
+        await in_thread(partial(self._put_mark, text))
 
     async def _put(self, name: str, parts: AsyncIterator[bytes]) -> None:
         """Store what fits into one part of an upload with one request, and more as an upload in parts."""
@@ -286,7 +291,7 @@ class ObjectStore:
             ObjectStoreError: the store failed.
         """
         try:
-            await _in_thread(partial(self._delete, segment_id))
+            await in_thread(partial(self._delete, segment_id))
         except ObjectGoneError:
             await self._is_there()
 
@@ -303,7 +308,7 @@ class ObjectStore:
             ObjectGoneError: there is none. ObjectStoreError: the store failed.
         """
         try:
-            return await _in_thread(partial(self._get, segment_id))
+            return await in_thread(partial(self._get, segment_id))
         except ObjectGoneError:
             await self._is_there()
             raise
@@ -333,7 +338,7 @@ class ObjectStore:
             ObjectStoreError: it is not stored.
         """
         await self._may_write()
-        await _in_thread(partial(self._put_whole, segment_id, content))
+        await in_thread(partial(self._put_whole, segment_id, content))
 
     def list(self) -> Iterator[StoredObject]:
         """Yield every object under the server's prefix.

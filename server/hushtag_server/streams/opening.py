@@ -14,7 +14,7 @@ from hushtag_server.streams.object_store import MARK, ObjectStore
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
-__all__ = ["check_mark", "claim_store", "open_store"]
+__all__ = ["check_mark", "claim_store", "directory_of", "open_store"]
 
 _CONNECT: Final = timedelta(seconds=5)
 _PREFIXES: Final = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -32,6 +32,11 @@ def _client_options(scheme: str, longest: timedelta) -> "ClientConfig":
     found = {name: os.environ.get(f"{prefix}_{name.upper()}", "") for name in _FROM_ENVIRONMENT}
     given: dict[str, Any] = {name: value for name, value in found.items() if value}
     return cast("ClientConfig", {**given, "connect_timeout": min(_CONNECT, longest), "timeout": longest})
+
+
+def directory_of(url: str) -> Path | None:
+    """Return the directory of an address, or None if it is one over the network."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
 
 
 def open_store(url: str, settings: Settings, *, make: bool = False) -> ObjectStore:
@@ -52,7 +57,7 @@ def open_store(url: str, settings: Settings, *, make: bool = False) -> ObjectSto
             "segments in an object store need the package obstore; install it with `pip install 'hushtag[objectstore]'`"
         ) from None
     longest = settings.segment_store_timeout
-    directory = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    directory = directory_of(url)
     if directory is not None and not make and not directory.is_dir():
         raise StartError(
             f"HUSHTAG_SEGMENT_STORE: there is no directory {directory}; see that the disk is mounted, or make it, if "
