@@ -87,6 +87,15 @@ def _check_owner(connection: "psycopg.Connection[Any]") -> None:
         )
 
 
+def _check_encoding(connection: "psycopg.Connection[Any]") -> None:
+    found = connection.info.parameter_status("server_encoding")
+    if found != "UTF8":
+        raise MigrationError(
+            f"the database has the encoding {found}, and must have UTF8; make another one (CREATE DATABASE … ENCODING "
+            "'UTF8' TEMPLATE template0): nothing was changed"
+        )
+
+
 def _check_role(url: str, app_role: str) -> None:
     with psycopg.connect(url) as connection:
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [app_role]).rowcount:
@@ -158,11 +167,12 @@ def migrate(url: str, *, app_role: str | None = None, most: int | None = None) -
     so many are applied, the oldest first.
 
     Raises:
-        MigrationError: the role does not exist, the owner may not make roles, or extensions are missing; says the
-            next step.
+        MigrationError: the role does not exist, the owner may not make roles, extensions are missing, or the database
+            is not UTF-8; says the next step.
         psycopg.Error: the database refused; nothing of the refused migration is left.
     """
     with _explained_privileges(app_role), _locked_backend(url) as backend:
+        _check_encoding(backend.connection)
         if app_role is not None:
             _check_role(url, app_role)
         missing = list(backend.to_apply(_read()))[:most]
@@ -179,9 +189,10 @@ def prepare_roles(url: str) -> None:
     """Make the roles that grants and policies name, as the migrations do; for a database that is restored.
 
     Raises:
-        MigrationError: the owner may not make roles; says the next step.
+        MigrationError: the owner may not make roles, or the database is not UTF-8; says the next step.
     """
     with _explained_privileges(None), psycopg.connect(url, autocommit=True) as connection:
+        _check_encoding(connection)
         for name in known_migrations():
             for block in _ROLES.findall((MIGRATIONS / f"{name}.sql").read_text(encoding="utf-8")):
                 if "CREATE ROLE" in block:

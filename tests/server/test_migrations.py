@@ -11,7 +11,15 @@ import pytest
 from psycopg import sql
 
 from hushtag_server.embedded import EmbeddedPostgres
-from hushtag_server.migrate import MIGRATIONS, MigrationError, known_migrations, migrate, rollback, undoable
+from hushtag_server.migrate import (
+    MIGRATIONS,
+    MigrationError,
+    known_migrations,
+    migrate,
+    prepare_roles,
+    rollback,
+    undoable,
+)
 from hushtag_server.vault.seals import SEALED_ENVELOPE
 
 TENANT = [
@@ -113,6 +121,27 @@ def test_app_role_must_exist(empty_database: Any, catalogue: Callable[[], str]) 
     with pytest.raises(MigrationError, match=r"'nobody_here' does not exist.*nothing was changed"):
         migrate(empty_database.owner_url, app_role="nobody_here")
     assert catalogue() == before
+
+
+@pytest.mark.parametrize("begin", [migrate, prepare_roles])
+def test_a_database_that_is_not_utf8_is_refused_as_it_is(
+    postgres: EmbeddedPostgres, begin: Callable[[str], object]
+) -> None:
+    make = (
+        "CREATE DATABASE latin OWNER hushtag_owner ENCODING latin1 LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    )
+    url = postgres.url("hushtag_owner", "latin")
+    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute(make)
+        try:
+            with pytest.raises(MigrationError, match=r"the encoding LATIN1, and must have UTF8.*nothing was changed"):
+                begin(url)
+            with psycopg.connect(url) as connection:
+                assert (
+                    connection.execute("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace").rowcount == 0
+                )
+        finally:
+            admin.execute("DROP DATABASE latin WITH (FORCE)")
 
 
 def test_another_role_than_the_owners_is_told_so(empty_database: Any) -> None:
