@@ -64,15 +64,17 @@ class _FileStore:
             return None
         except OSError as error:
             raise StartError(f"cannot read {self.name}: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())  # of the open file: what is checked is what is read
+        with contextlib.ExitStack() as opened:
+            opened.callback(os.close, descriptor)
+            found = os.fstat(descriptor)  # of the open file: what is checked is what is read
             if not stat.S_ISREG(found.st_mode):
                 raise StartError(f"{self.name} is not a regular file")
             if found.st_uid not in {os.geteuid(), 0}:
                 raise StartError(f"{self.name} belongs to another user; chown it to the user of the server")
             if found.st_mode & 0o077:
                 raise StartError(f"{self.name} can be read by others; run: chmod 600 {self._path}")
-            return file.read(MAX_CONTENT)
+            with open(descriptor, "rb", closefd=False) as file:  # no directory: that cannot be opened so
+                return file.read(MAX_CONTENT)
 
     def store(self, content: bytes, *, first: bool) -> None:
         try:

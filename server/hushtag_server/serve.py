@@ -30,6 +30,7 @@ from hushtag_server.keyfile import ensure_keys, present_keys
 from hushtag_server.migrate import migrate
 from hushtag_server.observability import log_config
 from hushtag_server.pool import make_pool
+from hushtag_server.security_log.checkpoint_file import check_checkpoints
 from hushtag_server.settings import Settings, to_environment
 from hushtag_server.streams.stores import IN_DATABASE, SegmentStores
 
@@ -257,6 +258,8 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
         check_database(url)
         ensure_keys(url, settings, _make_setup)
         check_store(url, settings)
+        if settings.audit_checkpoints is not None:
+            check_checkpoints(settings.audit_checkpoints)
         if settings.workers > 1:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="hushtag-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(Path(directory))

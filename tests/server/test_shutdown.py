@@ -396,6 +396,21 @@ def test_a_key_file_open_to_others_stops_the_start(database: Any, settings: Any,
     assert "chmod 600" in refused.stderr
 
 
+def test_a_file_of_checkpoints_that_cannot_be_written_stops_the_start(
+    database: Any, settings: Any, keys: Any, tmp_path: Path
+) -> None:
+    away = tmp_path / "away" / "checkpoints"
+    given = {
+        "HUSHTAG_DATABASE_URL": database.app_url,
+        "HUSHTAG_DATA": str(settings.data),
+        "HUSHTAG_AUDIT_CHECKPOINTS": str(away),
+        "HUSHTAG_READY_WAIT": "1s",
+    }
+    answer = _command("serve", "--port", "0", **given)
+    told = f"hushtag-server: cannot write {away}: No such file or directory; see HUSHTAG_AUDIT_CHECKPOINTS\n"
+    assert (answer.returncode, answer.stderr) == (1, told)
+
+
 def test_settings_that_are_wrong_are_listed_and_exit_2() -> None:
     refused = _command("serve", HUSHTAG_PORT="x", HUSHTAG_WORKERS="0")
     assert refused.returncode == 2

@@ -106,7 +106,7 @@ def owner_account(cluster: Path) -> Account:
     """
     try:
         owner = cluster.stat().st_uid
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return choose_account()
     account = choose_account(owner)
     if account.uid != owner:

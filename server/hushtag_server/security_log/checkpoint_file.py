@@ -7,13 +7,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from hushtag_server.errors import StartError
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.security_log.chain import Checkpoint, read_checkpoint
 
-__all__ = ["MAX_LINE", "append_checkpoint", "read_checkpoints"]
+__all__ = ["MAX_LINE", "append_checkpoint", "check_checkpoints", "read_checkpoints"]
 
 MAX_LINE: Final = 1024 * 1024
 """Characters of a line of a file that may hold checkpoints; a server's log has none that is longer."""
+
+
+def _opened(path: Path) -> int:
+    # 0640: it holds nothing secret, and whoever ships it need not be the server.
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+
+
+def check_checkpoints(path: Path) -> None:
+    """Make the file if it is not there.
+
+    Raises:
+        StartError: it cannot be written.
+    """
+    try:
+        os.close(_opened(path))
+    except OSError as error:
+        raise StartError(f"cannot write {path}: {error.strerror}; see HUSHTAG_AUDIT_CHECKPOINTS") from None
 
 
 def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -23,8 +41,7 @@ def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         OSError: the file cannot be written, or only a part of the line; the next one begins a line of its own.
     """
     line = json.dumps(checkpoint.as_line()).encode("ascii") + b"\n"
-    # 0640: it holds nothing secret, and whoever ships it need not be the server.
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    handle = _opened(path)
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
