@@ -65,6 +65,20 @@ def test_the_age_of_the_last_backup(examined: Examined, admin: Any, age: str, le
     assert only(examine(examined), "backup").level == level
 
 
+def test_what_a_clock_that_was_ahead_has_noted_is_not_taken_for_new(
+    examined: Examined, reached: Reached, admin: Any, tmp_path: Path, watcher: Any
+) -> None:
+    note_backup(admin, "-300 days")
+    copy_seals(reached, tmp_path / "seals", PASSPHRASE, watcher)
+    admin.execute("UPDATE seal_copies SET taken_at = now() + interval '300 days'")
+    for check in ("backup", "seals"):
+        assert only(examine(examined), check).level == "warning"
+    note_backup(admin, "1 hour")
+    copy_seals(reached, tmp_path / "seals", PASSPHRASE, watcher)
+    for check in ("backup", "seals"):
+        assert only(examine(examined), check).level == "fine"
+
+
 def _make_tag(admin: Any, envelope: int, *, sealed: bool) -> None:
     """A tag with an envelope of so many bytes, of a new user; `sealed`: its seal is there."""
     admin.execute(

@@ -126,7 +126,8 @@ BEGIN
     SELECT sum(d.numbackends) INTO connections FROM pg_stat_database d;
     max_connections := current_setting('max_connections')::integer;
     database_bytes := pg_database_size(current_database());
-    SELECT extract(epoch FROM clock_timestamp() - max(b.finished_at)) INTO backup_age FROM backups b;
+    SELECT extract(epoch FROM clock_timestamp() - max(b.finished_at)) INTO backup_age FROM backups b
+    WHERE b.finished_at <= clock_timestamp();  -- a clock that was ahead would hide for as long that no more are made
     IF pg_is_in_recovery() THEN
         replication_lag := CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
             ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END;

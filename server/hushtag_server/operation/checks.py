@@ -164,6 +164,8 @@ def _copy_of_seals(examined: Examined, counts: SealCounts) -> Iterator[Finding]:
         yield Finding("seals", "fine", "there is no secret tag yet, and no copy of the seals")
     elif age is None:
         yield Finding("seals", "warning", "no copy of the seals was ever made: a restored backup opens no tag", step)
+    elif age < 0:
+        yield Finding("seals", "warning", "the copy of the seals was made while the clock was ahead", step)
     else:
         late = age > MAX_SEALS_AGE.total_seconds()
         says = f"the copy of the seals is {_age_text(age)} old"

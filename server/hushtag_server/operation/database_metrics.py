@@ -37,7 +37,8 @@ DATABASE_GAUGES: Final = {
 
 
 _FIGURES: Final = """
-    SELECT s.*, (SELECT extract(epoch FROM clock_timestamp() - max(c.taken_at)) FROM seal_copies c) AS seals_age,
+    SELECT s.*, (SELECT extract(epoch FROM clock_timestamp() - max(c.taken_at)) FROM seal_copies c
+         WHERE c.taken_at <= clock_timestamp()) AS seals_age,
         (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(l."timestamp")), 0)
          FROM security_audit_unsealed u JOIN security_audit_logs l ON l.id = u.id) AS seal_lag
     FROM hushtag_database_state() s

@@ -39,8 +39,8 @@ _LOCK_KEY: Final = int.from_bytes(b"hushcopy", "big")
 _SEAL: Final = 64
 _BATCH: Final = 4096
 _NOTE: Final = (
-    "INSERT INTO seal_copies AS c (seals, taken_at) VALUES (%s, %s)"
-    " ON CONFLICT (id) DO UPDATE SET seals = excluded.seals, taken_at = greatest(c.taken_at, excluded.taken_at)"
+    "INSERT INTO seal_copies (seals, taken_at) VALUES (%s, %s)"
+    " ON CONFLICT (id) DO UPDATE SET seals = excluded.seals, taken_at = excluded.taken_at"
 )
 _SELECT: Final = "SELECT uuid_send(s.user_id) || uuid_send(s.tag_id) || s.seal FROM tag_seals s"
 
