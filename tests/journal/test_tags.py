@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 from hushtag.journal_messages import MAX_JOURNAL_TAGS, MAX_TAG_NAME, MAX_TAGS, JournalTagList, Tag
+from hushtag_server.journal.queries_tags import find_tag, list_tags_by_name
 from tests.journal.support import Writer, problem
-from tests.server.vault_support import until_waiting
+from tests.server.vault_support import run_sql, until_waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -223,3 +224,18 @@ async def test_an_entry_that_loses_a_tag_it_got_at_this_moment_has_a_new_version
         await until_waiting(database, deleting)
     await deleting
     assert (await ada.read(journal.id)).version == journal.version + 1
+
+
+async def test_no_plan_of_an_empty_journal_is_kept_for_a_full_one(ada: Writer, database: Any) -> None:
+    """Entries of a tag are joined: made for three of them, the plan compared each of 20,000 with each, for minutes."""
+    tag = await ada.tag("walks")
+    async with await psycopg.AsyncConnection.connect(database.app_url, autocommit=True) as connection:
+        for _ in range(12):  # psycopg prepares after five, and PostgreSQL keeps a plan after five more
+            async with connection.transaction():
+                await connection.execute("SELECT set_config('app.user_id', %s, true)", [str(ada.user_id)])
+                await list_tags_by_name(connection, ada.user_id, after=None, limit=10)
+                await find_tag(connection, ada.user_id, tag.id)
+        kept = await connection.execute("SELECT statement FROM pg_prepared_statements WHERE generic_plans > 0")
+        assert [row for row in await kept.fetchall() if "usage_count" in row[0]] == []
+    renewed = run_sql(database, "SELECT proconfig FROM pg_proc WHERE proname = 'hushtag_renew_tagged'")
+    assert renewed == [(["plan_cache_mode=force_custom_plan"],)]

@@ -45,7 +45,8 @@ _ALIKE: Final = """
 
 async def _tags(connection: Connection, statement: Any, values: dict[str, Any]) -> list[TagRow]:
     async with connection.cursor(row_factory=class_row(TagRow)) as cursor:
-        await cursor.execute(statement, values)
+        # Planned each time: a plan that was made for a few entries compares each of many with each.
+        await cursor.execute(statement, values, prepare=False)
         return await cursor.fetchall()
 
 

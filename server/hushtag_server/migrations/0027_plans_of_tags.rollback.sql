@@ -1,0 +1,1 @@
+ALTER FUNCTION hushtag_renew_tagged RESET plan_cache_mode;
