@@ -12,29 +12,24 @@ import json
 import os
 from typing import Any, Final
 
-import granian
 from granian.constants import Loops
 
+from hushtag_server import supervisor
 from hushtag_server.cli import main
 
 TARGET: Final = "benchmarks.plain_endpoint:from_environment"
 
 
-def granian_as_told(**arguments: Any) -> Any:
-    """Return granian's server with the arguments of `BENCH_GRANIAN` in the place of the given ones."""
+def _serve_ours(target: str, **arguments: Any) -> Any:
+    del target
     told: dict[str, Any] = json.loads(os.environ.get("BENCH_GRANIAN", "{}"))
     if "loop" in told:
         told["loop"] = Loops(told["loop"])
-    return _Granian(**(arguments | told))
+    return _Supervisor(TARGET, **(arguments | told))
 
 
-def _serve_ours(target: str, **arguments: Any) -> Any:
-    del target
-    return granian_as_told(target=TARGET, **arguments)
-
-
-_Granian: Final[Any] = granian.Granian
+_Supervisor: Final = supervisor.Supervisor
 
 if __name__ == "__main__":
-    granian.Granian = _serve_ours  # type: ignore[assignment]  # a function in the place of the class
+    supervisor.Supervisor = _serve_ours  # type: ignore[assignment,misc]  # a function in the place of the class
     main()

@@ -81,17 +81,17 @@ def running_server(
             **variables,
         }
         command = [sys.executable, "-m", program, "serve", "--json", "--port", "0", "--workers", str(workers)]
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
-        try:
-            assert process.stdout is not None
-            # A server that is not ready in a minute serves, but never says so: nobody should wait for that.
-            if not select.select([process.stdout], [], [], ANNOUNCE_WAIT)[0]:
-                raise RuntimeError("the server did not say that it listens; is the machine overloaded?")
-            yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
-        finally:
-            _end(process)
+        ) as process:
+            try:
+                assert process.stdout is not None
+                # A server that is not ready in a minute serves, but never says so: nobody should wait for that.
+                if not select.select([process.stdout], [], [], ANNOUNCE_WAIT)[0]:
+                    raise RuntimeError("the server did not say that it listens; is the machine overloaded?")
+                yield json.loads(process.stdout.readline())["url"], psutil.Process(process.pid)
+            finally:
+                _end(process)
 
 
 def free_port() -> int:

@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import httpx
 import msgspec
 import pytest
 
-from benchmarks import compare, results, security_log, throughput, unlock
+from benchmarks import compare, processes, results, security_log, throughput, unlock
 from benchmarks.figures import Figure, Measured, fraction_of_limit, median_ratio, quantile
 from benchmarks.flames import draw_flames, hottest, read_stacks
 from benchmarks.growth import fit
@@ -234,3 +235,9 @@ def test_a_database_of_a_benchmark_ends_with_it_at_sigterm() -> None:
 def test_figures_survive_being_written() -> None:
     one = figure(1.5, limit=2.0, note="exponent +0.010")
     assert msgspec.json.decode(msgspec.json.encode(one), type=Figure) == one
+
+
+def test_the_server_that_is_measured_has_its_instruments() -> None:
+    with processes.running_server(1, "benchmarks.bench_server", BENCH_CALLBACKS="all") as (url, _):
+        told = httpx.get(f"{url}/plain/callbacks")
+    assert (told.status_code, type(told.json())) == (200, dict)
