@@ -1,7 +1,7 @@
 """Reading answers: strictly, and totally. Any bytes give a message of the wire or one of our errors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, NoReturn, TypeVar
 from uuid import UUID
@@ -94,16 +94,22 @@ def _refuse_type(value: object) -> NoReturn:
     raise MisuseError(f"a field of a request is text, a number or a time, not {type(value).__name__}")
 
 
-def _check_bytes(value: object) -> None:
+def _check_each(value: object, check: Callable[[object], None]) -> None:
+    """Give `check` every value that a message holds, at any depth."""
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _check_each(getattr(value, name), check)
+    elif isinstance(value, list):
+        for each in value:
+            _check_each(each, check)
+    else:
+        check(value)
+
+
+def _refuse_bytes(value: object) -> None:
     # As JSON has none, msgspec would write their base64, and the server take that for the text.
     if isinstance(value, bytes | bytearray | memoryview):
         _refuse_type(value)
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            _check_bytes(getattr(value, name))
-    elif isinstance(value, list):
-        for each in value:
-            _check_bytes(each)
 
 
 def encode(message: Message, limit: int = MAX_JSON_BYTES) -> bytes:
@@ -113,7 +119,7 @@ def encode(message: Message, limit: int = MAX_JSON_BYTES) -> bytes:
         MisuseError: a field holds bytes, or something of a type that JSON cannot hold.
         LimitError: a field breaks its rule, or the message is over `limit` bytes; the value is not repeated.
     """
-    _check_bytes(message)
+    _check_each(message, _refuse_bytes)
     try:
         body = msgspec.json.encode(message, enc_hook=_refuse_type)
         msgspec.json.decode(body, type=type(message))
@@ -272,11 +278,9 @@ def check_zones(value: object) -> None:
     Raises:
         MalformedError: a time has no zone.
     """
+    _check_each(value, _check_zone)
+
+
+def _check_zone(value: object) -> None:
     if isinstance(value, datetime):
         check_times(value)
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            check_zones(getattr(value, name))
-    elif isinstance(value, list):
-        for each in value:
-            check_zones(each)
