@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
@@ -172,16 +173,30 @@ def _copy_of_seals(examined: Examined, counts: SealCounts) -> Iterator[Finding]:
         yield Finding("seals", "warning", says, step) if late else Finding("seals", "fine", says)
 
 
+class _Fill(NamedTuple):
+    """How full a disk is: the share that is taken, and the bytes that are free."""
+
+    share: float
+    free: int
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%} full ({size_text(self.free)} free)"
+
+
+def _fill_of(directory: Path) -> _Fill:
+    usage = shutil.disk_usage(directory)
+    return _Fill((usage.total - usage.free) / usage.total, usage.free)
+
+
 def disk(examined: Examined) -> Iterator[Finding]:
     """How full the disk of the database is, where the database lies on this host."""
     size = examined.state()["database_bytes"] or 0
     if examined.reached.data is None:
         yield Finding("disk", "unknown", f"the database has {size_text(size)}; its disk is on its own host, look there")
         return
-    usage = shutil.disk_usage(examined.reached.data)
-    share = (usage.total - usage.free) / usage.total
-    says = f"the database has {size_text(size)}; its disk is {share:.0%} full ({size_text(usage.free)} free)"
-    if share > MAX_DISK_SHARE or size > MAX_DISK_SHARE * (size + usage.free):
+    fill = _fill_of(examined.reached.data)
+    says = f"the database has {size_text(size)}; its disk is {fill}"
+    if fill.share > MAX_DISK_SHARE or size > MAX_DISK_SHARE * (size + fill.free):
         yield Finding("disk", "warning", says, "free some of it, or move HUSHTAG_DATA to a larger disk")
     else:
         yield Finding("disk", "fine", says)
@@ -329,10 +344,9 @@ def _room(url: str) -> Iterator[Finding]:
     directory = directory_of(url)
     if directory is None:
         return
-    usage = shutil.disk_usage(directory)
-    share = (usage.total - usage.free) / usage.total
-    if share > MAX_DISK_SHARE:
-        says = f"the disk of {url} is {share:.0%} full ({size_text(usage.free)} free)"
+    fill = _fill_of(directory)
+    if fill.share > MAX_DISK_SHARE:
+        says = f"the disk of {url} is {fill}"
         step = "free some of it, or set HUSHTAG_SEGMENT_STORE to another place and run `hushtag-server segments move`"
         yield Finding("segment store", "warning", says, step)
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from hushtag_server.errors import RefusedError
 from hushtag_server.services import Services
+from hushtag_server.streams.object_store import in_thread
 
 __all__ = ["DATABASE_GAUGES", "render_database"]
 
@@ -51,7 +53,7 @@ class _Figures(Collector):
 
     state: dict[str, float] = field(default_factory=dict)
     disk: dict[str, int] = field(default_factory=dict)
-    segment_disk: tuple[int, int] | None = None
+    segment_disk: dict[str, int] = field(default_factory=dict)
     key_sets: list[tuple[tuple[str, str], int]] = field(default_factory=list)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -69,11 +71,13 @@ class _Figures(Collector):
             tags.add_metric([key_id, current], count)
         if self.key_sets:
             yield tags
-        for key, size in self.disk.items():
-            yield GaugeMetricFamily(f"hushtag_data_disk_{key}_bytes", f"Disk of HUSHTAG_DATA: {key}", size)
-        for key, size in zip(("size", "free"), self.segment_disk or (), strict=False):
-            about = f"Disk of the directory of HUSHTAG_SEGMENT_STORE: {key}"
-            yield GaugeMetricFamily(f"hushtag_segment_disk_{key}_bytes", about, size)
+        yield from _sizes("hushtag_data_disk", "Disk of HUSHTAG_DATA", self.disk)
+        yield from _sizes("hushtag_segment_disk", "Disk of the directory of HUSHTAG_SEGMENT_STORE", self.segment_disk)
+
+
+def _sizes(name: str, about: str, disk: dict[str, int]) -> Iterator[GaugeMetricFamily]:
+    for key, size in disk.items():
+        yield GaugeMetricFamily(f"{name}_{key}_bytes", f"{about}: {key}", size)
 
 
 async def _state(services: Services) -> dict[str, float]:
@@ -101,9 +105,9 @@ async def _key_sets(services: Services) -> list[tuple[tuple[str, str], int]]:
         return []
 
 
-def _disk(data: Path) -> dict[str, int]:
+def _disk(directory: Path) -> dict[str, int]:
     try:
-        usage = shutil.disk_usage(data)
+        usage = shutil.disk_usage(directory)
     except OSError:
         return {}
     return {"size": usage.total, "free": usage.free}
@@ -116,6 +120,7 @@ async def render_database(services: Services) -> bytes:
     with anyio.move_on_after(_WAIT):
         figures.state = await _state(services)
         figures.key_sets = await _key_sets(services) if figures.state else []
-        figures.segment_disk = await services.segments.disk()
+        if services.segments.directory is not None:  # perhaps on a disk that does not answer
+            figures.segment_disk = await in_thread(partial(_disk, services.segments.directory))
     registry.register(figures)
     return generate_latest(registry)

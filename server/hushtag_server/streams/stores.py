@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-import shutil
 from functools import partial
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from hushtag_server.database import Pool, call
 from hushtag_server.errors import StartError
 from hushtag_server.settings import Settings
-from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError, in_thread
+from hushtag_server.streams.object_store import ObjectStore, ObjectStoreError
 from hushtag_server.streams.opening import claim_store, directory_of, open_store
 
 __all__ = ["IN_DATABASE", "MARK_STORE", "STORE_BY_ID", "SegmentStores", "unusable"]
@@ -89,23 +89,17 @@ class SegmentStores:
             store = self._open.setdefault(store_id, opened)
         return store
 
-    async def disk(self) -> tuple[int, int] | None:
-        """Return size and free bytes of the disk of the directory of new segments; None where they go elsewhere."""
-        directory = directory_of(self._url)
-        if directory is None:
-            return None
-        try:
-            usage = await in_thread(partial(shutil.disk_usage, directory))
-        except OSError:
-            return None
-        return usage.total, usage.free
+    @property
+    def directory(self) -> Path | None:
+        """The directory of new segments; None where they go elsewhere."""
+        return directory_of(self._url)
 
     async def has_directory(self, pool: Pool) -> bool:
         """Tell whether the directory of new segments is this installation's still; True where they go elsewhere.
 
         That a disk is not mounted is this host's matter, and others may serve; a store on the network fails all alike.
         """
-        if self.current is None or directory_of(self._url) is None:
+        if self.current is None or self.directory is None:
             return True
         try:
             return await (await self.of(pool, self.current)).mark() is not None
