@@ -58,15 +58,19 @@ def _when(client: "Client", at: str | None, span: str | None, names: str) -> dat
     return parse_moment(at or "", account_zone(client))
 
 
-def _rule(repeat: str, when: datetime, zone_name: str) -> str:
-    """Return the rule of a word, as it is for a series that begins then; what is no word is a rule."""
+def _rule(repeat: str, when: datetime, zone_name: "Callable[[], str]") -> str:
+    """Return the rule of a word, as it is for a series that begins then; what is no word is a rule.
+
+    `zone_name` is asked for a word only whose rule depends on the day, which depends on the zone.
+    """
     word = repeat.lower()
-    zone = zone_named(zone_name)
-    day = None if zone is None else when.astimezone(zone)
-    if day is not None and word == "monthly" and day.day in _SHORT_MONTHS:
-        return _SHORT_MONTHS[day.day]
-    if day is not None and word == "yearly" and (day.month, day.day) == (2, 29):
-        return _LEAP_DAY
+    zone = zone_named(zone_name()) if word in ("monthly", "yearly") else None
+    if zone is not None:
+        day = when.astimezone(zone)
+        if word == "monthly" and day.day in _SHORT_MONTHS:
+            return _SHORT_MONTHS[day.day]
+        if word == "yearly" and (day.month, day.day) == (2, 29):
+            return _LEAP_DAY
     return _WORDS.get(word, repeat)
 
 
@@ -118,7 +122,7 @@ def add(
     """
     with here.logged_in() as client:
         when = _when(client, at, span, "--at or --in")
-        pattern = None if repeat is None else _rule(repeat, when, client.profile.settings().time_zone)
+        pattern = None if repeat is None else _rule(repeat, when, lambda: client.profile.settings().time_zone)
         made = client.reminders.create(title, when, description=message, priority=priority, repeat_pattern=pattern)
     here.say(f"Made: {_line(made)}", **plain(made))
 
@@ -195,7 +199,8 @@ def edit(
             repeat = _word(reminder.repeat_pattern)
         if repeat is not None:
             when = wanted.get("reminder_time", reminder.reminder_time)
-            wanted["repeat_pattern"] = None if repeat.lower() == "none" else _rule(repeat, when, reminder.time_zone)
+            rule = None if repeat.lower() == "none" else _rule(repeat, when, lambda: reminder.time_zone)
+            wanted["repeat_pattern"] = rule
         changed = client.reminders.edit(reminder, **wanted)
     here.say(f"Changed: {_line(changed)}", **plain(changed))
 
