@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from hushtag.client import AsyncClient, RetryPolicy, ceremony_steps, phrase_changes
-from hushtag.client.phrase_steps import Ring
+from hushtag.client.ring_steps import Ring
 from hushtag.errors import AuthenticationError, HushtagError, LimitError
 from hushtag.messages import MAX_MEMBERS
 from hushtag.phrase import draw_phrase

@@ -1,4 +1,4 @@
-"""Steps of several phrases for one vault: list, add, revoke, change; destroy.
+"""Steps that change the phrases of a vault: add, revoke, change; destroy.
 
 Each change is one exchange for one generation, as a put is: the server takes all of it or nothing, and when the answer
 is lost, the head tells. A change of the ring is stored exactly if the ring that the head vouches for names it.
@@ -6,19 +6,17 @@ is lost, the head tells. A change of the ring is stored exactly if the ring that
 
 import functools
 from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from hushtag.client import phrase_changes
-from hushtag.client.answers import check_times, encode, expect, expect_nothing, problem_of
+from hushtag.client.answers import encode, expect, expect_nothing, problem_of
 from hushtag.client.calls import UNTOLD, fetch, outcome_unknown
 from hushtag.client.ceremony_steps import check_label, phrase_taken, register
 from hushtag.client.contents import VaultPhrase
 from hushtag.client.effects import Pause, Request, Steps, compute, exchange
 from hushtag.client.errors import (
     ConflictError,
-    IntegrityError,
     NotFoundError,
     ServerError,
     SessionExpiredError,
@@ -27,66 +25,32 @@ from hushtag.client.errors import (
     VaultLockedError,
 )
 from hushtag.client.ids import uuid_of
-from hushtag.client.paging import collect
 from hushtag.client.phrase_changes import Replacement, Rotated
 from hushtag.client.policy import RetryPolicy
-from hushtag.client.resealing_steps import ResealingSteps
+from hushtag.client.ring_steps import Ring, RingSteps
 from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.session import Session
 from hushtag.client.witness import Witness
 from hushtag.enrollment import AwaitingRegistrationResponse
-from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError, RollbackError
+from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
 from hushtag.head import VaultHead
 from hushtag.messages import (
     AddTag,
     NewTag,
     RegistrationStarted,
     RotateVault,
-    TagInfo,
-    TagList,
     VaultState,
     decode_binary,
 )
-from hushtag.ring import MAX_PHRASES, Member, check_ring
-from hushtag.tag_label import open_label
+from hushtag.ring import MAX_PHRASES, Member
 from hushtag.types import DataKey, DeviceSecret
 
-__all__ = ["Known", "PhraseSteps", "Ring"]
+__all__ = ["PhraseSteps"]
 
 Looked = TypeVar("Looked")
 
 
-class Known(NamedTuple):
-    """A phrase of the ring: its public key (32 bytes) is authentic. `labelled`: so is its label, else it is empty."""
-
-    member: Member
-    phrase: VaultPhrase
-    labelled: bool
-
-    def told(self) -> VaultPhrase:
-        """Return the phrase with its label.
-
-        Raises:
-            IntegrityError: the label does not open.
-        """
-        if not self.labelled:
-            raise IntegrityError(f"label of the phrase {self.phrase.tag_id}")
-        return self.phrase
-
-
-class Ring(NamedTuple):
-    """The phrases of the ring, and the head that vouches for them: a change of the ring is built on this one alone."""
-
-    known: list[Known]
-    head: VaultHead
-
-    @property
-    def members(self) -> list[Member]:
-        """Tag ids and public keys."""
-        return [each.member for each in self.known]
-
-
-class PhraseSteps(ResealingSteps):
+class PhraseSteps(RingSteps):
     """The phrases of one open vault. `ended` is called when the phrase that is open opens it no more."""
 
     def __init__(
@@ -101,67 +65,6 @@ class PhraseSteps(ResealingSteps):
         super().__init__(witness, own, token, retry)
         self._session = session
         self._ended = ended
-
-    def phrases(self) -> Steps[tuple[VaultPhrase, ...]]:
-        """Return the phrases that open the vault, exactly those its newest head counts."""
-        return tuple(known.told() for known in (yield from self.ring()).known)
-
-    def ring(self) -> Steps[Ring]:
-        """Return the phrases that open the vault with their public keys, exactly those its newest head counts.
-
-        A label that does not open is no reason to stop: whoever is inside could store one, and not be revoked any more.
-
-        Raises:
-            ConflictError: the phrase that is open was moved by another device, or the vault changes too fast.
-        """
-        for attempt in range(self.retry.changes):
-            try:
-                pages = yield from collect(f"{self.path}/tags", self.token, TagList, _tag_ids, self.retry)
-            except NotFoundError:
-                raise RollbackError(VAULT_DENIED) from None
-            tags = [tag for page in pages for tag in page.tags]
-            before = self.witness.head
-            try:
-                return (yield from compute(functools.partial(self._check, tags)))
-            except (AuthenticationError, RollbackError):
-                # The list is of the newest head; ours may be older. If it is not, the list is a lie.
-                yield from self.refresh()
-                if self.witness.head == before:
-                    raise
-            yield Pause(self.retry.pause(attempt))
-        raise ConflictError("the vault changes faster than its phrases can be read; try again", code="busy")
-
-    def _check(self, tags: list[TagInfo]) -> Ring:
-        head = self.witness.head
-        if [tag.tag_id for tag in tags if tag.current] != [self.tag_id] or len(tags) > MAX_PHRASES:
-            raise IntegrityError("list of phrases")
-        members = [Member(tag.tag_id, decode_binary(tag.public_key)) for tag in tags]
-        own = next(member for member in members if member.tag_id == self.tag_id)
-        check_ring(self.witness.vault_id, members, head.ring, own)
-        known = [self._known(member, tag, head) for member, tag in zip(members, tags, strict=True)]
-        if own != self.own:
-            # Only somebody inside seals a label to another public key, or makes a head of a ring that has it.
-            if not next(each.labelled for each in known if each.member == own):
-                raise IntegrityError("list of phrases")
-            raise ConflictError(
-                "another device has moved the open phrase to newer server keys; unlock it again", code="tag_moved"
-            )
-        return Ring(known, head)
-
-    def _known(self, member: Member, tag: TagInfo, head: VaultHead) -> Known:
-        check_times(tag.created_at)
-        label = None
-        with suppress(AuthenticationError, MalformedError):
-            label = open_label(
-                self.witness.data_key,
-                decode_binary(tag.sealed_label),
-                vault_id=self.witness.vault_id,
-                tag_id=tag.tag_id,
-                key_version=head.key_version,
-                public_key=member.public_key,
-            )
-        phrase = VaultPhrase(tag.tag_id, label or "", tag.created_at, tag.current)
-        return Known(member, phrase, labelled=label is not None)
 
     def add_phrase(
         self, accepted: Callable[[], str], *, label: str, device_secret: DeviceSecret | None
@@ -285,13 +188,6 @@ class PhraseSteps(ResealingSteps):
         # Stored by now: a connection that breaks must not say that nothing was.
         return self._find((yield from self._look(self.ring(), outcome_unknown())), change.tag.tag_id).told()
 
-    @staticmethod
-    def _find(ring: Ring, tag_id: UUID) -> Known:
-        found = [each for each in ring.known if each.phrase.tag_id == tag_id]
-        if not found:
-            raise NotFoundError("no phrase of the vault has this id", code="not_found")
-        return found[0]
-
     def _rotate(self, change: Replacement, ring: Ring) -> Steps[None]:
         try:
             rotated, head = yield from self._try_rotation(change, ring)
@@ -401,7 +297,3 @@ class PhraseSteps(ResealingSteps):
         except NotFoundError:
             raise RollbackError(VAULT_DENIED) from None
         self._ended()
-
-
-def _tag_ids(page: TagList) -> list[UUID]:
-    return [tag.tag_id for tag in page.tags]
