@@ -3,6 +3,7 @@
 `load_settings` reports everything that is wrong at once, so that one edit of the environment is enough.
 """
 
+import difflib
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from urllib.parse import quote, unquote
 
 __all__ = ["Settings", "SettingsError", "describe_settings", "load_settings", "to_environment"]
 
+_PREFIX: Final = "HUSHTAG_"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 MIB: Final = 1024 * 1024
@@ -25,6 +27,7 @@ _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{
 
 # Neither user nor query nor fragment: what stands there may be secret, and the address is stored and shown.
 _STORE: Final = re.compile(r"(file|s3|s3a|gs|az|azure|abfs|abfss|adl)://([^/\s@?#]*)(/[^\s@?#]*)?", re.ASCII)
+_ALIKE: Final = 0.8  # of difflib; what platforms set by themselves, as HUSHTAG_SERVICE_HOST, is far from every setting
 _ONE_SCHEME: Final = {"s3a": "s3", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 
 Network = IPv4Network | IPv6Network
@@ -292,7 +295,7 @@ def _rules() -> dict[str, _Rule]:
 
 
 def _variable(name: str) -> str:
-    return f"HUSHTAG_{name.upper()}"
+    return f"{_PREFIX}{name.upper()}"
 
 
 def _relations(settings: Settings) -> list[str]:
@@ -307,15 +310,28 @@ def _relations(settings: Settings) -> list[str]:
     return faults
 
 
+def _misspelt(environment: Mapping[str, str]) -> list[str]:
+    # HUSHTAG_DATABSE_URL would start an empty database of its own, and nobody would be told.
+    known = [name.upper() for name in _rules()]
+    faults = []
+    for variable in sorted(name for name, text in environment.items() if text and name.startswith(_PREFIX)):
+        name = variable.removeprefix(_PREFIX)
+        meant = [] if name in known else difflib.get_close_matches(name, known, 1, _ALIKE)
+        if meant:
+            faults.append(f"{variable} is no setting; did you mean {_PREFIX}{meant[0]}?")
+    return faults
+
+
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; an empty variable counts as not set.
 
     Raises:
-        SettingsError: lists every variable that is out of range and what it must be.
+        SettingsError: lists every variable that is out of range and what it must be, and every one whose name is
+            nearly that of a setting.
     """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
-    faults: list[str] = []
+    faults = _misspelt(environment)
     for name, rule in _rules().items():
         text = environment.get(_variable(name), "")
         if not text:

@@ -41,6 +41,29 @@ def test_every_fault_is_reported_at_once() -> None:
     assert "secret" not in message
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("HUSHTAG_DATABSE_URL", "HUSHTAG_DATABASE_URL"),
+        ("HUSHTAG_KEYFILE", "HUSHTAG_KEY_FILE"),
+        ("HUSHTAG_ALLOWED_ORIGIN", "HUSHTAG_ALLOWED_ORIGINS"),
+        ("HUSHTAG_METRIC_TOKEN", "HUSHTAG_METRICS_TOKEN"),
+    ],
+)
+def test_a_misspelt_name_is_refused(given: str, meant: str) -> None:
+    # Ignored, it would have the server do as if nothing had been said: begin an empty database of its own.
+    with pytest.raises(SettingsError, match="did you mean") as caught:
+        load_settings({given: "canary"})
+    assert caught.value.faults == [f"{given} is no setting; did you mean {meant}?"]
+    assert load_settings({given: ""}) == Settings()
+
+
+def test_names_of_others_are_none_of_the_servers_business() -> None:
+    # What the command reads, what our tests read, what Kubernetes sets for a service of that name.
+    others = ("SERVER", "STATE", "TEST_POSTGRES", "KILL_ROUNDS", "SERVICE_HOST", "SERVICE_PORT", "PORT_8787_TCP")
+    assert load_settings({f"HUSHTAG_{name}": "anything" for name in others}) == Settings()
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43200), ("30d", 2592000)])
 def test_durations_have_units(text: str, seconds: int) -> None:
     loaded = load_settings({"HUSHTAG_SESSION_LIFETIME": text, "HUSHTAG_SESSION_IDLE": "1"})
