@@ -18,8 +18,9 @@ __all__ = ["EXIT_FAILED", "EXIT_SETTINGS", "explained", "load", "stand_in_for_cl
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 2
 _PRINTERS: Final = frozenset({"click.utils", "rich.console"})
-_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT})
-_OF_THIS_HOST: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_UNWRITABLE: Final = _FULL | {errno.EPIPE, errno.EIO}
+_OF_THIS_HOST: Final = _FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def stand_in_for_closed_streams() -> None:
@@ -75,9 +76,11 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE and _is_of_output(error):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is buffered would complain once more at the end
         return f"cannot write to standard output: {error.strerror}", EXIT_FAILED
-    if isinstance(error, OSError) and error.filename is not None and error.errno in _OF_THIS_HOST:
+    if isinstance(error, OSError) and error.errno in (_OF_THIS_HOST if error.filename is not None else _FULL):
+        # Writing to a file that is open fails without its name.
+        place = "a file" if error.filename is None else os.fsdecode(error.filename)
         advice = "see which user runs this, and that the disk is neither full nor read-only"
-        return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}; {advice}", EXIT_FAILED
+        return f"cannot use {place}: {error.strerror}; {advice}", EXIT_FAILED
     return None
 
 

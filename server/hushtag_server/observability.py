@@ -184,7 +184,7 @@ def log_config(level: str) -> dict[str, Any]:
 
 
 def configure_logging(level: str) -> None:
-    """Configure this process; for processes that granian does not configure."""
+    """Configure this process; granian does so itself, but later."""
     from logging.config import dictConfig
 
     sys.stderr.flush()

@@ -28,7 +28,7 @@ from hushtag_server.database import check_role, missing_migrations
 from hushtag_server.errors import StartError
 from hushtag_server.keyfile import ensure_keys, present_keys
 from hushtag_server.migrate import migrate
-from hushtag_server.observability import log_config
+from hushtag_server.observability import configure_logging, log_config
 from hushtag_server.pool import make_pool
 from hushtag_server.security_log.checkpoint_file import check_checkpoints
 from hushtag_server.settings import Settings, to_environment
@@ -247,6 +247,7 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
     Raises:
         StartError, EmbeddedError: it cannot start; the message names the next step.
     """
+    configure_logging(settings.log_level)
     settings = replace(settings, data=settings.data.absolute())
     embedded = settings.database_url is None
     signal.signal(signal.SIGTERM, _on_signal)  # until granian takes over, so that what was started is stopped

@@ -119,7 +119,7 @@ def test_its_recovery_has_the_time_that_a_start_has(data_directory: Path, monkey
         assert reached.data == data_directory
 
 
-def test_it_comes_back_while_the_server_runs(data_directory: Path) -> None:
+def test_it_comes_back_while_the_server_runs(data_directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     with EmbeddedPostgres(data_directory) as postgres:
         threading.Thread(target=postgres.watch, daemon=True).start()
         first = postgres.pid
@@ -134,6 +134,7 @@ def test_it_comes_back_while_the_server_runs(data_directory: Path) -> None:
         assert postgres.pid != first
         with psycopg.connect(postgres.app_url):
             pass
+    assert [record.message for record in caplog.records] == ["PostgreSQL has ended by itself; it is started again"]
 
 
 _CHILD = """
@@ -146,7 +147,7 @@ with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
 """
 
 
-def test_it_takes_over_when_the_server_was_killed(data_directory: Path) -> None:
+def test_it_takes_over_when_the_server_was_killed(data_directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     child = subprocess.Popen([sys.executable, "-c", _CHILD, str(data_directory)], stdout=subprocess.PIPE, text=True)
     with child:
         assert child.stdout is not None
@@ -154,6 +155,7 @@ def test_it_takes_over_when_the_server_was_killed(data_directory: Path) -> None:
         child.kill()
     os.kill(orphan, 0)  # the database of the killed server still runs
     with EmbeddedPostgres(data_directory) as postgres:
+        assert "left its PostgreSQL running" in caplog.text  # it may have much to write, and take its time
         assert postgres.pid != orphan
         with psycopg.connect(postgres.app_url):
             pass
@@ -235,6 +237,15 @@ def test_programs_out_of_reach_are_copied(data_directory: Path, monkeypatch: pyt
     monkeypatch.setattr(embedded_files, "find_spec", lambda _: real)
     target = data_directory / "data"
     data_directory.chmod(0o711)
+
+    def full(*_: object) -> None:
+        raise shutil.Error([("from", "to", "[Errno 28] No space left on device")])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", full)
+        with pytest.raises(EmbeddedError, match="not every file could be written; is its disk full"):
+            EmbeddedPostgres(target).__enter__()
+    assert not (target / ".programs.new").exists()
     with EmbeddedPostgres(target) as postgres, psycopg.connect(postgres.app_url):
         assert postgres.bin_dir.is_relative_to(target)
 

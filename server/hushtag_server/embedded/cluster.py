@@ -1,6 +1,7 @@
 """One embedded PostgreSQL: made on first start, recovered after a crash, stopped clean."""
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -32,6 +33,7 @@ _READY_WAIT: Final = timedelta(minutes=2)  # at least; recovery after a crash re
 _RETRY_WAIT: Final = 20.0  # seconds a dying predecessor may hold its memory segment
 _STOP_WAIT: Final = 60.0
 _MAX_LOG: Final = 16 * 1024 * 1024
+_log = logging.getLogger("hushtag.server")
 
 # Errors must not repeat values: "terse" leaves out DETAIL (which quotes rows), "panic" leaves out statements.
 _OPTIONS: Final = {
@@ -131,9 +133,12 @@ class EmbeddedPostgres:
     def watch(self) -> None:
         """Start PostgreSQL again whenever it dies while it should run; returns at exit. Run it in a thread."""
         while not self._stopping.wait(0.2):
-            if self._process is not None and self._process.poll() is not None:
-                with contextlib.suppress(EmbeddedError):  # tried again at the next turn
+            if self._process is not None and self._process.poll() is not None and not self._stopping.is_set():
+                _log.error("PostgreSQL has ended by itself; it is started again")
+                try:
                     self._start()
+                except EmbeddedError as error:  # tried again at the next turn
+                    _log.error("PostgreSQL was not started again", extra={"error": [str(error)]})
 
     def _stop_predecessor(self) -> None:
         """Stop a postmaster whose server was killed. We hold the directory's lock, so nobody else's it can be."""
@@ -147,7 +152,8 @@ class EmbeddedPostgres:
                 return
         except (FileNotFoundError, IndexError, ValueError):
             return
-        wait = ["-w", "-t", str(int(_STOP_WAIT))]
+        _log.warning("a server that was killed left its PostgreSQL running; it writes what it has, and is stopped")
+        wait = ["-w", "-t", str(int(self._ready_wait))]
         self._account.run([self.bin_dir / "pg_ctl", "stop", "-D", self.cluster, "-m", "fast", *wait])
 
     def _start(self) -> None:

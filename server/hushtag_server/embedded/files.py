@@ -103,12 +103,18 @@ def _copy_programs(package: Path, data: Path, account: Account) -> Path:
     if not target.is_dir():
         half = data / ".programs.new"
         shutil.rmtree(half, ignore_errors=True)
-        shutil.copytree(package / "pginstall", half / package.name / "pginstall")
-        libraries = package.parent / f"{package.name}.libs"
-        if libraries.is_dir():
-            shutil.copytree(libraries, half / libraries.name)
-        half.chmod(0o755)
-        half.rename(target)
+        try:
+            shutil.copytree(package / "pginstall", half / package.name / "pginstall")
+            libraries = package.parent / f"{package.name}.libs"
+            if libraries.is_dir():
+                shutil.copytree(libraries, half / libraries.name)
+            half.chmod(0o755)
+            half.rename(target)
+        except OSError as error:
+            # One error of many files has neither number nor text of its own.
+            reason = error.strerror or "not every file could be written"
+            shutil.rmtree(half, ignore_errors=True)
+            raise EmbeddedError(f"cannot copy PostgreSQL's programs to {data}: {reason}; is its disk full?") from None
     if account.run([target / package.name / "pginstall/bin/postgres", "--version"]).returncode != 0:
         raise EmbeddedError(f"the user {account.name} cannot run the PostgreSQL programs in {target}")
     return target / package.name / "pginstall/bin"
