@@ -224,6 +224,33 @@ def one_object_that_breaks_the_rules_hides_no_other(connect: Connect, tmp_path: 
         assert sorted(entry.name for entry in vault.list()) == ["late", "letter"]
 
 
+def one_object_that_opens_for_nobody_hides_no_other(connect: Connect, tmp_path: Path) -> None:
+    """The head counts its very bytes, so nobody but who is inside has made it so, and everything else is as ever."""
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    with client.unlock(PHRASE) as vault:
+        vault.put(b"Dear reader", name="letter")
+        with patch("hushtag.objects._aad", lambda *_: b"of something else"):
+            broken = {vault.put(bytes(size), name="letter").object_id for size in (0, 5000)}  # with a listing, and not
+        with pytest.raises(MalformedError, match=r"can only be deleted or replaced, by its id$"):
+            vault.get(min(broken))
+    other = connect()
+    other.log_in(email, PASSWORD)
+    with other.unlock(PHRASE) as vault:
+        assert {entry.object_id for entry in vault.list() if not entry.readable} == broken
+        assert vault.get_by_name("letter").body == b"Dear reader"
+        for object_id in broken:
+            with pytest.raises(MalformedError, match=r"can only be deleted or replaced, by its id$"):
+                vault.get(object_id)
+        vault.revoke_phrase(vault.add_phrase(OTHER_PHRASE).tag_id)
+        with pytest.raises(MalformedError, match=r"\(2 in all\); then re-seal again$"):
+            vault.reseal()
+        vault.put(b"mended", name="mended", replace=min(broken))
+        vault.delete(max(broken))
+        vault.reseal()
+        assert sorted(entry.name for entry in vault.list()) == ["letter", "mended"]
+
+
 def two_devices_write_without_losing_anything(connect: Connect, tmp_path: Path) -> None:
     client, email = new_account(connect)
     client.enrol(PHRASE)
@@ -338,6 +365,7 @@ SCENARIOS = [
     one_phrase_is_enrolled_once,
     objects_are_replaced_and_deleted,
     one_object_that_breaks_the_rules_hides_no_other,
+    one_object_that_opens_for_nobody_hides_no_other,
     two_devices_write_without_losing_anything,
     locking_ends_the_vault_session,
     the_account_can_be_read_and_left,

@@ -496,6 +496,32 @@ def test_an_older_row_in_a_listing_is_not_that_of_its_digest(sync_vault: Any, ma
         sync_vault.list()
 
 
+def test_no_lie_of_a_listing_makes_an_object_unreadable_later(sync_vault: Any, many: FakeServer) -> None:
+    """The row of one object under the id of another does not open there: it must not be remembered of its digest."""
+
+    def lie(page: ObjectList) -> ObjectList:
+        first, *others = page.objects
+        lies = [replace(each, row=first.row, digest=first.digest, revision=first.revision) for each in others]
+        return replace(page, objects=[first, *lies])
+
+    rewrite(many, ObjectList, lie)
+    with pytest.raises(RollbackError):
+        sync_vault.list()
+    many.rewrite = None
+    assert all(entry.readable for entry in sync_vault.list())
+
+
+def test_an_altered_row_is_not_taken_for_one_that_was_sealed_so(sync_vault: Any, many: FakeServer) -> None:
+    """Else a server could talk people into deleting what is whole, also where it alters the digest with it."""
+    stored = next(each for each in the_vault(many).objects.values() if each.row.content_size < 1000)
+    stored.row = stored.row._replace(encoded=stored.row.encoded[:-1] + bytes([stored.row.encoded[-1] ^ 1]))
+    with pytest.raises(RollbackError, match="head"):
+        sync_vault.list()
+    for object_id in the_vault(many).objects:
+        with pytest.raises(RollbackError):
+            sync_vault.get(object_id)
+
+
 @pytest.mark.parametrize(
     "row", ["A" * 79, "A" * 5543, "A" * 81, "!" * 100], ids=["short", "long", "no octets", "no text"]
 )

@@ -51,9 +51,9 @@ class FailedAttempts(NamedTuple):
 class VaultEntry(NamedTuple):
     """One object of a listing. `size` is the true length in bytes, `stored_size` what the server sees.
 
-    `readable` is false of an object that was sealed in the vault and breaks the rules of what it may hold: a client is
-    at fault. It can be deleted and replaced, by its id alone: its name and type are empty, its size is 0, and
-    `created_at` is the server's word, as `updated_at` always is.
+    `readable` is false of an object that was sealed in the vault and does not open, or breaks the rules of what it may
+    hold: a client is at fault, or somebody inside. It can be deleted and replaced, by its id alone: its name and type
+    are empty, its size is 0, and `created_at` is the server's word, as `updated_at` always is.
     """
 
     object_id: UUID

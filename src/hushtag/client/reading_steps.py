@@ -1,5 +1,6 @@
 """Steps that list what an open vault holds."""
 
+import contextlib
 import functools
 from typing import Final
 from uuid import UUID
@@ -11,11 +12,11 @@ from hushtag.client.contents import VaultEntry, created_at
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
-from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowSteps
+from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowSteps, row_key
 from hushtag.client.witness import Seen
 from hushtag.errors import RollbackError
 from hushtag.messages import MAX_PAGE, MAX_PAGE_WITH_ROWS, ObjectEntry, ObjectList, decode_binary
-from hushtag.objects import ObjectRow, shape_of
+from hushtag.objects import ObjectRow, row_digest, shape_of
 from hushtag.types import DataKey
 
 __all__ = ["ReadingSteps"]
@@ -93,7 +94,8 @@ class ReadingSteps(RowSteps):
     def _take_rows(self, page: ObjectList) -> Steps[ObjectList]:
         """Read the rows of a page, and return it without them: all of them would fill the memory.
 
-        A row that opens under our key was sealed in the vault; whether it is in it now, the verified digest tells.
+        A row that opens under our key was sealed in the vault; whether it is in it now, the verified digest tells. One
+        that does not is asked for by itself once the head has vouched for its digest.
         """
         entries = [entry for entry in page.objects if entry.row is not None]
         keys: dict[int, DataKey] = {}
@@ -111,24 +113,24 @@ class ReadingSteps(RowSteps):
         for entry in entries:
             encoded, version = decode_binary(entry.row or ""), entry.key_version
             row = ObjectRow.decode(encoded, key_version=version, revision=entry.revision)
-            stream_id = None if entry.stream_id is None else str(entry.stream_id)
-            seen, _, read = self._open(entry.object_id, row, stream_id, keys[version])
-            if seen != _listed(entry):
+            if Seen(row.revision, row_digest(row)) != _listed(entry):
                 raise IntegrityError("row in a listing")
-            self._metas[seen.digest] = read
+            stream_id = None if entry.stream_id is None else str(entry.stream_id)
+            with contextlib.suppress(IntegrityError):
+                seen, _, read = self._open(entry.object_id, row, stream_id, keys[version])
+                self._metas[entry.object_id, seen.digest] = read
 
     def list(self) -> Steps[tuple[VaultEntry, ...]]:
         """Return the entries with their names; rows whose digest was read before are not fetched again."""
         for _ in range(self.retry.changes):
             entries = yield from self.listing(with_rows=True)
-            digests = [decode_binary(entry.digest) for entry in entries]
-            unread = [entry for entry, digest in zip(entries, digests, strict=True) if digest not in self._metas]
+            keys = [row_key(entry) for entry in entries]
+            unread = [entry for entry, key in zip(entries, keys, strict=True) if key not in self._metas]
             still = yield from gather([self._read_meta(entry) for entry in unread], ROWS_AT_ONCE)
-            self._metas = {digest: self._metas[digest] for digest in digests if digest in self._metas}
-            if all(still) and len(self._metas) == len(set(digests)):
-                pairs = list(zip(entries, digests, strict=True))
-                self.shown = {entry.object_id: Seen(entry.revision, digest) for entry, digest in pairs}
-                return tuple(_vault_entry(entry, self._metas[digest]) for entry, digest in pairs)
+            self._metas = {key: self._metas[key] for key in keys if key in self._metas}
+            if all(still) and len(self._metas) == len(keys):
+                self.shown = {entry.object_id: _listed(entry) for entry in entries}
+                return tuple(_vault_entry(entry, self._metas[key]) for entry, key in zip(entries, keys, strict=True))
             if self.witness.rows is not None:  # otherwise a newer head was seen while the rows were read
                 yield from self._expect_newer("withholds an object that it listed")
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
@@ -137,7 +139,10 @@ class ReadingSteps(RowSteps):
         """Return the entries of large objects whose stream was begun under an earlier data key."""
         entries = yield from self.list()
         version = self.witness.head.key_version
-        metas = [(entry, self._metas[self.shown[entry.object_id].digest].meta) for entry in entries]
+        ids = [entry.object_id for entry in entries]
+        metas = [
+            (entry, self._metas[id_, self.shown[id_].digest].meta) for entry, id_ in zip(entries, ids, strict=True)
+        ]
         streams = [(entry, meta.stream) for entry, meta in metas if meta is not None]
         return tuple(entry for entry, stream in streams if stream is not None and stream.key_version < version)
 

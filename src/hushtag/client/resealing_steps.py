@@ -12,7 +12,7 @@ from hushtag.client.calls import fetch
 from hushtag.client.effects import Pause, Request, Steps, compute
 from hushtag.client.errors import ConflictError, IntegrityError, NotFoundError
 from hushtag.client.restoring_steps import RestoringSteps
-from hushtag.client.row_steps import UNREADABLE, VAULT_DENIED
+from hushtag.client.row_steps import UNREADABLE, VAULT_DENIED, row_key
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import ObjectEntry, decode_binary
 
@@ -56,7 +56,7 @@ class ResealingSteps(RestoringSteps):
         raise ConflictError("the vault changes faster than it can be re-sealed; try again", code="busy")
 
     def _is_unreadable(self, entry: ObjectEntry) -> bool:
-        read = self._metas.get(decode_binary(entry.digest))
+        read = self._metas.get(row_key(entry))
         return read is not None and read.meta is None
 
     def _reseal_one(self, entry: ObjectEntry) -> Steps[int]:
@@ -68,7 +68,7 @@ class ResealingSteps(RestoringSteps):
             row, opened = yield from self._open_row(object_id)
             if row != before or row != (entry.revision, decode_binary(entry.digest)):
                 return 0  # changed or deleted meanwhile: the next look tells what is left
-            if self._metas[row.digest].key_version != entry.key_version:
+            if self._metas[row_key(entry)].key_version != entry.key_version:
                 raise IntegrityError("listing of an object")
             if opened is None:
                 return 0  # it is told of once nothing else is left

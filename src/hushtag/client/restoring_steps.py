@@ -12,6 +12,7 @@ from hushtag.client.errors import EpochError, VaultRolledBackError
 from hushtag.client.fetching_steps import FetchingSteps
 from hushtag.client.pinning import Pages, PinnedState, shown
 from hushtag.client.reading_steps import ROWS_AT_ONCE
+from hushtag.client.row_steps import row_key
 from hushtag.epoch import EpochCode, Verdict, changes_since, epoch_code, judge_code, parse_code
 from hushtag.errors import MisuseError
 from hushtag.messages import ObjectEntry, decode_binary
@@ -156,10 +157,9 @@ class RestoringSteps(FetchingSteps):
 
     def name_of(self, entry: ObjectEntry) -> Steps[str | None]:
         """Return the name inside a listed row; `None` if the row is another one by now, or cannot be read."""
-        digest = decode_binary(entry.digest)
         still = yield from self._read_meta(entry)
-        meta = self._metas[digest].meta if still and digest in self._metas else None
-        return None if meta is None else meta.name
+        read = self._metas.get(row_key(entry)) if still else None
+        return None if read is None or read.meta is None else read.meta.name
 
     def _review(self) -> "RestoringSteps":
         """Return steps on the same vault that may look at it, and that nobody else holds."""

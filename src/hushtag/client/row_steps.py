@@ -19,7 +19,7 @@ from hushtag.client.policy import MAX_LIST_BYTES, RetryPolicy
 from hushtag.client.witness import Seen, Witness
 from hushtag.errors import AuthenticationError, MalformedError, RollbackError, StateError
 from hushtag.head import VaultHead
-from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, OldKeys, VaultState, decode_binary
+from hushtag.messages import MAX_GENERATION, MAX_KEY_VERSION, ObjectEntry, OldKeys, VaultState, decode_binary
 from hushtag.objects import MAX_ROW_BYTES, ObjectMeta, ObjectRow, OpenedObject, open_object, row_digest
 from hushtag.pins import HeadPin
 from hushtag.ring import Member
@@ -27,7 +27,7 @@ from hushtag.rotation import open_old_key
 from hushtag.stream_messages import STREAM_HEADER
 from hushtag.types import DataKey
 
-__all__ = ["UNREADABLE", "VAULT_DENIED", "FoundObject", "Read", "RowSteps"]
+__all__ = ["UNREADABLE", "VAULT_DENIED", "FoundObject", "Read", "RowSteps", "row_key"]
 
 VAULT_DENIED: Final = "server denies a vault that it has just opened"
 """A token of a deleted tag or vault is refused as such; so "no such vault" under a living token is never honest."""
@@ -56,11 +56,16 @@ class FoundObject(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What a row told of its object, and what a listing must tell of the row. No `meta`: it breaks the rules."""
+    """What a row told of its object, and what a listing must tell of the row. No `meta`: it cannot be read."""
 
     meta: ObjectMeta | None
     key_version: int
     content_size: int
+
+
+def row_key(entry: ObjectEntry) -> tuple[UUID, bytes]:
+    """Return what the row of a listed entry is remembered by."""
+    return entry.object_id, decode_binary(entry.digest)
 
 
 class RowSteps:
@@ -73,7 +78,7 @@ class RowSteps:
         self.retry = retry
         self.path = f"/v1/vaults/{witness.vault_id}"
         self.shown: dict[UUID, Seen] = {}  # what the caller has been given, and so bases a change on
-        self._metas: dict[bytes, Read] = {}
+        self._metas: dict[tuple[UUID, bytes], Read] = {}  # by the object and the digest of its row
         self.pinned: PinnedVault | None = None  # on this device, across sessions
         self._pinned_head: VaultHead | None = None
 
@@ -167,7 +172,7 @@ class RowSteps:
 
         Raises:
             NotFoundError: the vault has no such object; its head says so as well.
-            MalformedError: it was sealed in the vault, and what it holds breaks the rules.
+            MalformedError: it was sealed in the vault, and it does not open or what it holds breaks the rules.
         """
         if not self.witness.knows(object_id):
             return None
@@ -193,10 +198,11 @@ class RowSteps:
         return FoundObject(object_id, opened.meta, row, generation, opened.body)
 
     def _open_row(self, object_id: UUID) -> Steps[tuple[Seen, OpenedObject | None]]:
-        """Return an authentic row, and the object in it; `None`: what it holds breaks the rules.
+        """Return a row, and the object in it; `None`: it was sealed in the vault, and breaks the rules.
 
         Raises:
             ConflictError: as for `_key_of`.
+            IntegrityError: it does not open, and no listing that the head vouched for has it.
         """
         floor, head = self.witness.floor(object_id), self.witness.head
         request = Request("GET", f"{self.path}/objects/{object_id}", self.token, max_answer=MAX_ROW_BYTES)
@@ -208,7 +214,7 @@ class RowSteps:
         key = yield from self._key_of(number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION), head)
         row, opened, read = yield from compute(functools.partial(self._open_answer, object_id, response, key))
         self.witness.see_row(object_id, row, floor)
-        self._metas[row.digest] = read
+        self._metas[object_id, row.digest] = read
         return row, opened
 
     def _key_of(self, key_version: int, head: VaultHead) -> Steps[DataKey]:
@@ -269,12 +275,16 @@ class RowSteps:
         self, object_id: UUID, row: ObjectRow, stream_id: str | None, key: DataKey
     ) -> tuple[Seen, OpenedObject | None, Read]:
         seen = Seen(row.revision, row_digest(row))
+        unreadable = seen, None, Read(None, row.key_version, row.content_size)
         try:
             opened = open_object(key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
+            # The head counts revision, key version and every byte of a row: whoever is inside sealed this very one.
+            if self.witness.entry(object_id) == seen:
+                return unreadable
             raise IntegrityError("object row") from None
         except MalformedError:  # its length was looked at before, so the row is authentic
-            return seen, None, Read(None, row.key_version, row.content_size)
+            return unreadable
         if stream_id != (opened.meta.stream and str(opened.meta.stream.id)):
-            raise IntegrityError("stream of an object")
+            raise IntegrityError(f"stream of the object {object_id}")
         return seen, opened, Read(opened.meta, row.key_version, row.content_size)
