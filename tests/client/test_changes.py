@@ -1,7 +1,7 @@
 """Changes under bad luck: connections that break before or after the server acted, and others who write as well."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,9 @@ from hushtag.client import (
     TransportError,
     UnavailableError,
 )
+from hushtag.client.witness import Witness
 from hushtag.errors import LimitError, MisuseError
+from hushtag.head import VaultHead
 from tests.client.fake_server import URL, FakeServer, Fault, problem
 from tests.client.support import EMAIL, NO_PAUSE, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 
@@ -154,6 +156,85 @@ def meanwhile(server: FakeServer, path: str, act: Any) -> None:
             act()
 
     server.on_request = intervene
+
+
+@pytest.fixture
+def overtaken(monkeypatch: pytest.MonkeyPatch, sync_vault: Any, other_vault: Any) -> Callable[[str], None]:
+    """Let another device change the vault, and this one look at the head, at the next listing of this one.
+
+    `during`: when the listing was held against the head; `after`: when it was taken. Whoever shows an epoch code, or
+    reads a segment that is gone, waits for no listing.
+    """
+    settle, verify = Witness.settle, VaultHead.verify
+
+    def overtake() -> None:
+        monkeypatch.undo()
+        other_vault.put(b"theirs", name="theirs")
+        sync_vault.epoch_code()
+
+    def after(self: Witness, *args: Any) -> None:
+        settle(self, *args)
+        overtake()
+
+    def during(self: VaultHead, *args: Any) -> None:
+        verify(self, *args)
+        overtake()
+
+    def arm(when: str) -> None:
+        sync_vault._steps.witness.rows = None
+        if when == "during":
+            monkeypatch.setattr(VaultHead, "verify", during)
+        else:
+            monkeypatch.setattr(Witness, "settle", after)
+
+    return arm
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+def test_a_newer_head_seen_beside_a_listing_has_other_rows(
+    sync_vault: Any, other_vault: Any, overtaken: Callable[[str], None], when: str
+) -> None:
+    kept, gone = sync_vault.put(b"one", name="a"), sync_vault.put(b"two", name="b")
+    overtaken(when)
+    assert len(sync_vault.list()) == 2
+    assert {entry.name for entry in sync_vault.list()} == {"a", "b", "theirs"}
+    overtaken(when)
+    assert sync_vault.get(kept.object_id).body == b"one"
+    overtaken(when)
+    assert sync_vault.put(b"three", name="a", replace=kept.object_id).revision == 2
+    overtaken(when)
+    sync_vault.delete(gone.object_id)
+    assert sync_vault.list() == other_vault.list()
+    assert sorted(entry.name for entry in sync_vault.list()) == ["a", "theirs", "theirs", "theirs", "theirs"]
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+def test_what_was_asked_for_in_vain_is_not_told_as_done_when_a_newer_head_comes_beside_the_listing(
+    sync_vault: Any, other_vault: Any, server: FakeServer, overtaken: Callable[[str], None], when: str
+) -> None:
+    kept = sync_vault.put(b"one", name="a")
+    for change in (
+        lambda: sync_vault.put(b"two", name="a", replace=kept.object_id),
+        lambda: sync_vault.delete(kept.object_id),
+    ):
+        server.faults = [Fault("PUT", ROW, "before"), Fault("DELETE", ROW, "before")]
+        meanwhile(server, HEAD, lambda: (other_vault.put(b"theirs", name="b"), overtaken(when)))
+        change()
+        server.faults = []
+    assert kept.object_id not in {entry.object_id for entry in other_vault.list()}
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+def test_a_rotation_sums_up_what_the_vault_holds_though_a_newer_head_comes_beside_the_listing(
+    sync_vault: Any, server: FakeServer, overtaken: Callable[[str], None], when: str
+) -> None:
+    sync_vault.put(b"one", name="a")
+    added = sync_vault.add_phrase(OTHER_PHRASE)
+    overtaken(when)
+    sync_vault.revoke_phrase(added.tag_id)
+    with connect_sync(URL, server.transport()) as client:
+        client.log_in(EMAIL, PASSWORD)
+        assert {entry.name for entry in client.unlock(PHRASE).list()} == {"a", "theirs"}
 
 
 def test_a_server_that_stays_away_leaves_the_outcome_unknown(sync_vault: Any, server: FakeServer) -> None:

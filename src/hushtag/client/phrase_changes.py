@@ -1,14 +1,14 @@
 """What a change of a vault's phrases sends: made of the witness alone, without asking anybody."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from hushtag.client.errors import ConflictError
-from hushtag.client.witness import Witness
+from hushtag.client.witness import Seen, Witness
 from hushtag.errors import AuthenticationError, MalformedError, RollbackError
-from hushtag.head import VaultHead, open_head, seal_head
+from hushtag.head import VaultHead, open_head, seal_head, set_element, set_hash, set_key
 from hushtag.keys import generate_data_key
 from hushtag.messages import AddTag, MemberKey, NewTag, RotateVault, VaultState, decode_binary, encode_binary
 from hushtag.ring import Member, ring_digest
@@ -51,18 +51,24 @@ def addition(witness: Witness, before: VaultHead, members: Sequence[Member], tag
 
 
 def rotation(
-    witness: Witness, before: VaultHead, change: Replacement, stay: Sequence[tuple[Member, str | None]]
+    witness: Witness,
+    before: VaultHead,
+    rows: Mapping[UUID, Seen],
+    change: Replacement,
+    stay: Sequence[tuple[Member, str | None]],
 ) -> Rotated:
     """Return the head under the next data key, and the message; `stay` are the members that stay, with their labels.
 
     A label that did not open is `None`, and opens under the next key as little: nobody vouches for another one.
 
-    `before` is as for `addition`. The witness must know its rows: the set hash is made anew under the new key.
+    `before` is as for `addition`, and `rows` are those it sums up: the set hash is made anew under the new key.
     """
     old, new, vault_id = witness.data_key, change.data_key, witness.vault_id
     version = before.key_version + 1
     ring = ring_digest(vault_id, [member for member, _ in stay] + ([] if change.tag is None else [_member(change.tag)]))
-    head = before.rotated(summary=witness.summary_under(new, version), ring=ring)
+    key = set_key(new, vault_id, version)
+    summary = set_hash(set_element(key, object_id, *seen) for object_id, seen in rows.items())
+    head = before.rotated(summary=summary, ring=ring)
     message = RotateVault(
         revoked=change.revoked,
         generation=head.generation,

@@ -5,7 +5,7 @@ is lost, the head tells. A change of the ring is stored exactly if the ring that
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from hushtag.client.policy import RetryPolicy
 from hushtag.client.ring_steps import Ring, RingSteps
 from hushtag.client.row_steps import VAULT_DENIED
 from hushtag.client.session import Session
-from hushtag.client.witness import Witness
+from hushtag.client.witness import Seen, Witness
 from hushtag.enrollment import AwaitingRegistrationResponse
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
 from hushtag.head import VaultHead
@@ -226,9 +226,10 @@ class PhraseSteps(RingSteps):
             self._find(ring, change.revoked)
             if ring.head.key_version != version:
                 raise ConflictError("the vault has a new key; unlock it again", code="key_rotated")
-            if self.witness.rows is None:
+            rows = self.witness.rows
+            if rows is None:
                 continue  # the vault went on once more, while its phrases were read
-            rotated = yield from compute(functools.partial(self._prepare, change, ring))
+            rotated = yield from compute(functools.partial(self._prepare, change, ring, rows))
             try:
                 if (yield from self._send("rotations", rotated.message)):
                     return rotated, rotated.head
@@ -241,13 +242,13 @@ class PhraseSteps(RingSteps):
             yield from self._look(self.refresh(), lost)
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
-    def _prepare(self, change: Replacement, ring: Ring) -> Rotated:
+    def _prepare(self, change: Replacement, ring: Ring, rows: Mapping[UUID, Seen]) -> Rotated:
         stay = [
             (each.member, each.phrase.label if each.labelled else None)
             for each in ring.known
             if each.member.tag_id != change.revoked
         ]
-        return phrase_changes.rotation(self.witness, ring.head, change, stay)
+        return phrase_changes.rotation(self.witness, ring.head, rows, change, stay)
 
     def _find_rotation(
         self, change: Replacement, rotated: Rotated, lost: TransportError | None

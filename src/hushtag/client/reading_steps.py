@@ -73,6 +73,14 @@ class ReadingSteps(RowSteps):
             return entries
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
+    def listed(self, object_id: UUID) -> Steps[Seen | None]:
+        """List the vault and return the row of an object, `None` if there is none: of the generation that was listed.
+
+        Whoever looks at the head beside this may have seen a newer one since; that one's rows are not known.
+        """
+        entries = yield from self.listing()
+        return next((_listed(entry) for entry in entries if entry.object_id == object_id), None)
+
     def _settle(self, entries: "list[ObjectEntry]") -> None:
         self.witness.settle(entries)
         head, rows = self.witness.head, self.witness.rows

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from hushtag.client.errors import ConflictError, IntegrityError, VaultLockedError, VaultRolledBackError
-from hushtag.errors import AuthenticationError, MalformedError, RollbackError, StateError
-from hushtag.head import VaultHead, open_head, seal_head, set_element, set_hash, set_key
+from hushtag.errors import AuthenticationError, MalformedError, RollbackError
+from hushtag.head import VaultHead, open_head, seal_head, set_element, set_key
 from hushtag.messages import ObjectEntry, VaultState, decode_binary
 from hushtag.types import DataKey, forget_all
 from hushtag.unlock import OpenVault
@@ -188,10 +188,12 @@ class Witness:
             RollbackError: it is not what the head sums up.
         """
         self.check_open()
+        head = self.head
         rows = {entry.object_id: Seen(entry.revision, decode_binary(entry.digest)) for entry in entries}
-        self.head.verify(self._element(object_id, seen) for object_id, seen in rows.items())
+        head.verify(self._element(object_id, seen) for object_id, seen in rows.items())
         self._check_expected(rows)
-        self.rows = rows
+        if self.head is head:  # a newer one that was seen meanwhile, by whoever does not wait for this, has other rows
+            self.rows = rows
         self._seen |= rows
 
     def _check_expected(self, rows: Mapping[UUID, Seen]) -> None:
@@ -232,26 +234,16 @@ class Witness:
         if head.generation == self.head.generation + 1:
             self.head = head
             self.next_restorations = None
-            if self.rows is not None:
-                self.rows.pop(object_id, None)
-                self.rows |= {} if after is None else {object_id: after}
+            rows = self.rows  # which whoever sees a newer head meanwhile forgets
+            if rows is not None:
+                rows.pop(object_id, None)
+                rows |= {} if after is None else {object_id: after}
             self._changed[object_id] = after
         # Otherwise a newer head was seen meanwhile, and the listing that belongs to it is fetched when needed.
         if after is None:
             self._seen.pop(object_id, None)
         else:
             self._seen[object_id] = after
-
-    def summary_under(self, data_key: DataKey, key_version: int) -> bytes:
-        """Return the set hash of the known rows under another data key.
-
-        Raises:
-            StateError: the rows are not known.
-        """
-        if self.rows is None:
-            raise StateError("the vault was not listed")
-        key = set_key(data_key, self.vault_id, key_version)
-        return set_hash(set_element(key, object_id, *seen) for object_id, seen in self.rows.items())
 
     def adopt_ring(self, head: VaultHead) -> None:
         """Take over a head of ours that is stored, of the same objects: of another ring, or of a tag that moved."""

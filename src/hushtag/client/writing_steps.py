@@ -94,11 +94,11 @@ class WritingSteps(ReadingSteps):
         return _Change(object_id, before, Seen(revision, row_digest(row)), row, meta)
 
     def _current(self, object_id: UUID) -> Steps[Seen]:
-        if self.witness.rows is not None and object_id not in self.witness.rows:
+        rows = self.witness.rows
+        if rows is not None and object_id not in rows:
             yield from self.refresh()  # somebody else may have stored it since the vault was listed
-        if self.witness.rows is None:
-            yield from self.listing()
-        found = (self.witness.rows or {}).get(object_id)
+            rows = self.witness.rows
+        found = (yield from self.listed(object_id)) if rows is None else rows.get(object_id)
         if found is None:
             raise NotFoundError("the vault has no such object", code="not_found")
         if self.shown.setdefault(object_id, found) != found:
@@ -153,12 +153,11 @@ class WritingSteps(ReadingSteps):
             # A new object that was merely late needs no listing: nobody else can have touched it.
             if not moved or not (doubtful or change.before is not None):
                 return False
-            yield from self.listing()
+            now = yield from self.listed(change.object_id)
         except (*UNTOLD, ConflictError):  # somebody has replaced the key: what came before that, cannot be told
             if lost is not None:
                 raise lost from None
             raise
-        now = (self.witness.rows or {}).get(change.object_id)
         if now not in (change.before, change.after):
             raise ConflictError("the object was changed by somebody else", code="revision_conflict")
         return now == change.after
