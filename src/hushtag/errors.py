@@ -8,7 +8,8 @@
 Messages are lower case and may hold lengths, versions and names of fields; never a secret.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 __all__ = [
     "AuthenticationError",
@@ -27,7 +28,14 @@ __all__ = [
 
 
 class HushtagError(Exception):
-    """The root of every error this library raises, beside `OSError` of the caller's own files."""
+    """The root of every error this library raises, beside `OSError` of the caller's own files.
+
+    It can be pickled and copied: a pool of processes hands errors on so, and one that it cannot make anew stops it.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        # Several are made of something else than their message, and all of that is in their attributes.
+        return HushtagError.__new__, (type(self), *self.args), self.__dict__
 
 
 class MisuseError(HushtagError):
@@ -58,13 +66,17 @@ class ListedWordError(PhraseError):
     """Words that are not in the list, or do not fit together; nobody was asked.
 
     `near` maps the place of each such word (the first is 1) to words of the list that may be meant, nearest first. They
-    are as secret as the text itself and stand in no message.
+    are as secret as the text itself, stand in no message, and go into no pickle or copy: there it is empty.
     """
 
     def __init__(self, near: Mapping[int, tuple[str, ...]], why: str = "not in the word list") -> None:
         places = ", ".join(str(place) for place in sorted(near))
         super().__init__(f"{why}: word {places}" if places else why)
         self.near = dict(near)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        make, arguments, attributes = super().__reduce__()
+        return make, arguments, attributes | {"near": {}}
 
 
 class MalformedError(HushtagError):
