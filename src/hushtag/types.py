@@ -61,15 +61,18 @@ class Secret:
         Raises:
             StateError: the secret was forgotten.
         """
+        buffer = self._buffer
+        exposed = b"" if buffer is None else bytes(buffer)
+        # Asked after the copy: what another thread forgets meanwhile may be zeros by then, and zeros are no key.
         if self._buffer is None:
             raise StateError(f"{type(self).__name__} was forgotten")
-        return bytes(self._buffer)
+        return exposed
 
     def forget(self) -> None:
         """Overwrite this object's buffer and refuse every later use."""
-        if self._buffer is not None:
-            self._buffer[:] = bytes(len(self._buffer))
-            self._buffer = None
+        buffer, self._buffer = self._buffer, None
+        if buffer is not None:
+            buffer[:] = bytes(len(buffer))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -333,3 +333,11 @@ def test_what_is_of_no_loop_yet_is_of_the_first(server: FakeServer) -> None:
 
     asyncio.run(refused())
     asyncio.run(taken())
+
+
+def test_without_an_event_loop_of_asyncio_a_client_says_what_it_needs(server: FakeServer) -> None:
+    """As under trio."""
+    client = AsyncClient(URL, transport=server.transport(), retry=NO_PAUSE)
+    for call in (client.sign_up(EMAIL, PASSWORD), client.log_in(EMAIL, PASSWORD)):
+        with pytest.raises(MisuseError, match="needs an event loop of asyncio"):
+            call.send(None)

@@ -30,13 +30,14 @@ from hushtag.client import (
     storing_steps,
 )
 from hushtag.client.errors import ServerError
+from hushtag.client.fetching_steps import ContentReader
 from hushtag.client.object_file import ObjectFile
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.row_steps import FoundObject
 from hushtag.client.sending_steps import segments_at_once
 from hushtag.client.stream_files import ContentSource, RegularFile
 from hushtag.client.upload_memory import UploadMemory
-from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
+from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError, StateError
 from hushtag.objects import MAX_META_BYTES
 from hushtag.streams import StreamInfo, StreamShape
 from hushtag.uploads import PAGE_BYTES, UPLOAD_PAGES
@@ -224,6 +225,35 @@ def test_a_locked_vault_keeps_nothing_of_what_was_read(vault: Any) -> None:
     assert reader._cached is None
     for each in (reader, inner):
         assert not [value for value in vars(each).values() if isinstance(value, FoundObject | StreamInfo)]
+
+
+@pytest.mark.parametrize("end", ["lock", "close"])
+def test_what_is_forgotten_while_a_segment_comes_is_neither_kept_nor_given_out(
+    sync_vault: Any, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Another thread may lock the vault when a segment is vouched for already."""
+    file = sync_vault.open(sync_vault.put(BODY, name="film").object_id)
+    vouch = ContentReader.vouch
+
+    def vouch_and_end(self: ContentReader, fetched: Any) -> memoryview:
+        plain = vouch(self, fetched)
+        if fetched.seq == 0:
+            sync_vault.lock() if end == "lock" else file._reader.forget()
+        return plain
+
+    monkeypatch.setattr(ContentReader, "vouch", vouch_and_end)
+    with pytest.raises(StateError):
+        file.read(10)
+    assert (file._reader._cached, file._reader._index) == (None, None)
+
+
+def test_what_is_opened_while_the_vault_is_locked_is_not_open(sync_vault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may lock the vault when the row is there already."""
+    stored = sync_vault.put(b"small", name="small")
+    find = sync_vault._find
+    monkeypatch.setattr(sync_vault, "_find", lambda object_id: (find(object_id), sync_vault.lock())[0])
+    with pytest.raises(VaultLockedError):
+        sync_vault.open(stored.object_id)
 
 
 def test_a_segment_that_arrived_otherwise_than_it_was_sent_is_noticed(vault: Any, server: FakeServer) -> None:
@@ -735,6 +765,16 @@ class Ending(io.BytesIO):
         return next(iter([super().read(size)] if self.tell() < len(self.getvalue()) else []))
 
 
+class Awaited(io.BytesIO):
+    """A file of another library's for event loops."""
+
+    async def read(self, size: int | None = -1, /) -> bytes:  # type: ignore[override]
+        return super().read(size)
+
+    async def write(self, piece: Any, /) -> int:  # type: ignore[override]
+        return super().write(piece)
+
+
 class Greedy:
     """Reads that give more than was asked for."""
 
@@ -748,7 +788,43 @@ def test_a_source_that_reads_otherwise_than_a_file_is_refused(vault: Any) -> Non
             vault.put(Ending(b"a" * length), name="a")
     with pytest.raises(MisuseError, match="at most"):
         vault.put(Greedy(), name="a")
+    with pytest.raises(MisuseError, match="gives what must be awaited, not bytes"):
+        vault.put(Awaited(b"a"), name="a")
     assert vault.list() == ()
+
+
+@pytest.mark.parametrize("length", [1000, 9 * SEGMENT])
+def test_a_target_that_queues_what_it_is_given_has_the_content(vault: Any, length: int) -> None:
+    """Segments are opened where others were: what was given out of them became others."""
+    queued: list[Any] = []
+
+    class Queue:
+        def write(self, piece: Any) -> int:
+            queued.append(piece)
+            return len(piece)
+
+    body = os.urandom(length)
+    stored = vault.put(body, name="film")
+    vault.get_to(stored.object_id, Queue())
+    assert b"".join(queued) == body
+
+
+def test_a_target_that_tells_something_else_than_how_much_it_took_is_refused(vault: Any) -> None:
+    class Odd:
+        def __init__(self, told: Any) -> None:
+            self._told = told
+
+        def write(self, piece: Any) -> Any:
+            return self._told
+
+    stored = vault.put(b"body", name="letter")
+    with pytest.raises(MisuseError, match="returns what must be awaited"):
+        vault.get_to(stored.object_id, Awaited())
+    for told in (-1, 5, "4"):
+        with pytest.raises(MisuseError, match=r"^the target"):
+            vault.get_to(stored.object_id, Odd(told))
+    with pytest.raises(BlockingIOError):
+        vault.get_to(stored.object_id, Odd(None))
 
 
 def test_bytes_that_lie_scattered_are_put_in_their_order(vault: Any) -> None:

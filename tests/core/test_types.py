@@ -82,3 +82,18 @@ def test_a_server_setup_is_redacted_and_refuses_pickling() -> None:
         ServerSetup(bytes(127))
     with pytest.raises(MalformedError):
         ServerSetup(b"\xff" * 128)
+
+
+def test_a_secret_that_is_forgotten_while_it_is_read_is_no_zeros() -> None:
+    """Another thread may lock the vault while this one is about to seal: nothing may be sealed under zeros."""
+    secret = types.DataKey(_value(types.DataKey))
+
+    class Meanwhile(bytearray):
+        def __bytes__(self) -> bytes:
+            secret.forget()
+            return bytes(bytearray(self))
+
+    assert secret._buffer is not None
+    secret._buffer = Meanwhile(secret._buffer)
+    with pytest.raises(StateError):
+        secret.expose()

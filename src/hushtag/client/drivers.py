@@ -27,7 +27,7 @@ from hushtag.client.effects import (
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
 from hushtag.client.tasks import in_task
-from hushtag.client.threads import Crew, call_waiting, in_thread, pause, wait_in_thread
+from hushtag.client.threads import Crew, call_waiting, in_thread, pause, stay_in, wait_in_thread
 from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
 from hushtag.client.unlogged import keep_unlogged, unlogged
 from hushtag.client.uploading import upload, upload_async
@@ -39,12 +39,6 @@ T = TypeVar("T")
 
 WORKER_THREADS: Final = 2
 """Computations of one asynchronous client at a time: each stretch takes 64 MiB."""
-
-
-def _stay_in(process: int) -> None:
-    # After a fork both processes have the same connections: each would read the answers of the other.
-    if getpid() != process:
-        raise MisuseError("a client belongs to the process it was made in; make another one after a fork")
 
 
 class SyncDriver:
@@ -80,11 +74,11 @@ class SyncDriver:
     def _perform(self, effect: Effect) -> Any:
         match effect:
             case Request():
-                _stay_in(self._process)
+                stay_in(self._process)
                 with unlogged():
                     return self._exchange(effect)
             case Open():
-                _stay_in(self._process)
+                stay_in(self._process)
                 with unlogged():
                     return self._open(effect.request)
             case Read():
@@ -94,7 +88,7 @@ class SyncDriver:
                 with quiet_failures():
                     return effect.opened.answer.close()
             case Upload():
-                _stay_in(self._process)
+                stay_in(self._process)
                 with unlogged():
                     return upload(self._url, self._http, effect, self._timeouts)
             case Compute():
@@ -181,8 +175,11 @@ class AsyncDriver:
 
     def _stay(self) -> None:
         # Connections, limiters and events of one loop are dead, or worse, in another.
-        _stay_in(self._process)
-        loop = asyncio.get_running_loop()
+        stay_in(self._process)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise MisuseError("an asynchronous client needs an event loop of asyncio") from None
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:

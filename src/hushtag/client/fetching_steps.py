@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from hushtag.client.answers import media_type, transfer_problem_of
 from hushtag.client.archive_file import Progress
@@ -60,13 +60,15 @@ class FetchingSteps(WritingSteps):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._readers = WeakSet[ContentReader]()
+        self._readers = WeakValueDictionary[int, ContentReader]()
 
     def forget(self) -> None:
         """Forget also what open files have read."""
         super().forget()
-        for reader in list(self._readers):
-            reader.forget()
+        for reference in self._readers.valuerefs():  # a copy: another thread may open one more meanwhile
+            reader = reference()
+            if reader is not None:
+                reader.forget()
 
     def whole(self, found: FoundObject) -> Steps[VaultObject]:
         """Return an object with its body.
@@ -113,9 +115,14 @@ class FetchingSteps(WritingSteps):
         yield from _Receiving(reader, Sink(target, found.meta.size, on_progress)).run()
 
     def reader(self, found: FoundObject) -> "ContentReader":
-        """Return what reads the content of an object, any part of it."""
+        """Return what reads the content of an object, any part of it.
+
+        Raises:
+            VaultLockedError: the vault was locked.
+        """
         reader = ContentReader(self, found)
-        self._readers.add(reader)
+        self._readers[id(reader)] = reader
+        self.witness.check_open()  # only now: a lock that came before forgets nothing of it
         return reader
 
     def gone(self, found: FoundObject) -> Steps[None]:
@@ -164,10 +171,7 @@ class ContentReader:
             VaultLockedError: the vault was locked.
             StateError: what was read is forgotten.
         """
-        self._steps.witness.check_open()
-        found = self._found
-        if found is None:
-            raise StateError("the object is not open any more")
+        found = self._opened()
         end = min(self.size, offset + max(0, length))
         if offset >= end:
             return b""
@@ -175,16 +179,27 @@ class ContentReader:
             return found.body[offset:end]
         size = self.shape.segment_size
         seq = offset // size
-        if self._cached is None or self._cached[0] != seq:
+        cached = self._cached  # which whoever locks the vault meanwhile forgets
+        if cached is None or cached[0] != seq:
             room, plain = self.rooms()
             self._cached = None  # only one segment is held, also while the next one comes
             if self._index is None and self.shape.segments > 1:
                 index = yield from self.fetch(self.shape.segments, room, plain)
                 yield from compute(lambda: self.vouch(index))
             fetched = yield from self.fetch(seq, room, plain)
-            self._cached = (seq, (yield from compute(lambda: bytes(self.vouch(fetched)))))
+            cached = self._cached = (seq, (yield from compute(lambda: bytes(self.vouch(fetched)))))
+            if self._found is None:  # forgotten while it came
+                self.forget()
+                self._opened()
         start = seq * size
-        return self._cached[1][offset - start : end - start]
+        return cached[1][offset - start : end - start]
+
+    def _opened(self) -> FoundObject:
+        self._steps.witness.check_open()
+        found = self._found
+        if found is None:
+            raise StateError("the object is not open any more")
+        return found
 
     def forget(self) -> None:
         """Forget what was read, and what more could be read with."""

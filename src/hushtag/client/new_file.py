@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from hushtag.client.given_file import write_some
 from hushtag.errors import MisuseError
 
 __all__ = ["NewFile", "write_all"]
@@ -126,14 +127,11 @@ def write_all(file: IO[bytes], piece: bytes | memoryview) -> None:
     """Write a piece to a file that may take less of it at a time.
 
     Raises:
-        BlockingIOError: it takes nothing now, and does not wait.
+        MisuseError, BlockingIOError: as for `write_some`.
     """
     rest = memoryview(piece)
     while len(rest):
-        written = file.write(rest)
-        if not written:
-            raise BlockingIOError("the target takes nothing more")
-        rest = rest[written:]
+        rest = rest[write_some(file, rest) :]
 
 
 def _open_nameless(directory: Path) -> int | None:

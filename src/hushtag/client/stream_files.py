@@ -220,7 +220,8 @@ class ContentTarget:
         if self._new is not None:
             self._new.write(piece)
         elif self._file is not None:
-            write_all(self._file, piece)
+            # A copy: what is read next comes where this lies, and a writer that queues what it is given keeps it.
+            write_all(self._file, bytes(piece))
 
     def finish(self) -> None:
         """Move the file to its place, now that all of it is verified.

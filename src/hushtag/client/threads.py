@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
+from os import getpid
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -19,7 +20,7 @@ import anyio.to_thread
 from hushtag.client.order import StoppedError
 from hushtag.errors import MisuseError
 
-__all__ = ["Crew", "OneAtATime", "call_waiting", "in_thread", "pause", "wait_in_thread"]
+__all__ = ["Crew", "OneAtATime", "call_waiting", "in_thread", "pause", "stay_in", "wait_in_thread"]
 
 T = TypeVar("T")
 
@@ -143,19 +144,32 @@ def pause(seconds: float) -> None:
         raise StoppedError
 
 
+def stay_in(process: int) -> None:
+    """Refuse to go on in a process that was forked from this one.
+
+    Raises:
+        MisuseError: it is another.
+    """
+    # Both have the same connections: each would read the answers of the other.
+    if getpid() != process:
+        raise MisuseError("a client belongs to the process it was made in; make another one after a fork")
+
+
 class OneAtATime:
-    """A lock that refuses, in the place of waiting for ever, who holds it already."""
+    """A lock that refuses, in the place of waiting for ever, who holds it already or was forked while it was held."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owner: int | None = None
+        self._process = getpid()
 
     def __enter__(self) -> None:
         """Wait for the turn of this thread.
 
         Raises:
-            MisuseError: it has its turn already.
+            MisuseError: it has its turn already, or is of another process, where nobody would end a turn.
         """
+        stay_in(self._process)
         if self._owner == threading.get_ident():
             raise MisuseError("a callback cannot use the vault whose call it was called by")
         self._lock.acquire()
