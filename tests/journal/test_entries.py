@@ -12,6 +12,7 @@ import pytest
 
 from hushtag.journal_messages import MAX_CONTENT, MAX_JOURNAL_TAGS, MAX_TITLE, Journal
 from tests.journal.support import Writer, problem
+from tests.server.vault_support import until_waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -274,6 +275,20 @@ async def test_purging_erases_what_was_deleted_long_ago_of_one_user(ada: Writer,
     assert len(await eve.titles(deleted="any")) == 6
     # It acts for the user it names, whoever else is in the session.
     assert ada.maintain(purge, eve.user_id, before, 100) == [(5,)]
+
+
+async def test_an_entry_that_is_restored_while_it_is_purged_stays(ada: Writer, database: Any) -> None:
+    journal = await ada.write("kept", tags=["walks"])
+    await ada.delete(journal)
+    ada.sql("UPDATE journals SET deleted_at = now() - interval '31 days'")
+    purge = "SELECT hushtag_purge_journals(%s, now() - interval '30 days', 1000)"
+    with psycopg.connect(database.admin_url) as restoring:
+        restoring.execute("UPDATE journals SET deleted_at = NULL, version = version + 1 WHERE id = %s", [journal.id])
+        purging = asyncio.create_task(asyncio.to_thread(ada.maintain, purge, ada.user_id))
+        await until_waiting(database, purging)
+        restoring.commit()
+    assert await purging == [(0,)]
+    assert await ada.titles() == ["kept"]
 
 
 async def test_the_trail_has_every_change_but_no_text(ada: Writer) -> None:

@@ -15,6 +15,7 @@ from hushtag_server.journal import queries
 from hushtag_server.journal.searches import MAX_SEARCHES_PER_USER, Searches
 from hushtag_server.tokens import ACCOUNT, parse_bearer
 from tests.journal.support import Writer, problem
+from tests.server.vault_support import until_waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -205,6 +206,21 @@ async def test_reindexing_brings_old_entries_into_the_present_language(ada: Writ
     assert len(await ada.found("runs")) == 5
     assert await eve.found("runs") == []
     assert ada.sql("SELECT DISTINCT version FROM journals") == [(1,)]  # the entries themselves are as they were
+
+
+async def test_an_entry_that_is_edited_while_it_is_reindexed_is_found_by_what_it_says_now(
+    ada: Writer, database: Any
+) -> None:
+    journal = await ada.write("a day", content="running")
+    ada.set_language("english")
+    with psycopg.connect(database.admin_url) as editing:
+        editing.execute("UPDATE journals SET content = 'jumping' WHERE id = %s", [journal.id])
+        reindex = asyncio.to_thread(ada.maintain, "SELECT hushtag_reindex_journals(%s, 1000)", ada.user_id)
+        reindexing = asyncio.create_task(reindex)
+        await until_waiting(database, reindexing)
+        editing.commit()
+    await reindexing
+    assert (await ada.found("jumps"), await ada.found("runs")) == (["a day"], [])
 
 
 async def test_an_edit_is_found_by_what_it_says_now(ada: Writer) -> None:

@@ -752,7 +752,9 @@ BEGIN
     DELETE FROM journals j
     WHERE j.user_id = p_user AND j.id IN (
         SELECT d.id FROM journals d WHERE d.user_id = p_user AND d.deleted_at < p_before
-        ORDER BY d.deleted_at LIMIT p_most);
+        ORDER BY d.deleted_at LIMIT p_most)
+      -- Once more: an entry that was restored while its lock was waited for is not deleted after all.
+      AND j.deleted_at < p_before;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END $$;
@@ -762,14 +764,17 @@ CREATE FUNCTION hushtag_reindex_journals(p_user uuid, p_most integer) RETURNS in
 DECLARE
     v_count integer;
     v_language text;
+    v_journals uuid[];
 BEGIN
     PERFORM set_config('app.user_id', p_user::text, true), set_config('app.search', '', true);
     v_language := hushtag_language(p_user);
+    -- Held first, and the entries read by the next statement: an edit has ended by then, or waits to write its own words.
+    v_journals := ARRAY(SELECT s.journal_id FROM journal_words s
+        WHERE s.user_id = p_user AND s.language <> v_language LIMIT p_most FOR NO KEY UPDATE);
     UPDATE journal_words w
     SET language = v_language, words = hushtag_words(p_user, v_language, j.title, j.content)
     FROM journals j
-    WHERE w.user_id = p_user AND j.user_id = p_user AND j.id = w.journal_id AND w.journal_id IN (
-        SELECT s.journal_id FROM journal_words s WHERE s.user_id = p_user AND s.language <> v_language LIMIT p_most);
+    WHERE w.user_id = p_user AND j.user_id = p_user AND j.id = w.journal_id AND w.journal_id = ANY (v_journals);
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END $$;
