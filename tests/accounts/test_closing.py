@@ -13,6 +13,7 @@ import pytest
 
 from hushtag.errors import AuthenticationError
 from hushtag.messages import LogIn
+from hushtag_server.accounts.credential_queries import restore
 from hushtag_server.accounts.login import authenticate, open_session
 from hushtag_server.errors import LoginFailedError
 from hushtag_server.hash_queue import HashQueue
@@ -123,6 +124,27 @@ async def test_a_deletion_makes_every_tag_useless_at_once_and_for_ever(
         await prove(app_client, again.headers, same_password(phrase))
 
 
+async def test_a_deletion_shreds_a_tag_that_is_stored_at_this_moment(
+    app_client: httpx.AsyncClient, sign_in: Any, database: Any
+) -> None:
+    ada = await sign_in(app_client)
+    await enrol(app_client, ada.headers, new_password())
+    with psycopg.connect(database.admin_url) as enrolling:
+        # What an enrolment does before it ends.
+        enrolling.execute("SELECT FROM user_sessions FOR KEY SHARE")
+        enrolling.execute(
+            "INSERT INTO secret_tags (user_id, id, phrase_hash, salt, verifier_kv, opaque_envelope, suite, tag_name,"
+            " sealed_label, public_key, server_key_id) SELECT user_id, user_id, salt, salt, verifier_kv,"
+            " opaque_envelope, suite, 'another', sealed_label, public_key, server_key_id FROM secret_tags"
+        )
+        enrolling.execute("INSERT INTO tag_seals SELECT user_id, user_id, sha256(seal) FROM tag_seals")
+        deleting = asyncio.create_task(_close(app_client, ada, "deletion"))
+        await until_waiting(database, deleting)
+        enrolling.commit()
+    assert (await deleting).status_code == 202
+    assert run_sql(database, "SELECT count(*) FROM tag_seals") == [(0,)]
+
+
 async def test_each_deletion_shreds_anew(app_client: httpx.AsyncClient, sign_in: Any, database: Any) -> None:
     seen = set()
     for _ in range(3):
@@ -142,6 +164,18 @@ async def test_a_grace_that_has_ended_is_not_given_back(
     assert (await _reopen(app_client, ada.email, "restoration")).status_code == 202
     assert await _log_in(app_client, ada.email) == 401
     assert run_sql(database, "SELECT count(*) FROM users WHERE deleted_at IS NULL") == [(0,)]
+
+
+async def test_a_grace_that_ends_before_the_restoration_comes_to_the_account_is_not_given_back(
+    app_client: httpx.AsyncClient, sign_in: Any, database: Any
+) -> None:
+    ada = await sign_in(app_client)
+    assert (await _close(app_client, ada, "deletion")).status_code == 202
+    services = app_client.app.application.application.state["services"]  # type: ignore[attr-defined]
+    [(proven,)] = run_sql(database, "SELECT password_hash FROM users")
+    async with services.transaction(UUID(ada.user_id)) as connection:
+        run_sql(database, "UPDATE users SET deletion_at = clock_timestamp()")
+        assert not await restore(connection, UUID(ada.user_id), proven=proven)
 
 
 async def test_an_email_is_taken_until_its_account_is_erased(

@@ -106,6 +106,30 @@ async def test_parts_that_no_segment_names_are_removed_a_day_later(streams, data
     assert (await streams.read(stream_id, 0)).content == b"x"
 
 
+async def test_parts_of_which_a_slow_upload_makes_a_segment_at_this_moment_stay(streams, database) -> None:
+    stream_id, slow = await streams.upload(b"x"), uuid4()
+    run_sql(
+        database,
+        "INSERT INTO segment_parts (user_id, vault_id, stream_id, segment_id, part, bytes)"
+        " SELECT user_id, vault_id, id, %s, 0, 'y' FROM vault_streams",
+        slow,
+    )
+    later(database)
+    run_sql(database, "UPDATE vault_streams SET last_activity = now()")
+    with psycopg.connect(database.admin_url) as finishing:
+        finishing.execute("SELECT FROM vaults FOR NO KEY UPDATE")
+        finishing.execute(
+            "INSERT INTO vault_segments (user_id, vault_id, stream_id, id, seq, byte_count, digest)"
+            " SELECT user_id, vault_id, id, %s, 1, 1, sha256('y') FROM vault_streams",
+            [slow],
+        )
+        maintaining = asyncio.create_task(asyncio.to_thread(maintained, database))
+        await until_waiting(database, maintaining)
+        finishing.commit()
+    assert (await maintaining)["streams"] == 0
+    assert (await streams.read(stream_id, 1)).content == b"y"
+
+
 async def test_a_destroyed_vault_leaves_no_segments(streams, database) -> None:
     stream_id = await streams.upload(random_bytes(MIB + 1), b"x")
     await streams.commit(stream_id, 2, MIB + 2)
@@ -246,6 +270,20 @@ async def test_a_worker_goes_on_removing_whatever_failed(streams, database, monk
     await asyncio.wait_for(removed.wait(), 10)
     assert rows(database) == [0, 0, 0]
     assert [record.error for record in caplog.records if hasattr(record, "error")] == [["KeyError"]]
+
+
+async def test_an_account_that_is_restored_at_this_moment_keeps_its_bytes(streams, database) -> None:
+    stream_id = await streams.upload(b"x")
+    await streams.commit(stream_id, 1, 1)
+    run_sql(database, "UPDATE users SET deleted_at = now(), deletion_at = now()")
+    with psycopg.connect(database.admin_url) as restoring:
+        # As if the last moment of the grace were inside this transaction.
+        restoring.execute("UPDATE users SET deleted_at = NULL, deletion_at = NULL")
+        maintaining = asyncio.create_task(asyncio.to_thread(maintained, database))
+        await until_waiting(database, maintaining)
+        restoring.commit()
+    assert (await maintaining)["accounts"] == 0
+    assert rows(database) == [1, 1, 1]
 
 
 async def test_the_bytes_of_an_account_go_in_batches_before_it_does(streams, database) -> None:

@@ -59,9 +59,10 @@ async def restore(connection: Connection, user_id: UUID, *, proven: str) -> bool
 
     The credential id that the deletion overwrote stays lost.
     """
+    # The time of this moment, not of the transaction's beginning: who waited here for maintenance has lost bytes to it.
     statement: LiteralString = (
         "UPDATE users SET deleted_at = NULL, deletion_at = NULL"
-        " WHERE id = %s AND password_hash = %s AND deletion_at > now()"
+        " WHERE id = %s AND password_hash = %s AND deletion_at > clock_timestamp()"
     )
     return await _changed(connection, statement, user_id, proven)
 

@@ -38,9 +38,12 @@ BEGIN
 END $$;
 
 -- An account that gives its credential id up, as a deletion does at once, gives the seals of all its tags up too: a
--- backup still holds the old credential id.
+-- backup still holds the old credential id. Who is storing a tag has its account session (an enrolment) or its
+-- registration (a further phrase): they are waited for, and the next statement sees what they stored.
 CREATE FUNCTION hushtag_shred_user() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM user_sessions s WHERE s.user_id = NEW.id ORDER BY s.id FOR UPDATE;
+    PERFORM FROM opaque_sessions o WHERE o.user_id = NEW.id ORDER BY o.session_id FOR UPDATE;
     DELETE FROM tag_seals s WHERE s.user_id = NEW.id;
     RETURN NULL;
 END $$;

@@ -381,6 +381,10 @@ DECLARE
     v_vault uuid;
     v_gone bigint := 0;
     v_rows bigint;
+    v_vaults uuid[];
+    v_streams uuid[];
+    v_segments uuid[];
+    v_parts integer[];
 BEGIN
     PERFORM set_config('app.user_id', p_user::text, true);
     -- One vault a batch, and its row first: the order of locks of everybody.
@@ -426,14 +430,20 @@ BEGIN
         v_gone := v_gone + v_rows;
     END IF;
     IF v_gone = 0 AND p_orphans THEN
-        DELETE FROM segment_parts p USING (
+        SELECT array_agg(o.vault_id), array_agg(o.stream_id), array_agg(o.segment_id), array_agg(o.part)
+        INTO v_vaults, v_streams, v_segments, v_parts FROM (
             SELECT o.vault_id, o.stream_id, o.segment_id, o.part FROM segment_parts o
             WHERE o.user_id = p_user AND o.created_at < now() - p_age AND NOT EXISTS (
                 SELECT FROM vault_segments g
                 WHERE g.user_id = p_user AND g.vault_id = o.vault_id AND g.stream_id = o.stream_id AND g.id = o.segment_id)
-            LIMIT p_most * 16) batch
-        WHERE p.user_id = p_user AND p.vault_id = batch.vault_id AND p.stream_id = batch.stream_id
-          AND p.segment_id = batch.segment_id AND p.part = batch.part;
+            LIMIT p_most * 16) o;
+        -- Once more, under the vaults' locks: a slow upload may be making a segment of them at this moment.
+        PERFORM FROM vaults v WHERE v.user_id = p_user AND v.id = ANY (v_vaults) ORDER BY v.id FOR NO KEY UPDATE;
+        DELETE FROM segment_parts p USING unnest(v_vaults, v_streams, v_segments, v_parts) batch (vault, stream, segment, part)
+        WHERE p.user_id = p_user AND p.vault_id = batch.vault AND p.stream_id = batch.stream
+          AND p.segment_id = batch.segment AND p.part = batch.part AND NOT EXISTS (
+            SELECT FROM vault_segments g
+            WHERE g.user_id = p_user AND g.vault_id = p.vault_id AND g.stream_id = p.stream_id AND g.id = p.segment_id);
         GET DIAGNOSTICS v_gone = ROW_COUNT;
     END IF;
     RETURN v_gone;
@@ -447,7 +457,9 @@ DECLARE
     v_gone bigint;
 BEGIN
     PERFORM set_config('app.user_id', p_user::text, true);
-    IF NOT EXISTS (SELECT FROM users u WHERE u.id = p_user AND u.deletion_at <= now()) THEN
+    -- The lock settles who comes first, a restoration or this.
+    PERFORM FROM users u WHERE u.id = p_user AND u.deletion_at <= now() FOR UPDATE;
+    IF NOT FOUND THEN
         RETURN 0;
     END IF;
     DELETE FROM segment_parts p USING (
