@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
+import psycopg
 import pytest
 from anyio import to_thread
 
@@ -32,6 +33,7 @@ from tests.server.vault_support import (
     send,
     send_enrolment,
     unlock,
+    until_waiting,
 )
 
 pytestmark = pytest.mark.anyio
@@ -389,6 +391,26 @@ async def test_a_vault_that_was_shredded_takes_no_other_vault_of_its_phrases_alo
     finishing = await prove(scene.client, scene.account.headers, scene.duress)
     await send(scene.client, scene.account.headers, FINISH, finishing.message)
     assert scene.rows("vaults", "secret_tags", "tag_orders") == before
+
+
+async def test_an_order_is_put_while_the_phrase_that_put_the_one_before_moves(scene: Scene) -> None:
+    await scene.order(Verdict.SHRED_VAULT, place=2)
+    tag_id = scene.opened.tag.tag_id
+    bears = "SELECT ticket FROM tag_orders WHERE tag_id = %s AND place = 2"
+    [(before,)] = run_sql(scene.database, bears, tag_id)
+    path = f"/v1/vaults/{scene.opened.vault_id}/tags/{tag_id}/orders"
+    message = msgspec.json.encode(PutOrders([TagOrder(2, encode_binary(b"t" * 16))]))
+    with psycopg.connect(scene.database.admin_url) as moving:
+        moving.execute(
+            "SELECT hushtag_follow_orders('moved', user_id, id, release_check, ARRAY[%s], ARRAY[%s])"
+            " FROM secret_tags WHERE id <> %s",
+            [before, b"m" * 16, tag_id],
+        )
+        putting = asyncio.create_task(scene.client.put(path, content=message, headers=scene.opened.headers | JSON))
+        await until_waiting(scene.database, putting)
+        moving.commit()
+    assert (await putting).status_code == 204
+    assert run_sql(scene.database, bears, tag_id) == [(b"t" * 16,)]
 
 
 async def test_orders_are_put_inside_the_vault_alone(scene: Scene) -> None:

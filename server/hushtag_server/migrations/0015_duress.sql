@@ -71,9 +71,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tag_orders TO hushtag_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON locked_tags TO hushtag_server;
 GRANT UPDATE (seal) ON tag_seals TO hushtag_server;
 
--- Four orders that nobody knows for each of these tags, in place of what they bear, with the times of the tag.
+-- Four orders that nobody knows for each of these tags, in place of what they bear, with the times of the tag. Whoever
+-- replaces orders has the tag's row, for the phrase that put them may move in another vault at this moment.
 CREATE FUNCTION hushtag_draw_orders(p_user uuid, p_tags uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM secret_tags t WHERE t.user_id = p_user AND t.id = ANY (p_tags) ORDER BY t.id FOR NO KEY UPDATE;
     DELETE FROM tag_orders o WHERE o.user_id = p_user AND o.tag_id = ANY (p_tags);
     INSERT INTO tag_orders (user_id, tag_id, place, ticket, created_at, updated_at)
     SELECT p_user, t.id, p.place, hushtag_noise(16), t.created_at, t.created_at
@@ -111,6 +113,9 @@ CREATE FUNCTION hushtag_follow_orders(
 BEGIN
     IF p_outcome = 'moved' THEN
         UPDATE secret_tags t SET release_check = p_check WHERE t.user_id = p_user AND t.id = p_tag;
+        PERFORM FROM secret_tags t WHERE t.user_id = p_user AND t.id = ANY (ARRAY(
+            SELECT o.tag_id FROM tag_orders o WHERE o.user_id = p_user AND o.ticket = ANY (p_old)))
+        ORDER BY t.id FOR NO KEY UPDATE;
         WITH gone AS (DELETE FROM tag_orders o WHERE o.user_id = p_user AND o.ticket = ANY (p_old) RETURNING o.*)
         INSERT INTO tag_orders (user_id, tag_id, place, ticket, created_at, updated_at)
         SELECT g.user_id, g.tag_id, g.place, p_new[array_position(p_old, g.ticket)], g.created_at, g.updated_at
@@ -134,6 +139,7 @@ BEGIN
     IF hushtag_key_of(p_user, p_tag, p_vault) IS NULL THEN
         RETURN 'not_found';
     END IF;
+    PERFORM FROM secret_tags t WHERE t.user_id = p_user AND t.id = p_tag FOR NO KEY UPDATE;
     DELETE FROM tag_orders o WHERE o.user_id = p_user AND o.tag_id = p_tag AND o.place = ANY (p_places);
     INSERT INTO tag_orders (user_id, tag_id, place, ticket, created_at, updated_at)
     SELECT p_user, p_tag, n.place, n.ticket, t.created_at, t.created_at
