@@ -168,6 +168,20 @@ async def test_attempts_are_counted_per_email_known_or_not(
         assert 1 <= int(answer.headers["retry-after"]) == answer.json()["retry_after"] <= 1200
 
 
+async def test_attempts_spent_under_a_clock_that_was_ahead_come_back_as_any_others(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], database: Any
+) -> None:
+    async with serve_in_process(replace(settings, login_attempts_per_account=2), keys) as client:
+        await client.post("/v1/accounts", json=ADA)
+        wrong = {"email": ADA["email"], "password": "wrong password"}
+        for _ in range(2):
+            assert (await client.post("/v1/sessions", json=wrong)).status_code == 401
+        with psycopg.connect(database.admin_url) as connection:
+            connection.execute("UPDATE login_attempts SET refilled_at = refilled_at + interval '80 years'")
+        statuses = [(await client.post("/v1/sessions", json=wrong)).status_code for _ in range(4)]
+        assert statuses == [401, 401, 429, 429]
+
+
 async def test_a_success_gives_the_attempt_back(
     settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any]
 ) -> None:

@@ -97,6 +97,22 @@ async def test_a_clock_that_goes_back_gives_no_guesses_and_breaks_nothing(app_cl
     assert (await guess(app_client, account.headers)).status_code == 429
 
 
+async def test_a_budget_spent_under_a_clock_that_was_ahead_fills_as_any_other(app_client, sign_in, database) -> None:
+    account = await sign_in(app_client)
+    services = app_client.app.application.application.state["services"]
+    object.__setattr__(services, "settings", replace(services.settings, guess_refill_per_day=24))
+    run_sql(database, "UPDATE unlock_budget SET tokens = 0, refilled_at = now() + interval '1 year'")
+    assert (await guess(app_client, account.headers)).status_code == 429
+    assert tokens(database) == 0
+    for past in (
+        "UPDATE unlock_budget SET refilled_at = refilled_at - interval '1 hour'",
+        "UPDATE user_sessions SET guesses_refused_until = guesses_refused_until - interval '1 hour'",
+    ):
+        run_sql(database, past)
+    assert (await guess(app_client, account.headers)).status_code == 200
+    assert (await guess(app_client, account.headers)).status_code == 429
+
+
 async def test_a_refused_guess_evaluates_nothing_and_keeps_nothing(app_client, sign_in, database, monkeypatch) -> None:
     account = await sign_in(app_client)
     run_sql(database, "UPDATE unlock_budget SET tokens = 0.999")

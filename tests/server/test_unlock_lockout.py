@@ -53,6 +53,17 @@ def budget(database, column: str):
 # --- lock-outs ----------------------------------------------------------------------------------------------
 
 
+async def test_a_lock_out_and_a_wait_told_by_a_clock_that_was_ahead_end_as_others_do(
+    app_client, sign_in, database
+) -> None:
+    account = await sign_in(app_client)
+    run_sql(database, "UPDATE user_sessions SET guesses_locked_until = now() + interval '1 year'")
+    assert 43190 <= await wait_of(app_client, account) <= 43200
+    pass_time(database, 43200)
+    run_sql(database, "UPDATE user_sessions SET guesses_refused = 1, guesses_refused_until = now() + interval '1 year'")
+    assert (await guess(app_client, account)).status_code == 200
+
+
 async def test_lock_outs_double_from_a_minute_with_every_unproven_guess_beyond_half_the_bucket(
     app_client, sign_in, database
 ) -> None:

@@ -29,6 +29,8 @@ _SIGN_UP = """
         %(phrase_salt)s, %(opaque_credential_id)s, %(guesses)s, %(terms_version)s, %(privacy_version)s)
 """
 
+# Which way the time between lies does not count: a bucket that was used under a clock that was ahead would get nothing
+# back until it is as late again.
 _CHARGE = """
     WITH full_again AS (
         DELETE FROM login_attempts WHERE ctid = ANY (ARRAY(
@@ -42,20 +44,20 @@ _CHARGE = """
     VALUES (%(scope)s, %(key)s, %(capacity)s - 1, clock_timestamp())
     ON CONFLICT (scope, key_hash) DO UPDATE
     SET tokens = least(%(capacity)s, a.tokens
-            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
+            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
         refilled_at = clock_timestamp()
     WHERE least(%(capacity)s, a.tokens
-            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
+            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
 """
 
 _CHARGE_KNOWN = """
     UPDATE login_attempts a
     SET tokens = least(%(capacity)s, a.tokens
-            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
+            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
         refilled_at = clock_timestamp()
     WHERE a.scope = 'known' AND a.key_hash = %(key)s AND a.refilled_at >= now() - interval '90 days'
       AND least(%(capacity)s, a.tokens
-            + greatest(0, extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
+            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
 """
 
 # Where there is a bucket under the present key, that one counts: a rotation gives nobody a second one.
@@ -74,7 +76,7 @@ _KNOW = """
 """
 
 _WAIT = """
-    SELECT ceil((1 - tokens) / %(rate)s - extract(epoch FROM clock_timestamp() - refilled_at))::integer
+    SELECT ceil((1 - tokens) / %(rate)s - abs(extract(epoch FROM clock_timestamp() - refilled_at)))::integer
     FROM login_attempts WHERE scope = %(scope)s AND key_hash = %(key)s
 """
 

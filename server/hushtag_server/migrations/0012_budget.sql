@@ -48,6 +48,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN; -- and not least(capacity, NULL), which is the capacity
     END IF;
+    IF v_refilled > counted_at THEN
+        -- The clock was ahead. Nothing would come back until it is as late again.
+        UPDATE unlock_budget b SET refilled_at = counted_at WHERE b.user_id = p_user;
+    END IF;
     tokens := least(p_capacity, tokens + p_rate * greatest(0, extract(epoch FROM counted_at - v_refilled)));
 END $$;
 
@@ -79,6 +83,18 @@ DECLARE
 BEGIN
     SELECT * INTO v_session FROM user_sessions s WHERE s.user_id = p_user AND s.id = p_session FOR NO KEY UPDATE;
     v_now := clock_timestamp();
+    -- Nobody is told to wait longer than this, unless by a clock that was ahead: that ends as if it were told now, or,
+    -- for want of guesses, is told anew.
+    IF v_session.guesses_locked_until > v_now + p_lockout THEN
+        v_session.guesses_locked_until := v_now + p_lockout;
+        UPDATE user_sessions s SET guesses_locked_until = v_session.guesses_locked_until
+        WHERE s.user_id = p_user AND s.id = p_session;
+    END IF;
+    IF v_session.guesses_refused_until > v_now + greatest(p_lockout, interval '1 second' * CASE
+            WHEN p_rate > 0 THEN least(31622400, (p_capacity + v_session.guesses_refused + v_reserve) / p_rate)
+            ELSE 86400 END) THEN
+        v_session.guesses_refused_until := NULL;
+    END IF;
     IF v_session.guesses_locked_until > v_now THEN
         v_until := v_session.guesses_locked_until;
         -- Told once, a lock-out lasts also when a proof takes back the guess that it is for.
