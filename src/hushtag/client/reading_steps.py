@@ -147,10 +147,7 @@ class ReadingSteps(RowSteps):
         """Return the entries of large objects whose stream was begun under an earlier data key."""
         entries = yield from self.list()
         version = self.witness.head.key_version
-        ids = [entry.object_id for entry in entries]
-        metas = [
-            (entry, self._metas[id_, self.shown[id_].digest].meta) for entry, id_ in zip(entries, ids, strict=True)
-        ]
+        metas = [(entry, self._metas[entry.object_id, self.shown[entry.object_id].digest].meta) for entry in entries]
         streams = [(entry, meta.stream) for entry, meta in metas if meta is not None]
         return tuple(entry for entry, stream in streams if stream is not None and stream.key_version < version)
 
