@@ -89,8 +89,9 @@ def test_names_are_unique_and_say_area_and_condition(path: Path) -> None:
     assert [name for name in names if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", name)] == []
 
 
-def test_the_runner_expects_exactly_the_files_there_are() -> None:
-    assert [group_of(path) for path in FILES] == list(GROUPS)
+def test_the_runner_expects_exactly_the_files_and_vectors_there_are() -> None:
+    assert {group_of(path): len(list(vectors(group_of(path)))) for path in FILES} == GROUPS
+    assert list(GROUPS) == sorted(GROUPS)
 
 
 def test_every_operation_is_run_by_the_library_or_by_the_reference() -> None:

@@ -166,6 +166,14 @@ def test_an_empty_group_fails(tmp_path: Path) -> None:
     assert [mismatch.reason for mismatch in result.mismatches] == ["group is empty"]
 
 
+@pytest.mark.parametrize("copies", [1, 15])
+def test_a_group_that_was_cut_down_fails(copies: int, tmp_path: Path) -> None:
+    write_group(tmp_path, "independent/blake3", [next(vectors("independent/blake3"))] * copies)
+    result = _verify_group(tmp_path, "independent/blake3")
+    assert [mismatch.reason for mismatch in result.mismatches] == ["vectors are missing: 1 of 15 are there"]
+    assert (result.passed, result.ok) == (copies, False)
+
+
 def test_every_missing_file_fails(tmp_path: Path) -> None:
     results = verify(tmp_path)
     assert [result.group for result in results] == list(GROUPS)

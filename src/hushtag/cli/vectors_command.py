@@ -52,6 +52,8 @@ def list_command(directory: Path | None, as_json: bool) -> None:
 def verify_command(context: click.Context, directory: Path | None, as_json: bool) -> None:
     """Run every vector in DIR, by default those of this installation; exit 1 unless all groups pass.
 
+    A group of which vectors are missing, that this version was published with, has not passed.
+
     Vectors marked "reference only" need the group under OPAQUE or fixed randomness, which the OPAQUE library does not
     give. They are not run here and not counted as passed; the reference in the project's tests runs them.
     """
