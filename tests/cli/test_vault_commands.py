@@ -434,6 +434,14 @@ def test_enrol_draws_or_takes_a_phrase(logged_in: Run, inside: Run) -> None:
     assert inside("enrol", "--floor-bits", "20", phrase=UNKNOWN_PHRASE).exit_code == 2
 
 
+@pytest.mark.parametrize("option", [("--vault", str(UUID(int=1))), ("--candidate-stdin",)])
+def test_enrol_takes_no_option_that_says_nothing_of_a_new_vault(inside: Run, option: tuple[str, ...]) -> None:
+    refused = inside("enrol", *option, phrase=OTHER_PHRASE)
+    assert refused.exit_code == 2
+    assert f"No such option '{option[0]}'" in refused.stderr or f"No such option: {option[0]}" in refused.stderr
+    assert inside("unlock", phrase=OTHER_PHRASE).exit_code == 4
+
+
 def test_a_device_secret_comes_from_a_private_file(logged_in: Run, inside: Run, workplace: Path) -> None:
     device = workplace / "device"
     device.write_text(os.urandom(32).hex() + "\n")

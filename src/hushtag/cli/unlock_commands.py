@@ -8,7 +8,7 @@ import click
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
-from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.options import command_options, new_phrase_options, phrase_options
 from hushtag.cli.recovery_commands import check_sheet
 from hushtag.cli.text import local_time, safe_text
 
@@ -30,7 +30,7 @@ __all__ = ["enrol", "unlock"]
     help="Make a recovery code too (one guess more), on a sheet: a PDF if the name ends in .pdf, else text.",
 )
 @command_options
-@phrase_options
+@new_phrase_options
 def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, recovery_sheet: Path | None) -> None:
     """Make a new vault that a phrase opens. Costs one guess of the account's budget.
 
@@ -45,7 +45,7 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, rec
     """
     from hushtag.phrase import canonicalize, check_phrase, draw_phrase
 
-    if draw and (here.secrets.phrase_stdin or here.secrets.candidate_stdin):
+    if draw and here.secrets.phrase_stdin:
         raise UsageError("--draw makes the phrase itself; none is read from standard input")
     if recovery_sheet is not None:
         check_sheet(recovery_sheet)
