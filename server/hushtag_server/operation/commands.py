@@ -88,7 +88,7 @@ _change_passphrase: Final = click.option(
 @click.option("--seals", type=_FILE, help="The copy of the seals.  [backup-seals beside FILE]")
 @_change_passphrase
 @passphrase_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, migrations, seals.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, seals, taken_at.")
 @explained
 @stoppable
 def backup(

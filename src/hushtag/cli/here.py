@@ -223,7 +223,10 @@ class Here:
                 self._tell_failed(first)
                 vault = _chosen(first, self.vault_id)
                 if vault.pinned is None:
-                    self.note("This device opens this vault for the first time: compare `hushtag epoch show` of both.")
+                    self.note(
+                        "This device opens this vault for the first time; if another device knows it, compare "
+                        "`hushtag epoch show` of both."
+                    )
                 yield vault
 
     def _tell_failed(self, vault: "Vault") -> None:
