@@ -30,6 +30,7 @@ DIRECTORY_TYPE: Final = "inode/directory"
 """Type of an object that stands for a directory with nothing in it; its name ends in a slash."""
 MAX_DEPTH: Final = 64
 """Directories within each other that are written."""
+_NO_UNICODE: Final = "its name is not valid Unicode"
 
 
 class PutItem(NamedTuple):
@@ -61,13 +62,24 @@ class PutPlan:
 
     items: list[PutItem] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
+    missing: int = 0
+    """How many of those left out hold what somebody may miss: files and directories, no links or special files."""
+
+    def miss(self, path: Path, why: str) -> None:
+        """Leave out a file or directory that ought to be put."""
+        self.left_out.append((path, why))
+        self.missing += 1
 
 
-def plan_put(paths: Sequence[Path], *, recursive: bool, replace: bool = False) -> PutPlan:
+def plan_put(paths: Sequence[Path], *, recursive: bool, replace: bool = False, name: str | None = None) -> PutPlan:
     """Look at what is to be put; of a directory at everything in it, in order of names.
 
+    `name` is that of a single file, in place of its own.
+
     Raises:
-        UsageError: a directory without `recursive`; with `replace`, two of one name, of which one would be lost.
+        UsageError: a directory without `recursive`; a file that was named, and whose name is not Unicode; with
+            `replace`, two of one name, of which one would be lost.
+        OSError: a file that was named cannot be found.
     """
     plan = PutPlan()
     for path in paths:  # what is named may be a link or a pipe, what is found in a directory may not
@@ -76,7 +88,7 @@ def plan_put(paths: Sequence[Path], *, recursive: bool, replace: bool = False) -
                 raise UsageError(f"{path} is a directory; use -r")
             _plan_directory(plan, path, Path(os.path.abspath(path)).name)
         else:
-            _plan_file(plan, path, path.name, follow=True)
+            plan.items.append(_named(path, name))
     if recursive or replace:
         _check_tree(plan)
     return plan
@@ -112,17 +124,19 @@ def _plan_directory(plan: PutPlan, path: Path, name: str) -> None:
     try:
         inside = sorted(path.iterdir())
     except OSError as error:
-        plan.left_out.append((path, error.strerror or "cannot be read"))
+        plan.miss(path, error.strerror or "cannot be read")
         return
     if name.count("/") > MAX_DEPTH:
         raise UsageError(f"{safe_text(str(path)[:100])}… lies in more than {MAX_DEPTH} directories")
-    if not inside and _is_unicode(plan, path, name):
+    if not inside and not _is_unicode(name):
+        plan.miss(path, _NO_UNICODE)
+    elif not inside:
         plan.items.append(PutItem(path, f"{name}/", 0, is_directory=True))
     for each in inside:
         if _is_directory(each):
             _plan_directory(plan, each, f"{name}/{each.name}")
         else:
-            _plan_file(plan, each, f"{name}/{each.name}" if name else each.name, follow=False)
+            _plan_file(plan, each, f"{name}/{each.name}" if name else each.name)
 
 
 def _is_directory(path: Path) -> bool:
@@ -132,27 +146,37 @@ def _is_directory(path: Path) -> bool:
         return False  # why, is said where it is planned as a file
 
 
-def _plan_file(plan: PutPlan, path: Path, name: str, *, follow: bool) -> None:
+def _named(path: Path, name: str | None) -> PutItem:
+    """Return a file that somebody asked for: it is put, or nothing is."""
+    if not _is_unicode(path.name if name is None else name):
+        if name is not None:
+            raise UsageError("the name to put it under is not valid Unicode")
+        raise UsageError(f"the name of {safe_text(str(path))} is not valid Unicode; put it by itself with --name")
+    return PutItem(path, path.name if name is None else name, path.stat().st_size)
+
+
+def _plan_file(plan: PutPlan, path: Path, name: str) -> None:
     try:
-        found = path.stat(follow_symlinks=follow)
+        found = path.stat(follow_symlinks=False)
     except OSError as error:
-        plan.left_out.append((path, error.strerror or "cannot be read"))
+        plan.miss(path, error.strerror or "cannot be read")
         return
-    if not follow and stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(found.st_mode):
         plan.left_out.append((path, "a link"))
-    elif not follow and not stat.S_ISREG(found.st_mode):
+    elif not stat.S_ISREG(found.st_mode):
         plan.left_out.append((path, "no regular file"))
-    elif not follow and not os.access(path, os.R_OK):
-        plan.left_out.append((path, "cannot be read"))
-    elif _is_unicode(plan, path, name):
-        plan.items.append(PutItem(path, name, found.st_size, is_found=not follow))
+    elif not os.access(path, os.R_OK):
+        plan.miss(path, "cannot be read")
+    elif not _is_unicode(name):
+        plan.miss(path, _NO_UNICODE)
+    else:
+        plan.items.append(PutItem(path, name, found.st_size, is_found=True))
 
 
-def _is_unicode(plan: PutPlan, path: Path, name: str) -> bool:
+def _is_unicode(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
-        plan.left_out.append((path, "its name is not valid Unicode"))
         return False
     return True
 

@@ -72,14 +72,12 @@ def put(
         raise UsageError("--replace and --skip exclude each other")
     if _STDIN in files:
         _check_stdin(here, name, alone=len(files) == 1 and not recursive and not skip)
-        found = PutPlan([PutItem(Path(_STDIN), _STDIN, 0, stream=here.secrets.stdin)])
+        found = PutPlan([PutItem(Path(_STDIN), name or "", 0, stream=here.secrets.stdin)])
     else:
-        found = plan_put([Path(file) for file in files], recursive=recursive, replace=replace)
-    if name is not None:
-        found.items = [item._replace(name=name) for item in found.items]
+        found = plan_put([Path(file) for file in files], recursive=recursive, replace=replace, name=name)
     for path, why in found.left_out:
         here.note(f"left out: {safe_text(str(path))} ({why})")
-    left_out, unread = [str(path) for path, _ in found.left_out], 0
+    left_out = [str(path) for path, _ in found.left_out]
     stored: list[dict[str, Any]] = []
     fields = {"stored": stored, "left_out": left_out} if recursive else {"stored": stored}
     with here.telling(**fields) as lines, here.open_vault() as vault:
@@ -101,14 +99,16 @@ def put(
                         raise
                     here.note(f"left out: {safe_text(str(item.path))} ({getattr(error, 'strerror', None) or error})")
                     left_out.append(str(item.path))
-                    unread += 1
+                    found.missing += 1
                     continue
                 stored.append(done._asdict())
                 lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
         if not items:
             lines.append("Nothing to store: everything is there already, or was left out.")
-        if unread:
-            raise click.ClickException(f"left out what could not be read: {unread}; put -r --skip tries them again")
+        if found.missing:
+            raise click.ClickException(
+                f"left out what could not be put: {found.missing}; put -r --skip tries them again"
+            )
 
 
 def _is_of_file(error: MisuseError | OSError, path: Path) -> bool:
