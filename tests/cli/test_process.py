@@ -263,6 +263,32 @@ def test_what_is_shown_once_is_shown_though_the_output_is_full(
             assert logged_in("ls", "--phrase-stdin", input=f"{phrase}\n").exit_code == opens
 
 
+def test_a_full_standard_error_changes_neither_what_is_done_nor_the_exit_code(
+    logged_in: Run, environment: dict[str, str], url: str, server: FakeServer, workplace: Path
+) -> None:
+    (workplace / "tree").mkdir()
+    (workplace / "tree" / "file").write_bytes(b"1")
+    (workplace / "tree" / "link").symlink_to("file")
+
+    def full(*arguments: str) -> int:
+        with open("/dev/full", "wb") as errors:
+            return subprocess.run(
+                command_line(*arguments),
+                input=PHRASE.encode(),
+                stderr=errors,
+                stdout=subprocess.DEVNULL,
+                env=environment,
+            ).returncode
+
+    assert full("put", "-r", "tree", "--phrase-stdin") == 0  # a remark on the link cannot be written
+    listed = as_json(logged_in("ls", "--phrase-stdin", "--json", input=PHRASE))["objects"]
+    assert [each["name"] for each in listed] == ["tree/file"]
+    for arguments in (["--json"], []):
+        assert full("get", "nothing", "--phrase-stdin", *arguments) == 9
+        assert full("nonsense", *arguments) == 2
+    assert full("device", "offer") == 1  # but no code that nobody sees is offered
+
+
 @pytest.mark.parametrize("group", [[], ["journal"], ["phrase"], ["recovery"]])
 def test_a_group_alone_shows_its_help(process: Process, group: list[str]) -> None:
     alone, asked = process(*group), process(*group, "--help")

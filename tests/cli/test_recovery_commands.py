@@ -141,8 +141,11 @@ def test_an_enrolment_shows_its_phrase_though_the_code_fails(
         assert logged_in("enrol", "--draw", "--recovery-sheet", sheet).exit_code == 2
     assert logged_in("enrol", "--draw", "--phrase-stdin", input="a phrase of somebody's").exit_code == 2
     assert "POST /v1/tags" not in server.log
-    server.faults.append(Fault("POST", "/v1/unlock/locate", answer=problem(429, "too_many_guesses", retry_after=9)))
+    refusal = problem(429, "too_many_guesses", retry_after=9)
+    server.faults.append(Fault("POST", "/v1/unlock/locate", answer=refusal, times=2))
+    told = logged_in("enrol", "--draw", "--recovery-sheet", "sheet.txt")
+    assert (told.exit_code, "No recovery code was made" in told.stderr) == (6, True)
     made = logged_in("enrol", "--draw", "--recovery-sheet", "sheet.txt", "--json")
-    assert (made.exit_code, "No recovery code was made" in made.stderr) == (6, True)
+    assert error_of(made)["code"] == "budget_exhausted"
     drawn = json.loads(made.stdout)["phrase"]
     assert as_json(opened(logged_in, drawn)) == {"objects": []}

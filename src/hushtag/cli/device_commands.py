@@ -80,7 +80,8 @@ def offer(here: Here, offline: bool) -> None:
         offering = client.device.offer()
         here.note(
             f"Code: {offering.code}\nOn the other device: hushtag device accept --offline\n\n"
-            "Its program asks for this line:"
+            "Its program asks for this line:",
+            needed=True,
         )
         here.say(offering.offer, code=offering.code, offer=offering.offer)
         here.note("Paste here the line it answers with:")
@@ -120,7 +121,8 @@ def _show_code(here: Here, code: str) -> None:
     if here.as_json:
         here.say(code, code=code)
     else:
-        here.note(f"Code: {code}\nOn the other device: hushtag device accept\n\nWaiting for it, up to 5 minutes.")
+        text = f"Code: {code}\nOn the other device: hushtag device accept\n\nWaiting for it, up to 5 minutes."
+        here.note(text, needed=True)
     sys.stdout.flush()
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -134,9 +134,15 @@ def report(error: BaseException, *, as_json: bool) -> int:
     described = describe(error)
     if described is None:
         raise error
+    with suppress(OSError):  # where stderr is full, or its reader has gone, the exit code tells by itself
+        _write(error, described, as_json=as_json)
+    return int(described["exit_code"])
+
+
+def _write(error: BaseException, described: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"error": described}, default=str), err=True)
-        return int(described["exit_code"])
+        return
     near = getattr(error, "near", None)
     if near and sys.stderr.isatty():  # as secret as what was typed: for eyes, not for a log
         for place, words in sorted(near.items()):
@@ -144,7 +150,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     if context is not None and isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(context.get_help(), err=True)
-        return int(described["exit_code"])
+        return
     if context is not None:
         click.echo(context.get_usage(), err=True)
     click.echo(f"hushtag: {safe_text(described['message'])}", err=True)
@@ -155,13 +161,13 @@ def report(error: BaseException, *, as_json: bool) -> int:
             click.echo(f"  {safe_text(field['field'])} {safe_text(field['rule'])}", err=True)
     if "next" in described:
         click.echo(f"  {described['next']}", err=True)
-    return int(described["exit_code"])
 
 
 def report_interrupted(*, as_json: bool) -> int:
     """Say on stderr that somebody ended the command, and return the exit code of that."""
     described = {"code": "interrupted", "message": "interrupted", "exit_code": INTERRUPTED}
-    click.echo(json.dumps({"error": described}) if as_json else described["message"], err=True)
+    with suppress(OSError):
+        click.echo(json.dumps({"error": described}) if as_json else described["message"], err=True)
     return INTERRUPTED
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -144,9 +144,11 @@ class Here:
             raise
         self.say("\n".join(lines), **fields)
 
-    def note(self, text: str) -> None:
-        """Write a remark to stderr, for a person."""
-        if not self.as_json:
+    def note(self, text: str, *, needed: bool = False) -> None:
+        """Write a remark to stderr, for a person; the command fails where it cannot be written and is `needed`."""
+        if self.as_json:
+            return
+        with nullcontext() if needed else suppress(OSError):
             click.echo(text, err=True)
 
     def confirm(self, question: str, *, yes: bool) -> None:

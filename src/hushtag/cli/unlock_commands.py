@@ -65,7 +65,7 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, rec
         except BaseException:
             if here.as_json:
                 _tell(here, drawn, fields)
-            click.echo("No recovery code was made; hushtag recovery new makes one.", err=True)
+            here.note("No recovery code was made; hushtag recovery new makes one.")
             raise
     if here.as_json:
         _tell(here, drawn, fields if recovered is None else {**fields, "recovery": recovered})
@@ -95,7 +95,7 @@ def _recovery(
     sheet = Sheet(path if is_pdf else None, None if is_pdf else path, None)
     with here.working("making the recovery code"), client.unlock(phrase, device_secret=device_secret) as vault:
         code, added = add_recovery(vault, sheet, RECOVERY_LABEL)
-    here.note(sheet.text(code) if path is None else f"Recovery sheet: {safe_text(str(path))}")
+    here.note(sheet.text(code) if path is None else f"Recovery sheet: {safe_text(str(path))}", needed=path is None)
     return {"tag_id": str(added.tag_id), "sheet": None if path is None else str(path)}
 
 
