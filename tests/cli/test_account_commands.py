@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hushtag.client.pin_file import PinFile
 from hushtag.client.state import StateFile
 from tests.cli.conftest import Run, as_json, error_of
 from tests.client.fake_server import FakeServer, Fault
@@ -71,6 +72,7 @@ def test_a_logout_that_cannot_forget_here_ends_the_session_there(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(StateFile, "forget_session", full)
+    monkeypatch.setattr(PinFile, "renew", full)
     assert logged_in("logout").exit_code == 1
     monkeypatch.undo()
     assert "DELETE /v1/sessions/current" in server.log

@@ -98,11 +98,14 @@ def logout(here: Here) -> None:
     The session is forgotten here even if the server cannot be reached; the exit code is 7 then.
     """
     from hushtag.client import TransportError, UnavailableError
+    from hushtag.errors import HushtagError
 
     session = here.session()
     try:
         here.state.forget_session(session)
-    finally:  # a full disk keeps the token here, and is no reason to let it be good for anything
+    finally:  # a state that cannot be written keeps the token, and is no reason to let it be good for anything
+        with suppress(OSError, HushtagError):
+            here.renew_pages()
         try:
             with here.client(session.server, session) as client:
                 client.log_out()

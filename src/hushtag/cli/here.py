@@ -66,9 +66,6 @@ class Here:
         """Return a client of a server whose pins are kept in the state."""
         from hushtag.client import Client, DeviceSecretStore
 
-        if session is not None:
-            self.vault_pins.renew()  # by every command, so that the time of the last one tells nothing of a vault
-            self.upload_pages.renew()
         return Client(
             server,
             session=session,
@@ -100,8 +97,14 @@ class Here:
     def logged_in(self) -> "Iterator[Client]":
         """A client with the kept session."""
         session = self.session()
+        self.renew_pages()
         with self.client(session.server, session) as client:
             yield client
+
+    def renew_pages(self) -> None:
+        """Write anew what this device keeps of vaults: by every command, so that the time of the last tells of none."""
+        self.vault_pins.renew()
+        self.upload_pages.renew()
 
     def this_device_secret(self) -> bytes:
         """Return the 32 bytes of the device secret in use here."""
