@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner
 
+from hushtag.account_messages import AccountSettings
 from hushtag.cli.group import cli
 from hushtag.client import Client
+from hushtag.client.profile import Profile
 from hushtag.client.state import StateFile
 from tests.cli.conftest import command_line
 from tests.cli.plain_support import Process, failed, json_of, text_of
@@ -87,7 +89,7 @@ def test_a_journal_is_kept(ours: Process) -> None:
     assert "A walk (deleted)" in text_of(ours("journal", "ls", "--deleted"))
     assert "Restored" in text_of(ours("journal", "restore", walk["id"][:8]))
     assert ours("journal", "rm", "--for-good", walk["id"]).returncode == 2
-    assert "erased" in text_of(ours("journal", "rm", "--for-good", "--yes", walk["id"]))
+    assert "erased" in text_of(ours("journal", "rm", "--for-good", "--yes", walk["id"], walk["id"][:8]))
     assert failed(ours("journal", "show", walk["id"], "--json"), 9)["code"] == "not_found"
 
 
@@ -243,12 +245,13 @@ def test_reminders_are_made_completed_and_put_off(ours: Process) -> None:
     assert "say what is to change" in failed(ours("remind", "edit", call["id"], "--json"), 2)["message"]
     put_off = json_of(ours("remind", "snooze", call["id"], "--until", "2032-01-01 9:00", "--json"))
     assert put_off["reminders"][0]["snoozed_until"] == "2032-01-01T08:00:00Z"
-    assert ours("remind", "snooze", call["id"]).returncode == 2
+    for given in ((), ("--for", "2h", "--until", "2032-01-01 9:00"), ("--until", "soon")):
+        assert ours("remind", "snooze", "nothing", *given).returncode == 2
     text_of(ours("remind", "done", plants["id"]))
     partly = ours("remind", "snooze", "--for", "2h", call["id"], plants["id"])
     assert (partly.returncode, partly.stdout.decode().count("Snoozed")) == (1, 1)
     assert ours("remind", "rm", call["id"]).returncode == 2
-    assert call["id"] in text_of(ours("remind", "rm", "--yes", call["id"]))
+    assert call["id"] in text_of(ours("remind", "rm", "--yes", call["id"], call["id"][:8]))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +272,29 @@ def test_a_reminder_that_cannot_be_says_why(ours: Process, arguments: list[str],
     assert done.returncode == code
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+def test_the_settings_are_asked_for_once_and_only_where_the_zone_counts(
+    ours: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[None] = []
+    settings = Profile.settings
+
+    def counted(profile: Profile) -> AccountSettings:
+        asked.append(None)
+        return settings(profile)
+
+    monkeypatch.setattr(Profile, "settings", counted)
+    once = json_of(ours("remind", "add", "Rent", "--at", "2031-01-31 9:00", "--repeat", "monthly", "--json"))
+    assert (len(asked), "BYSETPOS" in once["repeat_pattern"]) == (1, True)
+    text_of(ours("remind", "add", "Rent", "--at", "2031-01-31T09:00+01:00"))
+    text_of(ours("account", "audit", "--since", "2026-01-31T09:00+01:00"))
+    assert len(asked) == 1
+    other = json_of(ours("remind", "add", "Tea", "--in", "5m", "--json"))
+    text_of(ours("remind", "snooze", once["id"], other["id"], "--until", "2031-02-01 9:00"))
+    assert len(asked) == 2
+    text_of(ours("journal", "ls", "--from", "yesterday", "--to", "today"))
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])

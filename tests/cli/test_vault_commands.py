@@ -64,7 +64,7 @@ def test_files_go_in_and_come_out(inside: Run, letter: Path, workplace: Path) ->
     assert inside("get", stored[1]["object_id"], "-o", "elsewhere").exit_code == 0
     assert (workplace / "elsewhere").read_bytes() == b"\x89PNG"
     assert inside("get", "letter.pdf", "-o", "-").stdout_bytes == BODY
-    removed = as_json(inside("rm", "letter.pdf", stored[1]["object_id"], "--yes", "--json"))
+    removed = as_json(inside("rm", "letter.pdf", *[stored[1]["object_id"]] * 2, "--yes", "--json"))
     assert removed == {"deleted": [each["object_id"] for each in stored]}
     assert as_json(inside("ls", "--json")) == {"objects": []}
 

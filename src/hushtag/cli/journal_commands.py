@@ -192,7 +192,8 @@ def rm(here: Here, entry_ids: tuple[str, ...], for_good: bool, yes: bool) -> Non
         here.confirm(f"Erase {', '.join(map(safe_text, entry_ids))} for good?", yes=yes)
     word, deleted = "erased" if for_good else "deleted", list[UUID]()
     with here.telling(deleted=deleted, for_good=for_good) as lines, here.logged_in() as client:
-        for entry in [client.journal.get(_entry_id(client, each)) for each in entry_ids]:
+        found = dict.fromkeys(_entry_id(client, each) for each in entry_ids)
+        for entry in [client.journal.get(each) for each in found]:
             if entry.deleted_at is None or not for_good:
                 client.journal.delete(entry)
             if for_good:

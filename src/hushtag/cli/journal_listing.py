@@ -48,7 +48,11 @@ def _filters(command: "Callable[..., None]") -> "Callable[..., None]":
 def _chosen(client: "Client", given: dict[str, Any]) -> dict[str, Any]:
     """Return what the options of `_filters` limit a listing to."""
     chosen = {name: value for name, value in given.items() if value is not None and value != ()}
-    return chosen | {name: parse_day(chosen[name], account_zone(client)) for name in ("start", "end") if name in chosen}
+    days = [name for name in ("start", "end") if name in chosen]
+    if days:
+        zone = account_zone(client)
+        chosen |= {name: parse_day(chosen[name], zone) for name in days}
+    return chosen
 
 
 def _row(entry: "JournalSummary") -> "Sequence[str]":

@@ -10,7 +10,7 @@ from hushtag.cli.failures import UsageError
 if TYPE_CHECKING:
     from hushtag.client import Client
 
-__all__ = ["account_zone", "parse_day", "parse_moment", "parse_span", "time_in", "zone_named"]
+__all__ = ["account_moment", "account_zone", "parse_day", "parse_moment", "parse_span", "time_in", "zone_named"]
 
 _DAYS: Final = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _SPAN: Final = re.compile(r"(?:(\d{1,4})w)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m(?:in)?)?(?:(\d{1,8})s)?")
@@ -35,6 +35,17 @@ def account_zone(client: "Client") -> ZoneInfo:
     if zone is None:
         raise UsageError("this machine does not know the account's time zone; give times like 2026-12-24T18:00+01:00")
     return zone
+
+
+def account_moment(client: "Client", text: str) -> datetime:
+    """Return the moment that `parse_moment` reads on the wall clock of the account's settings.
+
+    They are asked for only where a time does not bring its own offset.
+
+    Raises:
+        UsageError: as `parse_moment` and `account_zone`.
+    """
+    return _with_offset(text) or parse_moment(text, account_zone(client))
 
 
 def time_in(moment: datetime, zone_name: str) -> str:
@@ -79,13 +90,18 @@ def parse_moment(text: str, zone: tzinfo, now: datetime | None = None) -> dateti
     if _CLOCK.fullmatch(clock.strip()):
         wall = datetime.combine(parse_day(day, zone, now), _parse_clock(clock.strip()))
         return _on_the_clock(wall, zone)
-    try:
-        moment = datetime.fromisoformat(tidy)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = _with_offset(text)
+    if moment is None:
         raise UsageError(f'{text!r} is no time; write "2026-12-24 18:00", "tomorrow 8:30" or 2026-12-24T18:00+01:00')
     return moment
+
+
+def _with_offset(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment
 
 
 def _on_the_clock(wall: datetime, zone: tzinfo) -> datetime:

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import click
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
-from hushtag.cli.moments import account_zone, parse_moment, parse_span, time_in, zone_named
+from hushtag.cli.moments import account_moment, parse_span, time_in, zone_named
 from hushtag.cli.options import AT_MOST, command_options
 from hushtag.cli.tables import find_by_id, plain, say_rows, short_id
 from hushtag.cli.text import safe_text
@@ -55,7 +56,12 @@ def _when(client: "Client", at: str | None, span: str | None, names: str) -> dat
         raise UsageError(f"say when, with either {names}")
     if span is not None:
         return datetime.now(UTC) + parse_span(span)
-    return parse_moment(at or "", account_zone(client))
+    return account_moment(client, at or "")
+
+
+def _zone_name(client: "Client", when: datetime) -> str:
+    """Return the name of the account's time zone; a time that was read on its wall clock has it already."""
+    return when.tzinfo.key if isinstance(when.tzinfo, ZoneInfo) else client.profile.settings().time_zone
 
 
 def _rule(repeat: str, when: datetime, zone_name: "Callable[[], str]") -> str:
@@ -79,6 +85,11 @@ def _word(rule: str | None) -> str | None:
     if rule == _WORDS["monthly"] or rule in _SHORT_MONTHS.values():
         return "monthly"
     return "yearly" if rule in {_WORDS["yearly"], _LEAP_DAY} else None
+
+
+def _reminder_ids(client: "Client", texts: "Sequence[str]") -> "Sequence[UUID]":
+    """Return the ids that are meant, each once however often it is named."""
+    return tuple(dict.fromkeys(_reminder_id(client, each) for each in texts))
 
 
 def _reminder_id(client: "Client", text: str) -> UUID:
@@ -122,7 +133,7 @@ def add(
     """
     with here.logged_in() as client:
         when = _when(client, at, span, "--at or --in")
-        pattern = None if repeat is None else _rule(repeat, when, lambda: client.profile.settings().time_zone)
+        pattern = None if repeat is None else _rule(repeat, when, lambda: _zone_name(client, when))
         made = client.reminders.create(title, when, description=message, priority=priority, repeat_pattern=pattern)
     here.say(f"Made: {_line(made)}", **plain(made))
 
@@ -205,12 +216,13 @@ def edit(
     here.say(f"Changed: {_line(changed)}", **plain(changed))
 
 
-def _each(here: Here, ids: tuple[str, ...], change: "Callable[[Client, UUID], Reminder]", word: str) -> None:
-    """Change reminders one by one and tell of each."""
+def _each(here: Here, ids: tuple[str, ...], begin: "Callable[[Client], Callable[[UUID], Reminder]]", word: str) -> None:
+    """Change reminders one by one, with what `begin` returns, and tell of each."""
     reminders: list[Any] = []
     with here.telling(reminders=reminders) as lines, here.logged_in() as client:
-        for reminder_id in [_reminder_id(client, each) for each in ids]:
-            changed = change(client, reminder_id)
+        change = begin(client)
+        for reminder_id in _reminder_ids(client, ids):
+            changed = change(reminder_id)
             reminders.append(plain(changed))
             lines.append(f"{word}: {_line(changed)}")
 
@@ -227,7 +239,7 @@ def done(here: Here, ids: tuple[str, ...]) -> None:
     """
     completed: list[Any] = []
     with here.telling(completed=completed) as lines, here.logged_in() as client:
-        for reminder_id in [_reminder_id(client, each) for each in ids]:
+        for reminder_id in _reminder_ids(client, ids):
             outcome = client.reminders.complete(reminder_id)
             completed.append(plain(outcome))
             lines.append(f"Done: {_line(outcome.reminder)}")
@@ -245,7 +257,7 @@ def reopen(here: Here, ids: tuple[str, ...]) -> None:
     Example:
       hushtag remind reopen 3f0c2a9e
     """
-    _each(here, ids, lambda client, reminder_id: client.reminders.reopen(reminder_id), "Reopened")
+    _each(here, ids, lambda client: client.reminders.reopen, "Reopened")
 
 
 @remind.command()
@@ -262,9 +274,9 @@ def snooze(here: Here, ids: tuple[str, ...], until: str | None, span: str | None
       hushtag remind snooze 3f0c2a9e --until "tomorrow 8:30"
     """
 
-    def put_off(client: "Client", reminder_id: UUID) -> "Reminder":
+    def put_off(client: "Client") -> "Callable[[UUID], Reminder]":
         when = _when(client, until, span, "--until or --for")
-        return client.reminders.snooze(reminder_id, until=when)
+        return lambda reminder_id: client.reminders.snooze(reminder_id, until=when)
 
     _each(here, ids, put_off, "Snoozed")
 
@@ -283,7 +295,7 @@ def rm(here: Here, ids: tuple[str, ...], yes: bool) -> None:
     here.confirm(f"Delete {', '.join(map(safe_text, ids))} for good?", yes=yes)
     deleted: list[UUID] = []
     with here.telling(deleted=deleted) as lines, here.logged_in() as client:
-        for reminder in [client.reminders.get(_reminder_id(client, each)) for each in ids]:
+        for reminder in [client.reminders.get(each) for each in _reminder_ids(client, ids)]:
             client.reminders.delete(reminder)
             deleted.append(reminder.id)
             lines.append(f"deleted {reminder.id}")

@@ -279,7 +279,7 @@ def rm(here: Here, objects: tuple[str, ...], yes: bool) -> None:
         raise UsageError("nobody to ask; use --yes")
     deleted: list[UUID] = []
     with here.telling(deleted=deleted) as lines, here.open_vault() as vault:
-        ids = [_object_id(vault, each) for each in objects]
+        ids = dict.fromkeys(_object_id(vault, each) for each in objects)  # what is named twice is deleted once
         if not yes:
             click.confirm(f"Delete {', '.join(map(safe_text, objects))} for good?", abort=True, err=True)
         for object_id in ids:
