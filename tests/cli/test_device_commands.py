@@ -1,4 +1,4 @@
-"""hushtag device: show, use, offer, accept, qr, import-qr, and --this-device at every command of a vault."""
+"""hushtag device: show, use, drop, offer, accept, qr, import-qr, and --this-device at every command of a vault."""
 
 import json
 import stat
@@ -77,6 +77,11 @@ def test_qr_and_its_text_carry_the_secret(logged_in: Run, second: Run, workplace
     assert as_json(second("device", "import-qr", "--text-stdin", "--json", input=text + "\n"))["name"] == name
     assert as_json(second("device", "show", "--json"))["names"] == [name, own]
     assert as_json(second("device", "use", *own.split(" "), "--json"))["name"] == own
+    assert second("device", "drop", *name.split(" ")).exit_code == 2  # nobody to ask
+    assert second("device", "drop", *own.split(" "), "--yes").exit_code == 2  # the one in use
+    dropped = as_json(second("device", "drop", *name.split(" "), "--yes", "--json"))
+    assert dropped == {"dropped": name, "names": [own]}
+    assert error_of(second("device", "drop", *name.split(" "), "--yes", "--json"))["exit_code"] == 9
 
 
 def test_what_is_pasted_wrong_is_wrong_input_and_no_answer_of_a_server(

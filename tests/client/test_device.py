@@ -11,7 +11,7 @@ import pytest
 from hushtag.client import DeviceSecretStore, MemoryDeviceSecrets, NotFoundError, NotLoggedInError, StateFileError
 from hushtag.client.device_secrets import MAX_DEVICE_SECRETS, first_secret
 from hushtag.device_secret import device_name, generate_device_secret, to_text
-from hushtag.errors import AuthenticationError, LimitError, MalformedError, StateError
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError, StateError
 from hushtag.types import DeviceSecret
 from tests.client.fake_server import FakeServer
 from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, Connect
@@ -302,7 +302,22 @@ def test_a_device_holds_eight_and_throws_none_away(client: Any) -> None:
     assert names[-1:] == own
     with pytest.raises(LimitError):
         client.device.accept_text(to_text(generate_device_secret(), user_id))
+    # A code is not spent where there is no room for what it brings.
+    for refused in (lambda: client.device.take("one two three"), lambda: client.device.answer("one two three", "")):
+        with pytest.raises(LimitError):
+            refused()
     assert client.device.names() == names
+
+
+def test_a_secret_that_is_not_in_use_is_dropped(client: Any) -> None:
+    own, user_id = client.device.names(), client.account().user_id
+    with pytest.raises(MisuseError, match="in use"):
+        client.device.drop(own[0])
+    given = client.device.accept_text(to_text(generate_device_secret(), user_id))
+    client.device.drop(f" {own[0].upper()} ")
+    assert client.device.names() == (given,)
+    with pytest.raises(NotFoundError):
+        client.device.drop(own[0])
 
 
 def test_phrases_without_the_secret_are_not_touched_by_it(client: Any) -> None:

@@ -12,6 +12,7 @@ from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options
 from hushtag.cli.stdin import IdleError
+from hushtag.cli.text import safe_text
 from hushtag.errors import MalformedError
 
 if TYPE_CHECKING:
@@ -57,6 +58,26 @@ def use(here: Here, name: tuple[str, ...]) -> None:
         client.device.use(" ".join(name))
         now = client.device.names()[0]
     here.say(f"In use: {now}", name=now)
+
+
+@device.command()
+@click.argument("name", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command_options
+def drop(here: Here, name: tuple[str, ...], yes: bool) -> None:
+    """Forget the secret of this NAME (four words), which is not in use: of a device you do not pair with any more.
+
+    Phrases that were enrolled with it open nothing on this device then, and nowhere if no other device has it.
+
+    \b
+    Example:
+      hushtag device drop unprovoked refinement histogram furniture
+    """
+    here.confirm(f"Forget the secret {safe_text(' '.join(name))} for good?", yes=yes)
+    with here.logged_in() as client:
+        client.device.drop(" ".join(name))
+        names = client.device.names()
+    here.say("Forgotten.", dropped=" ".join(name), names=names)
 
 
 @device.command()

@@ -63,7 +63,7 @@ _COMMANDS: Final = {
     "export": _Lazy("hushtag.cli.transfer_commands:export", "Take everything plain along, as a ZIP archive."),
     "import": _Lazy("hushtag.cli.transfer_commands:import_", "Bring in an exported archive."),
     "recovery": _Lazy("hushtag.cli.recovery_commands:recovery", "Recovery codes on paper: new, replace."),
-    "device": _Lazy("hushtag.cli.device_commands:device", "The device secret: show, offer, accept, qr, import-qr."),
+    "device": _Lazy("hushtag.cli.device_commands:device", "The device secret: show, use, drop, offer, accept, qr, …"),
     "phrase": _Lazy("hushtag.cli.phrase_commands:phrase", "Draw, check and normalise phrases; needs no server."),
     "vectors": _Lazy("hushtag.cli.vectors_command:vectors", "Run the published test vectors."),
     "demo": _Lazy("hushtag.cli.demo:demo", "Show the whole product on real files."),

@@ -32,6 +32,10 @@ class AsyncDevice:
         """As `Device.use`."""
         await self._driver.run(self._steps.use(name))
 
+    async def drop(self, name: str) -> None:
+        """As `Device.drop`."""
+        await self._driver.run(self._steps.drop(name))
+
     async def offer(self) -> "OfferingDevice":
         """As `Device.offer`."""
         return await self._driver.run(self._steps.offer())

@@ -43,6 +43,15 @@ class Device:
         """
         self._driver.run(self._steps.use(name))
 
+    def drop(self, name: str) -> None:
+        """Forget the secret of this name on this device: phrases that were enrolled with it open nothing here any more.
+
+        Raises:
+            NotFoundError: this device holds none of this name.
+            MisuseError: it is the one in use.
+        """
+        self._driver.run(self._steps.drop(name))
+
     def offer(self) -> "OfferingDevice":
         """Begin to give the secret in use to another device: show its owner `code`, and its program `offer`.
 
@@ -66,6 +75,7 @@ class Device:
         Raises:
             PhraseError, ListedWordError: the code was mistyped; nothing was spent.
             MalformedError: it is no offer.
+            LimitError: this device holds 8 secrets already.
             MisuseError: the extra `hushtag[device]` is not installed.
         """
         return self._driver.run(self._steps.answer(code, offer))
@@ -96,6 +106,7 @@ class Device:
 
         Raises:
             PhraseError, ListedWordError: the code was mistyped; nothing was spent.
+            LimitError: this device holds 8 secrets already; the code was not spent.
             NotFoundError: no other device is giving. ConflictError: several are; the code was not spent.
             StateError: nothing was delivered in time.
             AuthenticationError: the other device showed another code; nothing was kept, and both begin again.

@@ -45,16 +45,31 @@ def with_first(secret: DeviceSecret, held: Held) -> Sequence[DeviceSecret]:
         LimitError: the device holds 8 others already.
     """
     others = [each for each in held if each != secret]
-    if len(others) >= MAX_DEVICE_SECRETS:
-        raise LimitError(f"this device holds {MAX_DEVICE_SECRETS} device secrets already")
+    _check_room(others)
     return [secret, *others]
 
 
-def _named(name: str, held: Held) -> Sequence[DeviceSecret]:
-    found = next((each for each in held if device_name(each) == name), None)
+def _check_room(held: Sequence[DeviceSecret]) -> None:
+    if len(held) >= MAX_DEVICE_SECRETS:
+        raise LimitError(f"this device holds {MAX_DEVICE_SECRETS} device secrets already; drop one that is not needed")
+
+
+def _named(name: str, held: Held) -> DeviceSecret:
+    found = next((each for each in held if device_name(each) == " ".join(name.split()).lower()), None)
     if found is None:
         raise NotFoundError("this device holds no device secret of this name", code="not_found")
-    return with_first(found, held)
+    return found
+
+
+def _with_first_named(name: str, held: Held) -> Sequence[DeviceSecret]:
+    return with_first(_named(name, held), held)
+
+
+def _without_named(name: str, held: Held) -> Sequence[DeviceSecret]:
+    dropped = _named(name, held)
+    if dropped == held[0]:
+        raise MisuseError("this secret is the one in use; put another one in use first")
+    return [each for each in held if each != dropped]
 
 
 class DeviceSteps:
@@ -82,8 +97,7 @@ class DeviceSteps:
 
     def _put_first(self, secret: DeviceSecret) -> Steps[str]:
         yield from self._held()  # so that the device's own secret stays when another one comes
-        name = device_account(self._account.current())
-        yield from compute(functools.partial(self._secrets.change, name, functools.partial(with_first, secret)))
+        yield from self._change(functools.partial(with_first, secret))
         return device_name(secret)
 
     def secret(self) -> Steps[DeviceSecret]:
@@ -96,7 +110,13 @@ class DeviceSteps:
 
     def use(self, name: str) -> Steps[None]:
         """Put another one in use."""
-        change = functools.partial(_named, " ".join(name.split()).lower())
+        yield from self._change(functools.partial(_with_first_named, name))
+
+    def drop(self, name: str) -> Steps[None]:
+        """Forget one that is not in use."""
+        yield from self._change(functools.partial(_without_named, name))
+
+    def _change(self, change: Callable[[Held], Sequence[DeviceSecret]]) -> Steps[None]:
         account = device_account(self._account.current())
         yield from compute(functools.partial(self._secrets.change, account, change))
 
@@ -110,7 +130,8 @@ class DeviceSteps:
         return (yield from compute(lambda: offering.deliver(answer, time.monotonic())))
 
     def answer(self, code: str, offer: str) -> "Steps[AcceptingDevice]":
-        """Answer the offer of another device."""
+        """Answer the offer of another device, if there is room for what it gives."""
+        _check_room((yield from self._held()))
         return (yield from compute(functools.partial(_accepting, self._user_id, code, offer)))
 
     def accept(self, accepting: "AcceptingDevice", delivery: str) -> Steps[str]:
@@ -147,8 +168,9 @@ class DeviceSteps:
     def take(self, code: str) -> Steps[str]:
         """Take in the secret of the one other device that offers, keep it and put it in use; returns its name.
 
-        The code is good for one answer, so it is not tried on several offers.
+        The code is good for one answer, so it is not tried on several offers, nor spent where there is no room.
         """
+        _check_room((yield from self._held()))
         request = Request("GET", "/v1/pairings", self._account.current().token)
         offers = expect((yield from fetch(request, self._account.retry)), (200,), PairingOffers).pairings
         if not offers:
