@@ -20,7 +20,7 @@ from hushtag.client import ConflictError, FailedAttempts, IntegrityError, NotFou
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, seal_object
-from tests.client.fake_server import URL, FakeServer, FakeVault, answer
+from tests.client.fake_server import URL, FakeServer, FakeVault, Fault, answer, problem
 from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
 
 M = TypeVar("M", bound=Message)
@@ -544,3 +544,17 @@ def test_a_vault_that_changes_while_its_rows_are_listed_is_listed_again(sync_vau
 
         many.on_request = write_between
         assert len(sync_vault.list()) == 13
+
+
+def test_a_refusal_to_show_a_row_is_told_as_the_servers_whatever_it_names(sync_vault: Any, server: FakeServer) -> None:
+    """The code that this client has for a row that was re-sealed meanwhile means nothing in a server's answer."""
+    stored = sync_vault.put(b"body", name="letter")
+    refused = problem(409, "revision_conflict")
+    for look in (lambda: sync_vault.get(stored.object_id), sync_vault.list):
+        sync_vault._steps._metas.clear()
+        server.faults = [Fault("GET", "/objects/", answer=refused, times=99)]
+        server.log.clear()
+        with pytest.raises(ConflictError) as caught:
+            look()
+        assert (caught.value.code, caught.value.status) == ("revision_conflict", 409)
+        assert server.log.count(f"GET /v1/vaults/{sync_vault.vault_id}/objects/{stored.object_id}") == 1

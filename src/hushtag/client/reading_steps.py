@@ -12,7 +12,7 @@ from hushtag.client.contents import VaultEntry, created_at
 from hushtag.client.effects import Pause, Steps, compute, gather
 from hushtag.client.errors import AmbiguousNameError, ConflictError, IntegrityError, NotFoundError
 from hushtag.client.paging import collect
-from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowSteps, row_key
+from hushtag.client.row_steps import VAULT_DENIED, FoundObject, Read, RowGoneError, RowSteps, row_key
 from hushtag.client.witness import Seen
 from hushtag.errors import RollbackError
 from hushtag.messages import MAX_PAGE, MAX_PAGE_WITH_ROWS, ObjectEntry, ObjectList, decode_binary
@@ -110,9 +110,7 @@ class ReadingSteps(RowSteps):
         for version in {entry.key_version for entry in entries}:
             try:
                 keys[version] = yield from self._key_of(version, self.witness.head)
-            except ConflictError as error:
-                if error.code != "revision_conflict":
-                    raise
+            except RowGoneError:
                 raise _MovedError from None
         yield from compute(functools.partial(self._read_rows, entries, keys))
         return replace(page, objects=[replace(entry, row=None) for entry in page.objects])
@@ -155,11 +153,7 @@ class ReadingSteps(RowSteps):
         """Read a listed row's metadata; tell whether the row is still the listed one."""
         try:
             row, _ = yield from self._open_row(entry.object_id)
-        except NotFoundError:
-            return False
-        except ConflictError as error:
-            if error.code != "revision_conflict":
-                raise
+        except (NotFoundError, RowGoneError):
             return False
         return row == _listed(entry)
 

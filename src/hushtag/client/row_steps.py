@@ -27,7 +27,7 @@ from hushtag.rotation import open_old_key
 from hushtag.stream_messages import STREAM_HEADER
 from hushtag.types import DataKey
 
-__all__ = ["UNREADABLE", "VAULT_DENIED", "FoundObject", "Read", "RowSteps", "row_key"]
+__all__ = ["UNREADABLE", "VAULT_DENIED", "FoundObject", "Read", "RowGoneError", "RowSteps", "row_key"]
 
 VAULT_DENIED: Final = "server denies a vault that it has just opened"
 """A token of a deleted tag or vault is refused as such; so "no such vault" under a living token is never honest."""
@@ -35,6 +35,13 @@ VAULT_DENIED: Final = "server denies a vault that it has just opened"
 UNREADABLE: Final = (
     "object was sealed in this vault and breaks the rules: it can only be deleted or replaced, by its id"
 )
+
+
+class RowGoneError(ConflictError):
+    """Everything was re-sealed since a row was asked for, and the key it was under is forgotten; look at it again.
+
+    This client alone says so: no answer of a server makes one.
+    """
 
 
 class FoundObject(NamedTuple):
@@ -183,9 +190,7 @@ class RowSteps:
             if before is None:
                 raise
             return None
-        except ConflictError as error:
-            if error.code != "revision_conflict":
-                raise
+        except RowGoneError:
             return None
         # A change of ours may have come between question and answer; either state is as good as the other.
         if row not in (before, self.witness.entry(object_id)):
@@ -201,7 +206,7 @@ class RowSteps:
         """Return a row, and the object in it; `None`: it was sealed in the vault, and breaks the rules.
 
         Raises:
-            ConflictError: as for `_key_of`.
+            RowGoneError, ConflictError: as for `_key_of`.
             IntegrityError: it does not open, and no listing that the head vouched for has it.
         """
         floor, head = self.witness.floor(object_id), self.witness.head
@@ -223,8 +228,8 @@ class RowSteps:
         `head` is the newest one that was seen when the row was asked for.
 
         Raises:
-            ConflictError: the vault's key was rotated; or (`revision_conflict`) the row is none of the vault any more:
-                everything was re-sealed meanwhile, and the old keys are forgotten.
+            RowGoneError: the row is none of the vault any more.
+            ConflictError: the vault's key was rotated.
             IntegrityError: the vault has no such key.
         """
         error = IntegrityError("key version of an object")
@@ -239,7 +244,7 @@ class RowSteps:
         yield from self.refresh()  # a rotation is told here
         if key_version > head.key_version or self.witness.head == head:
             raise error
-        raise ConflictError("the object was changed by somebody else", code="revision_conflict")
+        raise RowGoneError("the object was changed by somebody else", code="revision_conflict")
 
     def _fetch_old_keys(self) -> Steps[None]:
         """Open the old data keys, each with the one after it; what does not open is not believed."""
