@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from hushtag.client import (
+    AsyncClient,
     Client,
     ClientClosedError,
     InsecureServerError,
@@ -17,7 +18,7 @@ from hushtag.client import (
     VaultLockedError,
 )
 from hushtag.client.policy import server_url
-from hushtag.errors import LimitError, MalformedError
+from hushtag.errors import LimitError, MalformedError, MisuseError
 from tests.client.fake_server import URL, FakeServer
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
 
@@ -220,3 +221,24 @@ def test_a_client_that_is_closed_during_an_unlock_opens_nothing(server: FakeServ
     with pytest.raises(ClientClosedError):
         client.unlock(PHRASE)
     assert all(tag.locked for tag in client._steps._open)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("HTTPS_PROXY", "gopher://ada:secret-words@127.0.0.1:1"),
+        ("NO_PROXY", "[::1"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, kind: type, name: str, value: str
+) -> None:
+    """An ImportError, a ValueError or an error of httpx's came out, that of a proxy with its address."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(MisuseError, match=rf"^the environment names .*{name}") as caught:
+        kind("https://vault.example.org")
+    assert "secret-words" not in str(caught.value)
+    kind("http://127.0.0.1:1")  # what is meant for this machine asks no proxy

@@ -20,7 +20,7 @@ from hushtag.client.drivers import AsyncDriver
 from hushtag.client.pin_file import PinStore
 from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.session import Pins, Session
-from hushtag.client.transport import connection_options
+from hushtag.client.transport import connection_options, typed_environment
 from hushtag.client.upload_pages import UploadPages
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase, PhraseKind
@@ -72,7 +72,8 @@ class AsyncClient:
             upload_pages=upload_pages,
         )
         url = self._steps.url
-        http = httpx.AsyncClient(transport=transport, **connection_options(url, timeouts, ssl_context))
+        with typed_environment():
+            http = httpx.AsyncClient(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = AsyncDriver(url, http, timeouts)
 
     @property

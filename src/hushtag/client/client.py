@@ -18,7 +18,7 @@ from hushtag.client.policy import RetryPolicy, Timeouts
 from hushtag.client.profile import Profile
 from hushtag.client.reminders import Reminders
 from hushtag.client.session import Pins, Session
-from hushtag.client.transport import connection_options
+from hushtag.client.transport import connection_options, typed_environment
 from hushtag.client.upload_pages import UploadPages
 from hushtag.client.vault import Vault
 from hushtag.messages import Account, ChangePassword, LogIn, SessionInfo, SignUp
@@ -60,6 +60,7 @@ class Client:
 
     Raises:
         InsecureServerError: the URL would show tokens to the network, or the session is another server's.
+        MisuseError: the environment names a proxy or certificates that cannot be used.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class Client:
             upload_pages=upload_pages,
         )
         url = self._steps.url
-        http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))
+        with typed_environment():
+            http = httpx.Client(transport=transport, **connection_options(url, timeouts, ssl_context))
         self._driver = SyncDriver(url, http, timeouts)
 
     @property

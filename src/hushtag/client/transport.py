@@ -16,9 +16,17 @@ from hushtag import __version__
 from hushtag.client.effects import Request, Response
 from hushtag.client.errors import ClientClosedError, TimedOutError, TransportError
 from hushtag.client.policy import Timeouts, is_loopback
-from hushtag.errors import LimitError, MalformedError
+from hushtag.errors import LimitError, MalformedError, MisuseError
 
-__all__ = ["Reading", "connection_options", "lower_names", "quiet_failures", "request_options", "typed_failures"]
+__all__ = [
+    "Reading",
+    "connection_options",
+    "lower_names",
+    "quiet_failures",
+    "request_options",
+    "typed_environment",
+    "typed_failures",
+]
 
 USER_AGENT: Final = f"hushtag/{__version__}"
 
@@ -40,6 +48,21 @@ def connection_options(url: httpx.URL, timeouts: Timeouts, trust: ssl.SSLContext
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "headers": {"User-Agent": USER_AGENT, "Accept": "application/json, application/octet-stream"},
     }
+
+
+@contextmanager
+def typed_environment() -> Iterator[None]:
+    """Turn what httpx cannot use of the environment when a client is made into one of our errors."""
+    try:
+        yield
+    except ImportError:
+        raise MisuseError("the environment names a SOCKS proxy; install httpx[socks], or unset ALL_PROXY") from None
+    except (OSError, ValueError, httpx.InvalidURL):
+        # Without its text: the address of a proxy may hold a password.
+        raise MisuseError(
+            "the environment names a proxy or certificates that cannot be used; look at HTTPS_PROXY, ALL_PROXY, "
+            "NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from None
 
 
 def request_options(url: httpx.URL, request: Request) -> dict[str, Any]:
