@@ -49,6 +49,11 @@ class ObjectFile(PlacedReader, io.RawIOBase):
         room[: len(got)] = got
         return len(got)
 
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return some of the bytes that come next, none at the end, without reading them; so lines are found."""
+        self._check_open()
+        return self._driver.run(self._reader.read_at(self._at, io.DEFAULT_BUFFER_SIZE))
+
     def close(self) -> None:
         """Forget what was read."""
         self._reader.forget()
