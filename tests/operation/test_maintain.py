@@ -299,6 +299,29 @@ def test_a_step_that_the_database_refuses_stops_no_other(
     assert maintain(owner, reached, watcher).steps["login_attempts"] == 1
 
 
+def test_a_batch_that_is_given_up_to_a_transaction_of_the_server_is_done_again(
+    admin: Any, owner: Settings, reached: Reached, watcher: Silent
+) -> None:
+    user = add_user(admin)
+    add_session(admin, user, "-1 second")
+    admin.execute(
+        "INSERT INTO journals (user_id, title, entry_date, deleted_at)"
+        " VALUES (%s, 'x', now(), now() - interval '1 year')",
+        [user],
+    )
+    admin.execute("CREATE SEQUENCE turns")
+    admin.execute(
+        "CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+        " IF nextval('turns') % 2 = 1 THEN RAISE 'given up' USING ERRCODE = 'deadlock_detected'; END IF;"
+        " RETURN OLD; END $$"
+    )
+    for table in ("user_sessions", "journals"):
+        admin.execute(f"CREATE TRIGGER give_up BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION give_up()")
+    done = maintain(owner, reached, watcher)
+    assert done.failed == {}
+    assert (done.steps["user_sessions"], done.steps["journals"]) == (1, 1)
+
+
 def test_a_database_that_goes_away_ends_the_run(
     admin: Any, owner: Settings, reached: Reached, watcher: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.errors import DeadlockDetected
 
 from hushtag.types import Record
 from hushtag_server.operation import partitions, security_log, segments
@@ -24,6 +25,7 @@ __all__ = ["STEPS", "Step", "Work"]
 _BATCH: Final = 1000  # rows a transaction
 _USERS: Final = 500  # users looked up at once
 _BACKUP_NOTES: Final = timedelta(days=400)
+_RETRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,16 @@ class Step(NamedTuple):
     batches: Callable[[Work], Iterator[int]]
     always: bool = False
     """Whether it has something to do also where nothing is due."""
+
+
+def _done(change: Callable[[], int]) -> int:
+    """Do one batch, a transaction; again where it was given up to one of the server's, which leaves nothing of it."""
+    for _ in range(_RETRIES):
+        try:
+            return change()
+        except DeadlockDetected:
+            continue
+    return change()
 
 
 # --- rows that have ended ------------------------------------------------------------------------------------
@@ -103,9 +115,12 @@ def _delete(ended: _Ended) -> Callable[[Work], Iterator[int]]:
     )
 
     def delete(work: Work) -> Iterator[int]:
-        while True:
+        def remove() -> int:
             with as_maintainer(work.connection):
-                gone = work.connection.execute(query, {"age": ended.value(work.settings)}).rowcount
+                return work.connection.execute(query, {"age": ended.value(work.settings)}).rowcount
+
+        while True:
+            gone = _done(remove)
             if gone:
                 yield gone
             if gone < _BATCH:
@@ -141,12 +156,16 @@ def _each_user(work: Work, kind: _PerUser) -> Iterator[tuple[UUID, int]]:
 
 
 def _call(work: Work, kind: _PerUser, user: UUID) -> int:
-    with work.connection.transaction():
-        work.connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
-        values = {"user": user, "most": _BATCH, "age": work.settings.journal_purge_after}
-        values |= {"upload": segments.upload_age(work.settings), "segments": BATCH}
-        row = work.connection.execute(kind.call, values).fetchone()
-    return int(row[0]) if row and row[0] else 0
+    values = {"user": user, "most": _BATCH, "age": work.settings.journal_purge_after}
+    values |= {"upload": segments.upload_age(work.settings), "segments": BATCH}
+
+    def do() -> int:
+        with work.connection.transaction():
+            work.connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
+            row = work.connection.execute(kind.call, values).fetchone()
+        return int(row[0]) if row and row[0] else 0
+
+    return _done(do)
 
 
 def _per_user(name: str, about: str, kind: _PerUser) -> Step:
