@@ -1,7 +1,7 @@
 """P6: a phrase that opens nothing looks, and takes as long, as one that opens something; an account without any too.
 
-The same protocol with 10,000 attempts of each kind and a limit of 0.02 is `python -m benchmarks.absence 10000`. Here are
-fewer attempts, and a limit that chance alone passes once in a hundred thousand runs.
+The same protocol with 10,000 attempts of each kind and a limit of 0.02 is `python -m benchmarks.absence 10000`. Here
+are fewer attempts, and a limit that chance alone passes once in a hundred thousand runs.
 """
 
 import asyncio
