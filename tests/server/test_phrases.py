@@ -234,7 +234,7 @@ async def _rotation(shared: Shared, change: Callable[[dict[str, Any]], None]) ->
     steps = shared.vault._steps
     ring = await shared.vault._driver.run(steps.ring())
     replacement = phrase_changes.Replacement(shared.theirs)
-    message = msgspec.to_builtins(steps._prepare(replacement, ring).message)
+    message = msgspec.to_builtins(steps._prepare(replacement, ring, {}).message)
     change(message)
     answer = await shared.client._driver._http.post(
         f"http://localhost/v1/vaults/{shared.vault.vault_id}/rotations",
