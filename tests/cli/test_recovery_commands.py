@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from hushtag.client import recovery_sheet
 from hushtag.phrase import passes_self_check
 from hushtag.recovery import CODE_WORDS, parse_recovery_code, recovery_form
 from tests.cli.conftest import Run, as_json, error_of
 from tests.client.fake_server import FakeServer, Fault, problem
-from tests.client.support import PHRASE
+from tests.client.support import OTHER_PHRASE, PHRASE
 
 
 def opened(run: Run, code: str, *options: str) -> Any:
@@ -131,6 +132,18 @@ def test_an_enrolment_makes_one_if_asked(logged_in: Run, workplace: Path, name: 
     if name == "sheet.txt":
         assert as_json(opened(logged_in, code_on(sheet))) == {"objects": []}
     assert opened(logged_in, made["phrase"]).exit_code == 4  # it was enrolled with the device's secret
+
+
+def test_a_sheet_that_cannot_be_made_here_is_refused_before_anything_is(
+    logged_in: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery_sheet, "find_spec", lambda _: None)
+    asked = len(server.log)
+    for command in (("enrol", "--recovery-sheet", "sheet.pdf"), ("recovery", "new", "--pdf", "sheet.pdf")):
+        refused = logged_in(*command, "--phrase-stdin", input=OTHER_PHRASE + "\n")
+        assert refused.exit_code == 2
+        assert "hushtag[sheet]" in refused.stderr
+    assert server.log[asked:] == []
 
 
 def test_an_enrolment_shows_its_phrase_though_the_code_fails(

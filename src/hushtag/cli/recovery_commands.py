@@ -43,7 +43,7 @@ class Sheet:
             raise UsageError("--pdf and --text exclude each other")
         self.path = pdf or text
         if self.path is not None:
-            check_sheet(self.path)
+            check_sheet(self.path, as_pdf=pdf is not None)
         self._pdf = pdf is not None
         self._account = account
 
@@ -78,12 +78,17 @@ class Sheet:
         here.say_once(f"{text}\nThe code, shown this once:\n\n{self.text(code)}", words, **fields, code=words)
 
 
-def check_sheet(path: Path) -> None:
+def check_sheet(path: Path, *, as_pdf: bool) -> None:
     """Refuse a place where no sheet can be written, before anything is made.
 
     Raises:
         UsageError: something is there already, or no directory to write it in.
+        MisuseError: no PDF can be made here.
     """
+    from hushtag.client.recovery_sheet import check_pdf
+
+    if as_pdf:
+        check_pdf()
     if os.path.lexists(path):
         raise UsageError(f"{safe_text(str(path))} exists; name another file for the sheet")
     if not path.parent.is_dir():

@@ -48,7 +48,7 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, rec
     if draw and here.secrets.phrase_stdin:
         raise UsageError("--draw makes the phrase itself; none is read from standard input")
     if recovery_sheet is not None:
-        check_sheet(recovery_sheet)
+        check_sheet(recovery_sheet, as_pdf=_is_pdf(recovery_sheet))
     with here.ready_for_phrase() as client:
         drawn = draw_phrase(words) if draw else None
         chosen = here.secrets.new_phrase() if drawn is None else drawn.text
@@ -71,6 +71,10 @@ def enrol(here: Here, draw: bool, words: int, label: str, floor_bits: float, rec
         _tell(here, drawn, fields if recovered is None else {**fields, "recovery": recovered})
 
 
+def _is_pdf(path: Path) -> bool:
+    return path.suffix.lower() == ".pdf"
+
+
 def _tell(here: Here, drawn: "DrawnPhrase | None", fields: dict[str, Any]) -> None:
     lines = [f"Enrolled ({fields['bits']:.1f} bits). Vault {fields['vault_id']}."]
     if drawn is None:
@@ -91,7 +95,7 @@ def _recovery(
         question = "Make a recovery code to write down? (recommended)"
         if not (offered and click.confirm(question, default=True, err=True)):
             return None
-    is_pdf = path is not None and path.suffix.lower() == ".pdf"
+    is_pdf = path is not None and _is_pdf(path)
     sheet = Sheet(path if is_pdf else None, None if is_pdf else path, None)
     with here.working("making the recovery code"), client.unlock(phrase, device_secret=device_secret) as vault:
         code, added = add_recovery(vault, sheet, RECOVERY_LABEL)

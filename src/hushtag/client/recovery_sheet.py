@@ -5,12 +5,13 @@ It names no account, server or vault unless asked: found by somebody, it should 
 
 import io
 from datetime import date
+from importlib.util import find_spec
 from typing import Final
 
 from hushtag.errors import MisuseError
 from hushtag.recovery import CODE_WORDS, RecoveryCode
 
-__all__ = ["GROUP_WORDS", "sheet_pdf", "sheet_text"]
+__all__ = ["GROUP_WORDS", "check_pdf", "sheet_pdf", "sheet_text"]
 
 GROUP_WORDS: Final = 5
 _TITLE: Final = "Recovery code"
@@ -48,17 +49,26 @@ def _wrapped(sentence: str) -> list[str]:
     return textwrap.wrap(sentence, 80, initial_indent="- ", subsequent_indent="  ")
 
 
+def check_pdf() -> None:
+    """Refuse what `sheet_pdf` could not make here, before there is a code.
+
+    Raises:
+        MisuseError: the extra `hushtag[sheet]` is not installed.
+    """
+    if find_spec("reportlab") is None:
+        raise MisuseError("PDF sheets need more than the bare client: pip install 'hushtag[sheet]'")
+
+
 def sheet_pdf(code: RecoveryCode, day: date, *, account: str | None = None) -> bytes:
     """Return the sheet as a PDF of one A4 page, in the standard fonts; the file names no program's user or time.
 
     Raises:
         MisuseError: the extra `hushtag[sheet]` is not installed, or `account` has characters beyond Latin-1.
     """
-    try:
-        from reportlab.lib.pagesizes import A4
-        from reportlab.pdfgen.canvas import Canvas
-    except ModuleNotFoundError:
-        raise MisuseError("PDF sheets need more than the bare client: pip install 'hushtag[sheet]'") from None
+    check_pdf()
+    from reportlab.lib.pagesizes import A4
+    from reportlab.pdfgen.canvas import Canvas
+
     made = _made(day, account)
     try:
         made.encode("latin-1")
