@@ -1,4 +1,4 @@
-"""The bare wheel in an empty environment: the core alone, and commands that say what they lack."""
+"""The wheel in an empty environment, bare or with one extra: the core alone, and commands that say what they lack."""
 
 import json
 import subprocess
@@ -33,15 +33,24 @@ def _run(*command: str | Path, check: bool = True) -> subprocess.CompletedProces
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bin directory of an environment that holds the bare wheel and what it requires."""
-    directory = tmp_path_factory.mktemp("bare")
-    _run(sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", directory / "dist", ROOT)
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("dist")
+    _run(sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", directory, ROOT)
+    return next(directory.glob("hushtag-*.whl"))
+
+
+def _installed(directory: Path, requirement: str) -> Path:
+    """Return the bin directory of an environment that holds the requirement and what it requires."""
     venv.create(directory / "env", with_pip=False)
     python = directory / "env" / "bin" / "python"
-    wheel = next((directory / "dist").glob("hushtag-*.whl"))
-    _run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, wheel)
+    _run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, requirement)
     return python.parent
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """Return the bin directory of an environment that holds the bare wheel and what it requires."""
+    return _installed(tmp_path_factory.mktemp("bare"), str(wheel))
 
 
 def test_the_bare_install_is_the_core_and_imports_nothing_else(bare: Path) -> None:
@@ -69,3 +78,21 @@ def test_a_command_without_its_extra_says_what_to_install(bare: Path, command: s
     assert done.returncode == 1
     assert f"hushtag[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("installed", "lacking"),
+    [
+        ("client", [("hushtag-server", "serve", "server"), ("hushtag", "demo", "server,embedded")]),
+        ("server", [("hushtag", "status", "client")]),
+    ],
+)
+def test_a_command_that_has_the_other_extra_alone_says_what_to_install(
+    installed: str, lacking: list[tuple[str, str, str]], wheel: Path, tmp_path: Path
+) -> None:
+    directory = _installed(tmp_path, f"{wheel}[{installed}]")
+    for command, argument, extra in lacking:
+        done = _run(directory / command, argument, check=False)
+        assert done.returncode == 1
+        assert f"hushtag[{extra}]" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,15 +1,15 @@
 """The command `hushtag`. Importing this imports nothing else, so `--help` is fast and a bare install can say why."""
 
 import sys
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command with the arguments of this process, and exit."""
-    try:
-        import click  # noqa: F401  # only to tell its absence apart from other failures
-    except ModuleNotFoundError:
+    # Looked for and not imported: few commands need all of them, and a server alone has click and rich.
+    if None in map(find_spec, ("click", "httpx", "platformdirs", "rich")):
         sys.exit("the command needs more than the bare library: pip install 'hushtag[client]'")
     from hushtag.cli.group import cli
 

