@@ -38,7 +38,7 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII
 @click.option("-r", "--recursive", is_flag=True, help="Store directories with everything in them.")
 @click.option("--name", help="Name in the vault, for a single file; by default the file's own.")
 @click.option("--content-type", metavar="TYPE", help="Media type; guessed from the name by default.")
-@click.option("--replace", is_flag=True, help="Replace objects of the same name, if there are any.")
+@click.option("--replace", is_flag=True, help="Replace the object of the same name, if there is one.")
 @click.option("--skip", is_flag=True, help="Leave out what has an object of the same name and size already.")
 @command_options
 @phrase_options
