@@ -14,11 +14,18 @@ from hushtag.cli.text import safe_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SHORT_ID", "find_by_id", "plain", "safe_lines", "say_rows", "short_id"]
+__all__ = ["SHORT_ID", "find_by_id", "plain", "print_table", "safe_lines", "say_rows", "short_id"]
 
 SHORT_ID: Final = 8
 """Digits of an id in a table; a command takes any number of them that is enough."""
 MOST_LOOKED_AT: Final = 1000
+_FOLDED_TO: Final = {
+    **dict.fromkeys(("name", "title", "where", "tag", "tags", "values", "program", "type", "repeats", "status"), 12),
+    "when": 16,
+}
+"""Columns that are folded where there is little room, and to how many signs at the least."""
+_NUMBERS: Final = ("size", "revision", "stored")
+_GAP: Final = 2
 
 
 class Identified(Protocol):
@@ -54,23 +61,46 @@ def say_rows(here: Here, headings: Sequence[str], rows: Sequence[Sequence[str]],
     if here.as_json:
         here.say("", **fields)
     elif sys.stdout.isatty():
-        _print_table(headings, rows)
+        print_table(headings, rows)
     else:
         for row in rows:
             click.echo("\t".join(safe_text(cell) for cell in row))
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write rows to a terminal: as a table, or one cell a line where it is too narrow for one.
+
+    Only the columns of texts are folded; ids, dates and numbers are to be copied and compared.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    safe = [[safe_text(cell) for cell in row] for row in rows]
+    console = Console()
+    widths = [max(map(cell_len, column)) for column in zip(headings, *safe, strict=True)]
+    least = [min(width, _FOLDED_TO.get(heading, width)) for heading, width in zip(headings, widths, strict=True)]
+    if sum(least) + _GAP * (len(least) - 1) > console.width:
+        click.echo("\n\n".join(_listed(headings, row) for row in safe))
+        return
     table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("id", "date"))
-    for row in rows:
-        table.add_row(*(Text(safe_text(cell)) for cell in row))
-    Console().print(table)
+    for heading, width in zip(headings, least, strict=True):
+        table.add_column(
+            heading,
+            justify="right" if heading in _NUMBERS else "left",
+            overflow="fold",
+            no_wrap=heading not in _FOLDED_TO,
+            min_width=width,
+        )
+    for row in safe:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _listed(headings: Sequence[str], row: Sequence[str]) -> str:
+    wide = max(map(len, headings))
+    return "\n".join(f"{heading:<{wide}}  {cell}" for heading, cell in zip(headings, row, strict=True) if cell)
 
 
 def find_by_id(text: str, among: "Iterable[I]", what: str) -> UUID:

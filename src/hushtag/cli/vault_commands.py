@@ -13,6 +13,7 @@ from hushtag.cli.failures import UsageError
 from hushtag.cli.fetch_tree import counter, fetch_tree
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.tables import print_table
 from hushtag.cli.text import human_size, local_time, safe_file_name, safe_text
 from hushtag.cli.trees import (
     DIRECTORY_TYPE,
@@ -245,21 +246,13 @@ def _columns(entry: "VaultEntry", *, long_: bool) -> list[str]:
 
 
 def _print_table(entries: "list[VaultEntry]", *, long_: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
     more = ("type", "revision", "changed", "stored") if long_ else ()
-    for heading in ("name", "size", "created", *more, "id"):
-        right = heading in ("size", "revision", "stored")
-        whole = heading == "id"  # to be copied; where there is little room, the name is folded
-        table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=whole)
+    rows = []
     for entry in entries:
         changed = (entry.content_type, str(entry.revision), local_time(entry.updated_at), human_size(entry.stored_size))
         cells = (entry.name, human_size(entry.size), local_time(entry.created_at), *(changed if long_ else ()))
-        table.add_row(*(Text(safe_text(cell)) for cell in (*cells, str(entry.object_id))))
-    Console().print(table)
+        rows.append((*cells, str(entry.object_id)))
+    print_table(("name", "size", "created", *more, "id"), rows)
 
 
 @click.command()
