@@ -41,6 +41,12 @@ def test_a_line_over_the_limit_is_refused(given: Given, rest: bytes) -> None:
         given(b"x" * (MAX_LINE_BYTES + 1) + rest).line()
 
 
+def test_a_mark_of_the_byte_order_is_no_part_of_a_secret(given: Given) -> None:
+    mark = b"\xef\xbb\xbf"
+    stdin = given(mark + b"first\r\n" + mark + b"second\n" + mark)
+    assert (stdin.line(), stdin.line(), stdin.read(100)) == ("first", "\ufeffsecond", mark)
+
+
 def test_a_second_line_is_bounded_too_and_the_rest_is_left(given: Given) -> None:
     stdin = given(b"phrase\ncontent")
     assert (stdin.line(), stdin.read(100), stdin.read(100), stdin.line()) == ("phrase", b"content", b"", None)

@@ -25,10 +25,12 @@ class StandardInput:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._ended = False
+        self._begun = self._ended = False
 
     def line(self, *, idle: float | None = None) -> str | None:
         """Return the next line without its end; `None` at the end of input.
+
+        A mark of the byte order that some editors and shells put before UTF-8 is no part of the first line.
 
         Raises:
             UsageError: not UTF-8, or longer than 16 KiB.
@@ -45,8 +47,10 @@ class StandardInput:
         if not self._buffer:
             return None
         line, _, self._buffer = self._buffer.partition(b"\n")
+        encoding = "utf-8" if self._begun else "utf-8-sig"
+        self._begun = True
         try:
-            return line.removesuffix(b"\r").decode("utf-8")
+            return line.removesuffix(b"\r").decode(encoding)
         except UnicodeDecodeError:
             raise UsageError("standard input is not UTF-8") from None
 
