@@ -295,6 +295,16 @@ def test_a_group_alone_shows_its_help(process: Process, group: list[str]) -> Non
     assert (alone.returncode, alone.stderr, asked.returncode) == (2, asked.stdout, 0)
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(["lss"], "'ls'"), (["enroll"], "'enrol'"), (["journal", "serch"], "'search'"), (["ls", "--lnog"], "--long")],
+)
+def test_what_is_mistyped_is_told_with_what_was_meant(run: Run, typed: list[str], meant: str) -> None:
+    refused = run(*typed)
+    assert (refused.exit_code, f"Did you mean {meant}" in refused.stderr.replace("'--", "--")) == (2, True)
+    assert "Did you mean" not in run("nonsense").stderr
+
+
 def test_closed_streams_are_no_traceback(environment: dict[str, str]) -> None:
     """Closed standard input has nothing; what would be shown on closed standard output is not even made."""
 

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
@@ -111,6 +112,21 @@ class LazyGroup(click.Group):
         module, _, name = self._lazy[cmd_name].place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; where there is none of its name, say which are nearly called so.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        # Click looks for near names among commands that are loaded, and none is.
+        if not (ctx.resilient_parsing or args[0].startswith("-") or args[0] in self._lazy):
+            near = get_close_matches(args[0], self._lazy)
+            meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries of the table, without importing any command."""
