@@ -65,6 +65,17 @@ def test_a_logout_that_cannot_reach_the_server_forgets_here(logged_in: Run, serv
     assert logged_in("status").exit_code == 3
 
 
+def test_a_login_that_cannot_be_kept_leaves_no_session(
+    run: Run, url: str, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StateFile, "keep_session", full)
+    assert run("login", EMAIL, "--server", url, "--password-stdin", input=PASSWORD).exit_code == 1
+    assert server.tokens == {}
+
+
 def test_a_logout_that_cannot_forget_here_ends_the_session_there(
     logged_in: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,10 +67,17 @@ def login(here: Here, email: str, password_stdin: bool, accept_new_salt: bool) -
       hushtag login ada@example.org --server https://vault.example.org
       pass show vault | hushtag login ada@example.org --password-stdin
     """
+    from hushtag.errors import HushtagError
+
     here.secrets.password_stdin = password_stdin
     with here.client(server_of(here)) as client:
         session = client.log_in(email, here.secrets.password(), accept_new_salt=accept_new_salt)
-    earlier = here.state.keep_session(session)
+        try:
+            earlier = here.state.keep_session(session)
+        except BaseException:  # nobody will ever have its token
+            with suppress(HushtagError):
+                client.log_out()
+            raise
     if earlier is not None:
         _end(here, earlier)
     here.say(
