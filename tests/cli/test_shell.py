@@ -39,7 +39,13 @@ def test_an_error_does_not_end_the_shell(logged_in: Run, process: Process, workp
     errors = [json.loads(line)["error"]["code"] for line in done.stderr.splitlines()]
     assert errors == ["usage", "not_found", "usage", "usage", "usage", "usage"]
     assert done.stdout.splitlines()[-1] == b'{"objects": []}'
-    assert done.returncode == 0
+    assert done.returncode == 2  # a script must not take a put that failed for one that is done
+
+
+def test_a_line_that_asks_for_json_has_its_error_in_json(logged_in: Run, process: Process, workplace: Path) -> None:
+    done = process("unlock", "--shell", "--phrase-stdin", input=script("put missing", "get nothing --json", "ls"))
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == "not_found"
+    assert done.returncode == 9
 
 
 def test_the_end_of_input_locks(logged_in: Run, process: Process, server: FakeServer) -> None:

@@ -32,9 +32,12 @@ def _shell() -> None:
     """ls, put, get, rm, phrases, epoch, lock; each with --help."""
 
 
-def run_shell(here: "Here", vault: "Vault", idle: int) -> None:
-    """Run lines from standard input on the open vault; the caller locks it, however this ends."""
-    as_json = here.as_json
+def run_shell(here: "Here", vault: "Vault", idle: int) -> int:
+    """Run lines from standard input on the open vault; the caller locks it, however this ends.
+
+    Returns the exit code of the last line that failed, or 0. Who sits at a terminal has seen it, and gets 0.
+    """
+    as_json, code = here.as_json, 0
     here.opened = vault
     here.note(f"The vault is open; locks after {idle} s without a line. Commands: {', '.join(_COMMANDS)}")
     while not vault.locked:
@@ -42,10 +45,11 @@ def run_shell(here: "Here", vault: "Vault", idle: int) -> None:
             line = _next_line(here, idle)
         except IdleError:
             here.note(f"Locked after {idle} s without a line.")
-            return
+            break
         if line is None:
-            return
-        _run_line(here, line, as_json=as_json)
+            break
+        code = _run_line(here, line, as_json=as_json) or code
+    return 0 if sys.stdin.isatty() else code
 
 
 def _next_line(here: "Here", idle: int) -> str | None:
@@ -54,17 +58,19 @@ def _next_line(here: "Here", idle: int) -> str | None:
     return here.secrets.stdin.line(idle=idle)
 
 
-def _run_line(here: "Here", line: str, *, as_json: bool) -> None:
-    """Run one line; its error is reported, and the shell goes on."""
+def _run_line(here: "Here", line: str, *, as_json: bool) -> int:
+    """Run one line and return its exit code; its error is reported, and the shell goes on."""
     try:
         arguments = shlex.split(line)
+    except ValueError:
+        return report(UsageError("the line has an open quotation mark"), as_json=as_json)
+    try:
         if arguments:
             if as_json:
                 arguments.append("--json")
             _shell.main(arguments, prog_name="", standalone_mode=False, obj=here)
     except (click.Abort, KeyboardInterrupt):
-        report_interrupted(as_json=as_json)
-    except ValueError:
-        report(UsageError("the line has an open quotation mark"), as_json=as_json)
+        return report_interrupted(as_json=as_json or "--json" in arguments)
     except Exception as error:
-        report(error, as_json=as_json)
+        return report(error, as_json=as_json or "--json" in arguments)
+    return 0

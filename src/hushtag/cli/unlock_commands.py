@@ -112,7 +112,8 @@ def unlock(here: Here, shell: bool, idle: int) -> None:
     """Check a phrase and show what it opens. Each candidate costs one guess; the right one is given back.
 
     Keys never touch the disk, so an unlocked vault does not outlive its command. With --shell the command goes on
-    until `lock`, the end of input, or --idle seconds without a line.
+    until `lock`, the end of input, or --idle seconds without a line. Where its lines do not come from a terminal, it
+    exits with the code of the last one that failed.
 
     \b
     Examples:
@@ -124,11 +125,13 @@ def unlock(here: Here, shell: bool, idle: int) -> None:
 
     if shell and here.secrets.candidate_stdin:
         raise UsageError("--shell and --candidate-stdin exclude each other: both read to the end of input")
+    code = 0
     with here.open_vault() as vault:
         if shell:
-            run_shell(here, vault, idle)
+            code = run_shell(here, vault, idle)
         else:
             _show(here, vault)
+    click.get_current_context().exit(code)
 
 
 def _show(here: Here, vault: "Vault") -> None:
