@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -37,6 +38,7 @@ from hushtag.client import (
     VaultLockedError,
     ceremony_steps,
 )
+from hushtag.client.threads import FewAtATime
 from hushtag.errors import MisuseError
 from hushtag.phrase import draw_phrase
 from hushtag.streams import SEGMENT_SIZE
@@ -138,6 +140,40 @@ async def test_the_loop_ticks_while_a_phrase_is_stretched(
         group.cancel_scope.cancel()
     assert len(seen) == 3
     assert min(seen) >= 5
+
+
+async def test_few_phrases_are_stretched_at_a_time_however_many_clients_there_are(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes 64 MiB: a hundred users of one process who unlocked together took gigabytes."""
+    inside, go = threading.Semaphore(0), threading.Event()
+    stretch = ceremony_steps.stretch_phrase
+
+    def held(*arguments: Any) -> Any:
+        inside.release()
+        assert go.wait(30)
+        return stretch(*arguments)
+
+    monkeypatch.setattr(ceremony_steps, "STRETCHES", FewAtATime(2))
+    monkeypatch.setattr(ceremony_steps, "stretch_phrase", held)
+    async with AsyncClient(URL, transport=server.transport(), retry=NO_PAUSE) as client:
+        session = await client.log_in(EMAIL, PASSWORD)
+    unlocked: list[AsyncVault] = []
+
+    async def unlock() -> None:
+        async with AsyncClient(URL, transport=server.transport(), retry=NO_PAUSE, session=session) as client:
+            unlocked.append(await client.unlock(PHRASE))
+
+    def enter(seconds: float) -> bool:
+        return inside.acquire(timeout=seconds)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(unlock)
+        assert [await anyio.to_thread.run_sync(enter, 30.0) for _ in range(2)] == [True, True]
+        assert not await anyio.to_thread.run_sync(enter, 0.3)
+        go.set()
+    assert len(unlocked) == 4
 
 
 async def test_the_opaque_steps_run_off_the_loop(async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import socket
 import threading
 import time
@@ -21,7 +22,7 @@ from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
 from hushtag.client.sending_steps import Sending
 from hushtag.client.stream_files import ContentSource, ContentTarget
-from hushtag.client.threads import wait_in_thread
+from hushtag.client.threads import FewAtATime, wait_in_thread
 from hushtag.errors import MisuseError
 from hushtag.objects import CONTENT_TYPE
 
@@ -241,3 +242,14 @@ def test_a_source_is_closed_by_whoever_uses_it_last(tmp_path: Path) -> None:
     source.read_into(memoryview(bytearray(5)))
     assert source._file.closed
     assert not ContentSource(io.BytesIO(b"").getvalue()).waits
+
+
+def test_a_forked_process_waits_for_no_thread_that_it_has_not() -> None:
+    few = FewAtATime(1)
+    with few:
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            with few:
+                os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -1,8 +1,9 @@
 """Steps of the two ceremonies. None is ever sent again: each answer costs a guess, and each state serves once."""
 
 import functools
+import os
 from collections.abc import Callable, Sequence
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from hushtag._stretch import opaque_password, stretch_phrase
 from hushtag.client.answers import check_times
@@ -11,6 +12,7 @@ from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import ConflictError, IntegrityError, ServerError
 from hushtag.client.policy import MAX_LIST_BYTES
 from hushtag.client.session import Session
+from hushtag.client.threads import FewAtATime
 from hushtag.duress import Released
 from hushtag.enrollment import AwaitingRegistrationResponse, Enrolled, start_enrollment
 from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError
@@ -31,11 +33,26 @@ __all__ = [
     "phrase_taken",
     "register",
     "release",
+    "stretched",
     "text_of",
     "unlock",
 ]
 
 T = TypeVar("T")
+
+STRETCHES: Final = FewAtATime(max(2, (os.cpu_count() or 1) // 2))
+"""Runs of Argon2id of this process, whatever number of clients and threads it has: each takes up to 64 MiB and several
+processors, so that more at a time would be done no sooner."""
+
+
+def stretched(work: Callable[[], T]) -> Steps[T]:
+    """Return what `work` returns, which runs Argon2id, when there is a place for it."""
+
+    def run() -> T:
+        with STRETCHES:
+            return work()
+
+    return (yield from compute(run))
 
 
 def text_of(phrase: str | DrawnPhrase) -> str:
@@ -163,11 +180,11 @@ def register(
     suite = suite_by_id(session.suite)
     canonical = yield from compute(phrase)
     with _Passwords(session, suite, device_secret) as passwords:
-        yield from compute(functools.partial(passwords.add, canonical))
+        yield from stretched(functools.partial(passwords.add, canonical))
         awaiting = start_enrollment(passwords.kept[0], suite=suite)
         try:
             started = yield from post("/v1/registrations", awaiting.message, session.token, 201, RegistrationStarted)
-            return (yield from compute(functools.partial(finish, awaiting, started)))
+            return (yield from stretched(functools.partial(finish, awaiting, started)))
         finally:
             awaiting.abandon()
 
@@ -224,7 +241,7 @@ def _prove_one(
     candidates = yield from compute(phrases)
     with _Passwords(session, suite, device_secret) as passwords:
         for canonical in candidates:
-            yield from compute(functools.partial(passwords.add, canonical))
+            yield from stretched(functools.partial(passwords.add, canonical))
         return (yield from _prove(session, passwords.kept, suite))
 
 
@@ -232,9 +249,9 @@ def _prove(session: Session, passwords: Sequence[OpaquePassword], suite: Suite) 
     locating = yield from compute(functools.partial(start_unlock, passwords, suite=suite))
     try:
         located = yield from post("/v1/unlock/locate", locating.message, session.token, 200, Located)
-        proving = yield from compute(functools.partial(locating.finish, located))
+        proving = yield from stretched(functools.partial(locating.finish, located))
         started = yield from post("/v1/unlock/start", proving.message, session.token, 200, UnlockStarted)
-        return (yield from compute(functools.partial(proving.finish, started)))
+        return (yield from stretched(functools.partial(proving.finish, started)))
     finally:
         # The login states are shared by both states, so this ends either of them.
         locating.abandon()

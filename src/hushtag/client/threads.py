@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
-from os import getpid
+from os import getpid, register_at_fork
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -20,7 +20,7 @@ import anyio.to_thread
 from hushtag.client.order import StoppedError
 from hushtag.errors import MisuseError
 
-__all__ = ["Crew", "OneAtATime", "call_waiting", "in_thread", "pause", "stay_in", "wait_in_thread"]
+__all__ = ["Crew", "FewAtATime", "OneAtATime", "call_waiting", "in_thread", "pause", "stay_in", "wait_in_thread"]
 
 T = TypeVar("T")
 
@@ -182,6 +182,24 @@ class OneAtATime:
     def __exit__(self, *_: object) -> None:
         self._owner = None
         self._lock.release()
+
+
+class FewAtATime:
+    """Lets so many threads of this process in at a time; in one that is forked nobody is inside at first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._begin()
+        register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._places = threading.Semaphore(self._most)
+
+    def __enter__(self) -> None:
+        self._places.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._places.release()
 
 
 class Crew:

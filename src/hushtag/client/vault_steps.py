@@ -6,10 +6,10 @@ from uuid import UUID
 
 from hushtag.client.answers import encode, expect_nothing
 from hushtag.client.calls import post, send_quietly
-from hushtag.client.ceremony_steps import accepted_phrase, copied_secret, text_of
+from hushtag.client.ceremony_steps import accepted_phrase, copied_secret, stretched, text_of
 from hushtag.client.contents import FailedAttempts, VaultPhrase
 from hushtag.client.duress_steps import checked_verdict
-from hushtag.client.effects import Request, Steps, compute, exchange
+from hushtag.client.effects import Request, Steps, exchange
 from hushtag.client.errors import IntegrityError, ServerError, SessionExpiredError, TransportError, UnavailableError
 from hushtag.client.pin_file import PinStore
 from hushtag.client.pinning import Pages, PinnedVault
@@ -195,7 +195,7 @@ class OpenTag:
             members[vault.witness.vault_id] = ring.members
             opened.append(kept._replace(head=ring.head))
             label = label or next(each.told().label for each in ring.known if each.phrase.current)
-        return (yield from compute(functools.partial(offered.finish, opened, label, members)))
+        return (yield from stretched(functools.partial(offered.finish, opened, label, members)))
 
     def _moved_member(self, moved: MovedTag) -> Member:
         return Member(self._opened.tag_id, decode_binary(moved.message.public_key))
