@@ -2,6 +2,7 @@
 done; what the server refuses of these messages; what the account session may learn of them.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +20,7 @@ from hushtag.messages import MAX_MEMBERS
 from hushtag.phrase import draw_phrase
 from hushtag.types import Stretch
 from tests.people import PASSWORD
-from tests.server.vault_support import run_sql
+from tests.server.vault_support import run_sql, until_waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -341,3 +342,16 @@ async def test_two_who_change_the_vault_at_once_take_turns(shared: Shared, datab
     await first.put(b"meanwhile", name="meanwhile")
     await second.revoke_phrase(first.tag_id)
     assert len(await shared.bodies(FRIENDS)) == 3
+
+
+async def test_a_phrase_that_is_changed_while_it_opens_a_vault_lets_it(shared: Shared, database: Any) -> None:
+    await shared.vault.list()
+    with psycopg.connect(database.admin_url) as opening:
+        # The end of an unlock has the tag, and takes the guess budget next: who had that, and waited for the tag, would
+        # wait for ever.
+        opening.execute("SELECT FROM secret_tags WHERE id = %s FOR KEY SHARE", [shared.theirs])
+        changing = asyncio.create_task(shared.vault.change_phrase(shared.theirs, NEW))
+        await until_waiting(database, changing)
+        opening.execute("SELECT FROM unlock_budget FOR NO KEY UPDATE NOWAIT")
+    await changing
+    assert len(await shared.bodies(NEW)) == 2

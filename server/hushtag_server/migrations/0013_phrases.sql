@@ -361,6 +361,8 @@ BEGIN
             WHERE r.user_id = p_user AND r.vault_id = p_vault AND r.old_key IS NOT NULL) THEN
         RETURN 'limit_reached';
     END IF;
+    -- Before the guess budget, which a tag that is stored changes: the end of an unlock takes the two in this order.
+    PERFORM FROM secret_tags t WHERE t.user_id = p_user AND t.id = p_revoked FOR UPDATE;
     IF p_tag IS NOT NULL THEN
         v_outcome := hushtag_join_tag(p_user, p_session_id, p_vault, p_key_version, p_registration, p_keys, p_earlier,
             p_tag, p_phrase_hash, p_salt, p_verifier, p_envelope, p_seal, p_suite, p_tag_name, p_label, p_public_key,
