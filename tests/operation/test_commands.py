@@ -67,7 +67,7 @@ def test_a_server_lives_on_elsewhere(data_directory: Path, run_server: Any, sign
         content = asyncio.run(fill(server.url))
         assert done("maintain", "--json", data=old)["ran"] is True
         backup = done("backup", str(copies / "b"), "--passphrase-stdin", "--json", data=old, given=line)
-        assert backup["keys_included"] is False
+        assert (backup["keys_included"], backup["seals_file"]) == (False, str(copies / "backup-seals"))
         done("backup-keys", str(copies / "k"), "--passphrase-stdin", data=old, given=line)
         found = json.loads(run("doctor", "--json", data=old).stdout)["findings"]
         levels = {finding["check"]: finding["level"] for finding in found}

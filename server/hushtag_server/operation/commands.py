@@ -88,7 +88,7 @@ _change_passphrase: Final = click.option(
 @click.option("--seals", type=_FILE, help="The copy of the seals.  [backup-seals beside FILE]")
 @_change_passphrase
 @passphrase_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, seals, taken_at.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: file, bytes, tables, rows, seals_file, …")
 @explained
 @stoppable
 def backup(
@@ -119,12 +119,13 @@ def backup(
     settings = load()
     passphrase = read_passphrase(passphrase_file, passphrase_stdin, new=True)
     check_passphrase(passphrase)
-    check_replaceable(SEALS, seals or beside(file), None if change else passphrase)  # the dump may take hours
+    place = seals or beside(file)
+    check_replaceable(SEALS, place, None if change else passphrase)  # the dump may take hours
     with reach_owner(settings) as reached, terminal.transfer(None) as watcher:
         done = take_backup(settings, reached, file, passphrase, watcher)
         # After the dump: a seal never changes while its tag lives, and what was deleted meanwhile is gone from both.
-        copy = copy_seals(reached, seals or beside(file), passphrase, watcher, change=change)
-    terminal.show_backup(file, done, copy, as_json)
+        copy = copy_seals(reached, place, passphrase, watcher, change=change)
+    terminal.show_backup(file, done, place, copy, as_json)
 
 
 @click.command("backup-seals")

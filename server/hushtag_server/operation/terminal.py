@@ -137,17 +137,18 @@ def _elsewhere_as_json(elsewhere: list[tuple[str, int, int]]) -> list[dict[str, 
     return [{"store": url, "segments": count, "bytes": size} for url, count, size in elsewhere]
 
 
-def show_backup(file: Path, done: Backup, copy: SealsCopy, as_json: bool) -> None:
-    """Print what was backed up, and what was not."""
+def show_backup(file: Path, done: Backup, seals: Path, copy: SealsCopy, as_json: bool) -> None:
+    """Print what was backed up, where its seals lie, and what was not."""
     rows = sum(table.rows for table in done.manifest.tables.values())
     tables = len(done.manifest.tables)
     if as_json:
         content = {"file": str(file), "bytes": done.bytes, "tables": tables, "rows": rows, "keys_included": False}
         content["elsewhere"] = _elsewhere_as_json(done.elsewhere)
-        click.echo(json.dumps({**content, "seals": copy.seals, "taken_at": done.manifest.taken_at.isoformat()}))
+        content |= {"seals": copy.seals, "seals_file": str(seals), "taken_at": done.manifest.taken_at.isoformat()}
+        click.echo(json.dumps(content))
         return
     click.echo(f"wrote {file}: {tables} tables, {rows} rows, {size_text(done.bytes)}")
-    click.echo(f"wrote the {copy.seals} seals of now apart from it, in place of those that were there; keep no others")
+    click.echo(f"wrote the {copy.seals} seals of now to {seals}, in place of those that were there; keep no others")
     _tell_elsewhere(done.elsewhere, "back that store up as well, after this")
     click.echo("the key file is not in it: keep that elsewhere with `hushtag-server backup-keys FILE`")
 
