@@ -297,6 +297,17 @@ def test_the_settings_are_asked_for_once_and_only_where_the_zone_counts(
     assert len(asked) == 3
 
 
+def test_what_is_not_found_and_what_the_system_refuses_is_told_harmless_and_readable(
+    ours: Process, tmp_path: Path
+) -> None:
+    for command in (("journal", "show"), ("remind", "done"), ("journal", "tags", "--delete")):
+        told = ours(*command, "\x1b[31m\u202ex").stderr.decode()
+        assert "'\\x1b[31m\\u202ex'" in told
+    refused = ours("export", str(tmp_path / "no\nsuch" / "x.zip"))
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert refused.stderr.decode() == f"hushtag: No such file or directory: {tmp_path}/no\\u{{a}}such/x.zip\n"
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])
 def test_an_output_without_the_signs_of_a_title_shows_it_all_the_same(
     ours: Process, environment: dict[str, str], encoding: str

@@ -115,8 +115,7 @@ def describe(error: BaseException) -> dict[str, Any] | None:
     kind = next((kind for base, kind in _table() if isinstance(error, base)), None)
     if kind is None:
         return None
-    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    described: dict[str, Any] = {"code": kind.code, "message": message, "exit_code": kind.exit_code}
+    described: dict[str, Any] = {"code": kind.code, "message": _message(error), "exit_code": kind.exit_code}
     if kind.next_step is not None:
         described["next"] = kind.next_step
     for name in ("retry_after", "request_id", "object_ids", *_CHANGED):
@@ -127,6 +126,14 @@ def describe(error: BaseException) -> dict[str, Any] | None:
     if fields:
         described["fields"] = [{"field": each.field.removeprefix("$."), "rule": each.rule} for each in fields]
     return described
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
+    return str(error)
 
 
 def report(error: BaseException, *, as_json: bool) -> int:

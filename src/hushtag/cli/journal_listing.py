@@ -13,7 +13,6 @@ from hushtag.cli.here import Here
 from hushtag.cli.moments import account_zone, parse_day
 from hushtag.cli.options import AT_MOST, command_options
 from hushtag.cli.tables import plain, say_rows, short_id
-from hushtag.cli.text import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,4 +152,4 @@ def _tag_id(client: "Client", name: str) -> UUID:
     for tag in client.journal.tags.list():
         if tag.name.casefold() == name.strip().casefold() or str(tag.id) == name:
             return tag.id
-    raise NotFoundError(f"there is no tag {safe_text(name)[:100]!r}", code="not_found")
+    raise NotFoundError(f"there is no tag {name[:100]!r}", code="not_found")

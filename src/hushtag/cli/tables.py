@@ -121,6 +121,6 @@ def find_by_id(text: str, among: "Iterable[I]", what: str) -> UUID:
     if len(found) > 1:
         raise AmbiguousNameError(found)
     if not found:
-        text = f"no {what} has an id that begins with {safe_text(begun)[:40]!r}; those changed last were looked at"
+        text = f"no {what} has an id that begins with {begun[:40]!r}; the first {MOST_LOOKED_AT:,} were looked at"
         raise NotFoundError(text, code="not_found")
     return found[0]
