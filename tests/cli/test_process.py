@@ -1,5 +1,6 @@
 """The command as a process: echo, argument lists, exit codes, start-up, two at once on one state, a closed pipe."""
 
+import io
 import json
 import os
 import pty
@@ -227,6 +228,24 @@ def test_a_signal_ends_the_command_as_ctrl_c_does(
         assert json.loads(done.stderr) == {"error": told}
     else:
         assert done.stderr == b"interrupted\n"
+
+
+def test_an_interrupted_command_says_that_alone_and_exits_with_130_though_nobody_reads_it(
+    logged_in: Run, environment: dict[str, str]
+) -> None:
+    def interrupted(errors: "int | io.BufferedWriter") -> "tuple[int, bytes | None]":
+        command = command_line("device", "offer", "--json")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
+        assert process.stdout is not None
+        assert process.stdout.readline()  # the code is shown, and another device is waited for
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=30)[1]
+        return process.returncode, told
+
+    code, told = interrupted(subprocess.PIPE)
+    assert (code, told is not None and told.startswith(b'{"error"')) == (130, True)
+    with open("/dev/full", "wb") as full:
+        assert interrupted(full)[0] == 130
 
 
 def test_a_reader_that_goes_away_is_no_traceback(environment: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -132,6 +133,16 @@ class LazyGroup(click.Group):
         """Write the summaries of the table, without importing any command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.summary) for name, lazy in self._lazy.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. An interruption begins a new line where ^C stands in the old one, and nowhere else."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            with suppress(OSError):
+                if sys.stderr.isatty():
+                    click.echo(err=True)
+            raise click.Abort from None
 
     def main(
         self,
