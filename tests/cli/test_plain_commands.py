@@ -383,7 +383,9 @@ def test_watch_shows_what_becomes_due_until_it_is_interrupted(ours: Process, env
 
 
 def test_the_feed_has_an_address_that_is_shown_once(ours: Process) -> None:
-    assert failed(ours("remind", "feed", "--json"), 9)["code"] == "not_found"
+    for none in (["remind", "feed", "--json"], ["remind", "feed", "--close", "--json"]):
+        told = failed(ours(*none), 9)
+        assert (told["code"], "remind feed --open makes one" in told["message"]) == ("not_found", True)
     url = json_of(ours("remind", "feed", "--open", "--json"))["url"]
     shown = text_of(ours("remind", "feed"))
     assert url.rsplit("/", 1)[1] not in shown

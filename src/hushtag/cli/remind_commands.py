@@ -1,6 +1,7 @@
 """Commands of reminders: add, ls, edit, done, reopen, snooze, rm, watch, feed."""
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from hushtag.cli.tables import find_by_id, plain, say_rows, short_id
 from hushtag.cli.text import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hushtag.client import Client
     from hushtag.reminder_messages import Reminder
@@ -326,6 +327,16 @@ def watch(here: Here, span: str | None, once: bool) -> None:
             click.echo(json.dumps(plain(reminder)) if here.as_json else _line(reminder))
 
 
+@contextmanager
+def _told_of_no_feed() -> "Iterator[None]":
+    from hushtag.client import NotFoundError
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise NotFoundError("there is no address; hushtag remind feed --open makes one", code=error.code) from None
+
+
 @remind.command()
 @click.option("--open", "opening", is_flag=True, help="Make a new secret address; an earlier one stops working.")
 @click.option("--close", "closing", is_flag=True, help="Revoke the address.")
@@ -344,7 +355,7 @@ def feed(here: Here, opening: bool, closing: bool) -> None:
     if opening and closing:
         raise UsageError("--open and --close exclude each other")
     fields: dict[str, Any]
-    with here.logged_in() as client:
+    with here.logged_in() as client, _told_of_no_feed():
         if opening:
             address = client.reminders.open_feed()
             text, fields = address.url, {"url": address.url, "created_at": address.created_at}
