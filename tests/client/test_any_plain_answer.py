@@ -217,7 +217,7 @@ STREAM = b": hello\r\nid: 7\n\nevent: reminder\ndata: {\ndata:  }\nid: 8\n\ndata
 @given(cut=st.integers(0, len(STREAM)))
 def test_events_are_the_same_however_they_are_cut(cut: int) -> None:
     events, parser = parse(STREAM, cut)
-    assert events == [ServerEvent("reminder", "{\n }"), ServerEvent("message", "x\ny")]
+    assert events == [ServerEvent("reminder", "{\n }", "8"), ServerEvent("message", "x\ny", "8")]
     assert parser.last_id == "8"  # that of the last whole event
 
 

@@ -286,6 +286,23 @@ def test_events_go_on_where_the_connection_broke(client: Client, fate: Fate, cut
     assert list(client.reminders.events(wait=0)) == []
 
 
+def test_whoever_leaves_early_is_given_the_rest_by_the_next(client: Client) -> None:
+    """All had come at once, and the server tells each once: those behind the first were told to nobody."""
+    titles = make_due(client, 4)
+    arrived = []
+    for reminder in client.reminders.events():
+        arrived.append(reminder.title)
+        break
+    client.reminders.events()  # nobody iterates over it
+    for reminder in client.reminders.events(wait=0):
+        arrived.append(reminder.title)
+        if len(arrived) == 3:
+            break
+    arrived += [reminder.title for reminder in client.reminders.events(wait=0)]
+    assert sorted(arrived) == sorted(titles)
+    assert list(client.reminders.events(wait=0)) == []
+
+
 def test_a_server_that_was_there_is_waited_for(client: Client, fate: Fate) -> None:
     titles = make_due(client, 2)
     fate.cut = [1]

@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from hushtag.client.answers import decode
@@ -14,23 +16,36 @@ from hushtag.client.policy import RetryPolicy
 from hushtag.errors import MisuseError
 from hushtag.reminder_messages import MAX_STREAM_SECONDS, Reminder
 
-__all__ = ["DueEvents"]
+__all__ = ["DueEvents", "Place"]
 
 PATH: Final = "/v1/reminders/events"
 GRACE_SECONDS: Final = 60.0
 """How long after `wait` the server may take to end the stream, broken connections included."""
 
 
-class DueEvents:
-    """The reminders that become due, for `wait` seconds, or (None) until whoever iterates has enough."""
+@dataclass
+class Place:
+    """Behind which event an iterator was left that went on no further."""
 
-    def __init__(self, token: str, retry: RetryPolicy, wait: int | None) -> None:
+    last_id: str | None = None
+
+
+class DueEvents:
+    """The reminders that become due, for `wait` seconds, or (None) until whoever iterates has enough.
+
+    They begin at `place`, and leave there where whoever had enough stands.
+    """
+
+    def __init__(self, token: str, retry: RetryPolicy, wait: int | None, place: Place) -> None:
         if wait is not None and not (isinstance(wait, int | float) and math.isfinite(wait)):
             raise MisuseError(f"wait is a finite number of seconds, not {type(wait).__name__}")
         self._token = token
         self._retry = retry
         self._wait = wait
+        self._place = place
         self._parser = EventParser(None)
+        self._due = deque[ServerEvent]()
+        self._told: str | None = None  # where whoever iterates stands: the stream may be ahead
         self._opened: Opened | None = None
         self._was_open = False
         self._breaks = 0  # since an event came, or a sign of life
@@ -38,7 +53,7 @@ class DueEvents:
         self._waited = 0.0  # seconds, without those that whoever iterates takes
 
     def more(self) -> Steps[Sequence[Reminder] | None]:
-        """Return the next reminders, waiting for them; None when `wait` is over.
+        """Return the next reminder, waiting for it; None when `wait` is over.
 
         Raises:
             SessionExpiredError: the session has ended.
@@ -46,14 +61,25 @@ class DueEvents:
             TransportError, UnavailableError: the server stayed away.
             TimedOutError: it does not end the stream.
         """
-        while not self._ended:
+        if not self._was_open and self._place.last_id is not None:
+            # Of another session, it is no place to the server.
+            last_id, self._place.last_id = self._place.last_id, None
+            self._parser = EventParser(last_id)
+        while self._due or not self._ended:
+            if self._due:
+                event = self._due.popleft()
+                self._told = event.id
+                if event.kind == "reminder":
+                    return [decode(event.text.encode(), Reminder)]
+                continue
+            self._told = self._parser.last_id
             began = time.monotonic()
             try:
-                events = yield from self._look()
+                self._due.extend((yield from self._look()))
             finally:
                 self._waited += time.monotonic() - began
-            if events:
-                return [decode(event.text.encode(), Reminder) for event in events if _is_reminder(event)]
+            if self._due:
+                continue
             if self._wait is not None and self._waited > self._wait + GRACE_SECONDS:
                 raise TimedOutError("the server does not end the stream of reminders")
         return None
@@ -95,10 +121,8 @@ class DueEvents:
             yield from close_answer(opened)
 
     def end(self) -> Steps[None]:
-        """Close the stream."""
+        """Close the stream. What the server sent of it and nobody took is for the next one."""
+        if not self._ended and self._told is not None:
+            self._place.last_id = self._told
         self._ended = True
         yield from self._leave()
-
-
-def _is_reminder(event: ServerEvent) -> bool:
-    return event.kind == "reminder"

@@ -14,10 +14,11 @@ _ID: Final = re.compile(r"[!-~]{0,64}")
 
 
 class ServerEvent(NamedTuple):
-    """One event: its kind and its text."""
+    """One event: its kind, its text, and where the stream stands behind it."""
 
     kind: str
     text: str
+    id: str | None
 
 
 class EventParser:
@@ -84,7 +85,7 @@ class EventParser:
 
     def _dispatch(self) -> ServerEvent | None:
         self.last_id = self._pending_id
-        event = ServerEvent(self._kind or "message", "\n".join(self._lines)) if self._lines else None
+        event = ServerEvent(self._kind or "message", "\n".join(self._lines), self.last_id) if self._lines else None
         self.alive = self.alive or event is not None
         self._kind = ""
         self._lines = []

@@ -15,7 +15,7 @@ from hushtag.client.batches import Pages
 from hushtag.client.calls import fetch
 from hushtag.client.changes import Versioned, create, delete, edit, if_match
 from hushtag.client.contents import FeedAddress
-from hushtag.client.due_events import DueEvents
+from hushtag.client.due_events import DueEvents, Place
 from hushtag.client.effects import Request, Steps, exchange
 from hushtag.client.ids import id_of, uuid_of
 from hushtag.errors import MalformedError
@@ -45,6 +45,7 @@ class ReminderSteps:
 
     def __init__(self, account: AccountSteps) -> None:
         self._account = account
+        self._place = Place()
 
     @property
     def _token(self) -> str:
@@ -131,8 +132,8 @@ class ReminderSteps:
         )
 
     def events(self, wait: int | None) -> DueEvents:
-        """Hear of due reminders."""
-        return DueEvents(self._token, self._account.retry, wait)
+        """Hear of due reminders, from where an iterator was left that went on no further."""
+        return DueEvents(self._token, self._account.retry, wait, self._place)
 
     def open_feed(self) -> Steps[FeedAddress]:
         """Make a new address of the feed. Sent once: a second one would make the first one's answer worthless."""

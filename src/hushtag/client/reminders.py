@@ -138,7 +138,8 @@ class Reminders:
 
         A broken connection is opened again where it broke, with growing pauses of at most 30 s; nothing is lost and
         nothing comes twice. `wait`: end after so many seconds (at most 3,600); 0 yields what is due now. By default
-        it goes on until the session ends or the iterator is closed.
+        it goes on until the session ends or the iterator is closed. Whoever leaves it early is given the rest by the
+        next one of this client.
 
         Raises:
             SessionExpiredError: the session has ended.
