@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -31,7 +32,10 @@ _SIGN_UP = """
 
 # Which way the time between lies does not count: a bucket that was used under a clock that was ahead would get nothing
 # back until it is as late again.
-_CHARGE = """
+_REFILL: Final = "abs(extract(epoch FROM clock_timestamp() - a.refilled_at))"
+_TOKENS: Final = f"least(%(capacity)s, a.tokens + {_REFILL} * %(rate)s)"
+
+_CHARGE: Final = f"""
     WITH full_again AS (
         DELETE FROM login_attempts WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM login_attempts
@@ -43,22 +47,16 @@ _CHARGE = """
     INSERT INTO login_attempts AS a (scope, key_hash, tokens, refilled_at)
     VALUES (%(scope)s, %(key)s, %(capacity)s - 1, clock_timestamp())
     ON CONFLICT (scope, key_hash) DO UPDATE
-    SET tokens = least(%(capacity)s, a.tokens
-            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
-        refilled_at = clock_timestamp()
-    WHERE least(%(capacity)s, a.tokens
-            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
-"""
+    SET tokens = {_TOKENS} - 1, refilled_at = clock_timestamp()
+    WHERE {_TOKENS} >= 1
+"""  # noqa: S608  (constants)
 
-_CHARGE_KNOWN = """
+_CHARGE_KNOWN: Final = f"""
     UPDATE login_attempts a
-    SET tokens = least(%(capacity)s, a.tokens
-            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) - 1,
-        refilled_at = clock_timestamp()
+    SET tokens = {_TOKENS} - 1, refilled_at = clock_timestamp()
     WHERE a.scope = 'known' AND a.key_hash = %(key)s AND a.refilled_at >= now() - interval '90 days'
-      AND least(%(capacity)s, a.tokens
-            + abs(extract(epoch FROM clock_timestamp() - a.refilled_at)) * %(rate)s) >= 1
-"""
+      AND {_TOKENS} >= 1
+"""  # noqa: S608  (constants)
 
 # Where there is a bucket under the present key, that one counts: a rotation gives nobody a second one.
 _REMEMBER = """
@@ -75,10 +73,10 @@ _KNOW = """
     ON CONFLICT (scope, key_hash) DO UPDATE SET tokens = %(capacity)s, refilled_at = clock_timestamp()
 """
 
-_WAIT = """
-    SELECT ceil((1 - tokens) / %(rate)s - abs(extract(epoch FROM clock_timestamp() - refilled_at)))::integer
-    FROM login_attempts WHERE scope = %(scope)s AND key_hash = %(key)s
-"""
+_WAIT: Final = f"""
+    SELECT ceil((1 - a.tokens) / %(rate)s - {_REFILL})::integer
+    FROM login_attempts a WHERE a.scope = %(scope)s AND a.key_hash = %(key)s
+"""  # noqa: S608  (constants)
 
 
 async def sign_up(connection: Connection, user: NewUser) -> None:
