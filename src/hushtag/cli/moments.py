@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -10,7 +11,16 @@ from hushtag.cli.failures import UsageError
 if TYPE_CHECKING:
     from hushtag.client import Client
 
-__all__ = ["account_moment", "account_zone", "parse_day", "parse_moment", "parse_span", "time_in", "zone_named"]
+__all__ = [
+    "account_moment",
+    "account_moments",
+    "account_zone",
+    "parse_day",
+    "parse_moment",
+    "parse_span",
+    "time_in",
+    "zone_named",
+]
 
 _DAYS: Final = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _SPAN: Final = re.compile(r"(?:(\d{1,4})w)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m(?:in)?)?(?:(\d{1,8})s)?")
@@ -45,7 +55,13 @@ def account_moment(client: "Client", text: str) -> datetime:
     Raises:
         UsageError: as `parse_moment` and `account_zone`.
     """
-    return _with_offset(text) or parse_moment(text, account_zone(client))
+    return account_moments(client, text)[0]
+
+
+def account_moments(client: "Client", *texts: str) -> list[datetime]:
+    """Return what `account_moment` reads in each text; the settings are asked for once at most."""
+    zone = cache(partial(account_zone, client))
+    return [_with_offset(text) or parse_moment(text, zone()) for text in texts]
 
 
 def time_in(moment: datetime, zone_name: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from hushtag.cli.account_commands import PASSWORD_STDIN, server_of
 from hushtag.cli.here import Here
-from hushtag.cli.moments import account_moment
+from hushtag.cli.moments import account_moments
 from hushtag.cli.options import AT_MOST, command_options
 from hushtag.cli.tables import plain, say_rows
 from hushtag.cli.text import local_time, safe_text
@@ -250,8 +250,11 @@ def audit(here: Here, limit: int, action: str | None, table: str | None, since: 
       hushtag account audit --table journals --since "yesterday 0:00"
     """
     with here.logged_in() as client:
-        moments = [None if each is None else account_moment(client, each) for each in (since, until)]
-        listing = client.profile.audit(action=action, table=table, since=moments[0], until=moments[1])
+        given = {name: text for name, text in (("since", since), ("until", until)) if text is not None}
+        moments = dict(zip(given, account_moments(client, *given.values()), strict=True))
+        listing = client.profile.audit(
+            action=action, table=table, since=moments.get("since"), until=moments.get("until")
+        )
         found = list(islice(listing, limit))
     rows = [
         (

@@ -55,7 +55,8 @@ def _check_room(held: Sequence[DeviceSecret]) -> None:
 
 
 def _named(name: str, held: Held) -> DeviceSecret:
-    found = next((each for each in held if device_name(each) == " ".join(name.split()).lower()), None)
+    spelt = " ".join(name.split()).lower()
+    found = next((each for each in held if device_name(each) == spelt), None)
     if found is None:
         raise NotFoundError("this device holds no device secret of this name", code="not_found")
     return found
