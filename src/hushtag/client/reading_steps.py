@@ -119,12 +119,12 @@ class ReadingSteps(RowSteps):
         for entry in entries:
             encoded, version = decode_binary(entry.row or ""), entry.key_version
             row = ObjectRow.decode(encoded, key_version=version, revision=entry.revision)
-            if Seen(row.revision, row_digest(row)) != _listed(entry):
+            seen = Seen(row.revision, row_digest(row))
+            if seen != _listed(entry):
                 raise IntegrityError("row in a listing")
             stream_id = None if entry.stream_id is None else str(entry.stream_id)
             with contextlib.suppress(IntegrityError):
-                seen, _, read = self._open(entry.object_id, row, stream_id, keys[version])
-                self._metas[entry.object_id, seen.digest] = read
+                _, self._metas[row_key(entry)] = self._open(entry.object_id, row, seen, stream_id, keys[version])
 
     def list(self) -> Steps[tuple[VaultEntry, ...]]:
         """Return the entries with their names; rows whose digest was read before are not fetched again."""

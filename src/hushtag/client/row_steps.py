@@ -274,13 +274,13 @@ class RowSteps:
         revision = number_header(response, "Hushtag-Revision", MAX_GENERATION)
         version = number_header(response, "Hushtag-Key-Version", MAX_KEY_VERSION)
         row = ObjectRow.decode(response.body, key_version=version, revision=revision)
-        return self._open(object_id, row, response.headers.get(STREAM_HEADER.lower()), key)
+        seen = Seen(revision, row_digest(row))
+        return seen, *self._open(object_id, row, seen, response.headers.get(STREAM_HEADER.lower()), key)
 
     def _open(
-        self, object_id: UUID, row: ObjectRow, stream_id: str | None, key: DataKey
-    ) -> tuple[Seen, OpenedObject | None, Read]:
-        seen = Seen(row.revision, row_digest(row))
-        unreadable = seen, None, Read(None, row.key_version, row.content_size)
+        self, object_id: UUID, row: ObjectRow, seen: Seen, stream_id: str | None, key: DataKey
+    ) -> tuple[OpenedObject | None, Read]:
+        unreadable = None, Read(None, row.key_version, row.content_size)
         try:
             opened = open_object(key, row, vault_id=self.witness.vault_id, object_id=object_id)
         except AuthenticationError:
@@ -292,4 +292,4 @@ class RowSteps:
             return unreadable
         if stream_id != (opened.meta.stream and str(opened.meta.stream.id)):
             raise IntegrityError(f"stream of the object {object_id}")
-        return seen, opened, Read(opened.meta, row.key_version, row.content_size)
+        return opened, Read(opened.meta, row.key_version, row.content_size)
