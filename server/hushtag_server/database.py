@@ -1,4 +1,4 @@
-"""The ways to the database: a transaction as one user or as nobody, and a call that is one of its own.
+"""The ways to the database: a transaction as one user or as nobody, a call that is one of its own, and calls together.
 
 Row-level security shows a transaction only the rows of `app.user_id`, which is set here and lasts exactly as long as
 the transaction. A query that forgot to name its user finds nothing instead of somebody else's row.
@@ -9,14 +9,16 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Final, LiteralString, TypeVar
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from hushtag_server.batches import Batches
 from hushtag_server.connection import Connection
 from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableError
 from hushtag_server.migrate import STATE_TABLE, known_migrations
@@ -28,7 +30,9 @@ __all__ = [
     "AnyPool",
     "Connection",
     "Pool",
+    "Together",
     "call",
+    "call_together",
     "check_role",
     "entered",
     "missing_migrations",
@@ -42,6 +46,7 @@ AnyPool = Pool | RecordedPool
 """A pool, or one whose next call also stores an event in the security log."""
 
 _RETRIES: Final = 3
+_encode: Final = msgspec.json.Encoder().encode
 
 
 _CONFLICTS: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
@@ -127,6 +132,84 @@ async def call(pool: AnyPool, statement: LiteralString, values: Sequence[object]
     if recorded is not None:
         recorded.source.kick()
     return rows
+
+
+class Together(NamedTuple):
+    """A statement of one step, and that of several steps at once.
+
+    The second takes the steps as JSON and, with `bulk`, what each has besides as one value; its rows begin with the
+    place of their step, from 1. Both end with the values that all steps share.
+    """
+
+    alone: LiteralString
+    several: LiteralString
+    bulk: bool = False
+
+
+class _Content(NamedTuple):
+    step: msgspec.Struct
+    bulk: bytes
+    recorded: RecordedPool | None
+
+
+async def call_together(
+    pool: AnyPool,
+    together: Together,
+    user_id: UUID,
+    step: msgspec.Struct,
+    shared: tuple[object, ...],
+    alone: Sequence[object],
+    bulk: bytes = b"",
+) -> list[Any]:
+    """Make a step as `call` does, in one transaction with the same step of other accounts that ask now.
+
+    `alone` are the values of the statement for one step, which is run where the batch was refused.
+
+    Raises:
+        UnavailableError: no connection became free in time, the database is away, or too many steps wait.
+    """
+    recorded = pool if isinstance(pool, RecordedPool) else None
+    own = pool.pool if isinstance(pool, RecordedPool) else pool
+    statement = together.several if recorded is None else recorded.join_together(together.several)
+    batches = own.batches.get((statement, shared))
+    if batches is None:
+        run = partial(_run_batch, own, statement, shared, together.bulk)
+        batches = own.batches[(statement, shared)] = Batches(run, own.patience)
+    rows: list[Any] | None = await batches.make(user_id, _Content(step, bulk, recorded))
+    if rows is None:
+        return await call(pool, together.alone, alone)
+    if recorded is not None:
+        recorded.source.kick()
+    return rows
+
+
+async def _run_batch(
+    pool: Pool, statement: LiteralString, shared: tuple[object, ...], bulk: bool, contents: Sequence[_Content]
+) -> list[list[Any]] | None:
+    values: list[object] = [_encode([content.step for content in contents]).decode()]
+    if bulk:
+        values.append(b"".join([content.bulk for content in contents]))
+    values += shared
+    # Signed only now, one behind the other: what is done once a request costs twice as much.
+    endings = [content.recorded.endings() for content in contents if content.recorded is not None]
+    if endings:
+        values.append((b"[" + b",".join(endings) + b"]").decode())
+    try:
+        rows = await _call_once(pool, statement, values)
+    except (UnavailableError, psycopg.Error) as error:
+        if _was_undone(error):
+            return None
+        raise
+    found: list[list[Any]] = [[] for _ in contents]
+    for row in rows:
+        found[row[0] - 1].append(row[1:])
+    return found
+
+
+def _was_undone(error: Exception) -> bool:
+    # An ERROR is said by a server that goes on: the transaction is undone. Of one that went away nobody knows.
+    cause = error.__cause__ if isinstance(error, UnavailableError) else error
+    return isinstance(cause, psycopg.Error) and cause.diag.severity_nonlocalized == "ERROR"
 
 
 async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from hushtag_server.batches import Batches
 from hushtag_server.connection import Connection
 from hushtag_server.settings import Settings
 
@@ -23,6 +24,7 @@ __all__ = ["Pool", "make_pool"]
 _MAX_WAITING: Final = 500  # requests; more would only wait to fail
 _IDLE: Final = TransactionStatus.IDLE
 _NO_PIPELINE: Final = PipelineStatus.OFF
+_SPARE_PATIENCE: Final = 2.0  # seconds; by then the database has said that its own time is over
 _ON_SHELF: Final = 30.0  # seconds; after that it goes the whole way once, so that the pool can retire or replace it
 
 
@@ -34,8 +36,11 @@ async def _check_alive(connection: Connection) -> None:
 class Pool(AsyncConnectionPool[Connection]):
     """psycopg's pool; `getconn`, `putconn` and `connection` go by the shelf or from hand to hand where they can."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, patience: float, **kwargs: Any) -> None:
+        """`patience` is how many seconds a batch may take, from asking for a connection to its last row."""
         super().__init__(*args, **kwargs)
+        self.patience = patience
+        self.batches: dict[tuple[str, tuple[object, ...]], Batches[Any, Any]] = {}
         self._shelf: list[tuple[Connection, float]] = []
         self._left: dict[int, float] = {}
         self._in_line = 0
@@ -182,7 +187,9 @@ class Pool(AsyncConnectionPool[Connection]):
         await asyncio.shield(self._run(super().putconn(connection)))  # halfway back it would be lost
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Close every connection."""
+        """Close every connection, once what is on its way in batches has arrived."""
+        for batches in self.batches.values():
+            await batches.close()
         self._send_line_away()
         while self._shelf:
             await self._put_back(self._shelf.pop()[0])
@@ -212,6 +219,7 @@ def make_pool(url: str, settings: Settings) -> Pool:
     given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
     return Pool(
         url,
+        patience=(settings.pool_wait + settings.statement_timeout).total_seconds() + _SPARE_PATIENCE,
         connection_class=Connection,
         kwargs={
             "options": f"{given} {options}".strip(),

@@ -29,24 +29,41 @@ __all__ = ["INSERT", "EventSource", "RecordedPool", "Source", "Subject", "identi
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _STORE: Final = (
     f"INSERT INTO security_audit_logs ({_NAMES}) SELECT {_NAMES} FROM"  # noqa: S608  (constants)
-    " json_populate_record(NULL::security_audit_logs, ({row})) e WHERE e.id IS NOT NULL RETURNING id"
+    " {source} json_populate_record(NULL::security_audit_logs, ({row})) e WHERE e.id IS NOT NULL RETURNING id"
 )
 _QUEUE: Final = "INSERT INTO security_audit_unsealed (id) SELECT id FROM event"
-INSERT: Final = f"WITH event AS ({_STORE.format(row='SELECT %s::json')}) {_QUEUE}"
+INSERT: Final = f"WITH event AS ({_STORE.format(source='', row='SELECT %s::json')}) {_QUEUE}"
 """Store one row, given as JSON, and queue it; in the transaction of what it tells of."""
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _encode: Final = msgspec.json.Encoder().encode
 
 
+def _with_event(statement: LiteralString, event: LiteralString) -> LiteralString:
+    return (
+        f"WITH done AS MATERIALIZED ({statement}), event AS ({event}), queued AS ({_QUEUE})"  # noqa: S608
+        " SELECT * FROM done"
+    )
+
+
 @cache
 def _joined(statement: LiteralString, choice: LiteralString) -> LiteralString:
     last = max(int(number) for number in _PARAMETER.findall(statement))
     chosen = f"SELECT ${last + 1}::json -> ({choice}) FROM done d LIMIT 1"  # noqa: S608  (constants)
-    return (
-        f"WITH done AS MATERIALIZED ({statement}), event AS ({_STORE.format(row=chosen)}), queued AS ({_QUEUE})"  # noqa: S608
-        " SELECT * FROM done"
+    return _with_event(statement, _STORE.format(source="", row=chosen))
+
+
+@cache
+def _joined_together(statement: LiteralString, choice: LiteralString) -> LiteralString:
+    # The rows of every step lie in one array, in the order of the places that the statement's rows begin with; of the
+    # rows of a place, the first tells how its step ended.
+    last = max(int(number) for number in _PARAMETER.findall(statement))
+    source = (
+        f"(SELECT r.endings -> ({choice}) AS chosen FROM (SELECT DISTINCT ON (place) * FROM done ORDER BY place) d"  # noqa: S608
+        f" JOIN json_array_elements(${last + 1}::json) WITH ORDINALITY r (endings, place) USING (place)) c,"
+        " LATERAL"
     )
+    return _with_event(statement, _STORE.format(source=source, row="SELECT c.chosen"))
 
 
 def _spelt(digits: str) -> str:
@@ -171,8 +188,15 @@ class RecordedPool(NamedTuple):
     subject: Subject
     outcomes: tuple[str, ...]
 
+    def endings(self) -> bytes:
+        """Return the signed row of each way in which the event can end, as JSON by their names."""
+        rows = self.source.rows(self.event, self.subject, self.outcomes)
+        return b"{" + b",".join([b'"%b":%b' % (name.encode(), row) for name, row in rows.items()]) + b"}"
+
     def join(self, statement: LiteralString, values: Sequence[object]) -> tuple[LiteralString, Sequence[object]]:
         """Return the statement that also stores the event, and its values."""
-        rows = self.source.rows(self.event, self.subject, self.outcomes)
-        named_rows = b",".join([b'"%b":%b' % (name.encode(), row) for name, row in rows.items()])
-        return _joined(statement, self.event.choice), (*values, "{" + named_rows.decode() + "}")
+        return _joined(statement, self.event.choice), (*values, self.endings().decode())
+
+    def join_together(self, statement: LiteralString) -> LiteralString:
+        """Return the statement of several steps that also stores the event of each; its last value are all endings."""
+        return _joined_together(statement, self.event.choice)

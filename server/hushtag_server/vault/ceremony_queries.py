@@ -9,13 +9,15 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from hushtag.duress import Released, expand_release
 from hushtag.enrollment import AcceptedTag
 from hushtag.messages import decode_binary
 from hushtag.moving import AcceptedMove
 from hushtag.types import Release
 from hushtag_server.auth import Caller
-from hushtag_server.database import AnyPool, call
+from hushtag_server.database import AnyPool, Together, call, call_together
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.vault.schemas import (
     Begun,
@@ -52,6 +54,56 @@ _OPEN = """
            generation, head, ring, steps, failed_guesses, last_failed_at
     FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::integer, $13, $14)
 """
+_BEGIN_TOGETHER: Final = Together(
+    _BEGIN,
+    """SELECT place, account_session_id, retry_after, credential_id
+       FROM hushtag_begin_ceremonies($1::json, $2, $3, $4, $5, $6, $7, $8)""",
+)
+_ADVANCE_TOGETHER: Final = Together(
+    _ADVANCE,
+    """SELECT place, account_session_id, session_data, credential_id, records
+       FROM hushtag_advance_ceremonies($1::json, $2, $3, $4)""",
+)
+_OPEN_TOGETHER: Final = Together(
+    _OPEN,
+    """SELECT place, suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
+              generation, head, ring, steps, failed_guesses, last_failed_at
+       FROM hushtag_open_tags($1::json, $2, $3, $4, $5, $6, $7)""",
+    bulk=True,
+)
+
+
+class _Beginning(msgspec.Struct, gc=False):
+    user_id: UUID
+    token_hash: str
+    guesses: int
+    session_id: str
+    kept: str | None
+
+
+class _Advancing(msgspec.Struct, gc=False):
+    user_id: UUID
+    token_hash: str
+    session_id: str
+    hashes: str
+    next_id: str
+
+
+class _Opening(msgspec.Struct, gc=False):
+    user_id: UUID
+    token_hash: str
+    step_id: str
+    session_id: str
+    phrase_hash: str | None
+    key_id: UUID
+    guesses: int
+    release_check: str
+
+
+def _hex(value: bytes) -> str:
+    return "\\x" + value.hex()  # as PostgreSQL reads bytea
+
+
 _ENROL = """
     SELECT hushtag_keep_orders(hushtag_keep_seal(
         hushtag_enrol_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
@@ -72,7 +124,11 @@ async def begin_ceremony(
 ) -> Begun:
     """Authenticate, charge `guesses` or nothing, keep the state and return the user's credential identifier."""
     values = (*caller, guesses, *budget, session_id, state, kept, lifetime)
-    return Begun(*(await call(pool, _BEGIN, values))[0])
+    step = _Beginning(
+        caller.user_id, _hex(caller.token_hash), guesses, session_id, None if kept is None else _hex(kept)
+    )
+    shared = (caller.idle, caller.touch, *budget, state, lifetime)
+    return Begun(*(await call_together(pool, _BEGIN_TOGETHER, caller.user_id, step, shared, values))[0])
 
 
 async def advance_ceremony(
@@ -88,8 +144,11 @@ async def advance_ceremony(
 
     What was kept must be of this account session and not late. Of concurrent takers one gets it.
     """
-    values = (*caller, session_id, b"".join(phrase_hashes), next_id, lifetime)
-    return Taken(*(await call(pool, _ADVANCE, values))[0])
+    hashes = b"".join(phrase_hashes)
+    values = (*caller, session_id, hashes, next_id, lifetime)
+    step = _Advancing(caller.user_id, _hex(caller.token_hash), session_id, _hex(hashes), next_id)
+    shared = (caller.idle, caller.touch, lifetime)
+    return Taken(*(await call_together(pool, _ADVANCE_TOGETHER, caller.user_id, step, shared, values))[0])
 
 
 async def open_tag(
@@ -115,7 +174,18 @@ async def open_tag(
     """
     counted = (budget.capacity, budget.rate, guesses)
     values = (*caller, step_id, session_id, phrase_hash, key_id, lifetime, *counted, *released)
-    rows = await call(pool, _OPEN, values)
+    step = _Opening(
+        caller.user_id,
+        _hex(caller.token_hash),
+        step_id,
+        session_id,
+        None if phrase_hash is None else _hex(phrase_hash),
+        key_id,
+        guesses,
+        _hex(released.check),
+    )
+    shared = (caller.idle, caller.touch, lifetime, budget.capacity, budget.rate)
+    rows = await call_together(pool, _OPEN_TOGETHER, caller.user_id, step, shared, values, released.joined)
     if not rows:
         raise UnauthenticatedError("no such session")
     suite, tag_id, salt, expires_at = rows[0][:4]

@@ -1,0 +1,1 @@
+DROP FUNCTION hushtag_begin_ceremonies, hushtag_advance_ceremonies, hushtag_open_tags;

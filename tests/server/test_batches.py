@@ -1,0 +1,270 @@
+"""Steps of several accounts in one statement: who goes with whom, and that nobody pays for another."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+import pytest
+
+from hushtag.messages import FinishUnlock, Unlocked, encode_binary
+from hushtag.unlock import start_unlock
+from hushtag_server import database as ways
+from hushtag_server.batches import AT_ONCE, MOST_STEPS, MOST_WAITING, Batches
+from hushtag_server.errors import UnavailableError
+from tests.server.vault_support import enrol, locate, new_password, prove, run_sql, send
+
+pytestmark = pytest.mark.anyio
+
+LOCATE, START, FINISH = "/v1/unlock/locate", "/v1/unlock/start", "/v1/unlock/finish"
+
+
+class Statements:
+    """Stands for the database: keeps what each batch holds, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self._may_answer: list[asyncio.Event] = []
+
+    async def run(self, contents: Sequence[int]) -> list[int]:
+        self.batches.append(list(contents))
+        self._may_answer.append(asyncio.Event())
+        await self._may_answer[-1].wait()
+        return [-content for content in contents]
+
+    def answer(self) -> None:
+        """Answer every batch so far."""
+        for event in self._may_answer:
+            event.set()
+
+
+async def turns() -> None:
+    """Let everything happen that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def whose(number: int) -> UUID:
+    return UUID(int=number)
+
+
+async def settled(batches: Batches[int, int], statements: Statements, *results: "asyncio.Future[int | None]") -> Any:
+    while not all(result.done() for result in results):
+        statements.answer()
+        await turns()
+    await batches.close()
+    return [await result for result in results]
+
+
+async def test_what_comes_in_one_turn_leaves_as_one_in_the_order_of_the_accounts() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    results = [batches.make(whose(number), number) for number in (3, 1, 2)]
+    await turns()
+    assert statements.batches == [[1, 2, 3]]
+    assert await settled(batches, statements, *results) == [-3, -1, -2]
+
+
+async def test_no_batch_has_two_steps_of_one_account_nor_do_two_that_are_on_their_way() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    results = [batches.make(whose(7), 70), batches.make(whose(7), 71), batches.make(whose(8), 80)]
+    await turns()
+    assert statements.batches == [[70, 80]]
+    assert await settled(batches, statements, *results) == [-70, -71, -80]
+    assert statements.batches == [[70, 80], [71]]
+
+
+async def test_what_comes_while_batches_are_on_their_way_leaves_with_the_next() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    results = []
+    for number in range(1, AT_ONCE + 4):
+        results.append(batches.make(whose(number), number))
+        await turns()
+    assert statements.batches == [[number] for number in range(1, AT_ONCE + 1)]
+    await settled(batches, statements, *results)
+    assert statements.batches[AT_ONCE:] == [[AT_ONCE + 1, AT_ONCE + 2, AT_ONCE + 3]]
+
+
+async def test_a_batch_has_so_many_steps_and_whoever_asks_often_goes_behind_the_others() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    often = [batches.make(whose(1), 1) for _ in range(3)]
+    others = [batches.make(whose(number), number) for number in range(2, 2 * MOST_STEPS + 2)]
+    await turns()
+    assert [len(batch) for batch in statements.batches] == [MOST_STEPS, MOST_STEPS]
+    await settled(batches, statements, *often, *others)
+    assert statements.batches[2:] == [[1, 2 * MOST_STEPS + 1], [1]]
+
+
+async def test_who_gave_up_is_not_taken_along_and_disturbs_nobody() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    early, late, patient = (batches.make(whose(number), number) for number in (1, 2, 3))
+    early.cancel()
+    await turns()
+    assert statements.batches == [[2, 3]]
+    late.cancel()
+    assert await settled(batches, statements, patient) == [-3]
+
+
+async def test_only_so_many_wait() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    results = [batches.make(whose(number % 3), number) for number in range(MOST_WAITING)]
+    with pytest.raises(UnavailableError):
+        batches.make(whose(9), 9)
+    assert len(await settled(batches, statements, *results)) == MOST_WAITING
+    batches.make(whose(9), 9).cancel()
+
+
+async def test_what_fails_fails_for_everybody_in_it_and_the_next_batch_goes() -> None:
+    async def run(contents: Sequence[int]) -> list[int] | None:
+        if 1 in contents:
+            raise UnavailableError("away")
+        return None if 2 in contents else [0 for _ in contents]
+
+    batches: Batches[int, int] = Batches(run, 10)
+    failed = [batches.make(whose(1), 1), batches.make(whose(5), 5)]
+    for result in failed:
+        with pytest.raises(UnavailableError):
+            await result
+    assert await batches.make(whose(2), 2) is None
+    assert await batches.make(whose(3), 3) == 0
+
+
+async def test_a_batch_that_is_never_answered_ends() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 0.01)
+    with pytest.raises(UnavailableError):
+        await batches.make(whose(1), 1)
+    await batches.close()
+
+
+class Unlocker:
+    """Somebody with an enrolled phrase."""
+
+    def __init__(self, account: Any, password: Any) -> None:
+        self.headers, self.user_id, self.password = account.headers, account.user_id, password
+
+
+@pytest.fixture
+async def people(app_client, sign_in):
+    """Eight accounts with a phrase each."""
+    found = []
+    for number in range(8):
+        account, password = await sign_in(app_client, f"person{number}@example.org"), new_password()
+        await enrol(app_client, account.headers, password)
+        found.append(Unlocker(account, password))
+    return found
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many steps each batch had that the database made."""
+    found: list[int] = []
+    run = ways._run_batch
+
+    async def counted(*arguments: Any) -> Any:
+        rows = await run(*arguments)
+        if rows is not None:
+            found.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(ways, "_run_batch", counted)
+    return found
+
+
+def _charged(database: Any) -> dict[str, int]:
+    return dict(run_sql(database, "SELECT user_id::text, failures FROM unlock_budget"))
+
+
+def _events(database: Any) -> dict[tuple[str, str | None], int]:
+    query = "SELECT event_type, error_code, count(*) FROM security_audit_logs GROUP BY 1, 2"
+    return {(name, error): count for name, error, count in run_sql(database, query)}
+
+
+async def test_each_of_many_gets_their_own_answer_and_their_own_event(app_client, people, sizes, database) -> None:
+    before = _events(database)
+    finishing = await asyncio.gather(*(prove(app_client, each.headers, each.password) for each in people))
+    messages = [each.message for each in finishing]
+    messages[2] = msgspec.structs.replace(messages[2], ke3=encode_binary(bytes(64)))
+    stranger = people[3].headers["Authorization"][:-8] + "AAAAAAAA"
+    headers = [each.headers for each in people]
+    headers[3] = {"Authorization": stranger}
+    asked = [send(app_client, *each) for each in zip(headers, [FINISH] * 8, messages, strict=True)]
+    answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [200, 200, 401, 401, 200, 200, 200, 200]
+    assert [answers[2].json()["code"], answers[3].json()["code"]] == ["ceremony_failed", "unauthenticated"]
+    for person, answer in zip(finishing, answers, strict=True):
+        if answer.status_code == 200:
+            tag = person.finish(msgspec.json.decode(answer.content, type=Unlocked))
+            assert tag.vaults
+    assert max(sizes) == 8
+    after = _events(database)
+    said = {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)}
+    assert said == {
+        ("unlock_located", None): 8,
+        ("unlock_started", None): 8,
+        ("unlock_finished", None): 6,
+        ("unlock_finished", "ceremony_failed"): 1,
+    }
+
+
+async def test_nobody_waits_for_the_row_of_somebody_else_and_nobody_pays_twice(
+    app_client, people, sizes, database
+) -> None:
+    before = _charged(database)
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("SELECT FROM user_sessions WHERE user_id = %s FOR UPDATE", [people[0].user_id])
+        waiting = asyncio.create_task(locate(app_client, people[0].headers, people[0].password))
+        await asyncio.gather(*(locate(app_client, each.headers, each.password) for each in people[1:]))
+        assert not waiting.done()
+    await waiting
+    assert _charged(database) == {user_id: count + 1 for user_id, count in before.items()}
+
+
+async def test_one_step_that_the_database_refuses_is_refused_alone(app_client, people, database) -> None:
+    # A fault that cannot be caused from outside: the database refuses what this one account writes.
+    run_sql(database, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$")
+    only = f"WHEN (NEW.user_id = '{UUID(people[4].user_id)}')"
+    trigger = f"CREATE TRIGGER refused BEFORE INSERT ON opaque_sessions FOR EACH ROW {only} EXECUTE FUNCTION refuse()"
+    run_sql(database, trigger)
+    before = _charged(database)
+    asked = [send(app_client, each.headers, LOCATE, _locating(each)) for each in people]
+    answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 500, 200, 200, 200]
+    spent = {user_id: count - before[user_id] for user_id, count in _charged(database).items()}
+    assert spent == {each.user_id: int(each is not people[4]) for each in people}
+
+
+def _locating(person: Unlocker) -> Any:
+    return start_unlock([person.password]).message
+
+
+async def test_a_batch_whose_end_nobody_knows_is_not_made_again(app_client, people, monkeypatch, database) -> None:
+    before = _charged(database)
+    real = ways._call_once
+
+    async def lost(*arguments: Any) -> Any:
+        await real(*arguments)
+        raise UnavailableError from psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(ways, "_call_once", lost)
+    answers = await asyncio.gather(*(send(app_client, each.headers, LOCATE, _locating(each)) for each in people))
+    assert {answer.status_code for answer in answers} == {503}
+    assert _charged(database) == {user_id: count + 1 for user_id, count in before.items()}
+
+
+async def test_of_finishes_at_several_workers_exactly_one_wins(
+    app_client, people, settings, keys, serve_in_process
+) -> None:
+    async with serve_in_process(settings, keys) as other, serve_in_process(settings, keys) as third:
+        for person in people[:4]:
+            message: FinishUnlock = (await prove(app_client, person.headers, person.password)).message
+            asked = [send(client, person.headers, FINISH, message) for client in (app_client, other, third) * 3]
+            answers = await asyncio.gather(*asked)
+            assert sorted(answer.status_code for answer in answers) == [200] + [401] * 8
