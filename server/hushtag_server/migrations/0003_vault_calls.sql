@@ -214,7 +214,7 @@ BEGIN
     END IF;
     DELETE FROM opaque_sessions o
     WHERE o.user_id = p_user AND o.session_id = p_session_id AND o.session_state = 'registration_started'
-      AND o.user_session_id = v_session AND o.expires_at > now();
+      AND o.user_session_id IS NOT DISTINCT FROM v_session AND o.expires_at > now();
     IF NOT FOUND THEN
         RETURN 'ceremony_failed';
     END IF;

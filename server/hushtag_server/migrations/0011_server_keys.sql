@@ -149,7 +149,7 @@ BEGIN
     END IF;
     SELECT o.session_data INTO key_ids FROM opaque_sessions o
     WHERE o.user_id = p_user AND o.session_id = p_session_id AND o.session_state = 'registration_started'
-      AND o.user_session_id = account_session_id AND o.expires_at > now()
+      AND o.user_session_id IS NOT DISTINCT FROM account_session_id AND o.expires_at > now()
       AND octet_length(o.session_data) = 16 + octet_length(p_earlier);
     enrolled := key_ids IS NOT NULL AND EXISTS (
         SELECT FROM secret_tags t WHERE t.user_id = p_user AND t.phrase_hash = ANY (ARRAY(

@@ -286,7 +286,7 @@ BEGIN
     END IF;
     DELETE FROM opaque_sessions o
     WHERE o.user_id = p_user AND o.session_id = p_step_id AND o.session_state = 'login_started'
-      AND o.user_session_id = v_account_session AND o.expires_at > now();
+      AND o.user_session_id IS NOT DISTINCT FROM v_account_session AND o.expires_at > now();
     v_taken := FOUND;
     SELECT * INTO v_tag FROM secret_tags t
     WHERE t.user_id = p_user AND t.phrase_hash = p_phrase_hash AND t.server_key_id = p_key FOR KEY SHARE;

@@ -19,7 +19,7 @@ BEGIN
     END IF;
     DELETE FROM opaque_sessions o
     WHERE o.user_id = p_user AND o.session_id = p_session_id AND o.session_state = 'located'
-      AND o.user_session_id = account_session_id AND o.expires_at > now()
+      AND o.user_session_id IS NOT DISTINCT FROM account_session_id AND o.expires_at > now()
     RETURNING o.session_data INTO session_data;
     IF session_data IS NULL THEN
         RETURN;
