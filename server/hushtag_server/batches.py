@@ -3,18 +3,20 @@
 What comes within one turn of the event loop, or while earlier batches are on their way, leaves as one. On a quiet
 server nothing waits and every batch has one step; on a full one each statement, commit and wake-up serves many. A
 batch never holds two steps of one account, and is in the order of the accounts: no two batches wait for each other. One
-that the database refuses as a whole, for one of its steps, left nothing behind: each of its steps is made alone.
+that the database refuses as a whole, for one of its steps, left nothing behind: each of its steps is made alone, and as
+long as it is, no other step of that account goes along with anybody.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from hushtag_server.errors import UnavailableError
 
-__all__ = ["AT_ONCE", "MOST_STEPS", "MOST_WAITING", "Batches", "Step"]
+__all__ = ["AT_ONCE", "MOST_OF_ONE", "MOST_STEPS", "MOST_WAITING", "Batches", "Step"]
 
 AT_ONCE: Final = 2
 """Batches of one kind that are on their way; the worker answers the steps of one while the database makes the other."""
@@ -22,6 +24,8 @@ MOST_STEPS: Final = 32
 """Steps in one batch."""
 MOST_WAITING: Final = 500
 """Steps that wait; more would only wait to fail."""
+MOST_OF_ONE: Final = 100
+"""Steps of one account that wait, so that nobody takes the places of everybody."""
 
 _Result = TypeVar("_Result")
 _Content = TypeVar("_Content")
@@ -46,20 +50,20 @@ class Batches(Generic[_Content, _Result]):
         self._waiting: dict[UUID, deque[Step[_Content, _Result]]] = {}
         self._count = 0
         self._called = False
-        self._away: set[UUID] = set()
+        self._away: Counter[UUID] = Counter()
         self._on_their_way: set[asyncio.Task[None]] = set()
 
     def make(self, user_id: UUID, content: _Content) -> "asyncio.Future[_Result | None]":
-        """Return what becomes of a step of this account; None: it is to be made alone.
+        """Return what becomes of a step of this account; None: it is to be made alone, and `apart`.
 
         Raises:
-            UnavailableError: too many wait already.
+            UnavailableError: too many wait already, in all or of this account.
         """
-        if self._count >= MOST_WAITING:
-            raise UnavailableError(f"{MOST_WAITING} steps wait already")
+        queue = self._waiting.get(user_id)
+        if self._count >= MOST_WAITING or (queue is not None and len(queue) >= MOST_OF_ONE):
+            raise UnavailableError("too many steps wait already")
         loop = asyncio.get_running_loop()
         step: Step[_Content, _Result] = Step(user_id, content, loop.create_future())
-        queue = self._waiting.get(user_id)
         if queue is None:
             self._waiting[user_id] = deque((step,))
         else:
@@ -67,6 +71,21 @@ class Batches(Generic[_Content, _Result]):
         self._count += 1
         self._call()
         return step.result
+
+    @contextmanager
+    def apart(self, user_id: UUID) -> Iterator[None]:
+        """Keep this account out of batches meanwhile: it may be what one was refused for."""
+        self._away[user_id] += 1
+        try:
+            yield
+        finally:
+            self._back(user_id)
+            self._call()
+
+    def _back(self, user_id: UUID) -> None:
+        self._away[user_id] -= 1
+        if not self._away[user_id]:
+            del self._away[user_id]
 
     def _call(self) -> None:
         # Not at once: what else this turn of the event loop brings goes along.
@@ -118,8 +137,8 @@ class Batches(Generic[_Content, _Result]):
         except Exception as raised:  # each of those who wait hears of it
             error = raised
         finally:
-            self._away.difference_update(step.user_id for step in steps)
             for place, step in enumerate(steps):
+                self._back(step.user_id)
                 if step.result.done():
                     continue
                 if error is not None:

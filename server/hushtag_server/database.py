@@ -177,7 +177,8 @@ async def call_together(
         batches = own.batches[(statement, shared)] = Batches(run, own.patience)
     rows: list[Any] | None = await batches.make(user_id, _Content(step, bulk, recorded))
     if rows is None:
-        return await call(pool, together.alone, alone)
+        with batches.apart(user_id):
+            return await call(pool, together.alone, alone)
     if recorded is not None:
         recorded.source.kick()
     return rows

@@ -12,7 +12,7 @@ import pytest
 from hushtag.messages import FinishUnlock, Unlocked, encode_binary
 from hushtag.unlock import start_unlock
 from hushtag_server import database as ways
-from hushtag_server.batches import AT_ONCE, MOST_STEPS, MOST_WAITING, Batches
+from hushtag_server.batches import AT_ONCE, MOST_OF_ONE, MOST_STEPS, MOST_WAITING, Batches
 from hushtag_server.errors import UnavailableError
 from tests.server.vault_support import enrol, locate, new_password, prove, run_sql, send
 
@@ -114,11 +114,25 @@ async def test_who_gave_up_is_not_taken_along_and_disturbs_nobody() -> None:
 async def test_only_so_many_wait() -> None:
     statements = Statements()
     batches: Batches[int, int] = Batches(statements.run, 10)
-    results = [batches.make(whose(number % 3), number) for number in range(MOST_WAITING)]
+    results = [batches.make(whose(1), number) for number in range(MOST_OF_ONE)]
     with pytest.raises(UnavailableError):
-        batches.make(whose(9), 9)
+        batches.make(whose(1), 1)
+    results += [batches.make(whose(number), number) for number in range(2, MOST_WAITING - MOST_OF_ONE + 2)]
+    with pytest.raises(UnavailableError):
+        batches.make(whose(1000), 1000)
     assert len(await settled(batches, statements, *results)) == MOST_WAITING
-    batches.make(whose(9), 9).cancel()
+    batches.make(whose(1), 1).cancel()
+
+
+async def test_who_is_made_alone_goes_along_with_nobody_until_then() -> None:
+    statements = Statements()
+    batches: Batches[int, int] = Batches(statements.run, 10)
+    with batches.apart(whose(1)):
+        results = [batches.make(whose(number), number) for number in (1, 2)]
+        await turns()
+        assert statements.batches == [[2]]
+    await settled(batches, statements, *results)
+    assert statements.batches == [[2], [1]]
 
 
 async def test_what_fails_fails_for_everybody_in_it_and_the_next_batch_goes() -> None:
@@ -220,11 +234,15 @@ async def test_nobody_waits_for_the_row_of_somebody_else_and_nobody_pays_twice(
     before = _charged(database)
     with psycopg.connect(database.admin_url) as connection:
         connection.execute("SELECT FROM user_sessions WHERE user_id = %s FOR UPDATE", [people[0].user_id])
-        waiting = asyncio.create_task(locate(app_client, people[0].headers, people[0].password))
+        waiting = [asyncio.create_task(locate(app_client, people[0].headers, people[0].password)) for _ in range(2)]
         await asyncio.gather(*(locate(app_client, each.headers, each.password) for each in people[1:]))
-        assert not waiting.done()
-    await waiting
-    assert _charged(database) == {user_id: count + 1 for user_id, count in before.items()}
+        # One batch was refused for the row that is locked. It is refused for it no second time.
+        sizes.clear()
+        await asyncio.gather(*(locate(app_client, each.headers, each.password) for each in people[1:]))
+        assert sum(sizes) == 7
+        assert not any(each.done() for each in waiting)
+    await asyncio.gather(*waiting)
+    assert _charged(database) == {user_id: count + 2 for user_id, count in before.items()}
 
 
 async def test_one_step_that_the_database_refuses_is_refused_alone(app_client, people, database) -> None:
