@@ -16,10 +16,12 @@ from uuid import UUID
 
 from hushtag_server.errors import UnavailableError
 
-__all__ = ["AT_ONCE", "MOST_OF_ONE", "MOST_STEPS", "MOST_WAITING", "Batches", "Step"]
+__all__ = ["AT_ONCE", "MOST_OF_ONE", "MOST_STEPS", "MOST_WAITING", "WORTH_IT", "Batches", "Step"]
 
 AT_ONCE: Final = 2
 """Batches of one kind that are on their way; the worker answers the steps of one while the database makes the other."""
+WORTH_IT: Final = 4
+"""Steps that a batch beside another has at least; fewer wait until that one has arrived, and for what comes meanwhile."""
 MOST_STEPS: Final = 32
 """Steps in one batch."""
 MOST_WAITING: Final = 500
@@ -89,7 +91,8 @@ class Batches(Generic[_Content, _Result]):
 
     def _call(self) -> None:
         # Not at once: what else this turn of the event loop brings goes along.
-        if not self._called and self._waiting and len(self._on_their_way) < AT_ONCE:
+        least = WORTH_IT if self._on_their_way else 1
+        if not self._called and len(self._waiting) >= least and len(self._on_their_way) < AT_ONCE:
             self._called = True
             asyncio.get_running_loop().call_soon(self._depart)
 

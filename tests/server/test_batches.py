@@ -12,7 +12,7 @@ import pytest
 from hushtag.messages import FinishUnlock, Unlocked, encode_binary
 from hushtag.unlock import start_unlock
 from hushtag_server import database as ways
-from hushtag_server.batches import AT_ONCE, MOST_OF_ONE, MOST_STEPS, MOST_WAITING, Batches
+from hushtag_server.batches import AT_ONCE, MOST_OF_ONE, MOST_STEPS, MOST_WAITING, WORTH_IT, Batches
 from hushtag_server.errors import UnavailableError
 from tests.server.vault_support import enrol, locate, new_password, prove, run_sql, send
 
@@ -73,20 +73,25 @@ async def test_no_batch_has_two_steps_of_one_account_nor_do_two_that_are_on_thei
     results = [batches.make(whose(7), 70), batches.make(whose(7), 71), batches.make(whose(8), 80)]
     await turns()
     assert statements.batches == [[70, 80]]
-    assert await settled(batches, statements, *results) == [-70, -71, -80]
-    assert statements.batches == [[70, 80], [71]]
+    results += [batches.make(whose(number), number) for number in range(1, WORTH_IT + 1)]
+    await turns()
+    assert statements.batches == [[70, 80], [1, 2, 3, 4]]
+    assert await settled(batches, statements, *results) == [-70, -71, -80, -1, -2, -3, -4]
+    assert statements.batches == [[70, 80], [1, 2, 3, 4], [71]]
 
 
-async def test_what_comes_while_batches_are_on_their_way_leaves_with_the_next() -> None:
+async def test_beside_a_batch_leaves_only_what_is_worth_it_and_nothing_beside_two() -> None:
     statements = Statements()
     batches: Batches[int, int] = Batches(statements.run, 10)
     results = []
-    for number in range(1, AT_ONCE + 4):
+    seen = []
+    for number in range(1, 2 * WORTH_IT + 3):
         results.append(batches.make(whose(number), number))
         await turns()
-    assert statements.batches == [[number] for number in range(1, AT_ONCE + 1)]
+        seen.append(len(statements.batches))
+    assert seen == [1] * WORTH_IT + [AT_ONCE] * (WORTH_IT + 2)
     await settled(batches, statements, *results)
-    assert statements.batches[AT_ONCE:] == [[AT_ONCE + 1, AT_ONCE + 2, AT_ONCE + 3]]
+    assert [len(batch) for batch in statements.batches] == [1, WORTH_IT, WORTH_IT + 1]
 
 
 async def test_a_batch_has_so_many_steps_and_whoever_asks_often_goes_behind_the_others() -> None:
