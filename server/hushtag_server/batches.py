@@ -21,7 +21,7 @@ __all__ = ["AT_ONCE", "MOST_OF_ONE", "MOST_STEPS", "MOST_WAITING", "WORTH_IT", "
 AT_ONCE: Final = 2
 """Batches of one kind that are on their way; the worker answers the steps of one while the database makes the other."""
 WORTH_IT: Final = 4
-"""Steps that a batch beside another has at least; fewer wait until that one has arrived, and for what comes meanwhile."""
+"""Steps that a batch beside another has at least; fewer wait until that one has arrived, for what comes meanwhile."""
 MOST_STEPS: Final = 32
 """Steps in one batch."""
 MOST_WAITING: Final = 500
