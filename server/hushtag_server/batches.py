@@ -2,9 +2,12 @@
 
 What comes within one turn of the event loop, or while earlier batches are on their way, leaves as one. On a quiet
 server nothing waits and every batch has one step; on a full one each statement, commit and wake-up serves many. A
-batch never holds two steps of one account, and is in the order of the accounts: no two batches wait for each other. One
+batch never holds two steps of one session, and is in the order of the sessions: no two batches wait for each other. One
 that the database refuses as a whole, for one of its steps, left nothing behind: each of its steps is made alone, and as
-long as it is, no other step of that account goes along with anybody.
+long as it is, no other step of that session goes along with anybody.
+
+Whose a step is, is not proved yet when it comes here: a session is the account and the hash of the token together, so
+that whoever knows an account's id alone stands in nobody's line.
 """
 
 import asyncio
@@ -12,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Generic, NamedTuple, TypeVar
-from uuid import UUID
 
 from hushtag_server.errors import UnavailableError
 
@@ -27,17 +29,18 @@ MOST_STEPS: Final = 32
 MOST_WAITING: Final = 500
 """Steps that wait; more would only wait to fail."""
 MOST_OF_ONE: Final = 100
-"""Steps of one account that wait, so that nobody takes the places of everybody."""
+"""Steps of one session that wait, so that nobody takes the places of everybody."""
 
 _Result = TypeVar("_Result")
 _Content = TypeVar("_Content")
 
 
 class Step(NamedTuple, Generic[_Content, _Result]):
-    """One step: whose, what of, and where its result is waited for; None is the result of one to be made alone."""
+    """One step: whose, what of, since when it waits, and where for; None is the result of one to be made alone."""
 
-    user_id: UUID
+    session: bytes
     content: _Content
+    since: float
     result: "asyncio.Future[_Result | None]"
 
 
@@ -45,49 +48,68 @@ class Batches(Generic[_Content, _Result]):
     """Gathers steps of one kind and runs them together."""
 
     def __init__(
-        self, run: Callable[[Sequence[_Content]], Awaitable[Sequence[_Result] | None]], longest: float
+        self,
+        run: Callable[[Sequence[_Content]], Awaitable[Sequence[_Result] | None]],
+        *,
+        longest_wait: float,
+        longest_run: float,
     ) -> None:
-        """`run` returns the result of each content, or None if each is to be made alone, and has `longest` seconds."""
-        self._run, self._longest = run, longest
-        self._waiting: dict[UUID, deque[Step[_Content, _Result]]] = {}
+        """`run` returns the result of each content, or None if each is to be made alone; both times in seconds."""
+        self._run, self._longest_wait, self._longest_run = run, longest_wait, longest_run
+        self._waiting: dict[bytes, deque[Step[_Content, _Result]]] = {}
         self._count = 0
         self._called = False
-        self._away: Counter[UUID] = Counter()
-        self._on_their_way: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._away: Counter[bytes] = Counter()
+        self._on_their_way: dict[asyncio.Task[list[_Result | None]], list[Step[_Content, _Result]]] = {}
 
-    def make(self, user_id: UUID, content: _Content) -> "asyncio.Future[_Result | None]":
-        """Return what becomes of a step of this account; None: it is to be made alone, and `apart`.
+    def make(self, session: bytes, content: _Content) -> "asyncio.Future[_Result | None]":
+        """Return what becomes of a step of this session; None: it is to be made alone, and `apart`.
 
         Raises:
-            UnavailableError: too many wait already, in all or of this account.
+            UnavailableError: too many wait already, in all or of this session, or the pool is closed.
         """
-        queue = self._waiting.get(user_id)
+        queue = self._waiting.get(session)
         if self._count >= MOST_WAITING or (queue is not None and len(queue) >= MOST_OF_ONE):
-            raise UnavailableError("too many steps wait already")
+            self._forget_given_up()
+            queue = self._waiting.get(session)
+            if self._count >= MOST_WAITING or (queue is not None and len(queue) >= MOST_OF_ONE):
+                raise UnavailableError("too many steps wait already")
+        if self._closed:
+            raise UnavailableError("the pool is closed")
         loop = asyncio.get_running_loop()
-        step: Step[_Content, _Result] = Step(user_id, content, loop.create_future())
+        step: Step[_Content, _Result] = Step(session, content, loop.time(), loop.create_future())
         if queue is None:
-            self._waiting[user_id] = deque((step,))
+            self._waiting[session] = deque((step,))
         else:
             queue.append(step)
         self._count += 1
         self._call()
         return step.result
 
+    def _forget_given_up(self) -> None:
+        for session, queue in list(self._waiting.items()):
+            left = deque(step for step in queue if not step.result.done())
+            self._count -= len(queue) - len(left)
+            if left:
+                self._waiting[session] = left
+            else:
+                del self._waiting[session]
+
     @contextmanager
-    def apart(self, user_id: UUID) -> Iterator[None]:
-        """Keep this account out of batches meanwhile: it may be what one was refused for."""
-        self._away[user_id] += 1
+    def apart(self, session: bytes) -> Iterator[None]:
+        """Keep this session out of batches meanwhile: it may be what one was refused for."""
+        self._away[session] += 1
         try:
             yield
         finally:
-            self._back(user_id)
+            self._back(session)
             self._call()
 
-    def _back(self, user_id: UUID) -> None:
-        self._away[user_id] -= 1
-        if not self._away[user_id]:
-            del self._away[user_id]
+    def _back(self, session: bytes) -> None:
+        self._away[session] -= 1
+        if not self._away[session]:
+            del self._away[session]
 
     def _call(self) -> None:
         # Not at once: what else this turn of the event loop brings goes along.
@@ -98,11 +120,13 @@ class Batches(Generic[_Content, _Result]):
 
     def _depart(self) -> None:
         self._called = False
+        loop = asyncio.get_running_loop()
+        since = loop.time() - self._longest_wait
         steps: list[Step[_Content, _Result]] = []
-        for user_id in list(self._waiting):
-            if user_id in self._away:
+        for session in list(self._waiting):
+            if session in self._away:
                 continue
-            step = self._next_of(user_id)
+            step = self._next_of(session, since)
             if step is not None:
                 steps.append(step)
                 if len(steps) == MOST_STEPS:
@@ -110,54 +134,63 @@ class Batches(Generic[_Content, _Result]):
         if not steps:
             return
         steps.sort(key=_order)
-        self._away.update(step.user_id for step in steps)
-        task = asyncio.get_running_loop().create_task(self._go(steps))
-        self._on_their_way.add(task)  # the event loop itself holds tasks only weakly
+        for step in steps:
+            self._away[step.session] += 1
+        task = loop.create_task(self._go(steps))
+        self._on_their_way[task] = steps  # the event loop itself holds tasks only weakly
         task.add_done_callback(self._arrived)
         self._call()
 
-    def _next_of(self, user_id: UUID) -> Step[_Content, _Result] | None:
+    def _next_of(self, session: bytes, since: float) -> Step[_Content, _Result] | None:
         # Whoever has more waiting goes behind everybody else.
-        queue = self._waiting.pop(user_id)
+        queue = self._waiting.pop(session)
         found = None
         while queue and found is None:
             step = queue.popleft()
             self._count -= 1
-            if not step.result.done():  # nobody waits for it any more
+            if step.result.done():  # nobody waits for it any more
+                continue
+            if step.since < since:
+                step.result.set_exception(UnavailableError("no batch left in time"))
+            else:
                 found = step
         if queue:
-            self._waiting[user_id] = queue
+            self._waiting[session] = queue
         return found
 
-    async def _go(self, steps: list[Step[_Content, _Result]]) -> None:
-        found: Sequence[_Result | None] | None = None
-        error: Exception | None = None
-        try:
-            async with asyncio.timeout(self._longest):
-                found = await self._run([step.content for step in steps])
-        except TimeoutError:
-            error = UnavailableError("the database did not answer in time")
-        except Exception as raised:  # each of those who wait hears of it
-            error = raised
-        finally:
-            for place, step in enumerate(steps):
-                self._back(step.user_id)
-                if step.result.done():
-                    continue
-                if error is not None:
-                    step.result.set_exception(error)
-                else:
-                    step.result.set_result(None if found is None else found[place])
+    async def _go(self, steps: list[Step[_Content, _Result]]) -> list[_Result | None]:
+        async with asyncio.timeout(self._longest_run):
+            found = await self._run([step.content for step in steps])
+        return [None] * len(steps) if found is None else list(found)
 
-    def _arrived(self, task: "asyncio.Task[None]") -> None:
-        self._on_their_way.discard(task)
+    def _arrived(self, task: "asyncio.Task[list[_Result | None]]") -> None:
+        steps = self._on_their_way.pop(task)
+        found: list[_Result | None] | None = None
+        error: BaseException | None = None
+        if task.cancelled():
+            error = UnavailableError("the batch was given up")  # what became of it nobody knows
+        elif (error := task.exception()) is None:
+            found = task.result()
+            if len(found) != len(steps):
+                error = RuntimeError("a batch came back with another number of results")
+        if isinstance(error, TimeoutError):
+            error = UnavailableError("the database did not answer in time")
+        for place, step in enumerate(steps):
+            self._back(step.session)
+            if step.result.done():
+                continue
+            if error is not None or found is None:
+                step.result.set_exception(error or UnavailableError("no result"))
+            else:
+                step.result.set_result(found[place])
         self._call()
 
     async def close(self) -> None:
         """Wait for what is on its way; nothing new is taken along."""
+        self._closed = True
         while self._on_their_way:
             await asyncio.wait(self._on_their_way)
 
 
-def _order(step: Step[Any, Any]) -> int:
-    return step.user_id.int
+def _order(step: Step[Any, Any]) -> bytes:
+    return step.session

@@ -155,15 +155,16 @@ class _Content(NamedTuple):
 async def call_together(
     pool: AnyPool,
     together: Together,
-    user_id: UUID,
+    session: bytes,
     step: msgspec.Struct,
     shared: tuple[object, ...],
     alone: Sequence[object],
     bulk: bytes = b"",
 ) -> list[Any]:
-    """Make a step as `call` does, in one transaction with the same step of other accounts that ask now.
+    """Make a step as `call` does, in one transaction with the same step of other sessions that ask now.
 
-    `alone` are the values of the statement for one step, which is run where the batch was refused.
+    `session` tells it from others (user id and token hash, as they came). `alone` are the values of the statement for one
+    step, which is run where the batch was refused.
 
     Raises:
         UnavailableError: no connection became free in time, the database is away, or too many steps wait.
@@ -174,10 +175,11 @@ async def call_together(
     batches = own.batches.get((statement, shared))
     if batches is None:
         run = partial(_run_batch, own, statement, shared, together.bulk)
-        batches = own.batches[(statement, shared)] = Batches(run, own.patience)
-    rows: list[Any] | None = await batches.make(user_id, _Content(step, bulk, recorded))
+        batches = Batches(run, longest_wait=own.timeout, longest_run=own.patience)
+        own.batches[(statement, shared)] = batches
+    rows: list[Any] | None = await batches.make(session, _Content(step, bulk, recorded))
     if rows is None:
-        with batches.apart(user_id):
+        with batches.apart(session):
             return await call(pool, together.alone, alone)
     if recorded is not None:
         recorded.source.kick()
@@ -187,14 +189,17 @@ async def call_together(
 async def _run_batch(
     pool: Pool, statement: LiteralString, shared: tuple[object, ...], bulk: bool, contents: Sequence[_Content]
 ) -> list[list[Any]] | None:
-    values: list[object] = [_encode([content.step for content in contents]).decode()]
-    if bulk:
-        values.append(b"".join([content.bulk for content in contents]))
-    values += shared
-    # Signed only now, one behind the other: what is done once a request costs twice as much.
-    endings = [content.recorded.endings() for content in contents if content.recorded is not None]
-    if endings:
-        values.append((b"[" + b",".join(endings) + b"]").decode())
+    try:
+        values: list[object] = [_encode([content.step for content in contents]).decode()]
+        if bulk:
+            values.append(b"".join([content.bulk for content in contents]))
+        values += shared
+        # Signed only now, one behind the other: what is done once a request costs twice as much.
+        endings = [content.recorded.endings() for content in contents if content.recorded is not None]
+        if endings:
+            values.append((b"[" + b",".join(endings) + b"]").decode())
+    except Exception:
+        return None  # nothing was sent: made alone, the step that cannot be sent fails by itself
     try:
         rows = await _call_once(pool, statement, values)
     except (UnavailableError, psycopg.Error) as error:
@@ -208,9 +213,12 @@ async def _run_batch(
 
 
 def _was_undone(error: Exception) -> bool:
-    # An ERROR is said by a server that goes on: the transaction is undone. Of one that went away nobody knows.
+    # An ERROR is said by a server that goes on: the transaction is undone. Of one that went away nobody knows. And if a
+    # batch took too long, so would its steps alone, all at once.
     cause = error.__cause__ if isinstance(error, UnavailableError) else error
-    return isinstance(cause, psycopg.Error) and cause.diag.severity_nonlocalized == "ERROR"
+    if not isinstance(cause, psycopg.Error) or isinstance(cause, psycopg.errors.QueryCanceled):
+        return False
+    return cause.diag.severity_nonlocalized == "ERROR"
 
 
 async def _call_once(pool: Pool, statement: LiteralString, values: Sequence[object]) -> list[Any]:

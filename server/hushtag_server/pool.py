@@ -188,7 +188,7 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close every connection, once what is on its way in batches has arrived."""
-        for batches in self.batches.values():
+        for batches in list(self.batches.values()):
             await batches.close()
         self._send_line_away()
         while self._shelf:

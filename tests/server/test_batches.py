@@ -14,6 +14,7 @@ from hushtag.unlock import start_unlock
 from hushtag_server import database as ways
 from hushtag_server.batches import AT_ONCE, MOST_OF_ONE, MOST_STEPS, MOST_WAITING, WORTH_IT, Batches
 from hushtag_server.errors import UnavailableError
+from hushtag_server.security_log.recording import RecordedPool
 from tests.server.vault_support import enrol, locate, new_password, prove, run_sql, send
 
 pytestmark = pytest.mark.anyio
@@ -46,8 +47,12 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def whose(number: int) -> UUID:
-    return UUID(int=number)
+def whose(number: int) -> bytes:
+    return number.to_bytes(48, "big")
+
+
+def batches_of(run: Any, *, longest_wait: float = 10.0, longest_run: float = 10.0) -> Batches[int, int]:
+    return Batches(run, longest_wait=longest_wait, longest_run=longest_run)
 
 
 async def settled(batches: Batches[int, int], statements: Statements, *results: "asyncio.Future[int | None]") -> Any:
@@ -60,7 +65,7 @@ async def settled(batches: Batches[int, int], statements: Statements, *results: 
 
 async def test_what_comes_in_one_turn_leaves_as_one_in_the_order_of_the_accounts() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     results = [batches.make(whose(number), number) for number in (3, 1, 2)]
     await turns()
     assert statements.batches == [[1, 2, 3]]
@@ -69,7 +74,7 @@ async def test_what_comes_in_one_turn_leaves_as_one_in_the_order_of_the_accounts
 
 async def test_no_batch_has_two_steps_of_one_account_nor_do_two_that_are_on_their_way() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     results = [batches.make(whose(7), 70), batches.make(whose(7), 71), batches.make(whose(8), 80)]
     await turns()
     assert statements.batches == [[70, 80]]
@@ -82,7 +87,7 @@ async def test_no_batch_has_two_steps_of_one_account_nor_do_two_that_are_on_thei
 
 async def test_beside_a_batch_leaves_only_what_is_worth_it_and_nothing_beside_two() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     results = []
     seen = []
     for number in range(1, 2 * WORTH_IT + 3):
@@ -96,7 +101,7 @@ async def test_beside_a_batch_leaves_only_what_is_worth_it_and_nothing_beside_tw
 
 async def test_a_batch_has_so_many_steps_and_whoever_asks_often_goes_behind_the_others() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     often = [batches.make(whose(1), 1) for _ in range(3)]
     others = [batches.make(whose(number), number) for number in range(2, 2 * MOST_STEPS + 2)]
     await turns()
@@ -107,7 +112,7 @@ async def test_a_batch_has_so_many_steps_and_whoever_asks_often_goes_behind_the_
 
 async def test_who_gave_up_is_not_taken_along_and_disturbs_nobody() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     early, late, patient = (batches.make(whose(number), number) for number in (1, 2, 3))
     early.cancel()
     await turns()
@@ -118,7 +123,7 @@ async def test_who_gave_up_is_not_taken_along_and_disturbs_nobody() -> None:
 
 async def test_only_so_many_wait() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     results = [batches.make(whose(1), number) for number in range(MOST_OF_ONE)]
     with pytest.raises(UnavailableError):
         batches.make(whose(1), 1)
@@ -126,12 +131,11 @@ async def test_only_so_many_wait() -> None:
     with pytest.raises(UnavailableError):
         batches.make(whose(1000), 1000)
     assert len(await settled(batches, statements, *results)) == MOST_WAITING
-    batches.make(whose(1), 1).cancel()
 
 
 async def test_who_is_made_alone_goes_along_with_nobody_until_then() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 10)
+    batches = batches_of(statements.run)
     with batches.apart(whose(1)):
         results = [batches.make(whose(number), number) for number in (1, 2)]
         await turns()
@@ -146,7 +150,7 @@ async def test_what_fails_fails_for_everybody_in_it_and_the_next_batch_goes() ->
             raise UnavailableError("away")
         return None if 2 in contents else [0 for _ in contents]
 
-    batches: Batches[int, int] = Batches(run, 10)
+    batches = batches_of(run)
     failed = [batches.make(whose(1), 1), batches.make(whose(5), 5)]
     for result in failed:
         with pytest.raises(UnavailableError):
@@ -157,10 +161,67 @@ async def test_what_fails_fails_for_everybody_in_it_and_the_next_batch_goes() ->
 
 async def test_a_batch_that_is_never_answered_ends() -> None:
     statements = Statements()
-    batches: Batches[int, int] = Batches(statements.run, 0.01)
+    batches = batches_of(statements.run, longest_run=0.01)
     with pytest.raises(UnavailableError):
         await batches.make(whose(1), 1)
     await batches.close()
+
+
+async def test_who_waited_too_long_is_refused_and_not_taken_along() -> None:
+    statements = Statements()
+    batches = batches_of(statements.run, longest_wait=0.0)
+    with pytest.raises(UnavailableError):
+        await batches.make(whose(1), 1)
+    assert statements.batches == []
+
+
+async def test_who_gave_up_takes_nobody_a_place() -> None:
+    statements = Statements()
+    batches = batches_of(statements.run)
+    with batches.apart(whose(1)), batches.apart(whose(2)):
+        for number in range(MOST_OF_ONE):
+            batches.make(whose(1), number).cancel()
+        patient = batches.make(whose(1), 7)
+        await turns()
+        assert statements.batches == []
+    assert await settled(batches, statements, patient) == [-7]
+    assert statements.batches == [[7]]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_batch_that_is_given_up_is_not_made_again(begun: bool) -> None:
+    statements = Statements()
+    batches = batches_of(statements.run)
+    result = batches.make(whose(1), 1)
+    before = asyncio.all_tasks()
+    while asyncio.all_tasks() == before:
+        await asyncio.sleep(0)
+        if begun:
+            await turns()
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    with pytest.raises(UnavailableError):
+        await result
+    again = batches.make(whose(1), 2)
+    assert await settled(batches, statements, again) == [-2]
+
+
+async def test_results_of_another_number_fail_and_leave_nobody_waiting() -> None:
+    async def run(_: Sequence[int]) -> list[int]:
+        return [1]
+
+    batches = batches_of(run)
+    results = [batches.make(whose(1), 1), batches.make(whose(2), 2)]
+    for result in results:
+        with pytest.raises(RuntimeError):
+            await result
+
+
+async def test_a_closed_pool_takes_nobody_along() -> None:
+    batches = batches_of(Statements().run)
+    await batches.close()
+    with pytest.raises(UnavailableError):
+        batches.make(whose(1), 1)
 
 
 class Unlocker:
@@ -280,6 +341,43 @@ async def test_a_batch_whose_end_nobody_knows_is_not_made_again(app_client, peop
     answers = await asyncio.gather(*(send(app_client, each.headers, LOCATE, _locating(each)) for each in people))
     assert {answer.status_code for answer in answers} == {503}
     assert _charged(database) == {user_id: count + 1 for user_id, count in before.items()}
+
+
+async def test_whoever_knows_an_id_alone_stands_in_nobodys_line(app_client, people, sizes) -> None:
+    stranger = {"Authorization": people[0].headers["Authorization"][:-8] + "AAAAAAAA"}
+    garbage = [send(app_client, stranger, LOCATE, _locating(people[0])) for _ in range(8)]
+    hers = send(app_client, people[0].headers, LOCATE, _locating(people[0]))
+    *refused, answer = await asyncio.gather(*garbage, hers)
+    assert {each.status_code for each in refused} == {401}
+    assert answer.status_code == 200
+    assert sizes[0] == 2  # hers goes with the first of the others
+
+
+async def test_a_step_that_cannot_be_sent_fails_alone(app_client, people, monkeypatch) -> None:
+    real = RecordedPool.endings
+
+    def endings(self: RecordedPool) -> bytes:
+        if self.subject.user_id == UUID(people[1].user_id):
+            raise ValueError("cannot be written")
+        return real(self)
+
+    monkeypatch.setattr(RecordedPool, "endings", endings)
+    answers = await asyncio.gather(*(send(app_client, each.headers, LOCATE, _locating(each)) for each in people))
+    assert [answer.status_code for answer in answers] == [200, 500] + [200] * 6
+
+
+async def test_a_batch_that_took_too_long_is_not_made_again(app_client, people, monkeypatch) -> None:
+    calls = 0
+
+    async def late(*_: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise UnavailableError from psycopg.errors.QueryCanceled("statement timeout")
+
+    monkeypatch.setattr(ways, "_call_once", late)
+    answers = await asyncio.gather(*(send(app_client, each.headers, LOCATE, _locating(each)) for each in people))
+    assert {answer.status_code for answer in answers} == {503}
+    assert calls == 1
 
 
 async def test_of_finishes_at_several_workers_exactly_one_wins(

@@ -1,13 +1,13 @@
 -- depends: 0027_plans_of_tags
 -- The steps of several unlocks in one transaction, for a server that many people unlock at. Each step is made by its own
--- function (0012, 0015, 0019), as its own user, one behind the other in the order given; callers give no user twice and
--- all in one order, so that two calls never wait for each other. What one user's row waits for, the others would wait for:
+-- function (0012, 0015, 0019), as its own user, one behind the other in the order given; callers give no session twice and
+-- all in one order, so that two calls hardly ever wait for each other. What one user's row waits for, the others would wait for:
 -- after a moment the whole call fails, nothing of it is kept, and each step is made by itself.
 CREATE FUNCTION hushtag_begin_ceremonies(
         p_steps json, p_idle interval, p_touch interval, p_capacity double precision, p_rate double precision,
         p_lockout interval, p_state text, p_lifetime interval)
     RETURNS TABLE (place integer, account_session_id uuid, retry_after integer, credential_id bytea)
-    LANGUAGE plpgsql ROWS 16 SET lock_timeout = '25ms' AS $$
+    LANGUAGE plpgsql ROWS 16 SET lock_timeout = '50ms' AS $$
 DECLARE
     v_step record;
     v_begun record;
@@ -28,7 +28,7 @@ END $$;
 
 CREATE FUNCTION hushtag_advance_ceremonies(p_steps json, p_idle interval, p_touch interval, p_lifetime interval)
     RETURNS TABLE (place integer, account_session_id uuid, session_data bytea, credential_id bytea, records bytea)
-    LANGUAGE plpgsql ROWS 16 SET lock_timeout = '25ms' AS $$
+    LANGUAGE plpgsql ROWS 16 SET lock_timeout = '50ms' AS $$
 DECLARE
     v_step record;
     v_taken record;
@@ -56,10 +56,13 @@ CREATE FUNCTION hushtag_open_tags(
         place integer, suite text, tag_id uuid, salt bytea, expires_at timestamptz, vault_id uuid, wrapped_key_id uuid,
         wrapped_key bytea, key_purpose text, key_version integer, generation bigint, head bytea,
         ring bytea, steps bytea, failed_guesses bigint, last_failed_at timestamptz)
-    LANGUAGE plpgsql ROWS 16 SET lock_timeout = '25ms' AS $$
+    LANGUAGE plpgsql ROWS 16 SET lock_timeout = '50ms' AS $$
 DECLARE
     v_step record;
 BEGIN
+    IF octet_length(p_tickets) <> 2048 * json_array_length(p_steps) THEN
+        RAISE 'tickets of % steps', json_array_length(p_steps); -- they would be somebody else's
+    END IF;
     FOR v_step IN SELECT s.*, row_number() OVER ()::integer AS place FROM json_to_recordset(p_steps)
         s (user_id uuid, token_hash bytea, step_id text, session_id text, phrase_hash bytea, key_id uuid,
            guesses integer, release_check bytea)

@@ -100,6 +100,10 @@ class _Opening(msgspec.Struct, gc=False):
     release_check: str
 
 
+def _session(caller: Caller) -> bytes:
+    return caller.user_id.bytes + caller.token_hash
+
+
 def _hex(value: bytes) -> str:
     return "\\x" + value.hex()  # as PostgreSQL reads bytea
 
@@ -128,7 +132,7 @@ async def begin_ceremony(
         caller.user_id, _hex(caller.token_hash), guesses, session_id, None if kept is None else _hex(kept)
     )
     shared = (caller.idle, caller.touch, *budget, state, lifetime)
-    return Begun(*(await call_together(pool, _BEGIN_TOGETHER, caller.user_id, step, shared, values))[0])
+    return Begun(*(await call_together(pool, _BEGIN_TOGETHER, _session(caller), step, shared, values))[0])
 
 
 async def advance_ceremony(
@@ -148,7 +152,7 @@ async def advance_ceremony(
     values = (*caller, session_id, hashes, next_id, lifetime)
     step = _Advancing(caller.user_id, _hex(caller.token_hash), session_id, _hex(hashes), next_id)
     shared = (caller.idle, caller.touch, lifetime)
-    return Taken(*(await call_together(pool, _ADVANCE_TOGETHER, caller.user_id, step, shared, values))[0])
+    return Taken(*(await call_together(pool, _ADVANCE_TOGETHER, _session(caller), step, shared, values))[0])
 
 
 async def open_tag(
@@ -185,7 +189,7 @@ async def open_tag(
         _hex(released.check),
     )
     shared = (caller.idle, caller.touch, lifetime, budget.capacity, budget.rate)
-    rows = await call_together(pool, _OPEN_TOGETHER, caller.user_id, step, shared, values, released.joined)
+    rows = await call_together(pool, _OPEN_TOGETHER, _session(caller), step, shared, values, released.joined)
     if not rows:
         raise UnauthenticatedError("no such session")
     suite, tag_id, salt, expires_at = rows[0][:4]
