@@ -163,8 +163,8 @@ async def call_together(
 ) -> list[Any]:
     """Make a step as `call` does, in one transaction with the same step of other sessions that ask now.
 
-    `session` tells it from others (user id and token hash, as they came). `alone` are the values of the statement for one
-    step, which is run where the batch was refused.
+    `session` tells it from others (user id and token hash, as they came). `alone` are the values of the statement for
+    one step, which is run where the batch was refused.
 
     Raises:
         UnavailableError: no connection became free in time, the database is away, or too many steps wait.

@@ -10,7 +10,3 @@ BEGIN
         ));
     END IF;
 END $$;
-
--- Two of the three rows of an unlock have no tag yet.
-DROP INDEX opaque_sessions_tag_idx;
-CREATE INDEX opaque_sessions_tag_idx ON opaque_sessions (user_id, tag_id) WHERE tag_id IS NOT NULL;
