@@ -1,7 +1,7 @@
 """SQL of the ceremonies: one call per step, each a transaction of its own (migration 0003).
 
 Each call authenticates and acts in the same statement, so nothing can happen in between, and a step costs one round
-trip.
+trip. The steps of an unlock share it with those of others who ask at the same moment (migration 0028, `batches`).
 """
 
 from collections.abc import Sequence
