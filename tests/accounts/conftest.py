@@ -1,5 +1,6 @@
 """Fixtures of the server's tests, and a recorder of the work a request costs."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,13 +24,23 @@ def comparable(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
 
 @dataclass
 class Work:
-    """What a request made the server do: statements in order, and password hashes by kind and parameters."""
+    """What a request made the server do: statements in order, and password hashes by kind and parameters.
+
+    Statements of the task that takes them: what the server does beside its requests is none of theirs.
+    """
 
     statements: list[str] = field(default_factory=list)
     hashes: Counter[str] = field(default_factory=Counter)
+    task: Any = None
+
+    def note(self, statement: object) -> None:
+        """Note a statement, if it is of the task that asks."""
+        if asyncio.current_task() is self.task:
+            self.statements.append(str(statement))
 
     def take(self) -> tuple[list[str], Counter[str]]:
         """Return it and begin anew."""
+        self.task = asyncio.current_task()
         taken = self.statements, self.hashes
         self.statements, self.hashes = [], Counter()
         return taken
@@ -59,11 +70,11 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     call: Callable[..., Any] = Connection.call
 
     async def counted_execute(self: Any, query: Any, *arguments: Any, **named: Any) -> Any:
-        done.statements.append(str(query))
+        done.note(query)
         return await execute(self, query, *arguments, **named)
 
     async def counted_call(self: Any, statement: Any, values: Any) -> Any:
-        done.statements.append(str(statement))
+        done.note(statement)
         return await call(self, statement, values)
 
     monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted_execute)
