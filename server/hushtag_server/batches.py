@@ -1,10 +1,11 @@
-"""Steps of several accounts in one statement, where many people ask at once.
+"""Steps of several sessions in one statement, where many people ask at once.
 
 What comes within one turn of the event loop, or while earlier batches are on their way, leaves as one. On a quiet
 server nothing waits and every batch has one step; on a full one each statement, commit and wake-up serves many. A
-batch never holds two steps of one session, and is in the order of the sessions: no two batches wait for each other. One
-that the database refuses as a whole, for one of its steps, left nothing behind: each of its steps is made alone, and as
-long as it is, no other step of that session goes along with anybody.
+batch never holds two steps of one session, and is in the order of the sessions: two batches could wait for each other
+only where two sessions are of one account. One that the database refuses as a whole, for one of its steps or a lock,
+left nothing behind: each of its steps is made alone, and as long as it is, no other step of that session goes along
+with anybody.
 
 Whose a step is, is not proved yet when it comes here: a session is the account and the hash of the token together, so
 that whoever knows an account's id alone stands in nobody's line.
@@ -61,7 +62,7 @@ class Batches(Generic[_Content, _Result]):
         self._called = False
         self._closed = False
         self._away: Counter[bytes] = Counter()
-        self._on_their_way: dict[asyncio.Task[list[_Result | None]], list[Step[_Content, _Result]]] = {}
+        self._on_their_way: dict[asyncio.Task[Sequence[_Result | None]], list[Step[_Content, _Result]]] = {}
 
     def make(self, session: bytes, content: _Content) -> "asyncio.Future[_Result | None]":
         """Return what becomes of a step of this session; None: it is to be made alone, and `apart`.
@@ -69,23 +70,21 @@ class Batches(Generic[_Content, _Result]):
         Raises:
             UnavailableError: too many wait already, in all or of this session, or the pool is closed.
         """
-        queue = self._waiting.get(session)
-        if self._count >= MOST_WAITING or (queue is not None and len(queue) >= MOST_OF_ONE):
+        if self._is_full(session):
             self._forget_given_up()
-            queue = self._waiting.get(session)
-            if self._count >= MOST_WAITING or (queue is not None and len(queue) >= MOST_OF_ONE):
+            if self._is_full(session):
                 raise UnavailableError("too many steps wait already")
         if self._closed:
             raise UnavailableError("the pool is closed")
         loop = asyncio.get_running_loop()
         step: Step[_Content, _Result] = Step(session, content, loop.time(), loop.create_future())
-        if queue is None:
-            self._waiting[session] = deque((step,))
-        else:
-            queue.append(step)
+        self._waiting.setdefault(session, deque()).append(step)
         self._count += 1
         self._call()
         return step.result
+
+    def _is_full(self, session: bytes) -> bool:
+        return self._count >= MOST_WAITING or len(self._waiting.get(session, ())) >= MOST_OF_ONE
 
     def _forget_given_up(self) -> None:
         for session, queue in list(self._waiting.items()):
@@ -158,31 +157,30 @@ class Batches(Generic[_Content, _Result]):
             self._waiting[session] = queue
         return found
 
-    async def _go(self, steps: list[Step[_Content, _Result]]) -> list[_Result | None]:
-        async with asyncio.timeout(self._longest_run):
-            found = await self._run([step.content for step in steps])
-        return [None] * len(steps) if found is None else list(found)
+    async def _go(self, steps: list[Step[_Content, _Result]]) -> Sequence[_Result | None]:
+        try:
+            async with asyncio.timeout(self._longest_run):
+                found = await self._run([step.content for step in steps])
+        except TimeoutError:
+            raise UnavailableError("the database did not answer in time") from None
+        if found is None:
+            return [None] * len(steps)
+        if len(found) != len(steps):
+            raise RuntimeError("a batch came back with another number of results")
+        return found
 
-    def _arrived(self, task: "asyncio.Task[list[_Result | None]]") -> None:
+    def _arrived(self, task: "asyncio.Task[Sequence[_Result | None]]") -> None:
         steps = self._on_their_way.pop(task)
-        found: list[_Result | None] | None = None
-        error: BaseException | None = None
-        if task.cancelled():
-            error = UnavailableError("the batch was given up")  # what became of it nobody knows
-        elif (error := task.exception()) is None:
-            found = task.result()
-            if len(found) != len(steps):
-                error = RuntimeError("a batch came back with another number of results")
-        if isinstance(error, TimeoutError):
-            error = UnavailableError("the database did not answer in time")
+        # What became of a batch that was given up nobody knows.
+        error = UnavailableError("the batch was given up") if task.cancelled() else task.exception()
         for place, step in enumerate(steps):
             self._back(step.session)
             if step.result.done():
                 continue
-            if error is not None or found is None:
-                step.result.set_exception(error or UnavailableError("no result"))
+            if error is None:
+                step.result.set_result(task.result()[place])
             else:
-                step.result.set_result(found[place])
+                step.result.set_exception(error)
         self._call()
 
     async def close(self) -> None:

@@ -145,6 +145,14 @@ class Together(NamedTuple):
     several: LiteralString
     bulk: bool = False
 
+    @classmethod
+    def of(
+        cls, columns: LiteralString, one: LiteralString, several: LiteralString, *, bulk: bool = False
+    ) -> "Together":
+        """Return the statements that read the same columns from a call for one step, and from one for several."""
+        alone, together = f"SELECT {columns} FROM {one}", f"SELECT place, {columns} FROM {several}"  # noqa: S608  (constants)
+        return cls(alone, together, bulk)
+
 
 class _Content(NamedTuple):
     step: msgspec.Struct

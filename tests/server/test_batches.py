@@ -1,4 +1,4 @@
-"""Steps of several accounts in one statement: who goes with whom, and that nobody pays for another."""
+"""Steps of several sessions in one statement: who goes with whom, and that nobody pays for another."""
 
 import asyncio
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ async def settled(batches: Batches[int, int], statements: Statements, *results: 
     return [await result for result in results]
 
 
-async def test_what_comes_in_one_turn_leaves_as_one_in_the_order_of_the_accounts() -> None:
+async def test_what_comes_in_one_turn_leaves_as_one_in_the_order_of_the_sessions() -> None:
     statements = Statements()
     batches = batches_of(statements.run)
     results = [batches.make(whose(number), number) for number in (3, 1, 2)]
@@ -72,7 +72,7 @@ async def test_what_comes_in_one_turn_leaves_as_one_in_the_order_of_the_accounts
     assert await settled(batches, statements, *results) == [-3, -1, -2]
 
 
-async def test_no_batch_has_two_steps_of_one_account_nor_do_two_that_are_on_their_way() -> None:
+async def test_no_batch_has_two_steps_of_one_session_nor_do_two_that_are_on_their_way() -> None:
     statements = Statements()
     batches = batches_of(statements.run)
     results = [batches.make(whose(7), 70), batches.make(whose(7), 71), batches.make(whose(8), 80)]
@@ -178,7 +178,7 @@ async def test_who_waited_too_long_is_refused_and_not_taken_along() -> None:
 async def test_who_gave_up_takes_nobody_a_place() -> None:
     statements = Statements()
     batches = batches_of(statements.run)
-    with batches.apart(whose(1)), batches.apart(whose(2)):
+    with batches.apart(whose(1)):
         for number in range(MOST_OF_ONE):
             batches.make(whose(1), number).cancel()
         patient = batches.make(whose(1), 7)

@@ -41,34 +41,21 @@ __all__ = [
     "seal_of",
 ]
 
-_BEGIN = """
-    SELECT account_session_id, retry_after, credential_id
-    FROM hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12)
-"""
-_ADVANCE = """
-    SELECT account_session_id, session_data, credential_id, records
-    FROM hushtag_advance_ceremony($1, $2, $3, $4, $5, $6, $7, $8)
-"""
-_OPEN = """
-    SELECT suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
-           generation, head, ring, steps, failed_guesses, last_failed_at
-    FROM hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::integer, $13, $14)
-"""
-_BEGIN_TOGETHER: Final = Together(
-    _BEGIN,
-    """SELECT place, account_session_id, retry_after, credential_id
-       FROM hushtag_begin_ceremonies($1::json, $2, $3, $4, $5, $6, $7, $8)""",
+_BEGIN: Final = Together.of(
+    "account_session_id, retry_after, credential_id",
+    "hushtag_begin_ceremony($1, $2, $3, $4, $5::integer, $6, $7, $8, $9, $10, $11, $12)",
+    "hushtag_begin_ceremonies($1::json, $2, $3, $4, $5, $6, $7, $8)",
 )
-_ADVANCE_TOGETHER: Final = Together(
-    _ADVANCE,
-    """SELECT place, account_session_id, session_data, credential_id, records
-       FROM hushtag_advance_ceremonies($1::json, $2, $3, $4)""",
+_ADVANCE: Final = Together.of(
+    "account_session_id, session_data, credential_id, records",
+    "hushtag_advance_ceremony($1, $2, $3, $4, $5, $6, $7, $8)",
+    "hushtag_advance_ceremonies($1::json, $2, $3, $4)",
 )
-_OPEN_TOGETHER: Final = Together(
-    _OPEN,
-    """SELECT place, suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version,
-              generation, head, ring, steps, failed_guesses, last_failed_at
-       FROM hushtag_open_tags($1::json, $2, $3, $4, $5, $6, $7)""",
+_OPEN: Final = Together.of(
+    "suite, tag_id, salt, expires_at, vault_id, wrapped_key_id, wrapped_key, key_purpose, key_version, generation,"
+    " head, ring, steps, failed_guesses, last_failed_at",
+    "hushtag_open_tag($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::integer, $13, $14)",
+    "hushtag_open_tags($1::json, $2, $3, $4, $5, $6, $7)",
     bulk=True,
 )
 
@@ -132,7 +119,7 @@ async def begin_ceremony(
         caller.user_id, _hex(caller.token_hash), guesses, session_id, None if kept is None else _hex(kept)
     )
     shared = (caller.idle, caller.touch, *budget, state, lifetime)
-    return Begun(*(await call_together(pool, _BEGIN_TOGETHER, _session(caller), step, shared, values))[0])
+    return Begun(*(await call_together(pool, _BEGIN, _session(caller), step, shared, values))[0])
 
 
 async def advance_ceremony(
@@ -152,7 +139,7 @@ async def advance_ceremony(
     values = (*caller, session_id, hashes, next_id, lifetime)
     step = _Advancing(caller.user_id, _hex(caller.token_hash), session_id, _hex(hashes), next_id)
     shared = (caller.idle, caller.touch, lifetime)
-    return Taken(*(await call_together(pool, _ADVANCE_TOGETHER, _session(caller), step, shared, values))[0])
+    return Taken(*(await call_together(pool, _ADVANCE, _session(caller), step, shared, values))[0])
 
 
 async def open_tag(
@@ -189,7 +176,7 @@ async def open_tag(
         _hex(released.check),
     )
     shared = (caller.idle, caller.touch, lifetime, budget.capacity, budget.rate)
-    rows = await call_together(pool, _OPEN_TOGETHER, _session(caller), step, shared, values, released.joined)
+    rows = await call_together(pool, _OPEN, _session(caller), step, shared, values, released.joined)
     if not rows:
         raise UnauthenticatedError("no such session")
     suite, tag_id, salt, expires_at = rows[0][:4]
