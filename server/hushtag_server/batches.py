@@ -63,6 +63,8 @@ class Batches(Generic[_Content, _Result]):
         self._closed = False
         self._away: Counter[bytes] = Counter()
         self._on_their_way: dict[asyncio.Task[Sequence[_Result | None]], list[Step[_Content, _Result]]] = {}
+        self.made = self.refused = self.steps = 0
+        """Batches that were made and that were refused as a whole, and how many steps left in either."""
 
     def make(self, session: bytes, content: _Content) -> "asyncio.Future[_Result | None]":
         """Return what becomes of a step of this session; None: it is to be made alone, and `apart`.
@@ -173,6 +175,11 @@ class Batches(Generic[_Content, _Result]):
         steps = self._on_their_way.pop(task)
         # What became of a batch that was given up nobody knows.
         error = UnavailableError("the batch was given up") if task.cancelled() else task.exception()
+        self.steps += len(steps)
+        if error is None and task.result()[0] is None:
+            self.refused += 1
+        elif error is None:
+            self.made += 1
         for place, step in enumerate(steps):
             self._back(step.session)
             if step.result.done():

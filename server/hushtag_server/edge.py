@@ -21,6 +21,7 @@ from hushtag_server.origins import Origins
 from hushtag_server.peer import scope_address
 from hushtag_server.problems import encode_problem, make_problem
 from hushtag_server.settings import Settings
+from hushtag_server.spelling import spelt_uuid
 from hushtag_server.turns import Turns
 
 __all__ = ["Edge", "Exchange", "prolong_deadline"]
@@ -64,7 +65,8 @@ class RequestIds:
         return self._made.pop()
 
     def _make(self) -> str:
-        return str(UUID(int=self._random.getrandbits(128), version=4))
+        chance = f"{self._random.getrandbits(120):030x}"
+        return spelt_uuid(f"{chance[:12]}4{chance[12:15]}8{chance[15:]}")
 
 
 class Exchange:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-from hushtag_server.moments import spelt_second
+from hushtag_server.spelling import spelt_second
 
 __all__ = [
     "AccessLog",
@@ -153,8 +154,7 @@ class RequestRecords:
         ended, self._ended = self._ended, []
         if ended:
             self._log.write(ended)
-            for each in ended:
-                self._metrics.observe_request(each.method, each.route, each.status, each.seconds)
+            self._metrics.observe_requests(ended)
 
     def _turn(self) -> None:
         # While nothing comes no timer runs: the loop of an idle server sleeps.
@@ -233,23 +233,47 @@ class Metrics:
             registry=self._registry,
         )
 
+        self.batches = Counter(
+            "hushtag_batches",
+            "Steps of unlocks that went to the database together: batches made, and refused to be made step by step",
+            ["end"],
+            registry=self._registry,
+        )
+        self.batched_steps = Counter(
+            "hushtag_batched_steps", "Steps of unlocks in those batches", registry=self._registry
+        )
+        self._counted: dict[str, int] = {}
+
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self.before_render: list[Callable[[], None]] = []
 
-    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request. All three labels come from small closed sets, so the kept children stay few."""
-        key = (method, route, status)
-        found = self._children.get(key)
-        if found is None:
-            found = (self.requests.labels(method, route, str(status)), self.seconds.labels(method, route))
-            self._children[key] = found
-        found[0].inc()
-        found[1].observe(seconds)
+    def observe_requests(self, ended: Iterable[Ended]) -> None:
+        """Count requests. All three labels come from small closed sets, so the kept children stay few."""
+        alike: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
+        for each in ended:
+            alike[each.method, each.route, each.status].append(each.seconds)
+        for key, durations in alike.items():
+            found = self._children.get(key)
+            if found is None:
+                method, route, status = key
+                found = (self.requests.labels(method, route, str(status)), self.seconds.labels(method, route))
+                self._children[key] = found
+            found[0].inc(len(durations))
+            for seconds in durations:
+                found[1].observe(seconds)
 
     def observe_pool(self, stats: dict[str, int]) -> None:
         """Take over the pool's figures."""
         for state, key in (("open", "pool_size"), ("idle", "pool_available"), ("waiting", "requests_waiting")):
             self.pool.labels(state).set(stats.get(key, 0))
+        for counter, key in (
+            (self.batches.labels("made"), "batches_made"),
+            (self.batches.labels("refused"), "batches_refused"),
+            (self.batched_steps, "batches_steps"),
+        ):
+            now = stats.get(key, 0)
+            counter.inc(now - self._counted.get(key, 0))  # never less than nothing: they only grow
+            self._counted[key] = now
 
     @asynccontextmanager
     async def watching(self, pool_stats: Callable[[], dict[str, int]]) -> AsyncIterator[None]:

@@ -203,10 +203,14 @@ class Pool(AsyncConnectionPool[Connection]):
             self._refuse(waiter, PoolClosed("the pool is closed"))
 
     def get_stats(self) -> dict[str, int]:
-        """Return the pool's figures; what lies on the shelf is available."""
+        """Return the pool's figures; what lies on the shelf is available. Those of batches only ever grow."""
         stats = super().get_stats()
         stats["pool_available"] = stats.get("pool_available", 0) + len(self._shelf)
         stats["requests_waiting"] = stats.get("requests_waiting", 0) + len(self._waiters)
+        for each in self.batches.values():
+            stats["batches_made"] = stats.get("batches_made", 0) + each.made
+            stats["batches_refused"] = stats.get("batches_refused", 0) + each.refused
+            stats["batches_steps"] = stats.get("batches_steps", 0) + each.steps
         return stats
 
 

@@ -116,6 +116,7 @@ def test_sealers_at_once_make_one_chain(database: Any, keys: KeyRing) -> None:
 
 def test_batches_of_one_transaction_each(database: Any, keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "BATCH", 4)
+    monkeypatch.setattr(sealing, "CHAINED_AT_ONCE", 3)  # also where a batch is chained in several pieces
     write(database.app_url, keys, 10)
     assert seal(database.app_url, keys).rows == 10
     assert kinds(database, keys) == []

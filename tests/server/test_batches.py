@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from hushtag.unlock import start_unlock
 from hushtag_server import database as ways
 from hushtag_server.batches import AT_ONCE, MOST_OF_ONE, MOST_STEPS, MOST_WAITING, WORTH_IT, Batches
 from hushtag_server.errors import UnavailableError
+from hushtag_server.keyfile import KeyRing
 from hushtag_server.security_log.recording import RecordedPool
+from hushtag_server.settings import Settings
 from tests.server.vault_support import enrol, locate, new_password, prove, run_sql, send
 
 pytestmark = pytest.mark.anyio
@@ -231,15 +234,19 @@ class Unlocker:
         self.headers, self.user_id, self.password = account.headers, account.user_id, password
 
 
+async def _enrolled(client: Any, sign_in: Any) -> list[Unlocker]:
+    found = []
+    for number in range(8):
+        account, password = await sign_in(client, f"person{number}@example.org"), new_password()
+        await enrol(client, account.headers, password)
+        found.append(Unlocker(account, password))
+    return found
+
+
 @pytest.fixture
 async def people(app_client, sign_in):
     """Eight accounts with a phrase each."""
-    found = []
-    for number in range(8):
-        account, password = await sign_in(app_client, f"person{number}@example.org"), new_password()
-        await enrol(app_client, account.headers, password)
-        found.append(Unlocker(account, password))
-    return found
+    return await _enrolled(app_client, sign_in)
 
 
 @pytest.fixture
@@ -323,6 +330,30 @@ async def test_one_step_that_the_database_refuses_is_refused_alone(app_client, p
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 500, 200, 200, 200]
     spent = {user_id: count - before[user_id] for user_id, count in _charged(database).items()}
     assert spent == {each.user_id: int(each is not people[4]) for each in people}
+
+
+async def test_the_metrics_count_batches_and_those_that_were_refused(
+    settings: Settings, keys: KeyRing, serve_in_process: Any, sign_in: Any, database: Any
+) -> None:
+    async with serve_in_process(replace(settings, metrics_loopback=True), keys, "127.0.0.1") as client:
+        people = await _enrolled(client, sign_in)
+
+        async def counted() -> list[float]:
+            text = (await client.get("/metrics")).text
+            names = ['hushtag_batches_total{end="made"}', 'hushtag_batches_total{end="refused"}']
+            lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+            return [float(lines[name]) for name in [*names, "hushtag_batched_steps_total"]]
+
+        async def locate_all() -> set[int]:
+            asked = [send(client, each.headers, LOCATE, _locating(each)) for each in people]
+            return {answer.status_code for answer in await asyncio.gather(*asked)}
+
+        made, refused, steps = await counted()
+        assert await locate_all() == {200}
+        assert await counted() == [made + 1, refused, steps + 8]
+        run_sql(database, "ALTER TABLE opaque_sessions ADD CONSTRAINT nothing CHECK (created_at < now()) NOT VALID")
+        assert await locate_all() == {500}
+        assert await counted() == [made + 1, refused + 1, steps + 16]
 
 
 def _locating(person: Unlocker) -> Any:

@@ -16,13 +16,13 @@ from uuid import UUID
 import msgspec
 
 from hushtag_server.asgi import EXCHANGE
-from hushtag_server.moments import spelt_second
 from hushtag_server.peer import scope_peer
 from hushtag_server.pool import Pool
 from hushtag_server.security_log.audit_keys import AuditKeys
 from hushtag_server.security_log.events import EVENTS, Event
 from hushtag_server.security_log.rows import COLUMNS, Beginning, encode_values
 from hushtag_server.settings import Settings
+from hushtag_server.spelling import spelt_second, spelt_uuid
 
 __all__ = ["INSERT", "EventSource", "RecordedPool", "Source", "Subject", "identifier", "named", "new_row_id"]
 
@@ -66,11 +66,6 @@ def _joined_together(statement: LiteralString, choice: LiteralString) -> Literal
     return _with_event(statement, _STORE.format(source=source, row="SELECT c.chosen"))
 
 
-def _spelt(digits: str) -> str:
-    # As str(UUID(hex=…)) of the first 32 digits, for a quarter of its price.
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"
-
-
 @lru_cache(maxsize=4096)
 def identifier(keys: AuditKeys, kind: bytes, value: bytes) -> str:
     """Return the keyed hash of an identifier in 64 hex characters; remembered, for what comes again and again."""
@@ -79,7 +74,7 @@ def identifier(keys: AuditKeys, kind: bytes, value: bytes) -> str:
 
 def named(keys: AuditKeys, kind: bytes, value: bytes) -> str:
     """Return the beginning of the keyed hash of an identifier, spelt as the columns of type uuid want it."""
-    return _spelt(keys.identify(kind, value).hex())
+    return spelt_uuid(keys.identify(kind, value).hex())
 
 
 _chance: Final = random.Random()  # noqa: S311  (of nobody else, who might give it a seed that repeats)
@@ -93,7 +88,7 @@ def new_row_id(moment: int | None = None) -> str:
     """
     chance = f"{_chance.getrandbits(72):018x}"
     milliseconds = (time.time_ns() if moment is None else moment) // 1_000_000
-    return _spelt(f"{milliseconds:012x}7{chance[:3]}8{chance[3:]}")
+    return spelt_uuid(f"{milliseconds:012x}7{chance[:3]}8{chance[3:]}")
 
 
 def _stamped(moment: int) -> str:
