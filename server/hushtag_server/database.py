@@ -21,7 +21,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from hushtag_server.batches import Batches
 from hushtag_server.connection import Connection
 from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableError
-from hushtag_server.migrate import STATE_TABLE, known_migrations
+from hushtag_server.migration_names import STATE_TABLE, known_migrations
 from hushtag_server.peer import NO_PEER, Peer
 from hushtag_server.pool import Pool
 from hushtag_server.security_log.recording import RecordedPool

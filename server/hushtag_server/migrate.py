@@ -8,7 +8,6 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -17,10 +16,10 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList
 
-__all__ = ["STATE_TABLE", "MigrationError", "known_migrations", "migrate", "prepare_roles", "rollback", "undoable"]
+from hushtag_server.migration_names import MIGRATIONS, STATE_TABLE, known_migrations
 
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
-STATE_TABLE: Final = "_yoyo_migration"
+__all__ = ["MigrationError", "migrate", "prepare_roles", "rollback", "undoable"]
+
 _LOCK_KEY: Final = int.from_bytes(b"hushtag", "big")
 
 
@@ -66,11 +65,6 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo is not t
 def _read() -> MigrationList:
     # The files of a version do not change while it runs, and to take their statements apart takes half a second.
     return read_migrations(str(MIGRATIONS))
-
-
-def known_migrations() -> list[str]:
-    """Return the ids of the migrations this version brings, in order."""
-    return sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.stem.endswith(".rollback"))
 
 
 _OWNER: Final = """

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from hushtag_server.migrate import known_migrations, rollback
+from hushtag_server.migrate import rollback
+from hushtag_server.migration_names import known_migrations
 from hushtag_server.operation import checks
 from hushtag_server.operation.checks import Examined, Finding, examine
 from hushtag_server.operation.reach import Reached, connect

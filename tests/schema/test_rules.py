@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from hushtag_server.migrate import MIGRATIONS
+from hushtag_server.migration_names import MIGRATIONS
 from tests.schema import rules
 
 GOOD = """

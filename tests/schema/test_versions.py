@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from hushtag_server.embedded import EmbeddedPostgres
-from hushtag_server.migrate import known_migrations, migrate, rollback
+from hushtag_server.migrate import migrate, rollback
+from hushtag_server.migration_names import known_migrations
 from tests.schema.clusters import installed, program
 from tests.server.vault_support import new_id, open_vault
 

@@ -11,15 +11,8 @@ import pytest
 from psycopg import sql
 
 from hushtag_server.embedded import EmbeddedPostgres
-from hushtag_server.migrate import (
-    MIGRATIONS,
-    MigrationError,
-    known_migrations,
-    migrate,
-    prepare_roles,
-    rollback,
-    undoable,
-)
+from hushtag_server.migrate import MigrationError, migrate, prepare_roles, rollback, undoable
+from hushtag_server.migration_names import MIGRATIONS, known_migrations
 from hushtag_server.vault.seals import SEALED_ENVELOPE
 
 TENANT = [

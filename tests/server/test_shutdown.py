@@ -21,7 +21,8 @@ import pytest
 
 from hushtag_server import serve as serving
 from hushtag_server.embedded import EmbeddedPostgres
-from hushtag_server.migrate import known_migrations, migrate, rollback
+from hushtag_server.migrate import migrate, rollback
+from hushtag_server.migration_names import known_migrations
 from hushtag_server.settings import Settings
 
 ADA = {"email": "ada@example.org", "password": "correct horse battery"}

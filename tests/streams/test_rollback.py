@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from hushtag_server.migrate import known_migrations, migrate, rollback
+from hushtag_server.migrate import migrate, rollback
+from hushtag_server.migration_names import known_migrations
 from tests.server.vault_support import run_sql
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,8 @@ from hushtag.client import Client
 from hushtag.phrase import draw_phrase
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.keyfile import ensure_keys
-from hushtag_server.migrate import MIGRATIONS, known_migrations, migrate, rollback
+from hushtag_server.migrate import migrate, rollback
+from hushtag_server.migration_names import MIGRATIONS, known_migrations
 from hushtag_server.operation.checks import Examined, examine
 from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.reach import Reached, connect

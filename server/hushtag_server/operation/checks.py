@@ -12,7 +12,7 @@ import psycopg
 
 from hushtag_server.errors import StartError
 from hushtag_server.keyfile import load_keys
-from hushtag_server.migrate import STATE_TABLE, known_migrations
+from hushtag_server.migration_names import STATE_TABLE, known_migrations
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.key_copies import tell_keys_apart
 from hushtag_server.operation.key_sets import count_tags

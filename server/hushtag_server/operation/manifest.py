@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from hushtag_server.migrate import STATE_TABLE
+from hushtag_server.migration_names import STATE_TABLE
 from hushtag_server.operation.failures import BackupDamagedError, OperationError
 from hushtag_server.operation.reach import Connection
 

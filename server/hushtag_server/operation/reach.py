@@ -13,7 +13,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from hushtag_server.migrate import STATE_TABLE, known_migrations
+from hushtag_server.migration_names import STATE_TABLE, known_migrations
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.settings import Settings
 

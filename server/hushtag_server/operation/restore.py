@@ -7,7 +7,8 @@ from typing import IO, Final, NamedTuple
 
 import psycopg
 
-from hushtag_server.migrate import known_migrations, prepare_roles
+from hushtag_server.migrate import prepare_roles
+from hushtag_server.migration_names import known_migrations
 from hushtag_server.operation.backup import Watcher, collect_lines
 from hushtag_server.operation.envelope import BACKUP, open_parts
 from hushtag_server.operation.failures import (

@@ -2,6 +2,8 @@
 
 import sys
 from importlib.util import find_spec
+from types import ModuleType
+from typing import cast
 
 __all__ = ["main"]
 
@@ -11,6 +13,9 @@ def main() -> None:
     # Looked for and not imported: few commands need all of them, and a server alone has click and rich.
     if None in map(find_spec, ("click", "httpx", "platformdirs", "rich")):
         sys.exit("the command needs more than the bare library: pip install 'hushtag[client]'")
+    # httpx imports a command of its own where it finds click and rich, a quarter of what starting ours takes. As it is
+    # absent, httpx goes on without it.
+    sys.modules.setdefault("httpx._main", cast("ModuleType", None))
     from hushtag.cli.group import cli
 
     cli.main(prog_name="hushtag")
