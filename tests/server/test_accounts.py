@@ -216,7 +216,7 @@ async def test_attempts_are_counted_per_address(
         assert (await client.post("/v1/accounts", json=ADA)).status_code == 202
     with psycopg.connect(database.admin_url) as connection:
         stored = str(connection.execute("SELECT * FROM login_attempts").fetchall())
-    assert "2001" not in stored
+    assert "2001:db8" not in stored
     assert "nobody" not in stored
 
 
