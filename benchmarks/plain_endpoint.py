@@ -16,9 +16,9 @@ from litestar.response import Stream
 
 from benchmarks.callbacks import Watch, watch_callbacks
 from benchmarks.steps_alone import steps_alone
-from hushtag_server.app import from_environment as real_from_environment
 from hushtag_server.asgi import Application, Receive, Scope, Send
 from hushtag_server.database import Pool, transaction
+from hushtag_server.worker import from_environment as real_from_environment
 
 CHUNK: Final = 256 * 1024
 _INSERT: Final = """

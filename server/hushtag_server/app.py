@@ -1,15 +1,10 @@
 """Wiring: settings and keys in, ASGI application out."""
 
-import asyncio
 import gc
-import os
-import signal
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
 
 import anyio
 from litestar import Litestar
@@ -32,7 +27,7 @@ from hushtag_server.health import HEALTH_ROUTES
 from hushtag_server.journal.direct_routes import DIRECT_ROUTES as ENTRY_ROUTES
 from hushtag_server.journal.routes import JOURNAL_ROUTES
 from hushtag_server.journal.searches import Searches
-from hushtag_server.keyfile import KeyRing, present_keys
+from hushtag_server.keyfile import KeyRing
 from hushtag_server.observability import Metrics
 from hushtag_server.openapi import build_document
 from hushtag_server.pairing.routes import PAIRING_ROUTES
@@ -45,7 +40,7 @@ from hushtag_server.reminders.routes import REMINDER_ROUTES
 from hushtag_server.security_log.audit_keys import audit_keys
 from hushtag_server.security_log.sealer import Sealer
 from hushtag_server.services import Services, provide_services
-from hushtag_server.settings import Settings, load_settings
+from hushtag_server.settings import Settings
 from hushtag_server.streams.bodies import Lanes
 from hushtag_server.streams.removing import Remover
 from hushtag_server.streams.routes import STREAM_ROUTES
@@ -55,7 +50,7 @@ from hushtag_server.vault.routes import VAULT_ROUTES
 from hushtag_server.vault.routes_unlock import DIRECT_ROUTES as UNLOCK_ROUTES
 from hushtag_server.wire import WireRequest
 
-__all__ = ["create_app", "from_environment"]
+__all__ = ["create_app"]
 
 _THREADS = 4
 _RULE_THREADS = 2  # of their own: dear rules take a quarter of a second each
@@ -95,7 +90,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
     """Return the ASGI application; its lifespan opens the pool and refuses a database it must not serve.
 
     With `settle` what stands when it begins to serve stands until the process ends, and the garbage collector does not
-    walk through it again and again: for a process that serves nothing else.
+    walk through it again and again: for a process that serves nothing else, and may have turned the collector off.
 
     `settings.database_url` must be set. The Litestar application inside is `create_app(…).application.application`.
     """
@@ -140,6 +135,7 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
+                gc.enable()
             async with metrics.watching(pool.get_stats), sealer.running(pool), bell.listening(), remover.running(pool):
                 yield
 
@@ -165,53 +161,3 @@ def create_app(settings: Settings, keys: KeyRing, *, settle: bool = False) -> Ed
         settings.request_timeout.total_seconds(),
         settings,
     )
-
-
-def _leave_with_parent() -> None:
-    """End this worker when the process that started it is gone, even killed: nobody else would ever stop it."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
-def _hear_signals_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """Let only the first signal through to the handlers that are added from now on; call `stop` with it.
-
-    A service manager tells every process of a service to stop, and the supervisor then tells its workers again. A
-    worker of granian that is told twice blocks for ever in its own handler.
-    """
-    add, told = loop.add_signal_handler, False
-
-    def add_signal_handler(number: int, callback: Callable[..., object], *arguments: Any) -> None:
-        def first_only() -> None:
-            nonlocal told
-            if not told:
-                told = True
-                stop()
-                callback(*arguments)
-
-        add(number, first_only)
-
-    loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign,assignment]  # of this one loop
-
-
-def from_environment() -> Edge:
-    """Return the application of a worker process: everything comes from the environment (granian's factory).
-
-    Raises:
-        SettingsError: the environment is not usable.
-        StartError: the keys are missing.
-    """
-    settings = load_settings(os.environ)
-    application = create_app(settings, present_keys(settings), settle=True)
-    bell: Bell = application.application.application.state["bell"]  # type: ignore[attr-defined]  # Edge, DirectRoutes
-    # The loop is granian's, made and set before it calls this factory. It waits for open requests before it ends the
-    # lifespan, so streams must hear of the end with the signal.
-    _hear_signals_once(asyncio.get_event_loop_policy().get_event_loop(), bell.stop)
-    _leave_with_parent()
-    return application

@@ -36,7 +36,7 @@ from hushtag_server.streams.stores import IN_DATABASE, SegmentStores
 
 __all__ = ["check_database", "check_store", "reachable_database", "serve"]
 
-_TARGET: Final = "hushtag_server.app:from_environment"
+_TARGET: Final = "hushtag_server.worker:from_environment"
 _SPARE_CONNECTIONS: Final = 20  # start-up checks, dumps, PostgreSQL's own reserve
 _SPARE_FILES: Final = 512  # database connections, logs, temporary files of imports
 _READY_BYTES: Final = 4096

@@ -168,7 +168,7 @@ def test_results_beside_the_files_of_profiles_are_read(tmp_path, monkeypatch) ->
 RAW = """process 1:"python";run (asyncio/runners.py:5);serve (/x/server/hushtag_server/edge.py:10);<write> (a/b.py:1) 30
 process 1:"python";run (asyncio/runners.py:5);serve (/x/server/hushtag_server/edge.py:12) 10
 process 1:"python";run (asyncio/runners.py:6) 60
-process 1:"python";watch (x.py:1);_leave_with_parent (app.py:1) 500
+process 1:"python";watch (x.py:1);_leave_with_parent (worker.py:1) 500
 """
 
 
