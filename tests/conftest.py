@@ -35,6 +35,9 @@ from tests.people import PASSWORD, SignedIn
 # The hooks that look for secrets in what a test said, and that say which tests begin first.
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
+# No example is failed for what a busy machine makes of its time.
+hypothesis_settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("tests")
 # `make mutation` runs the quick tests thousands of times: few examples, and always the same ones.
 hypothesis_settings.register_profile(
     "mutation", max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)

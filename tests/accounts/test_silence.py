@@ -169,9 +169,16 @@ async def test_time_does_not_tell_a_known_email_from_an_unknown_one(
             assert (await client.post("/v1/accounts", json={"email": email, "password": PASSWORD})).status_code == 202
 
         for ask in (log_in, sign_up):
-            unknown, known = await _median(ask, 7)
-            # A verification that is left out halves the time; nothing finer can be asserted on a busy machine.
-            assert 0.6 < known / unknown < 1 / 0.6, (ask.__name__, unknown, known)
+            # A verification that is left out halves the time, every time; nothing finer can be asserted on a busy
+            # machine, whose neighbours may begin or end in the middle of one measurement.
+            measured = []
+            for _ in range(3):
+                unknown, known = await _median(ask, 7)
+                measured.append(known / unknown)
+                if 0.6 < measured[-1] < 1 / 0.6:
+                    break
+            else:
+                pytest.fail(f"{ask.__name__}: known takes {measured} times what unknown does")
 
 
 async def test_an_unknown_email_is_nowhere_in_the_trail(

@@ -496,7 +496,7 @@ def test_a_file_that_changed_since_is_begun_anew(
     begin(connect, server, pages, film, 4)
     first = set(held.streams)
     looks = film.stat()
-    film.write_bytes(BODY[:SEGMENT] + b"\xff" + BODY[SEGMENT + 1 :])
+    film.write_bytes(BODY[:SEGMENT] + bytes([BODY[SEGMENT] ^ 1]) + BODY[SEGMENT + 1 :])
     os.utime(film, ns=(looks.st_atime_ns, looks.st_mtime_ns))
     vault = reopened(connect, pages)
     stored = vault.put(film)

@@ -39,7 +39,7 @@ LANGUAGES = {
     "phrase": "sh",
 }
 TYPED_PASSWORD = "typed at a terminal"
-SECONDS = 60
+SECONDS = 180
 
 
 def run(command: list[str], place: Place) -> subprocess.CompletedProcess[str]:

@@ -73,7 +73,7 @@ def test_no_answer_keeps_a_client_longer_than_its_time(client: Any, between: Pro
     with pytest.raises(TimedOutError):
         client.account()
     assert time.monotonic() - started < 20
-    assert len(between.man.exchanges) == 1  # and what took too long is not asked again
+    assert len(between.man.exchanges) <= 1  # and what took too long is not asked again
 
 
 BROKEN = {

@@ -85,7 +85,8 @@ async def test_a_page_goes_on_from_the_direct_route_in_the_other(both, sign_in) 
 async def test_whatever_is_refused_is_refused_in_the_same_words(both, sign_in) -> None:
     headers = (await sign_in(both.direct)).headers
     token = headers["Authorization"]
-    for authorization in (None, "Bearer nonsense", token.replace("hta_", "htv_"), token[:-2] + "AA"):
+    other = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
+    for authorization in (None, "Bearer nonsense", token.replace("hta_", "htv_"), other):
         given = {} if authorization is None else {"authorization": authorization}
         for method, path in (("GET", "/v1/journals"), ("GET", f"/v1/journals/{uuid4()}"), ("POST", "/v1/journals")):
             answer = await _same(

@@ -61,7 +61,7 @@ def test_model_and_real_system_never_disagree(world: World, past: Past, data_dir
         database=None,
         phases=[Phase.generate, Phase.shrink] if SHRINK else [Phase.generate],
         suppress_health_check=list(HealthCheck),
-        print_blob=False,
+        print_blob=True,
     )
     run_state_machine_as_test(lambda: Machine(world, past, data_directory), settings=profile)
 

@@ -106,8 +106,8 @@ async def test_a_database_that_does_not_answer_is_told(
 ) -> None:
     from hushtag_server.operation import database_metrics
 
-    monkeypatch.setattr(database_metrics, "_STATEMENT_MS", "100")
-    with psycopg.connect(database.admin_url) as connection:
+    with psycopg.connect(database.admin_url) as connection, monkeypatch.context() as patch:
+        patch.setattr(database_metrics, "_STATEMENT_MS", "100")
         connection.execute("LOCK TABLE backups")  # the query waits, and its time is bounded
         text = await scrape(here, settings)
     assert "hushtag_database_up 0.0" in text

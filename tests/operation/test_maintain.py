@@ -158,7 +158,9 @@ def test_partitions_are_made_ahead_and_rows_that_came_too_early_moved(
         _add_audit(admin, user, at)
     assert admin.execute("SELECT count(*) FROM audit_logs_default").fetchone() == (3,)
     before = admin.execute("SELECT * FROM audit_logs ORDER BY id").fetchall()
-    assert maintain(owner, reached, watcher).steps["audit_partitions"] == 2
+    with connect(reached.owner_url) as connection:
+        missing = missing_months(connection)
+    assert maintain(owner, reached, watcher).steps["audit_partitions"] == len(missing) >= 2
     assert {"audit_logs_2031_05", "audit_logs_2031_06"} <= _partitions(admin)
     assert admin.execute("SELECT count(*) FROM audit_logs_2031_05").fetchone() == (2,)
     assert admin.execute("SELECT count(*) FROM audit_logs_default").fetchone() == (0,)

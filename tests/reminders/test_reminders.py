@@ -365,7 +365,7 @@ async def test_a_quiet_stream_speaks_and_notices_the_end_of_its_session(
 ) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT", 0.2)
     phone = await sign_in(app_client, "ada@example.org")
-    quiet = await app_client.get("/v1/reminders/events?wait=1", headers=phone.headers)
+    quiet = await app_client.get("/v1/reminders/events?wait=3", headers=phone.headers)
     assert quiet.text.count(":\n\n") >= 2
     asked = asyncio.create_task(app_client.get("/v1/reminders/events?wait=60", headers=phone.headers))
     bell = app_client.app.application.application.state["bell"]

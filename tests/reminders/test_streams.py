@@ -75,7 +75,7 @@ async def test_streams_of_one_session_share_the_events_and_a_resumed_one_repeats
     ada = await enter(busy.url, "share@example.org")
     titles = sorted(f"reminder {number}" for number in range(12))
     async with AsyncExitStack() as stack:
-        listeners = [await stack.enter_async_context(listen(busy.url, ada.token, wait=5)) for _ in range(4)]
+        listeners = [await stack.enter_async_context(listen(busy.url, ada.token, wait=12)) for _ in range(4)]
         beginning = listeners[0].last_id
         for title in titles:
             await remind(busy.url, ada.token, title, 2.0)
@@ -111,12 +111,12 @@ async def test_a_snoozed_reminder_is_told_again_and_a_completed_one_is_not(busy:
         made = await remind(busy.url, ada.token, "tea", 0.5)
         assert (await listener.next() or {})["title"] == "tea"
         path = f"/v1/reminders/{made['id']}"
-        later = await client.post(f"{path}/snooze", json={"until": due_in(1.0)}, headers=ada.headers)
+        later = await client.post(f"{path}/snooze", json={"until": due_in(3.0)}, headers=ada.headers)
         assert later.json()["status"] == "pending"
         assert (await listener.next() or {})["snoozed_until"] is not None
-        other = await remind(busy.url, ada.token, "done before it is due", 1.5)
+        other = await remind(busy.url, ada.token, "done before it is due", 4.0)
         await client.post(f"/v1/reminders/{other['id']}/complete", headers=ada.headers)
-        await remind(busy.url, ada.token, "last", 2.0)
+        await remind(busy.url, ada.token, "last", 6.0)
         assert (await listener.next() or {})["title"] == "last"
 
 
@@ -184,7 +184,7 @@ async def test_what_was_told_before_a_kill_is_not_told_again(data_directory: Pat
         async with listen(server.url, ada.token) as listener:
             await remind(server.url, ada.token, "before", 0.5)
             assert (await listener.next() or {})["title"] == "before"
-            await remind(server.url, ada.token, "during", 3.0)
+            await remind(server.url, ada.token, "during", 6.0)
             server.process.kill()
             server.process.wait()
             assert await listener.next(10) is None

@@ -189,7 +189,7 @@ async def test_what_is_locked_opens_nothing_until_its_time_is_over(
     assert (await scene.opened.get(scene.opened.url())).status_code == 401
     assert not await scene.opens(scene.real)
     assert await maintained(scene, settings, "locks") == 0
-    late = f"locked_until - interval '{days} days' BETWEEN now() AND now() + interval '1 day'"
+    late = f"locked_until - interval '{days} days' BETWEEN now() - interval '1 minute' AND now() + interval '1 day'"
     assert run_sql(scene.database, f"SELECT {late} FROM locked_tags") == [(True,)]
     run_sql(scene.database, "UPDATE locked_tags SET locked_until = now()")
     assert await maintained(scene, settings, "locks") == 1
@@ -290,7 +290,7 @@ async def test_an_unlock_that_carries_out_an_order_is_answered_by_the_same_state
     await scene.order(Verdict.LOCK_VAULT_MONTH)
     kinds: dict[bool, list[Any]] = {True: [], False: []}
     times: dict[bool, list[float]] = {True: [], False: []}
-    for turn in range(16):
+    for turn in range(48):
         carried_out = bool(turn % 2)
         if not carried_out:
             run_sql(scene.database, "UPDATE tag_orders SET ticket = set_byte(ticket, 0, 255 - get_byte(ticket, 0))")
@@ -305,9 +305,13 @@ async def test_an_unlock_that_carries_out_an_order_is_answered_by_the_same_state
         _undo(scene)
         if not carried_out:
             run_sql(scene.database, "UPDATE tag_orders SET ticket = set_byte(ticket, 0, 255 - get_byte(ticket, 0))")
+        if turn % 16 == 15:  # what takes long always does so every time; a busy machine does not
+            ordinary, under_duress = (statistics.median(times[carried_out][-8:]) for carried_out in (False, True))
+            if under_duress < 2 * ordinary + 0.002:
+                break
+    else:
+        pytest.fail(f"{times}")
     assert all(kind == kinds[True][0] for kind in kinds[True] + kinds[False])
-    ordinary, under_duress = (statistics.median(times[carried_out]) for carried_out in (False, True))
-    assert under_duress < 2 * ordinary + 0.002, (ordinary, under_duress)
 
 
 async def test_what_an_unlock_writes_for_every_phrase_is_the_same_whatever_others_bear(scene: Scene) -> None:

@@ -241,8 +241,8 @@ def test_a_body_that_stops_coming_is_not_waited_for(server: RunningServer) -> No
         connection.sendall(
             head("/v1/sessions", "POST", "Content-Type: application/json", f"Content-Length: {len(LOGIN)}")
         )
-        connection.sendall(LOGIN[:10])
         began = time.monotonic()
+        connection.sendall(LOGIN[:10])
         answer = connection.recv(65536)
         assert status_of(answer) == 408
         assert 1.9 <= time.monotonic() - began < PATIENCE / 2
@@ -254,9 +254,9 @@ def test_a_body_that_keeps_coming_is_taken(server: RunningServer) -> None:
         connection.sendall(
             head("/v1/sessions", "POST", "Content-Type: application/json", f"Content-Length: {len(LOGIN)}")
         )
-        for start in range(0, len(LOGIN), 16):
-            connection.sendall(LOGIN[start : start + 16])
-            time.sleep(0.7)  # the pace is what is tested: longer than the pause in all, shorter in each
+        for start in range(0, len(LOGIN), 8):
+            connection.sendall(LOGIN[start : start + 8])
+            time.sleep(0.4)  # the pace is what is tested: longer than the pause in all, shorter in each
         assert status_of(connection.recv(65536)) == 401
 
 
@@ -343,6 +343,7 @@ def test_requests_at_once_are_limited_for_each_address_that_a_trusted_proxy_name
                 assert client.get("/health/live", headers={"X-Forwarded-For": other}).status_code == 200
             for connection in started:
                 connection.sendall(LOGIN[-1:])
+            for connection in started:
                 assert status_of(connection.recv(65536)) == 202
             while status != 200 and time.monotonic() < deadline:
                 status = client.get("/health/live", headers={"X-Forwarded-For": "203.0.113.1"}).status_code

@@ -1,6 +1,7 @@
 """The mailbox of pairings on the real database: whose turn it is, how long, how often, and what it tells of tags."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -169,6 +170,11 @@ async def test_the_end_of_a_session_ends_what_it_had_begun(scene: Scene) -> None
     assert await scene.offers(1) == []
 
 
+def whole_seconds(content: bytes) -> bytes:
+    """Leave the fractions of seconds out: one that is nothing is not written."""
+    return re.sub(rb"(?<=:\d\d)\.\d+", b"", content)
+
+
 async def test_a_secret_tag_changes_nothing_in_the_mailbox(scene: Scene, sign_in: Any) -> None:
     """Neither an account with a tag nor one without can be told by what the mailbox does (P6)."""
     other = await sign_in(scene.client, "eve@example.org")
@@ -180,7 +186,7 @@ async def test_a_secret_tag_changes_nothing_in_the_mailbox(scene: Scene, sign_in
         waiting = await scene.client.get(f"/v1/pairings/{opened.json()['pairing_id']}/answer", headers=who.headers)
         told.append(
             [
-                (answer.status_code, sorted(answer.json()), len(answer.content), sorted(answer.headers))
+                (answer.status_code, sorted(answer.json()), len(whole_seconds(answer.content)), sorted(answer.headers))
                 for answer in (empty, opened, waiting)
             ]
         )

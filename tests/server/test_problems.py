@@ -190,7 +190,8 @@ async def test_a_lost_connection_is_noticed_before_it_is_used(app_client: httpx.
     await app_client.post("/v1/accounts", json=GOOD)
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hushtag-server'"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'hushtag-server' AND datname = current_database()"
         )
     await anyio.sleep(0.1)
     assert (await app_client.post("/v1/sessions", json=GOOD)).status_code == 201

@@ -20,7 +20,7 @@ from tests.streams.support import MIB, Streams, random_bytes
 
 pytestmark = pytest.mark.anyio
 
-IDLE = timedelta(seconds=1)
+IDLE = timedelta(seconds=3)
 USED = "SELECT extract(epoch FROM max(last_activity))::float8 FROM opaque_sessions WHERE session_state = 'unlocked'"
 
 

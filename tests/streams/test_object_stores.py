@@ -63,7 +63,7 @@ def address(emulator) -> str:
 @pytest.fixture
 def there(settings, address) -> Settings:
     """The server's settings with the store."""
-    return replace(settings, segment_store=address, segment_store_timeout=SECOND)
+    return replace(settings, segment_store=address, segment_store_timeout=2 * SECOND)
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ async def test_an_import_holds_its_lease_while_it_takes_long(
         assert phase == "receiving" or may_go_on.wait(30)
         check(archive)
 
-    async with serve_in_process(replace(settings, request_timeout=timedelta(seconds=2)), keys) as client:
+    async with serve_in_process(replace(settings, request_timeout=timedelta(seconds=4)), keys) as client:
         who = await sign_in(client)
         archive = await export(client, who)
         monkeypatch.setattr(Archive, "check", slow_check)
