@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import signal
 import threading
@@ -21,7 +22,9 @@ __all__ = ["from_environment"]
 
 def _leave_with_parent() -> None:
     """End this worker when the process that started it is gone, even killed: nobody else would ever stop it."""
-    parent = os.getppid()
+    # The one that spawned it, as it said itself: whoever is the parent now may be so because that one is gone already.
+    spawner = multiprocessing.parent_process()
+    parent = os.getppid() if spawner is None else spawner.pid
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -266,6 +266,33 @@ def test_a_killed_server_leaves_no_worker_and_starts_again(
         assert httpx.get(f"{server.url}/v1/account", headers=bearer).json()["email"] == ADA["email"]
 
 
+def _worker_that_loads(server: "subprocess.Popen[bytes]") -> psutil.Process:
+    """Wait for the worker of a server that starts, until it is in the middle of loading its modules."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in psutil.Process(server.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any("spawn_main" in word for word in child.cmdline()) and child.cpu_times().user > 0.2:
+                    return child
+        time.sleep(0.01)
+    raise AssertionError("the server has no worker")
+
+
+def test_a_server_that_is_killed_while_its_worker_starts_leaves_none(database: Any, tmp_path: Path) -> None:
+    given = {"HUSHTAG_DATABASE_URL": database.app_url, "HUSHTAG_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, env={**os.environ, **given}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        worker = _worker_that_loads(server)
+        server.kill()
+    try:
+        worker.wait(30)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+
+
 def test_the_server_outlives_a_killed_postgres(data_directory: Path, run_server: Callable[..., Any]) -> None:
     with run_server(data_directory) as server:
         httpx.post(f"{server.url}/v1/accounts", json=ADA)
