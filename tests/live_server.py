@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate
@@ -127,6 +128,16 @@ def start_server(data: Path, *arguments: str, first_start: bool = False, **varia
         server.end()
         raise
     return server
+
+
+def workers_of(server: int) -> list[psutil.Process]:
+    """Return the children that this process spawned to serve; PostgreSQL and multiprocessing's tracker are others."""
+    found = []
+    for child in psutil.Process(server).children():
+        with suppress(psutil.NoSuchProcess):
+            if any("spawn_main" in word for word in child.cmdline()):
+                found.append(child)
+    return found
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from hushtag_server.batches import Batches
 from hushtag_server.connection import Connection
 from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableError
-from hushtag_server.migration_names import STATE_TABLE, known_migrations
+from hushtag_server.migration_names import STATE_TABLE, missing_of
 from hushtag_server.peer import NO_PEER, Peer
 from hushtag_server.pool import Pool
 from hushtag_server.security_log.recording import RecordedPool
@@ -270,9 +270,8 @@ async def missing_migrations(connection: AsyncConnection[TupleRow]) -> list[str]
     try:
         found = await connection.execute(f"SELECT migration_id FROM {STATE_TABLE}")  # noqa: S608  (a constant)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        return known_migrations()
-    applied = {row[0] for row in await found.fetchall()}
-    return [name for name in known_migrations() if name not in applied]
+        return missing_of(())
+    return missing_of({row[0] for row in await found.fetchall()})
 
 
 async def check_role(connection: AsyncConnection[TupleRow]) -> None:

@@ -207,10 +207,9 @@ class Pool(AsyncConnectionPool[Connection]):
         stats = super().get_stats()
         stats["pool_available"] = stats.get("pool_available", 0) + len(self._shelf)
         stats["requests_waiting"] = stats.get("requests_waiting", 0) + len(self._waiters)
-        for each in self.batches.values():
-            stats["batches_made"] = stats.get("batches_made", 0) + each.made
-            stats["batches_refused"] = stats.get("batches_refused", 0) + each.refused
-            stats["batches_steps"] = stats.get("batches_steps", 0) + each.steps
+        stats["batches_made"] = sum(each.made for each in self.batches.values())
+        stats["batches_refused"] = sum(each.refused for each in self.batches.values())
+        stats["batches_steps"] = sum(each.steps for each in self.batches.values())
         return stats
 
 

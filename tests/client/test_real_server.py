@@ -76,7 +76,7 @@ def _is_told_as_lost(vault: Any, object_id: UUID) -> None:
     began = time.monotonic()
     with pytest.raises(ContentLostError):
         vault.get(object_id)
-    assert time.monotonic() - began < 14  # what it must not wait for takes fifteen
+    assert time.monotonic() - began < 8
 
 
 def _page_faults(process: psutil.Process) -> int:

@@ -144,7 +144,7 @@ import sys, uuid, pathlib
 from hushtag.client import Pin
 from hushtag.client.state import StateFile
 state = StateFile(pathlib.Path(sys.argv[1]))
-for number in range(10):
+for number in range(25):
     state.write(f"{sys.argv[2]}-{number}", Pin(uuid.uuid4(), "A" * 22))
 """
 
@@ -155,7 +155,7 @@ def test_processes_that_write_at_once_lose_nothing(state: StateFile) -> None:
         for number in range(4)
     ]
     assert [writer.wait(60) for writer in writers] == [0] * 4
-    assert len(state.load().pins) == 40
+    assert len(state.load().pins) == 100
 
 
 def test_the_state_names_nobody() -> None:

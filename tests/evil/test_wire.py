@@ -73,7 +73,10 @@ def test_no_answer_keeps_a_client_longer_than_its_time(client: Any, between: Pro
     with pytest.raises(TimedOutError):
         client.account()
     assert time.monotonic() - started < 20
-    assert len(between.man.exchanges) <= 1  # and what took too long is not asked again
+    # And what took too long is not asked again. On a busy machine the proxy may take up only now what was asked.
+    while not between.man.exchanges and time.monotonic() - started < 20:
+        time.sleep(0.01)
+    assert len(between.man.exchanges) == 1
 
 
 BROKEN = {

@@ -153,14 +153,13 @@ SHAPES = """
 def test_partitions_are_made_ahead_and_rows_that_came_too_early_moved(
     admin: Any, owner: Settings, reached: Reached, watcher: Silent
 ) -> None:
+    maintain(owner, reached, watcher)  # the month may have turned since the database was made
     user = add_user(admin)
     for at in ("2031-05-01 00:00+00", "2031-05-31 23:59:59+00", "2031-06-01 00:00+00"):
         _add_audit(admin, user, at)
     assert admin.execute("SELECT count(*) FROM audit_logs_default").fetchone() == (3,)
     before = admin.execute("SELECT * FROM audit_logs ORDER BY id").fetchall()
-    with connect(reached.owner_url) as connection:
-        missing = missing_months(connection)
-    assert maintain(owner, reached, watcher).steps["audit_partitions"] == len(missing) >= 2
+    assert maintain(owner, reached, watcher).steps["audit_partitions"] == 2
     assert {"audit_logs_2031_05", "audit_logs_2031_06"} <= _partitions(admin)
     assert admin.execute("SELECT count(*) FROM audit_logs_2031_05").fetchone() == (2,)
     assert admin.execute("SELECT count(*) FROM audit_logs_default").fetchone() == (0,)

@@ -24,7 +24,7 @@ import pytest
 
 from hushtag.messages import encode_binary
 from hushtag_server.embedded.files import load_passwords
-from tests.live_server import RunningServer, start_server
+from tests.live_server import RunningServer, start_server, workers_of
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.anyio
@@ -54,9 +54,7 @@ class Place:
             self.tokens = [client.post("/v1/sessions", json=login).json()["token"] for _ in range(SESSIONS)]
 
     def workers(self) -> list[psutil.Process]:
-        # The workers are the children that the supervisor spawned to serve; PostgreSQL and the tracker are others.
-        found = psutil.Process(self.server.process.pid).children()
-        return [child for child in found if any("spawn_main" in word for word in child.cmdline())]
+        return workers_of(self.server.process.pid)
 
     def connect(self) -> "psycopg.Connection[Any]":
         password = load_passwords(self.data).admin

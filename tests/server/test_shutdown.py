@@ -24,6 +24,7 @@ from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate, rollback
 from hushtag_server.migration_names import known_migrations
 from hushtag_server.settings import Settings
+from tests.live_server import workers_of
 
 ADA = {"email": "ada@example.org", "password": "correct horse battery"}
 
@@ -270,10 +271,9 @@ def _worker_that_loads(server: "subprocess.Popen[bytes]") -> psutil.Process:
     """Wait for the worker of a server that starts, until it is in the middle of loading its modules."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for child in psutil.Process(server.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if any("spawn_main" in word for word in child.cmdline()) and child.cpu_times().user > 0.2:
-                    return child
+        for worker in workers_of(server.pid):
+            if worker.cpu_times().user > 0.2:
+                return worker
         time.sleep(0.01)
     raise AssertionError("the server has no worker")
 

@@ -12,7 +12,7 @@ import psycopg
 
 from hushtag_server.errors import StartError
 from hushtag_server.keyfile import load_keys
-from hushtag_server.migration_names import STATE_TABLE, known_migrations
+from hushtag_server.migration_names import STATE_TABLE, missing_of
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.operation.key_copies import tell_keys_apart
 from hushtag_server.operation.key_sets import count_tags
@@ -86,7 +86,7 @@ def _age_text(seconds: float) -> str:
 def migrations(examined: Examined) -> Iterator[Finding]:
     """Whether the database is of this version."""
     applied = {row[0] for row in examined.connection.execute(f"SELECT migration_id FROM {STATE_TABLE}")}  # noqa: S608
-    if missing := [name for name in known_migrations() if name not in applied]:
+    if missing := missing_of(applied):
         yield Finding("migrations", "warning", f"{', '.join(missing)} missing", "run `hushtag-server migrate`")
     else:
         yield Finding("migrations", "fine", f"all {len(applied)} applied")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from hushtag_server.migration_names import STATE_TABLE, known_migrations
+from hushtag_server.migration_names import STATE_TABLE, missing_of
 from hushtag_server.operation.failures import OperationError
 from hushtag_server.settings import Settings
 
@@ -70,7 +70,7 @@ def check_migrated(connection: Connection) -> None:
     applied: set[str] = set()
     if found is not None and found[0] is not None:
         applied = {row[0] for row in connection.execute(f"SELECT migration_id FROM {STATE_TABLE}")}  # noqa: S608
-    if missing := [name for name in known_migrations() if name not in applied]:
+    if missing := missing_of(applied):
         raise OperationError(f"the database lacks {', '.join(missing)}; run `hushtag-server migrate` first")
 
 
