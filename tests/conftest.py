@@ -4,17 +4,22 @@ Nothing here skips: where PostgreSQL cannot run, the tests fail.
 """
 
 import copy
+import functools
 import gc
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from argon2 import PasswordHasher
+from httpx._config import create_ssl_context
+from httpx._transports import default as httpx_transports
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from litestar import Litestar
@@ -28,7 +33,7 @@ from hushtag_server.keyfile import KeyRing, ensure_keys
 from hushtag_server.settings import Settings
 from tests import live_server
 from tests.canaries import WATCH, pytest_runtest_makereport
-from tests.databases import Database, made_database, make_template, stop_syncing
+from tests.databases import Database, administer, made_database, make_template, stop_syncing
 from tests.order import pytest_collection_modifyitems
 from tests.people import PASSWORD, SignedIn
 
@@ -47,6 +52,18 @@ hypothesis_settings.register_profile(
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+# httpx reads the system's certificates anew for every client it makes; what a test sets in the environment counts.
+_read_certificates = functools.cache(lambda _places, *given: create_ssl_context(*given))
+
+
+def _trust(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    places = tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    context: ssl.SSLContext = _read_certificates(places, verify, cert, trust_env)
+    return context
+
+
+httpx_transports.create_ssl_context = _trust  # type: ignore[attr-defined]
 
 # No test may touch the keyring of whoever runs it, not even in a process of its own.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
@@ -103,17 +120,24 @@ def template(postgres: EmbeddedPostgres) -> str:
     return make_template(postgres)
 
 
+@pytest.fixture(scope="session")
+def administrator(postgres: EmbeddedPostgres) -> Iterator["psycopg.Connection[Any]"]:
+    """The superuser's connection that makes and drops the tests' databases."""
+    with administer(postgres) as connection:
+        yield connection
+
+
 @pytest.fixture
-def empty_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+def empty_database(postgres: EmbeddedPostgres, administrator: "psycopg.Connection[Any]") -> Iterator[Database]:
     """A database without tables."""
-    with made_database(postgres) as made:
+    with made_database(postgres, administrator=administrator) as made:
         yield made
 
 
 @pytest.fixture
-def database(postgres: EmbeddedPostgres, template: str) -> Iterator[Database]:
+def database(postgres: EmbeddedPostgres, template: str, administrator: "psycopg.Connection[Any]") -> Iterator[Database]:
     """A migrated database of this test alone."""
-    with made_database(postgres, template) as made:
+    with made_database(postgres, template, administrator) as made:
         yield made
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -12,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from hushtag_server.embedded import EmbeddedPostgres
 from hushtag_server.migrate import migrate
 
-__all__ = ["Database", "made_database", "make_template", "stop_syncing"]
+__all__ = ["Database", "administer", "made_database", "make_template", "stop_syncing"]
 
 TEMPLATE = "template_of_tests"
 _numbers = itertools.count()
@@ -57,17 +58,24 @@ def stop_syncing(postgres: EmbeddedPostgres) -> None:
 
 def make_template(postgres: EmbeddedPostgres) -> str:
     """Make a migrated database without rows, to be copied; return its name."""
-    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
+    with administer(postgres) as connection:
         connection.execute(f"CREATE DATABASE {TEMPLATE} OWNER hushtag_owner")
     migrate(_database(postgres, TEMPLATE).owner_url)
     return TEMPLATE
 
 
+def administer(postgres: EmbeddedPostgres) -> "psycopg.Connection[Any]":
+    """Connect as the superuser of a cluster, to make databases and to drop them."""
+    return psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True)
+
+
 @contextmanager
-def made_database(postgres: EmbeddedPostgres, template: str = "template1") -> Iterator[Database]:
+def made_database(
+    postgres: EmbeddedPostgres, template: str = "template1", administrator: "psycopg.Connection[Any] | None" = None
+) -> Iterator[Database]:
     """Yield a database of its own, copied from the template and dropped afterwards."""
     name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
+    with nullcontext(administrator) if administrator else administer(postgres) as connection:
         # Copied as files, not through the log: half the time for a template that nobody changes.
         copied = "STRATEGY FILE_COPY" if connection.info.server_version >= 150000 else ""
         connection.execute(f"CREATE DATABASE {name} OWNER hushtag_owner TEMPLATE {template} {copied}")

@@ -26,6 +26,8 @@ from tests.canaries import WATCH
 from tests.databases import stop_syncing
 from tests.places import place_in_memory
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 @contextmanager
 def temporary_directory(*, in_memory: bool = True) -> Iterator[Path]:
@@ -101,17 +103,21 @@ def _prepare(data: Path) -> None:
     subprocess.run(["cp", "-a", f"{_prepared()}/.", str(data)], check=True)
 
 
-def start_server(data: Path, *arguments: str, first_start: bool = False, **variables: str) -> RunningServer:
+def start_server(
+    data: Path, *arguments: str, first_start: bool = False, real_hashes: bool = False, **variables: str
+) -> RunningServer:
     """Start a server with these variables, on a free port unless the arguments name one; the caller ends it.
 
     In an empty data directory the server finds a migrated database that skips the disk, unless it is to make its own:
-    `first_start`.
+    `first_start`. Passwords are hashed under parameters that cost nothing, unless they are to cost what they do:
+    `real_hashes`.
     """
     if not first_start and "HUSHTAG_DATABASE_URL" not in variables and not any(data.iterdir()):
         _prepare(data)
     log = data / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
-    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0", *arguments]
+    module = "hushtag_server.cli" if real_hashes else "tests.cheap_server"
+    command = [sys.executable, "-m", module, "serve", "--json", "--port", "0", *arguments]
     with log.open("a") as stderr:
         process = subprocess.Popen(
             command,
@@ -119,6 +125,7 @@ def start_server(data: Path, *arguments: str, first_start: bool = False, **varia
             stderr=stderr,
             text=True,
             start_new_session=True,
+            cwd=ROOT,
             env={**environment, "HUSHTAG_DATA": str(data), **variables},
         )
     server = RunningServer(process, "", data, log)
@@ -141,9 +148,11 @@ def workers_of(server: int) -> list[psutil.Process]:
 
 
 @contextmanager
-def run_server(data: Path, *arguments: str, first_start: bool = False, **variables: str) -> Iterator[RunningServer]:
+def run_server(
+    data: Path, *arguments: str, first_start: bool = False, real_hashes: bool = False, **variables: str
+) -> Iterator[RunningServer]:
     """Run a server as `start_server` does."""
-    server = start_server(data, *arguments, first_start=first_start, **variables)
+    server = start_server(data, *arguments, first_start=first_start, real_hashes=real_hashes, **variables)
     try:
         yield server
     finally:

@@ -220,7 +220,7 @@ async def test_logins_at_once_are_all_answered_within_the_memory_of_a_few(
         "HUSHTAG_REQUEST_TIMEOUT": "10m",
         "HUSHTAG_LOG_LEVEL": "warning",
     }
-    with run_server(data_directory, **limits) as server:
+    with run_server(data_directory, real_hashes=True, **limits) as server:
         async with httpx.AsyncClient(
             base_url=server.url, timeout=250, limits=httpx.Limits(max_connections=AT_ONCE)
         ) as client:

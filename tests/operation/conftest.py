@@ -1,11 +1,11 @@
 """The fixtures of the server's tests, and settings that name the owner of the tables."""
 
-import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
+from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
 
 from hushtag_server.operation import envelope
 from hushtag_server.operation.reach import Reached
@@ -15,13 +15,17 @@ from tests.stretching import stretched_once
 __all__ = ["stretched_once"]
 
 PASSPHRASE = "correct horse battery staple"
-_derived: Final = functools.lru_cache(maxsize=1024)(envelope._derive_key)
+
+
+def _quick(secret: bytes, salt: bytes, *costs: object) -> bytes:
+    assert costs == (3, 64 * 1024, 4, 32, Type.ID, ARGON2_VERSION)
+    return hash_secret_raw(secret, salt, 1, 64, 1, 32, Type.ID, ARGON2_VERSION)
 
 
 @pytest.fixture(autouse=True)
-def derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a passphrase costs is paid when a file is written, and not again by whoever opens it in this process."""
-    monkeypatch.setattr(envelope, "_derive_key", _derived)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passphrase costs nothing where files are written and opened in this process."""
+    monkeypatch.setattr(envelope, "hash_secret_raw", _quick)
 
 
 @dataclass

@@ -30,6 +30,9 @@ from hushtag.tag_label import open_label
 from hushtag.types import DataKey, ExportKey, StreamKey, WrappedKey
 from tests.client.support import NO_PAUSE
 from tests.people import PASSWORD
+from tests.stretching import stretched_once
+
+__all__ = ["stretched_once"]
 
 pytestmark = pytest.mark.anyio
 
