@@ -10,7 +10,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -121,23 +121,23 @@ def template(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def administrator(postgres: EmbeddedPostgres) -> Iterator["psycopg.Connection[Any]"]:
-    """The superuser's connection that makes and drops the tests' databases."""
-    with administer(postgres) as connection:
-        yield connection
+def administrator_of() -> Iterator[Callable[[EmbeddedPostgres], "psycopg.Connection[Any]"]]:
+    """The superuser's connection to a cluster, always the same one, that makes and drops the tests' databases."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda cluster: stack.enter_context(closing(administer(cluster))))
 
 
 @pytest.fixture
-def empty_database(postgres: EmbeddedPostgres, administrator: "psycopg.Connection[Any]") -> Iterator[Database]:
+def empty_database(postgres: EmbeddedPostgres, administrator_of: Callable[..., Any]) -> Iterator[Database]:
     """A database without tables."""
-    with made_database(postgres, administrator=administrator) as made:
+    with made_database(postgres, administrator=administrator_of(postgres)) as made:
         yield made
 
 
 @pytest.fixture
-def database(postgres: EmbeddedPostgres, template: str, administrator: "psycopg.Connection[Any]") -> Iterator[Database]:
+def database(postgres: EmbeddedPostgres, template: str, administrator_of: Callable[..., Any]) -> Iterator[Database]:
     """A migrated database of this test alone."""
-    with made_database(postgres, template, administrator) as made:
+    with made_database(postgres, template, administrator_of(postgres)) as made:
         yield made
 
 

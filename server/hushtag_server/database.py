@@ -18,9 +18,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from hushtag.messages import FieldProblem
 from hushtag_server.batches import Batches
 from hushtag_server.connection import Connection
-from hushtag_server.errors import StartError, UnauthenticatedError, UnavailableError
+from hushtag_server.errors import LimitReachedError, StartError, UnauthenticatedError, UnavailableError
 from hushtag_server.migration_names import STATE_TABLE, missing_of
 from hushtag_server.peer import NO_PEER, Peer
 from hushtag_server.pool import Pool
@@ -49,6 +50,9 @@ _RETRIES: Final = 3
 _encode: Final = msgspec.json.Encoder().encode
 
 
+_MOST: Final = {"journals_most": "entries", "reminders_most": "reminders"}
+"""What is limited by the triggers that raise under these names."""
+
 _CONFLICTS: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 
@@ -58,6 +62,12 @@ def _reachable() -> Iterator[None]:
         yield
     except _CONFLICTS:
         raise
+    except psycopg.errors.CheckViolation as error:
+        what = _MOST.get(error.diag.constraint_name or "")
+        if what is None:
+            raise
+        rule = f"must leave at most {error.diag.message_detail} {what} of the account"
+        raise LimitReachedError(what, [FieldProblem(field="$", rule=rule)]) from error
     except (PoolTimeout, TooManyRequests) as error:
         raise UnavailableError("no database connection became free in time") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -92,6 +102,7 @@ async def transaction(
     for `peer` goes into the audit trail with its address and agent.
 
     Raises:
+        LimitReachedError: the account would have more entries or reminders than it may.
         UnavailableError: no connection became free in time, or the database is away.
     """
     caller = [str(user_id) if user_id else "", login_email or "", peer.address or "", peer.agent or ""]
@@ -108,6 +119,7 @@ async def entered(pool: Pool, caller: Sequence[object]) -> AsyncIterator[tuple[C
 
     Raises:
         UnauthenticatedError: the token is unknown, expired or of an account that is not active.
+        LimitReachedError: the account would have more entries or reminders than it may.
         UnavailableError: no connection became free in time, or the database is away.
     """
     async with _begun(pool, _ENTER, caller) as (connection, (session_id,)):
@@ -122,6 +134,7 @@ async def call(pool: AnyPool, statement: LiteralString, values: Sequence[object]
     For the `hushtag_…` functions, which name their user themselves. Given up to a concurrent one, it runs again.
 
     Raises:
+        LimitReachedError: the account would have more entries or reminders than it may.
         UnavailableError: no connection became free in time, or the database is away.
     """
     recorded = None

@@ -233,6 +233,16 @@ class Settings:
     deletion_grace: Annotated[
         timedelta, _Rule(_duration(0, 366 * _DAY), "how long a deleted account may be restored before it is erased")
     ] = timedelta(days=30)
+    max_sessions: Annotated[
+        int, _Rule(_whole(1, 100_000), "sessions of an account; a log-in beyond them ends the one unused longest")
+    ] = 100
+    max_entries: Annotated[
+        int,
+        _Rule(_whole(1, 1_000_000_000), "journal entries of an account, deleted ones that can be restored included"),
+    ] = 1_000_000
+    max_reminders: Annotated[int, _Rule(_whole(1, 10_000_000), "reminders of an account, completed ones included")] = (
+        100_000
+    )
     max_objects: Annotated[int, _Rule(_whole(1, 100_000_000), "objects in one vault")] = 100_000
     max_object_bytes: Annotated[int, _Rule(_whole(1024, 16 * MIB), "padded bytes of one object")] = 16 * MIB
     segment_store: Annotated[

@@ -122,6 +122,7 @@ async def open_session(services: Services, account: LoginRow, peer: Peer) -> New
                 password_hash=account.password_hash,
                 lifetime=services.settings.session_lifetime,
                 idle=services.settings.session_idle,
+                most=services.settings.max_sessions,
                 ip_address=peer.address,
                 user_agent=peer.agent,
             )

@@ -125,12 +125,14 @@ async def insert_session(
     password_hash: str,
     lifetime: timedelta,
     idle: timedelta,
+    most: int,
     ip_address: str | None,
     user_agent: str | None,
 ) -> OpenedSession | None:
     """Open a session (token hash: 32 bytes), note the login and clear away the user's dead sessions.
 
-    None: the password hash is no longer the one that was proven, or the account was closed meanwhile.
+    Of living ones those unused longest end, so that there are at most `most` with the new one. None: the password hash
+    is no longer the one that was proven, or the account was closed meanwhile.
     """
     await connection.execute(
         "DELETE FROM user_sessions WHERE user_id = %s AND (expires_at <= now() OR last_activity <= now() - %s)",
@@ -142,6 +144,8 @@ async def insert_session(
     )
     if noted.rowcount == 0:
         return None
+    # The user's row is held now: of log-ins at the same moment each sees the sessions of those before it.
+    await end_sessions(connection, user_id, beyond=most - 1)
     async with connection.cursor(row_factory=class_row(OpenedSession)) as cursor:
         await cursor.execute(
             "INSERT INTO user_sessions (user_id, token_hash, expires_at, ip_address, user_agent)"
@@ -169,6 +173,9 @@ _END_SESSIONS = """
     WITH ended AS (
         DELETE FROM user_sessions WHERE user_id = %(user_id)s
             AND (%(only)s::uuid IS NULL OR id = %(only)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
+            AND (%(beyond)s::bigint IS NULL OR id = ANY (ARRAY(
+                SELECT s.id FROM user_sessions s WHERE s.user_id = %(user_id)s
+                ORDER BY s.last_activity DESC, s.id OFFSET %(beyond)s)))
         RETURNING id
     )
     INSERT INTO audit_logs (user_id, action, table_name, record_id, ip_address, user_agent)
@@ -179,13 +186,20 @@ _END_SESSIONS = """
 
 
 async def end_sessions(
-    connection: Connection, user_id: UUID, *, only: UUID | None = None, but: UUID | None = None
+    connection: Connection,
+    user_id: UUID,
+    *,
+    only: UUID | None = None,
+    but: UUID | None = None,
+    beyond: int | None = None,
 ) -> int:
     """End the sessions of a user and, by the foreign key, the vault sessions that hang on them; return how many.
 
-    All of them, `only` one of them, or all `but` one. Each leaves a LOGOUT in the audit trail.
+    All of them, `only` one of them, all `but` one, or all `beyond` so many that were used last. Each leaves a LOGOUT in
+    the audit trail.
     """
-    ended = await connection.execute(_END_SESSIONS, {"user_id": user_id, "only": only, "but": but})
+    chosen = {"user_id": user_id, "only": only, "but": but, "beyond": beyond}
+    ended = await connection.execute(_END_SESSIONS, chosen)
     return ended.rowcount
 
 

@@ -100,7 +100,12 @@ async def find_time_zone(connection: Connection, user_id: UUID) -> str | None:
 
 
 async def insert_reminder(connection: Connection, user_id: UUID, values: ReminderValues) -> ReminderRow | None:
-    """Insert a reminder; None: the user has one of this id, or one that follows the same reminder."""
+    """Insert a reminder; None: the user has one of this id, or one that follows the same reminder.
+
+    A limit of the account ends the transaction (see `transaction`), but not for one that follows another.
+    """
+    if values.follows is not None:  # a series goes on however many there are
+        await connection.execute("SELECT set_config('app.most_reminders', '', true)")
     return await _row(connection, _INSERT, _values(user_id, values))
 
 

@@ -62,7 +62,7 @@ def _answer(row: ReminderRow, status_code: int = 200) -> Response[Reminder]:
         *_VERSIONED,
         ResponseHeader(name="Location", documentation_only=True, description="the reminder's path"),
     ],
-    opt={"problems": ["already_exists"]},
+    opt={"problems": ["already_exists", "limit_reached"]},
     request_max_body_size=MAX_REMINDER_BYTES,
     **_ACCOUNT,
 )
