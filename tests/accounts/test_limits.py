@@ -81,6 +81,19 @@ async def test_a_log_in_too_many_ends_the_session_that_was_unused_longest(app_cl
     assert sql(database, trail) == [(ids[1],)]
 
 
+async def test_a_session_is_in_use_where_its_vaults_are(app_client, ada, database) -> None:
+    second, third = await log_in(app_client), await log_in(app_client)
+    sql(database, "UPDATE user_sessions SET last_activity = created_at - interval '1 hour'")
+    unlock = (
+        "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, expires_at)"
+        " SELECT user_id, repeat('0', 64), id, 'login_started', now() + interval '1 minute' FROM user_sessions"
+        " WHERE id = %s"
+    )
+    sql(database, unlock, ada.session_id)
+    assert await lives(app_client, await log_in(app_client))
+    assert [await lives(app_client, each) for each in (ada.headers, second, third)] == [True, False, True]
+
+
 async def test_log_ins_at_once_leave_as_many_sessions_as_there_may_be(app_client, ada, eve, database) -> None:
     sessions = await asyncio.gather(*(log_in(app_client) for _ in range(9)))
     count = "SELECT count(*) FROM user_sessions WHERE user_id = %s"

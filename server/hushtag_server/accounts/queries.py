@@ -175,7 +175,11 @@ _END_SESSIONS = """
             AND (%(only)s::uuid IS NULL OR id = %(only)s) AND (%(but)s::uuid IS NULL OR id <> %(but)s)
             AND (%(beyond)s::bigint IS NULL OR id = ANY (ARRAY(
                 SELECT s.id FROM user_sessions s WHERE s.user_id = %(user_id)s
-                ORDER BY s.last_activity DESC, s.id OFFSET %(beyond)s)))
+                    AND (SELECT count(*) FROM user_sessions c WHERE c.user_id = %(user_id)s) > %(beyond)s
+                ORDER BY greatest(s.last_activity, (
+                    SELECT max(o.last_activity) FROM opaque_sessions o
+                    WHERE o.user_id = s.user_id AND o.user_session_id = s.id)) DESC, s.id
+                OFFSET %(beyond)s)))
         RETURNING id
     )
     INSERT INTO audit_logs (user_id, action, table_name, record_id, ip_address, user_agent)
@@ -195,8 +199,8 @@ async def end_sessions(
 ) -> int:
     """End the sessions of a user and, by the foreign key, the vault sessions that hang on them; return how many.
 
-    All of them, `only` one of them, all `but` one, or all `beyond` so many that were used last. Each leaves a LOGOUT in
-    the audit trail.
+    All of them, `only` one of them, all `but` one, or all `beyond` so many that were used last, be it through their
+    vaults. Each leaves a LOGOUT in the audit trail.
     """
     chosen = {"user_id": user_id, "only": only, "but": but, "beyond": beyond}
     ended = await connection.execute(_END_SESSIONS, chosen)
