@@ -80,7 +80,7 @@ async def test_streams_of_one_session_share_the_events_and_a_resumed_one_repeats
         for title in titles:
             await remind(busy.url, ada.token, title, 2.0)
         for listener in listeners:
-            while await listener.next(10) is not None:
+            while await listener.next(30) is not None:
                 pass
     heard = [event["title"] for listener in listeners for event in listener.seen]
     assert sorted(heard) == titles  # each once, at whichever stream
