@@ -79,6 +79,7 @@ def test_a_file_follows_the_schema(path: Path) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     problem = jsonschema.exceptions.best_match(VALIDATOR.iter_errors(document))
     assert problem is None, f"{problem.json_path}: {problem.message[:300]}"
+    assert (path.parent / document["$schema"]).resolve() == ROOT / "schema.json"
     assert document["area"] == path.stem
 
 
