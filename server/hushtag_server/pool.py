@@ -218,16 +218,16 @@ def make_pool(url: str, settings: Settings) -> Pool:
     statement = int(settings.statement_timeout.total_seconds() * 1000)
     # In UTC whatever the database is set to: in a zone, adding minutes would move the wall clock and not the time, and
     # what JSON says of a time before there were time zones has an offset with seconds, which no client reads.
+    options = f"-c TimeZone=UTC -c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
     # What triggers hold an account to (migration 0030).
-    most = f"-c app.most_journals={settings.max_entries} -c app.most_reminders={settings.max_reminders}"
-    limits = f"-c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
+    options += f" -c app.most_journals={settings.max_entries} -c app.most_reminders={settings.max_reminders}"
     given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
     return Pool(
         url,
         patience=(settings.pool_wait + settings.statement_timeout).total_seconds() + _SPARE_PATIENCE,
         connection_class=Connection,
         kwargs={
-            "options": f"{given} -c TimeZone=UTC {limits} {most}".strip(),
+            "options": f"{given} {options}".strip(),
             "application_name": "hushtag-server",
             "connect_timeout": 5,
             "autocommit": True,  # `transaction` begins one itself; `call` needs none

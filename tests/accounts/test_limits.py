@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
-from tests.people import PASSWORD
+from tests.people import SignedIn
+from tests.server.vault_support import run_sql
 from tests.transfer.support import export, send
 
 pytestmark = pytest.mark.anyio
 
-ADA = {"email": "ada@example.org", "password": PASSWORD}
 SOON = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 Served = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -43,20 +42,8 @@ async def eve(app_client: httpx.AsyncClient, sign_in: Any) -> Any:
     return await sign_in(app_client, "eve@example.org")
 
 
-def sql(database: Any, statement: Any, *values: object) -> list[Any]:
-    with psycopg.connect(database.admin_url) as connection:
-        found = connection.execute(statement, values)
-        return found.fetchall() if found.description else []
-
-
-async def log_in(client: httpx.AsyncClient) -> dict[str, str]:
-    answer = await client.post("/v1/sessions", json=ADA)
-    assert answer.status_code == 201, answer.text
-    return {"Authorization": f"Bearer {answer.json()['token']}"}
-
-
-async def lives(client: httpx.AsyncClient, session: dict[str, str]) -> bool:
-    return (await client.get("/v1/account", headers=session)).status_code == 200
+async def lives(client: httpx.AsyncClient, session: SignedIn) -> bool:
+    return (await client.get("/v1/account", headers=session.headers)).status_code == 200
 
 
 async def ask(client: httpx.AsyncClient, who: Any, path: str, message: dict[str, Any]) -> tuple[int, str | None]:
@@ -68,56 +55,56 @@ async def ask(client: httpx.AsyncClient, who: Any, path: str, message: dict[str,
     return answer.status_code, field["rule"]
 
 
-async def test_a_log_in_too_many_ends_the_session_that_was_unused_longest(app_client, ada, database) -> None:
-    second, third = await log_in(app_client), await log_in(app_client)
-    assert await lives(app_client, ada.headers)
+async def test_a_log_in_too_many_ends_the_session_that_was_unused_longest(app_client, sign_in, ada, database) -> None:
+    second, third = await sign_in(app_client), await sign_in(app_client)
+    assert await lives(app_client, ada)
     idle = "UPDATE user_sessions SET last_activity = now() - %s::interval WHERE id = %s"
-    ids = [row[0] for row in sql(database, "SELECT id FROM user_sessions ORDER BY created_at")]
-    sql(database, idle, "1 hour", ids[0])
-    sql(database, idle, "2 hours", ids[1])
-    fourth = await log_in(app_client)
-    assert [await lives(app_client, each) for each in (ada.headers, second, third, fourth)] == [True, False, True, True]
+    ids = [row[0] for row in run_sql(database, "SELECT id FROM user_sessions ORDER BY created_at")]
+    run_sql(database, idle, "1 hour", ids[0])
+    run_sql(database, idle, "2 hours", ids[1])
+    fourth = await sign_in(app_client)
+    assert [await lives(app_client, each) for each in (ada, second, third, fourth)] == [True, False, True, True]
     trail = "SELECT record_id FROM audit_logs WHERE action = 'LOGOUT' AND table_name = 'user_sessions'"
-    assert sql(database, trail) == [(ids[1],)]
+    assert run_sql(database, trail) == [(ids[1],)]
 
 
-async def test_a_session_is_in_use_where_its_vaults_are(app_client, ada, database) -> None:
-    second, third = await log_in(app_client), await log_in(app_client)
-    sql(database, "UPDATE user_sessions SET last_activity = created_at - interval '1 hour'")
+async def test_a_session_is_in_use_where_its_vaults_are(app_client, sign_in, ada, database) -> None:
+    second, third = await sign_in(app_client), await sign_in(app_client)
+    run_sql(database, "UPDATE user_sessions SET last_activity = created_at - interval '1 hour'")
     unlock = (
         "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, session_state, expires_at)"
         " SELECT user_id, repeat('0', 64), id, 'login_started', now() + interval '1 minute' FROM user_sessions"
         " WHERE id = %s"
     )
-    sql(database, unlock, ada.session_id)
-    assert await lives(app_client, await log_in(app_client))
-    assert [await lives(app_client, each) for each in (ada.headers, second, third)] == [True, False, True]
+    run_sql(database, unlock, ada.session_id)
+    assert await lives(app_client, await sign_in(app_client))
+    assert [await lives(app_client, each) for each in (ada, second, third)] == [True, False, True]
 
 
-async def test_log_ins_at_once_leave_as_many_sessions_as_there_may_be(app_client, ada, eve, database) -> None:
-    sessions = await asyncio.gather(*(log_in(app_client) for _ in range(9)))
+async def test_log_ins_at_once_leave_as_many_sessions_as_there_may_be(app_client, sign_in, ada, eve, database) -> None:
+    sessions = await asyncio.gather(*(sign_in(app_client) for _ in range(9)))
     count = "SELECT count(*) FROM user_sessions WHERE user_id = %s"
-    assert sql(database, count, ada.user_id) == [(3,)]
+    assert run_sql(database, count, ada.user_id) == [(3,)]
     assert sum([await lives(app_client, each) for each in sessions]) == 3
-    assert await lives(app_client, eve.headers)
+    assert await lives(app_client, eve)
 
 
 async def test_an_account_has_as_many_entries_as_the_settings_say(app_client, ada, eve, database) -> None:
     full = (409, "must leave at most 3 entries of the account")
     assert await ask(app_client, ada, "journals", {"title": "one"}) == (201, None)
     assert await ask(app_client, ada, "journals/bulk", {"journals": [{"title": "x"}] * 3}) == full
-    assert sql(database, "SELECT title FROM journals") == [("one",)]
+    assert run_sql(database, "SELECT title FROM journals") == [("one",)]
     assert await ask(app_client, ada, "journals/bulk", {"journals": [{"title": "x"}] * 2}) == (201, None)
     assert await ask(app_client, ada, "journals", {"title": "four", "tags": ["new"]}) == full
-    assert sql(database, "SELECT name FROM tags") == []
+    assert run_sql(database, "SELECT name FROM tags") == []
     assert await ask(app_client, eve, "journals", {"title": "hers"}) == (201, None)
-    (one,) = sql(database, "SELECT id FROM journals WHERE title = 'one'")
+    (one,) = run_sql(database, "SELECT id FROM journals WHERE title = 'one'")
     named, any_version = f"/v1/journals/{one[0]}", ada.headers | {"If-Match": "*"}
     answer = await app_client.patch(named, json={"title": "1"}, headers=any_version)
     assert answer.status_code == 200
     assert (await app_client.delete(named, headers=any_version)).status_code == 204
     assert await ask(app_client, ada, "journals", {"title": "four"}) == full  # one that can be restored is there
-    sql(database, "DELETE FROM journals WHERE id = %s", one[0])
+    run_sql(database, "DELETE FROM journals WHERE id = %s", one[0])
     assert await ask(app_client, ada, "journals", {"title": "four"}) == (201, None)
 
 
@@ -125,13 +112,13 @@ async def test_many_entries_are_counted_now_and_then(served, sign_in, database) 
     async with served(max_entries=2000) as client:
         ada = await sign_in(client)
         fill = "INSERT INTO journals (user_id, title, entry_date) SELECT %s, n, now() FROM generate_series(1, 2000) n"
-        sql(database, fill, ada.user_id)  # the owner of the tables is held to nothing
+        run_sql(database, fill, ada.user_id)  # the owner of the tables is held to nothing
         # Each is looked at by a chance of one half.
         answers = [await ask(client, ada, "journals", {"title": "more"}) for _ in range(60)]
         assert {status for status, _ in answers} <= {201, 409}
         assert (409, "must leave at most 2000 entries of the account") in answers
         # What is under the limit is never refused.
-        sql(database, "DELETE FROM journals WHERE user_id = %s AND title::text > '100'", ada.user_id)
+        run_sql(database, "DELETE FROM journals WHERE user_id = %s AND title::text > '100'", ada.user_id)
         assert {await ask(client, ada, "journals", {"title": "again"}) for _ in range(20)} == {(201, None)}
 
 
@@ -141,10 +128,10 @@ async def test_an_account_has_as_many_reminders_as_the_settings_say(app_client, 
     assert [await ask(app_client, ada, "reminders", daily) for _ in range(4)] == [(201, None)] * 3 + [full]
     assert await ask(app_client, eve, "reminders", daily) == (201, None)
     # A series goes on; what it leaves behind counts.
-    (some,) = sql(database, "SELECT id FROM reminders WHERE user_id = %s LIMIT 1", ada.user_id)
+    (some,) = run_sql(database, "SELECT id FROM reminders WHERE user_id = %s LIMIT 1", ada.user_id)
     answer = await app_client.post(f"/v1/reminders/{some[0]}/complete", headers=ada.headers)
     assert (answer.status_code, answer.json()["successor"]["title"]) == (200, "tea")
-    assert sql(database, "SELECT count(*) FROM reminders WHERE user_id = %s", ada.user_id) == [(4,)]
+    assert run_sql(database, "SELECT count(*) FROM reminders WHERE user_id = %s", ada.user_id) == [(4,)]
     assert await ask(app_client, ada, "reminders", daily) == full
 
 

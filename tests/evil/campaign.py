@@ -25,7 +25,7 @@ from tests.evil.operations import ANSWERS, OPERATIONS, Operation
 from tests.evil.world import EVE, FILM, GUEST_PHRASE, SHARED_PHRASE, Scene, World, at_another_time, canaries
 
 FULL = os.environ.get("HUSHTAG_TEST_CAMPAIGN") == "full"
-SHARES = 64
+SHARES = 16
 FEWEST = 16
 """Attacks on any operation, in any run."""
 SECONDS = 20.0
@@ -191,7 +191,7 @@ class Campaign:
         """The attacks of a run by operation: a share of all, or all where `HUSHTAG_TEST_CAMPAIGN` is `full`.
 
         Every way to alter a field is in it, in the first operation that meets the field, and some of every field of
-        every answer of every operation; of the rest each operation has another sixty-fourth than its neighbours.
+        every answer of every operation; of the rest each operation has another sixteenth than its neighbours.
         """
         known: set[tuple[str, str]] = set()
         return {each.name: self._share(each, place, known) for place, each in enumerate(OPERATIONS)}

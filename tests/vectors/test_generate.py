@@ -28,6 +28,10 @@ def test_the_committed_files_are_what_their_generators_make(made: dict[str, byte
     assert list(generate.differences(made, generate.present(ROOT))) == []
 
 
+def test_a_second_run_makes_the_same_bytes(made: dict[str, bytes]) -> None:
+    assert generate.generated() == made
+
+
 @pytest.mark.parametrize("position", [0, 1000, -1])
 def test_check_sees_one_changed_byte(copied: Path, position: int, capsys: pytest.CaptureFixture[str]) -> None:
     path = copied / "suite" / "keys.json"
