@@ -23,7 +23,7 @@ from hushtag_server.accounts import profile_queries, queries
 from hushtag_server.accounts.schemas import AccountRow, ConsentRow
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
 from hushtag_server.cursors import MAX_CURSOR, open_cursor, seal_cursor
-from hushtag_server.database import Connection
+from hushtag_server.database import Connection, retry_conflicts
 from hushtag_server.errors import LimitReachedError, MalformedRequestError, UnauthenticatedError
 from hushtag_server.reminders.zones import is_zone, unknown_zone
 from hushtag_server.services import ServicesDep
@@ -62,9 +62,13 @@ async def read_account(request: AccountRequest, services: ServicesDep) -> Accoun
 @patch("/account", summary="Change the names", guards=[require_account_token], security=ACCOUNT_SECURITY)
 async def change_account(data: JSONBody[ChangeAccount], request: AccountRequest, services: ServicesDep) -> Account:
     """Change what the message names; null clears it."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        await profile_queries.change_names(connection, user_id, data)
-        return _account(await queries.find_account(connection, user_id))
+
+    async def attempt() -> Account:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            await profile_queries.change_names(connection, user_id, data)
+            return _account(await queries.find_account(connection, user_id))
+
+    return await retry_conflicts(attempt)
 
 
 @get("/account/settings", summary="Read the settings", guards=[require_account_token], security=ACCOUNT_SECURITY)
@@ -89,9 +93,13 @@ async def change_settings(
     data: JSONBody[ChangeSettings], request: AccountRequest, services: ServicesDep
 ) -> AccountSettings:
     """Change what the message names."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        await _check_settings(connection, data)
-        return await profile_queries.change_settings(connection, user_id, data)
+
+    async def attempt() -> AccountSettings:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            await _check_settings(connection, data)
+            return await profile_queries.change_settings(connection, user_id, data)
+
+    return await retry_conflicts(attempt)
 
 
 def _consent(row: ConsentRow) -> Consent:
@@ -116,12 +124,16 @@ def _consent(row: ConsentRow) -> Consent:
 )
 async def give_consent(data: JSONBody[GiveConsent], request: AccountRequest, services: ServicesDep) -> Consent:
     """Record that the user consents to a version of the terms or of the privacy policy; nothing takes it back."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await profile_queries.insert_consent(connection, user_id, data, most=MAX_CONSENTS)
-        if row is None:
-            rule = f"must not be recorded once more: the account has {MAX_CONSENTS} consents"
-            raise LimitReachedError("too many consents", [FieldProblem("$", rule)])
-        return _consent(row)
+
+    async def attempt() -> Consent:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            row = await profile_queries.insert_consent(connection, user_id, data, most=MAX_CONSENTS)
+            if row is None:
+                rule = f"must not be recorded once more: the account has {MAX_CONSENTS} consents"
+                raise LimitReachedError("too many consents", [FieldProblem("$", rule)])
+            return _consent(row)
+
+    return await retry_conflicts(attempt)
 
 
 @get("/account/consents", summary="List the consents", guards=[require_account_token], security=ACCOUNT_SECURITY)

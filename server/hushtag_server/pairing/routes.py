@@ -16,6 +16,7 @@ from hushtag.pairing_messages import (
     PairingStep,
 )
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import LimitReachedError, NotFoundError
 from hushtag_server.pairing import queries
 from hushtag_server.services import ServicesDep
@@ -39,8 +40,12 @@ async def open_pairing(
     data: JSONBody[OpenPairing], request: Request[Any, Any, Any], services: ServicesDep
 ) -> PairingOpened:
     """Keep the offer for the other sessions of the account, for five minutes."""
-    async with account_transaction(request, services) as (connection, user_id, session_id):
-        opened = await queries.open_pairing(connection, user_id, session_id, data.offer, _LIFETIME)
+
+    async def attempt() -> PairingOpened | None:
+        async with account_transaction(request, services) as (connection, user_id, session_id):
+            return await queries.open_pairing(connection, user_id, session_id, data.offer, _LIFETIME)
+
+    opened = await retry_conflicts(attempt)
     if opened is None:
         raise LimitReachedError("as many pairings as there may be were begun within their time")
     return opened
@@ -68,9 +73,13 @@ async def put_message(
     services: ServicesDep,
 ) -> None:
     """The first answer is the only one. What is over, another's or out of order looks like what never was."""
-    async with account_transaction(request, services) as (connection, user_id, session_id):
-        if not await queries.put_message(connection, user_id, session_id, pairing_id, _step(step), data.message):
-            raise NotFoundError("no pairing that waits for it")
+
+    async def attempt() -> None:
+        async with account_transaction(request, services) as (connection, user_id, session_id):
+            if not await queries.put_message(connection, user_id, session_id, pairing_id, _step(step), data.message):
+                raise NotFoundError("no pairing that waits for it")
+
+    await retry_conflicts(attempt)
 
 
 @get(
@@ -83,8 +92,12 @@ async def take_message(
     pairing_id: FromPath[UUID], step: StepName, request: Request[Any, Any, Any], services: ServicesDep
 ) -> PairingMessage:
     """404 until it is there, and after it was read."""
-    async with account_transaction(request, services) as (connection, user_id, session_id):
-        message = await queries.take_message(connection, user_id, session_id, pairing_id, _step(step))
+
+    async def attempt() -> str | None:
+        async with account_transaction(request, services) as (connection, user_id, session_id):
+            return await queries.take_message(connection, user_id, session_id, pairing_id, _step(step))
+
+    message = await retry_conflicts(attempt)
     if message is None:
         raise NotFoundError("nothing waits")
     return PairingMessage(message)
@@ -99,9 +112,13 @@ async def take_message(
 )
 async def close_pairing(pairing_id: FromPath[UUID], request: Request[Any, Any, Any], services: ServicesDep) -> None:
     """Forget its messages. Its place is taken until its time is over."""
-    async with account_transaction(request, services) as (connection, user_id, session_id):
-        if not await queries.close_pairing(connection, user_id, session_id, pairing_id):
-            raise NotFoundError("no such pairing of this session")
+
+    async def attempt() -> None:
+        async with account_transaction(request, services) as (connection, user_id, session_id):
+            if not await queries.close_pairing(connection, user_id, session_id, pairing_id):
+                raise NotFoundError("no such pairing of this session")
+
+    await retry_conflicts(attempt)
 
 
 PAIRING_ROUTES = [

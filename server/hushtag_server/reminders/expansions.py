@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import UnavailableError
 from hushtag_server.services import Services
 
@@ -40,14 +41,14 @@ class Expansions:
         self._found: dict[tuple[Any, ...], Any] = {}
 
     async def around(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        """Run `attempt`, one whole transaction, until it has what it asks `find` for.
+        """Run `attempt`, one whole transaction, until it has what it asks `find` for; see also `retry_conflicts`.
 
         Raises:
             UnavailableError: the reminder changed each time before it could be written.
         """
         for _ in range(_MOST):
             try:
-                return await attempt()
+                return await retry_conflicts(attempt)
             except _MissingError as missing:
                 self._found[missing.asked] = await expanded(self._services, *missing.asked, *missing.now)
         raise UnavailableError("a reminder changed faster than its rules were expanded")

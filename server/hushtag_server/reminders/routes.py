@@ -22,6 +22,7 @@ from hushtag.reminder_messages import (
 )
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
 from hushtag_server.cursors import MAX_CURSOR, open_cursor, seal_cursor
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import NotFoundError
 from hushtag_server.reminders import changes, queries
 from hushtag_server.reminders.expansions import Expansions
@@ -150,9 +151,13 @@ async def delete_reminder(
     reminder_id: FromPath[UUID], request: Asking, services: ServicesDep, if_match: IfMatch = None
 ) -> None:
     """Delete a reminder for good; no successor is made."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=True)
-        await queries.delete_reminder(connection, user_id, row.id)
+
+    async def attempt() -> None:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=True)
+            await queries.delete_reminder(connection, user_id, row.id)
+
+    await retry_conflicts(attempt)
 
 
 @post(
@@ -191,9 +196,13 @@ async def reopen_reminder(
     reminder_id: FromPath[UUID], request: Asking, services: ServicesDep, if_match: IfMatch = None
 ) -> Response[Reminder]:
     """Make a completed reminder one that is still to be done; its successor stays."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=False)
-        return _answer(await changes.reopen(connection, user_id, row))
+
+    async def attempt() -> ReminderRow:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=False)
+            return await changes.reopen(connection, user_id, row)
+
+    return _answer(await retry_conflicts(attempt))
 
 
 @post(
@@ -212,9 +221,13 @@ async def snooze_reminder(
     if_match: IfMatch = None,
 ) -> Response[Reminder]:
     """Let a reminder become due later, this once; its time and its series stay."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=False)
-        return _answer(await changes.snooze(connection, user_id, row, data))
+
+    async def attempt() -> ReminderRow:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            row = await changes.find_for_change(connection, user_id, reminder_id, if_match, required=False)
+            return await changes.snooze(connection, user_id, row, data)
+
+    return _answer(await retry_conflicts(attempt))
 
 
 @get("/reminders/{reminder_id:uuid}/occurrences", summary="Tell when a reminder happens next", **_ACCOUNT)

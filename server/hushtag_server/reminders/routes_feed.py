@@ -1,6 +1,7 @@
 """Routes of the calendar feed: opening and revoking its address, and the address itself."""
 
 import secrets
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -13,10 +14,12 @@ from hushtag.errors import MalformedError
 from hushtag.messages import decode_binary, encode_binary
 from hushtag.reminder_messages import MAX_FEED_REMINDERS, Feed, FeedOpened
 from hushtag_server.auth import ACCOUNT_SECURITY, account_transaction, require_account_token
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import NotFoundError
 from hushtag_server.query_rules import ANY_QUERY
 from hushtag_server.reminders import feed_queries
 from hushtag_server.reminders.calendar_tag import calendar_tag
+from hushtag_server.reminders.schemas import ReminderRow
 from hushtag_server.services import ServicesDep
 from hushtag_server.tokens import token_hash
 
@@ -39,8 +42,12 @@ FeedName = Annotated[
 async def open_feed(request: Request[Any, Any, Any], services: ServicesDep) -> FeedOpened:
     """Make a secret address for calendars, shown once. An earlier address stops working."""
     secret = secrets.token_bytes(_SECRET)
-    async with account_transaction(request, services) as (connection, user_id, _):
-        created_at = await feed_queries.open_feed(connection, user_id, token_hash(secret))
+
+    async def attempt() -> tuple[UUID, datetime]:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            return user_id, await feed_queries.open_feed(connection, user_id, token_hash(secret))
+
+    user_id, created_at = await retry_conflicts(attempt)
     return FeedOpened(f"/v1/feeds/{encode_binary(user_id.bytes + secret)}{_SUFFIX}", created_at)
 
 
@@ -63,9 +70,13 @@ async def read_feed(request: Request[Any, Any, Any], services: ServicesDep) -> F
 )
 async def close_feed(request: Request[Any, Any, Any], services: ServicesDep) -> None:
     """Make the address one that never was."""
-    async with account_transaction(request, services) as (connection, user_id, _):
-        if not await feed_queries.close_feed(connection, user_id):
-            raise NotFoundError("no feed")
+
+    async def attempt() -> None:
+        async with account_transaction(request, services) as (connection, user_id, _):
+            if not await feed_queries.close_feed(connection, user_id):
+                raise NotFoundError("no feed")
+
+    await retry_conflicts(attempt)
 
 
 def _read_name(name: str) -> tuple[UUID, bytes]:
@@ -89,10 +100,14 @@ def _read_name(name: str) -> tuple[UUID, bytes]:
 async def read_calendar(feed: FeedName, request: Request[Any, Any, Any], services: ServicesDep) -> Response[bytes]:
     """Return the open reminders as a calendar. The address is the permission; the log holds only its template."""
     user_id, secret_hash = _read_name(feed)
-    async with services.transaction(user_id) as connection:
-        if not await feed_queries.enter_feed(connection, user_id, secret_hash):
-            raise NotFoundError("no feed of that name")
-        rows = await feed_queries.list_open_reminders(connection, user_id, limit=MAX_FEED_REMINDERS)
+
+    async def attempt() -> list[ReminderRow]:
+        async with services.transaction(user_id) as connection:
+            if not await feed_queries.enter_feed(connection, user_id, secret_hash):
+                raise NotFoundError("no feed of that name")
+            return await feed_queries.list_open_reminders(connection, user_id, limit=MAX_FEED_REMINDERS)
+
+    rows = await retry_conflicts(attempt)
     tag = calendar_tag(rows)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if tag in {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}:

@@ -7,6 +7,7 @@ from litestar.params import FromPath
 
 from hushtag.messages import TagInfo, TagList, VaultState, encode_binary
 from hushtag_server.auth import VAULT_SECURITY, VaultDep, require_vault
+from hushtag_server.database import retry_conflicts
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.security_log.events import TAGS_LISTED, VAULT_LOCKED, VAULT_READ
 from hushtag_server.services import ServicesDep
@@ -27,11 +28,15 @@ __all__ = ["list_tags", "lock", "read_vault"]
 )
 async def lock(vault: VaultDep, request: WireRequest, services: ServicesDep) -> None:
     """End the vault session; its token is worth nothing from here on."""
-    async with services.transaction(vault.user_id) as connection:
-        if not await queries.end_vault_session(connection, vault.user_id, vault.session_id):
-            raise UnauthenticatedError("locked meanwhile")
-        events = services.events_of(request.scope)
-        await events.record(connection, VAULT_LOCKED, vault_subject(events, vault.user_id, vault.session_id))
+
+    async def attempt() -> None:
+        async with services.transaction(vault.user_id) as connection:
+            if not await queries.end_vault_session(connection, vault.user_id, vault.session_id):
+                raise UnauthenticatedError("locked meanwhile")
+            events = services.events_of(request.scope)
+            await events.record(connection, VAULT_LOCKED, vault_subject(events, vault.user_id, vault.session_id))
+
+    await retry_conflicts(attempt)
 
 
 @get(
