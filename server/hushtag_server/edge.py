@@ -202,6 +202,13 @@ def _read_headers(scope: Scope) -> str | None:
     return "headers_too_large" if size > MAX_HEADER_BYTES else None
 
 
+def _spelt_otherwise(scope: Scope) -> bool:
+    # Whoever filters paths in front of the server reads them as they were sent; routes see them decoded and without
+    # empty segments. No path that is served needs any of this, so that each has one spelling, and one with a slash.
+    path = scope.get("raw_path") or scope["path"].encode()
+    return b"%" in path or b"//" in path or b"/." in path
+
+
 class Deadlines:
     """Cancels exchanges that have run too long: one timer for all of them instead of one for each.
 
@@ -298,11 +305,13 @@ class Edge:
             if wait > 0.0:
                 await asyncio.sleep(wait)
             preflight = self._origins.preflight(scope) if self._origins else None
-            if preflight is None:
-                await self.application(scope, exchange.receive, exchange.send)
-            else:
+            if preflight is not None:
                 exchange.body_complete = True  # nobody reads it
                 await exchange.answer(204, preflight, b"")
+            elif _spelt_otherwise(scope):
+                await self._refuse(exchange, "not_found")
+            else:
+                await self.application(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             # Somebody else's cancellation goes on; ours ends here (as in asyncio.timeout).
             if not exchange.expired or exchange.task is None or exchange.task.uncancel() > 0:

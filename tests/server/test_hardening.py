@@ -18,6 +18,7 @@ from hushtag_server.peer import address_group
 from hushtag_server.settings import Settings, SettingsError, load_settings
 from hushtag_server.turns import MAX_WAIT, REFUSED_TURNS, REMEMBERED, SECONDS_AT_ONCE, Turns
 from tests.live_server import RunningServer, run_server, temporary_directory
+from tests.server.test_problems import DOT_SEGMENTS, OTHER_SPELLINGS
 
 APP = "https://app.example.org"
 LOGIN = b'{"email":"ada@example.org","password":"correct horse battery"}'
@@ -68,6 +69,20 @@ def head(path: str = "/v1/sessions", method: str = "POST", *lines: str) -> bytes
 
 def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
+
+
+def test_a_path_in_another_spelling_is_one_that_does_not_exist(server: RunningServer) -> None:
+    def answered(path: str) -> tuple[int, dict[str, object]]:
+        with connect(server) as connection:
+            connection.sendall(head(path, "GET", "Connection: close"))
+            answer = read_all(connection)
+        return status_of(answer), json.loads(answer.partition(b"\r\n\r\n")[2]) | {"request_id": ""}
+
+    unknown = answered("/v1/acount")
+    assert (unknown[0], unknown[1]["code"]) == (404, "not_found")
+    for path in OTHER_SPELLINGS + DOT_SEGMENTS:
+        assert answered(path) == unknown, path
+    assert answered("/v1/account?a=%2F//..")[1]["code"] == "unauthenticated"
 
 
 # --- headers ------------------------------------------------------------------------------------------------

@@ -119,6 +119,56 @@ async def test_unknown_paths_and_methods_are_problems(app_client: httpx.AsyncCli
     _problem(await app_client.request("BREW", "/v1/accounts"), "method_not_allowed")
 
 
+OTHER_SPELLINGS = [
+    "//v1//account",
+    "/v1//account",
+    "//v1/account",
+    "/v1/account//",
+    "/v1%2Faccount",
+    "/v1%2faccount",
+    "/v1%5Caccount",
+    "/v1/account%00",
+    "/v1/%61ccount",
+    "/v1/x/%2e%2E/account",
+    "/%2e/v1/account",
+]
+DOT_SEGMENTS = ["/v1/./account", "/v1/x/../account", "/v1/account/.", "/v1/account/x/..", "/../v1/account"]
+"""As httpx never sends them: it would leave them out."""
+
+
+def _told(answer: httpx.Response) -> tuple[int, dict[str, str], dict[str, Any]]:
+    ours = {name: value for name, value in answer.headers.items() if name not in {"hushtag-request-id", "date"}}
+    return answer.status_code, ours, answer.json() | {"request_id": ""}
+
+
+async def test_a_path_in_another_spelling_is_one_that_does_not_exist(
+    settings: Settings, keys: KeyRing, serve_in_process: Callable[..., Any], sign_in: Any
+) -> None:
+    token = "m" * 32
+    async with serve_in_process(replace(settings, metrics_token=token), keys) as client:
+        headers = (await sign_in(client)).headers
+        unknown = await client.get("/v1/acount", headers=headers)
+        _problem(unknown, "not_found")
+        for path in OTHER_SPELLINGS:
+            address = httpx.URL("http://hushtag.test").copy_with(raw_path=path.encode())
+            assert address.raw_path == path.encode()
+            assert _told(await client.get(address, headers=headers)) == _told(unknown), path
+        metrics = (await client.get("/metrics", headers={"Authorization": f"Bearer {token}"})).text
+        counted = f"{len(OTHER_SPELLINGS) + 1}.0"
+        assert f'hushtag_http_requests_total{{method="GET",route="unmatched",status="404"}} {counted}' in metrics
+        assert f'hushtag_problems_total{{code="not_found"}} {counted}' in metrics
+        # What is no part of the path may be spelt as ever.
+        query = "from=2026-01-01T00%3A00%3A00Z&to=2026-01-01T00:00:00Z"
+        assert (await client.get(f"/v1/account/audit?{query}", headers=headers)).status_code == 200
+
+
+async def test_no_path_that_is_served_needs_another_spelling(app_client: httpx.AsyncClient) -> None:
+    routes = app_client.app.application.application.routes  # type: ignore[attr-defined]
+    assert len(routes) > 50
+    for route in routes:
+        assert re.fullmatch(r"(/([a-z0-9-]+|\{[a-z_]+(:[a-z]+)?\}))+", route.path), route.path
+
+
 async def test_long_addresses_and_headers_are_refused_before_anything_else(app_client: httpx.AsyncClient) -> None:
     _problem(await app_client.get("/" + "x" * 2048), "uri_too_long")
     _problem(await app_client.get("/v1/account?" + "x" * 2040), "uri_too_long")
