@@ -219,8 +219,9 @@ def make_pool(url: str, settings: Settings) -> Pool:
     # In UTC whatever the database is set to: in a zone, adding minutes would move the wall clock and not the time, and
     # what JSON says of a time before there were time zones has an offset with seconds, which no client reads.
     options = f"-c TimeZone=UTC -c statement_timeout={statement} -c idle_in_transaction_session_timeout={2 * statement}"
-    # What triggers hold an account to (migration 0030).
+    # What the database holds an account to (migrations 0030 and 0031).
     options += f" -c app.most_journals={settings.max_entries} -c app.most_reminders={settings.max_reminders}"
+    options += f" -c app.most_vault_sessions={settings.max_vault_sessions}"
     given = str(psycopg.conninfo.conninfo_to_dict(url).get("options") or "")
     return Pool(
         url,

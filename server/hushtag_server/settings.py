@@ -236,6 +236,9 @@ class Settings:
     max_sessions: Annotated[
         int, _Rule(_whole(1, 100_000), "sessions of an account; a log-in beyond them ends the one unused longest")
     ] = 100
+    max_vault_sessions: Annotated[
+        int, _Rule(_whole(1, 1000), "vault sessions of a phrase; an unlock beyond them ends the one unused longest")
+    ] = 100
     max_entries: Annotated[
         int,
         _Rule(_whole(1, 1_000_000_000), "journal entries of an account, deleted ones that can be restored included"),

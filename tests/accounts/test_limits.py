@@ -1,4 +1,4 @@
-"""How many sessions, entries and reminders an account may have, and what happens to one more."""
+"""How many sessions, entries and reminders an account may have, and sessions a phrase; what happens to one more."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,9 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio import to_thread
 
+from hushtag_server.security_log.audit_keys import audit_keys
 from tests.people import SignedIn
-from tests.server.vault_support import run_sql
+from tests.security_log.support import seal
+from tests.server.vault_support import OpenedVault, enrol, new_password, open_vault, run_sql, same_password, unlock
 from tests.transfer.support import export, send
 
 pytestmark = pytest.mark.anyio
@@ -87,6 +90,89 @@ async def test_log_ins_at_once_leave_as_many_sessions_as_there_may_be(app_client
     assert run_sql(database, count, ada.user_id) == [(3,)]
     assert sum([await lives(app_client, each) for each in sessions]) == 3
     assert await lives(app_client, eve)
+
+
+async def opens(vault: OpenedVault) -> bool:
+    return (await vault.get(vault.url())).status_code == 200
+
+
+async def ends_told(database: Any, keys: Any) -> list[str]:
+    """The vault sessions whose end the security log tells of, by the hash of their id."""
+    waiting = "SELECT id FROM security_audit_ends UNION ALL SELECT id FROM security_audit_unsealed"
+    async with asyncio.timeout(20):
+        while run_sql(database, waiting):  # the application's own sealer is at it too
+            await to_thread.run_sync(seal, database.app_url, keys)
+    told = "SELECT session_id_hash FROM security_audit_logs WHERE event_type = 'vault_session_ended'"
+    return [row[0] for row in run_sql(database, told)]
+
+
+async def test_an_unlock_too_many_ends_the_vault_session_that_was_unused_longest(
+    served, sign_in, database, keys
+) -> None:
+    async with served(max_vault_sessions=3) as client:
+        ada, password = await sign_in(client), new_password()
+        other = await open_vault(client, ada)  # of another phrase, and unused longer than any
+        run_sql(database, "UPDATE opaque_sessions SET last_activity = now() - interval '10 minutes'")
+        await enrol(client, ada.headers, password)
+        first, second, third = [await unlock(client, ada, same_password(password)) for _ in range(3)]
+        ids = "SELECT session_id FROM opaque_sessions WHERE tag_id = %s ORDER BY created_at"
+        (one, two, _) = [row[0] for row in run_sql(database, ids, first.tag.tag_id)]
+        idle = "UPDATE opaque_sessions SET last_activity = now() - %s::interval WHERE session_id = %s"
+        run_sql(database, idle, "4 minutes", one)
+        run_sql(database, idle, "5 minutes", two)
+        fourth = await unlock(client, ada, same_password(password))
+        assert [await opens(each) for each in (first, second, third, fourth)] == [True, False, True, True]
+        assert await opens(other)
+        assert await ends_told(database, keys) == [
+            audit_keys(keys.current).identify(b"session", bytes.fromhex(two)).hex()
+        ]
+
+
+async def test_the_session_that_an_unlock_opens_is_never_the_one_that_ends(served, sign_in, database) -> None:
+    async with served(max_vault_sessions=1) as client:
+        ada, password = await sign_in(client), new_password()
+        await enrol(client, ada.headers, password)
+        before = await unlock(client, ada, same_password(password))
+        run_sql(
+            database, "UPDATE opaque_sessions SET last_activity = now() + interval '1 second'"
+        )  # used at this moment
+        assert await opens(await unlock(client, ada, same_password(password)))
+        assert not await opens(before)
+
+
+async def test_unlocks_at_once_leave_as_many_vault_sessions_as_there_may_be(served, sign_in, database) -> None:
+    async with served(max_vault_sessions=3) as client:
+        ada, password = await sign_in(client), new_password()
+        await enrol(client, ada.headers, password)
+        devices = [ada, *[await sign_in(client) for _ in range(7)]]
+        opened = await asyncio.gather(*(unlock(client, each, same_password(password)) for each in devices))
+        # Of those at the same moment none sees the others; the next one does.
+        last = await unlock(client, ada, same_password(password))
+        count = "SELECT count(*) FROM opaque_sessions WHERE tag_id = %s"
+        assert run_sql(database, count, last.tag.tag_id) == [(3,)]
+        assert await opens(last)
+        assert sum([await opens(each) for each in opened]) == 2
+
+
+async def test_many_vault_sessions_are_counted_now_and_then(served, sign_in, database) -> None:
+    async with served(max_vault_sessions=20) as client:
+        ada, password = await sign_in(client), new_password()
+        await enrol(client, ada.headers, password)
+        tag = (await unlock(client, ada, same_password(password))).tag.tag_id
+        fill = (
+            "INSERT INTO opaque_sessions (user_id, session_id, user_session_id, tag_id, session_state, expires_at,"
+            " last_activity) SELECT user_id, lpad(to_hex(n), 64, '0'), user_session_id, tag_id, session_state,"
+            " expires_at, now() - interval '1 hour' FROM opaque_sessions, generate_series(1, 40) n"
+        )
+        run_sql(database, fill)
+        count, left = "SELECT count(*) FROM opaque_sessions WHERE tag_id = %s", 41
+        for _ in range(80):  # each is looked at by a chance of a quarter
+            await unlock(client, ada, same_password(password))
+            found = run_sql(database, count, tag)[0][0]
+            if found <= left:
+                break
+            left = found
+        assert found == 20
 
 
 async def test_an_account_has_as_many_entries_as_the_settings_say(app_client, ada, eve, database) -> None:

@@ -29,6 +29,7 @@ def plans(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             "SET auto_explain.log_analyze = on",
             "SET plan_cache_mode = force_generic_plan",
             "SET TimeZone = 'UTC'",
+            "SET app.most_vault_sessions = 2",  # so few are looked at every time
             "SET client_min_messages = log",
             f'SET ROLE "{role}"',
         ):
@@ -56,5 +57,6 @@ async def test_an_unlock_reads_no_row_that_it_is_not_about(app_client, sign_in, 
     plans.clear()
     await unlock(app_client, account, password)
     assert sum("opaque_sessions" in plan for plan in plans) >= 5
+    assert any("last_activity DESC" in plan for plan in plans)  # the look at the sessions of the phrase
     idle = [plan for plan in plans if any(int(count) > 1 for count in _REMOVED.findall(plan))]
     assert idle == []
