@@ -66,6 +66,7 @@ _PATTERNS: Final = {
     r"^[0-9a-f]{64}$": "must be 64 hexadecimal digits, with small letters",
     r"^[0-9a-f-]{36}$": "must be a UUID, with small letters",
     r"^[A-Za-z0-9_-]+$": "must be base64url without padding",
+    r"^[A-Za-z0-9_-]{80,}$": "must be 60 bytes or more in base64url without padding",
     r"^[A-Za-z0-9_-]{64}\.ics$": "must be 48 bytes in base64url without padding, then .ics",
     r"^htp1[oadr]\.[A-Za-z0-9_-]+$": "must be a text that pairing gave out, which begins with htp1",
 }

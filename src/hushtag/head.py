@@ -7,7 +7,7 @@ elements cancel. The object count inside the head rules out pairs of equal eleme
 
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -89,10 +89,18 @@ class VaultHead:
         Raises:
             LimitError: something is removed from an empty vault.
         """
-        count = self.object_count - (removed is not None) + (added is not None)
+        return self.with_changes(removed=() if removed is None else (removed,), added=() if added is None else (added,))
+
+    def with_changes(self, *, removed: Sequence[bytes], added: Sequence[bytes]) -> "VaultHead":
+        """Return the next generation's head after these elements left and those came.
+
+        Raises:
+            LimitError: more is removed than there is.
+        """
+        count = self.object_count - len(removed) + len(added)
         if count < 0:
             raise LimitError("vault head counts no object that could be removed")
-        summary = _xor(_xor(self.set_hash, removed or _EMPTY), added or _EMPTY)
+        summary = set_hash((self.set_hash, *removed, *added))  # XOR puts in and takes out alike
         return replace(self, generation=self.generation + 1, object_count=count, set_hash=summary)
 
     def with_ring(self, ring: bytes) -> "VaultHead":
@@ -115,10 +123,6 @@ class VaultHead:
             raise RollbackError(f"listing has {len(listed)} objects, the vault head counts {self.object_count}")
         if set_hash(listed) != self.set_hash:
             raise RollbackError("listing does not match the vault head: an object was swapped, replayed or rolled back")
-
-
-def _xor(left: bytes, right: bytes) -> bytes:
-    return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(DIGEST_LENGTH)
 
 
 def set_key(data_key: DataKey, vault_id: UUID, key_version: int) -> bytes:

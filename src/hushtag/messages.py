@@ -40,6 +40,10 @@ MAX_LISTED_CONTENT: Final = 4096
 """Content (bytes, padded) of a row that such a page has; longer ones are read one by one."""
 MAX_JSON_BYTES: Final = 64 * 1024
 """Bytes of one JSON control message."""
+MAX_OBJECTS_TOGETHER: Final = 64
+"""Objects that are put in one change."""
+MAX_OBJECTS_MESSAGE: Final = 192 * 1024
+"""Bytes of the JSON message that puts several objects."""
 MAX_STATE: Final = 4096
 """Characters of a sealed server state that a client carries."""
 MAX_EMAIL: Final = 254
@@ -77,6 +81,7 @@ B320 = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{426}[AEIMQUYcgkosw048]$", min
 
 SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 ListedRow = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+" + END, min_length=80, max_length=5542)]
+SealedRow = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{80,}" + END, min_length=80, max_length=MAX_OBJECTS_MESSAGE)]
 SealedState = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+" + END, min_length=1, max_length=MAX_STATE)]
 SuiteId = Annotated[str, Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+" + END)]
 Email = Annotated[str, Meta(min_length=3, max_length=MAX_EMAIL, pattern="^[^@\\s\\x00]+@[^@\\s\\x00]+" + END)]
@@ -538,6 +543,33 @@ class ObjectStored(Message, frozen=True):
     object_id: UUID
     revision: Revision
     generation: Generation
+
+
+class PutObject(Message, frozen=True):
+    """One of several objects that are put: 1 must not exist, r replaces r - 1. `row` is iv || ciphertext || auth_tag.
+
+    It is no descriptor of a large object; a stream that the object had before ends.
+    """
+
+    object_id: UUID
+    revision: Revision
+    row: SealedRow
+
+
+class PutObjects(Message, frozen=True):
+    """`POST /v1/vaults/{vault_id}/objects`: all or none, under one new head (112 bytes) of the next generation."""
+
+    generation: Generation
+    key_version: KeyVersion
+    head: B112
+    objects: Annotated[list[PutObject], Meta(min_length=1, max_length=MAX_OBJECTS_TOGETHER)]
+
+
+class ObjectsStored(Message, frozen=True):
+    """Answer to `PutObjects`: how many objects were stored, and the vault's generation since."""
+
+    generation: Generation
+    objects: Annotated[int, Meta(ge=1, le=MAX_OBJECTS_TOGETHER)]
 
 
 class FieldProblem(Message, frozen=True):

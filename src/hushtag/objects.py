@@ -36,6 +36,7 @@ __all__ = [
     "open_object",
     "padded_length",
     "row_digest",
+    "row_length",
     "seal_object",
     "shape_of",
 ]
@@ -191,6 +192,15 @@ def encode_meta(meta: ObjectMeta) -> bytes:
     if len(encoded) > MAX_META_BYTES:
         raise LimitError(f"object metadata is {len(encoded)} bytes, at most {MAX_META_BYTES}; shorten the name")
     return encoded
+
+
+def row_length(meta: ObjectMeta, length: int) -> int:
+    """Return the bytes of the row of an object with this metadata and `length` bytes of content in it.
+
+    Raises:
+        LimitError, MisuseError: as `encode_meta`.
+    """
+    return padded_length(_U32.size + len(encode_meta(meta)) + length) + ROW_OVERHEAD
 
 
 def _frame(meta: ObjectMeta, body: bytes) -> tuple[bytes, bytes, bytes]:

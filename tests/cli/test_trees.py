@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from hushtag.cli import store_tree
 from hushtag.cli.failures import UsageError
 from hushtag.cli.trees import DIRECTORY_TYPE, MAX_DEPTH, is_below, plan_get, plan_put, tree_lines
 from hushtag.client import SourceChangedError, Vault, new_file, storing_steps, stream_files
@@ -57,6 +58,62 @@ def test_a_directory_goes_in_and_comes_out(inside: Run, photos: Path, workplace:
     after = contents(workplace / "out" / "photos")
     assert {name.replace("a_b_c", "a\\b:c"): body for name, body in after.items()} == before
     assert (workplace / "out" / "photos").stat().st_mode & 0o777 == 0o700
+
+
+def test_small_files_are_stored_many_at_a_time(inside: Run, workplace: Path, server: FakeServer) -> None:
+    bodies = {f"notes/{number:03}": os.urandom(100) for number in range(130)} | {"notes/100 large": LARGE}
+    (workplace / "notes").mkdir()
+    for name, body in bodies.items():
+        (workplace / name).write_bytes(body)
+    server.log.clear()
+    stored = as_json(inside("put", "-r", "notes", "--json"))["stored"]
+    assert [each["name"] for each in stored] == sorted(bodies)
+    changes = [line.split(" ")[0] for line in server.log if re.search("/objects(/[^/]+)?$", line) and "GET" not in line]
+    assert changes == ["POST", "POST", "PUT", "POST"]  # 64 and 37; the large one; 29
+    server.log.clear()
+    again = as_json(inside("put", "-r", "--replace", "notes", "--json"))["stored"]
+    assert ({each["revision"] for each in again}, len(again)) == ({2}, len(bodies))
+    assert sum(line.startswith("POST") and line.endswith("/objects") for line in server.log) == 3
+    as_json(inside("get", "-r", "notes", "-o", "out", "--json"))
+    assert contents(workplace / "out") == {"notes": None} | bodies
+
+
+def test_what_was_stored_before_a_group_failed_is_told(inside: Run, workplace: Path, server: FakeServer) -> None:
+    (workplace / "notes").mkdir()
+    for number in range(70):
+        (workplace / "notes" / f"{number:03}").write_bytes(b"note")
+
+    def refuse_second(request: httpx.Request) -> None:
+        if request.method == "POST" and request.url.path.endswith("/objects"):
+            server.on_request = None
+            server.faults = [Fault("POST", "/objects$", answer=problem(409, "limit_reached"))]
+
+    server.on_request = refuse_second
+    server.faults = []
+    failed = inside("put", "-r", "notes", "--json")
+    assert failed.exit_code == 1
+    server.faults, server.on_request = [], None
+    told = json.loads(failed.stdout or '{"stored": []}')["stored"]
+    assert [each["name"] for each in told] == [each["name"] for each in as_json(inside("ls", "--json"))["objects"]]
+
+
+def test_a_file_that_grows_since_it_was_looked_at_is_stored_all_the_same(
+    inside: Run, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (workplace / name).write_bytes(name.encode())
+    is_small = store_tree._is_small
+
+    def grow(item: Any) -> bool:
+        small = is_small(item)
+        (workplace / "b").write_bytes(LARGE)
+        return small
+
+    monkeypatch.setattr(store_tree, "_is_small", grow)
+    stored = as_json(inside("put", "a", "b", "c", "--json"))["stored"]
+    assert {each["name"]: each["size"] for each in stored} == {"a": 1, "b": len(LARGE), "c": 1}
+    assert inside("get", "b", "-o", "copy").exit_code == 0
+    assert (workplace / "copy").read_bytes() == LARGE
 
 
 def test_a_directory_needs_to_be_asked_for(inside: Run, photos: Path) -> None:

@@ -20,15 +20,11 @@ from hushtag.cli.text import local_time
 from hushtag.messages import Unlocked
 from hushtag.phrase import check_phrase
 from tests.cli.conftest import Run, as_json, command_line, error_of
-from tests.client.fake_server import FakeServer, FakeVault, Fault, problem
+from tests.client.fake_server import FakeServer, Fault, problem, the_vault
 from tests.client.support import EMAIL, OTHER_PHRASE, PHRASE, UNKNOWN_PHRASE, unpadded_frame
 from tests.client.test_hostile_server import rewrite
 
 BODY = b"Dear reader\r\n\x00\xff\x1b"
-
-
-def the_vault(server: FakeServer) -> FakeVault:
-    return next(iter(server.users[EMAIL].vaults.values()))
 
 
 @pytest.fixture
@@ -231,7 +227,7 @@ def test_what_was_done_before_one_failed_is_told(
 
         server.on_request = count
 
-    (workplace / "photo.png").write_bytes(b"\x89PNG")
+    (workplace / "photo.png").write_bytes(b"\x89PNG" + bytes(200_000))  # too long to be stored together with another
     breaks_at_second("PUT", "/objects/")
     failed = inside("put", "letter.pdf", "photo.png", "--json")
     assert failed.exit_code == 1

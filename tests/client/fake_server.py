@@ -40,10 +40,12 @@ from hushtag.messages import (
     NewVault,
     ObjectEntry,
     ObjectList,
+    ObjectsStored,
     ObjectStored,
     OldKey,
     OldKeys,
     Problem,
+    PutObjects,
     PutOrders,
     RegistrationStarted,
     RewrapKey,
@@ -770,6 +772,26 @@ class FakeServer:
         stored = ObjectStored(object_id, revision, vault.generation)
         return answer(201 if held is None else 200, stored)
 
+    def put_several(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        message = msgspec.json.decode(request.content, type=PutObjects)
+        rows = {}
+        for each in message.objects:
+            held = vault.objects.get(each.object_id)
+            if each.revision != (1 if held is None else held.row.revision + 1):
+                raise RefusedError(409, "revision_conflict")
+            encoded = decode_binary(each.row)
+            row = ObjectRow.decode(encoded, key_version=message.key_version, revision=each.revision)
+            rows[each.object_id] = Stored(row, START if held is None else held.created_at, START)
+        assert len(rows) == len(message.objects)
+        if message.key_version != vault.key_version or message.generation != vault.generation + 1:
+            raise RefusedError(409, "generation_conflict")
+        for object_id in rows:
+            vault.streams.pop(vault.stream_of(object_id), None)  # type: ignore[arg-type]
+        vault.generation, vault.head = message.generation, message.head
+        vault.objects |= rows
+        return answer(200, ObjectsStored(vault.generation, len(rows)))
+
     def delete(self, request: httpx.Request, vault_id: UUID, object_id: UUID) -> httpx.Response:
         vault = self._vault(request, vault_id)[2]
         held = vault.objects.get(object_id)
@@ -895,6 +917,7 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", f"/v1/vaults/{_ID}/old-keys", FakeServer.list_old_keys),
     ("DELETE", f"/v1/vaults/{_ID}/old-keys", FakeServer.forget_old_keys),
     ("GET", f"/v1/vaults/{_ID}/objects", FakeServer.objects),
+    ("POST", f"/v1/vaults/{_ID}/objects", FakeServer.put_several),
     ("GET", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.get),
     ("PUT", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.put),
     ("DELETE", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.delete),
@@ -903,3 +926,8 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", f"/v1/vaults/{_ID}/streams/{_ID}/segments/([0-9]+)", FakeServer.get_segment),
     ("DELETE", f"/v1/vaults/{_ID}/streams/{_ID}", FakeServer.drop_stream),
 ]
+
+
+def the_vault(server: FakeServer) -> FakeVault:
+    """Return the first vault of the first account."""
+    return next(vault for user in server.users.values() for vault in user.vaults.values())

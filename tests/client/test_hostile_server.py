@@ -20,15 +20,11 @@ from hushtag.client import ConflictError, FailedAttempts, IntegrityError, NotFou
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, seal_object
-from tests.client.fake_server import URL, FakeServer, FakeVault, Fault, answer, problem
+from tests.client.fake_server import URL, FakeServer, FakeVault, Fault, answer, problem, the_vault
 from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
 
 M = TypeVar("M", bound=Message)
 replace = msgspec.structs.replace
-
-
-def the_vault(server: FakeServer) -> FakeVault:
-    return next(iter(server.users[EMAIL].vaults.values()))
 
 
 def snapshot(server: FakeServer) -> dict[UUID, FakeVault]:

@@ -1,6 +1,7 @@
 """Wrapped keys, labels and the vault head: every bit and every place is bound."""
 
 import os
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -129,6 +130,8 @@ def test_a_head_built_change_by_change_verifies_the_listing(rows: dict[UUID, tup
         head = head.with_change(removed=None, added=element)
     head.verify(elements)
     head.verify(reversed(elements))
+    assert VaultHead.first().with_changes(removed=(), added=elements) == replace(head, generation=2)
+    assert head.with_changes(removed=elements, added=()) == replace(VaultHead.first(), generation=head.generation + 1)
     assert head.generation == 1 + len(rows)
     if elements:
         with pytest.raises(RollbackError):
@@ -144,3 +147,5 @@ def test_a_head_built_change_by_change_verifies_the_listing(rows: dict[UUID, tup
 def test_an_empty_vault_has_nothing_to_remove() -> None:
     with pytest.raises(LimitError):
         VaultHead.first().with_change(removed=bytes(32), added=None)
+    with pytest.raises(LimitError):
+        VaultHead.first().with_changes(removed=(bytes(32), bytes(32)), added=(bytes(32),))

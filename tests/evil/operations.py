@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from hushtag import messages, stream_messages
-from hushtag.client import NotFoundError, reading_steps
+from hushtag.client import NewObject, NotFoundError, reading_steps
 from hushtag.client.restoring_steps import _confirmation
 from hushtag.epoch import epoch_code
 from tests.client.fake_server import URL
@@ -38,6 +38,7 @@ ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "GET /v1/vaults/*/tags": messages.TagList,
     "GET /v1/vaults/*/objects": messages.ObjectList,
     "GET /v1/vaults/*/objects/*": "row",
+    "POST /v1/vaults/*/objects": messages.ObjectsStored,
     "PUT /v1/vaults/*/objects/*": messages.ObjectStored,
     "DELETE /v1/vaults/*/objects/*": messages.VaultState,
     "POST /v1/vaults/*/tags": messages.VaultState,
@@ -75,6 +76,8 @@ REQUESTS = {
     messages.RewrapKey,
     messages.TagOrder,
     messages.PutOrders,
+    messages.PutObject,
+    messages.PutObjects,
 }
 """Messages a client sends: the man may read them, not alter what the client makes of its own."""
 
@@ -209,6 +212,17 @@ def _put(scene: Scene) -> Any:
 
 def _replace(scene: Scene) -> Any:
     return scene.vault.put(b"a third letter", name="letter", replace=scene.ids["letter"])  # type: ignore[union-attr]
+
+
+def _put_many(scene: Scene) -> Any:
+    news = [NewObject(b"a new thing", "new"), NewObject(b"another", "newer")]
+    return [_stored(each) for each in scene.vault.put_many(news)]  # type: ignore[union-attr]
+
+
+def _replace_many(scene: Scene) -> Any:
+    both = [NewObject(b"a third letter", "letter", replace=scene.ids["letter"]), NewObject(b"", "new")]
+    first, second = scene.vault.put_many(both)  # type: ignore[union-attr]
+    return first, _stored(second)
 
 
 def _put_late(scene: Scene) -> Any:
@@ -366,6 +380,8 @@ OPERATIONS: list[Operation] = [
     *_vault("put", "put", _put),
     *_vault("put_late", "put", _put_late, composed=True),
     *_vault("replace", "put", _replace, lists=True, forbidden=(NotFoundError,)),
+    *_vault("put_many", "put_many", _put_many),
+    *_vault("replace_many", "put_many", _replace_many, lists=True, forbidden=(NotFoundError,)),
     *_vault("get", "get", _get("letter"), forbidden=(NotFoundError,)),
     *_vault("get_deleted", "get", _get("gone"), absent=True),
     *_vault(

@@ -29,6 +29,8 @@ from hushtag.messages import (
     ObjectEntry,
     OldKey,
     OldKeys,
+    PutObject,
+    PutObjects,
     PutOrders,
     RegistrationStarted,
     RotateVault,
@@ -350,6 +352,8 @@ def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[l
         stream_id=STREAM,
         row=encode_binary(row.encoded),
     )
+    put = PutObject(OBJECT, 1, encode_binary(row.encoded))
+    several = PutObjects(rotated.generation, 2, rotated.head, [put])
     state = VaultState(vault.vault_id, rotated.generation, 2, rotated.head, rotated.ring)
     info = TagInfo(
         tag_id=tag.message.tag_id,
@@ -359,7 +363,7 @@ def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[l
         current=True,
     )
     columns = {"row.iv": row.iv, "row.ciphertext": bytes(row.ciphertext), "row.auth_tag": row.auth_tag}
-    return [state, info, entry], columns
+    return [state, info, entry, put, several], columns
 
 
 def run(transcript: str, price: Price) -> Trace:

@@ -159,6 +159,8 @@ CEREMONY: Final[Table] = {
         "stream_id": "free",
         "row": "free",
     },
+    "PutObject": {"object_id": "free", "revision": "free", "row": "free"},
+    "PutObjects": {"generation": "free", "key_version": "free", "head": _HEAD},
 }
 """Messages of an enrolment, an unlock and an open vault; a run makes each of them."""
 
@@ -173,6 +175,7 @@ NESTED: Final = {
     "AddTag": {"tag"},
     "RotateVault": {"members", "added"},
     "OldKeys": {"old_keys"},
+    "PutObjects": {"objects"},
 }
 """Members that are messages themselves, classified under their own name."""
 
@@ -313,6 +316,7 @@ APART: Final[dict[str, set[str]]] = {
     "TagList": {"tags", "next"},
     "ObjectList": {"generation", "objects", "next"},
     "ObjectStored": {"object_id", "revision", "generation"},
+    "ObjectsStored": {"generation", "objects"},
     "SegmentEntry": {"seq", "size", "digest"},
     "SegmentStored": {"seq", "size", "digest"},
     "SegmentList": {"committed", "segments", "next"},

@@ -43,6 +43,7 @@ OF_ROUTE = {
     "list_tags": "tags_listed",
     "list_objects": "objects_listed",
     "put_object": "object_put",
+    "put_objects": "objects_put",
     "get_object": "object_read",
     "delete_object": "object_deleted",
     "put_segment": "segment_put",

@@ -22,7 +22,15 @@ from hushtag_server.auth import Caller
 from hushtag_server.errors import UnauthenticatedError
 from hushtag_server.tokens import parse_bearer
 from hushtag_server.vault import ceremony_queries, phrase_queries, vault_queries
-from hushtag_server.vault.schemas import Budget, MoveOffer, ObjectChange, RingChange, Rotation, VaultCaller
+from hushtag_server.vault.schemas import (
+    Budget,
+    MoveOffer,
+    ObjectChange,
+    ObjectsChange,
+    RingChange,
+    Rotation,
+    VaultCaller,
+)
 from tests.server.test_enrolment import prepare
 from tests.server.vault_support import (
     comparable,
@@ -79,6 +87,12 @@ MESSAGES: dict[tuple[str, str], Any] = {
         "orders": [{"place": 1, "ticket": encode_binary(bytes(16))}]
     },
     ("put", "/v1/vaults/{vault_id}/keys/{wrapped_key_id}"): {"key_version": 1, "wrapped_key": encode_binary(bytes(40))},
+    ("post", "/v1/vaults/{vault_id}/objects"): {
+        "generation": 3,
+        "key_version": 1,
+        "head": encode_binary(bytes(112)),
+        "objects": [{"object_id": str(UUID(int=1)), "revision": 1, "row": encode_binary(bytes(316))}],
+    },
     ("post", "/v1/vaults/{vault_id}/rotations"): {
         "revoked": str(UUID(int=1)),
         "generation": 3,
@@ -361,11 +375,16 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
     # A token under the wrong user, and eve's valid token with ada's ids.
     callers = [(ada.vault_caller(eve.user_id), "unauthenticated"), (eve.vault_caller(ada.user_id), "unauthenticated")]
     callers.append((eve.vault_caller(), "not_found"))
-    results: dict[str, list[Any]] = {"put_object": [], "delete_object": [], "get_object": [], "tag_of": []}
+    several = ObjectsChange(hers.vault_id, 1, 3, bytes(112))
+    new = hers.seal(new_id(), b"forged", revision=1)
+    rows = [(ada.object_id, row, row_digest(row)), (new_id(), new, row_digest(new))]
+    results: dict[str, list[Any]] = {"put_object": [], "put_objects": [], "delete_object": [], "get_object": []}
     results["tag_of"] = [await vault_queries.tag_of(pool, caller) for caller, _ in callers[:2]]
     for caller, outcome in callers:
         put = await vault_queries.put_object(pool, caller, change, row, digest=row_digest(row), most=100)
         results["put_object"].append(put.replace(outcome, ""))
+        stored = await vault_queries.put_objects(pool, caller, several, rows, most=100)
+        results["put_objects"].append(stored.replace(outcome, ""))
         results["delete_object"].append(
             (await vault_queries.delete_object(pool, caller, gone)).outcome.replace(outcome, "")
         )

@@ -14,7 +14,17 @@ import psycopg
 from hushtag.duress import Verdict
 from hushtag.enrollment import Enrolled, start_enrollment
 from hushtag.head import VaultHead, seal_head, set_element, set_key
-from hushtag.messages import Located, PutOrders, RegistrationStarted, TagOrder, Unlocked, UnlockStarted, encode_binary
+from hushtag.messages import (
+    Located,
+    PutObject,
+    PutObjects,
+    PutOrders,
+    RegistrationStarted,
+    TagOrder,
+    Unlocked,
+    UnlockStarted,
+    encode_binary,
+)
 from hushtag.objects import ObjectMeta, ObjectRow, row_digest, seal_object
 from hushtag.types import CredentialIdentifier, OpaquePassword, Record
 from hushtag.unlock import Finishing, OpenVault, Proving, UnlockedTag, start_unlock
@@ -76,6 +86,7 @@ class OpenedVault:
     tag: UnlockedTag
     head: VaultHead
     rows: dict[UUID, ObjectRow] = field(default_factory=dict)
+    proposed: Any = None  # the head and rows of the last message of `several`
 
     @property
     def vault(self) -> OpenVault:
@@ -136,6 +147,30 @@ class OpenedVault:
         answer = await self.client.put(self.url(object_id), content=bytes(row.encoded), headers=self.headers | headers)
         if answer.status_code in {200, 201}:
             self.head, self.rows[object_id] = head, row
+        return answer
+
+    def several(self, bodies: dict[UUID, bytes], **changed: Any) -> PutObjects:
+        """The message that puts the next revision of each object, under the next head; `changed` replaces fields."""
+        rows = {
+            each: self.seal(each, body, revision=self.rows[each].revision + 1 if each in self.rows else 1)
+            for each, body in bodies.items()
+        }
+        removed = [self._element(each, self.rows[each]) for each in rows if each in self.rows]
+        head = self.head.with_changes(
+            removed=[each for each in removed if each is not None],
+            added=[element for each, row in rows.items() if (element := self._element(each, row)) is not None],
+        )
+        sealed = encode_binary(seal_head(self.vault.data_key, self.vault_id, head))
+        objects = [PutObject(each, row.revision, encode_binary(bytes(row.encoded))) for each, row in rows.items()]
+        self.proposed = head, rows
+        return msgspec.structs.replace(PutObjects(head.generation, 1, sealed, objects), **changed)
+
+    async def put_several(self, message: PutObjects) -> httpx.Response:
+        """Send a message of `several`; on success the head moves on."""
+        answer = await send(self.client, self.headers, f"{self.url()}/objects", message)
+        if answer.status_code == 200:
+            self.head, rows = self.proposed
+            self.rows |= rows
         return answer
 
     async def delete(self, object_id: UUID, *, revision: int, generation: int | None = None) -> httpx.Response:

@@ -191,6 +191,23 @@ async def test_a_stream_is_one_objects_alone_and_may_be_sealed_anew(streams) -> 
     assert (await streams.read(stream_id, 0)).content == b"x"
 
 
+async def test_the_streams_of_objects_that_are_replaced_together_end(streams, database) -> None:
+    film, photo, kept = [await streams.upload(body) for body in (b"film", b"photo", b"kept")]
+    ids = {name: uuid4() for name in ("film", "photo", "kept", "note")}
+    for name, stream_id in (("film", film), ("photo", photo), ("kept", kept)):
+        assert (await streams.commit(stream_id, 1, len(name), object_id=ids[name])).status_code == 201
+    vault = streams.vault
+    message = vault.several({ids["film"]: b"a still", ids["photo"]: b"words", ids["note"]: b"new"})
+    assert (await vault.put_several(message)).status_code == 200
+    for name, stream_id, status in (("film", film, 404), ("photo", photo, 404), ("kept", kept, 200)):
+        assert (await streams.read(stream_id, 0)).status_code == status
+        read = await vault.get(vault.url(ids[name]))
+        assert read.headers.get("Hushtag-Stream") == (str(kept) if name == "kept" else None)
+    assert (await streams.commit(film, 1, 4, object_id=ids["film"], revision=3)).status_code == 409
+    left = run_sql(database, "SELECT id, object_id FROM vault_streams WHERE state = 'committed'")
+    assert left == [(kept, ids["kept"])]
+
+
 async def test_a_conflict_commits_nothing(streams, database) -> None:
     stream_id = await streams.upload(b"x")
     answer = await streams.commit(stream_id, 1, 1, generation=7)

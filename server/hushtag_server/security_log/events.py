@@ -9,6 +9,7 @@ __all__ = [
     "KEY_REWRAPPED",
     "MOVE_REFUSED",
     "OBJECTS_LISTED",
+    "OBJECTS_PUT",
     "OBJECT_DELETED",
     "OBJECT_PUT",
     "OBJECT_READ",
@@ -172,6 +173,17 @@ OBJECT_PUT: Final = Event(
     },
     sensitive=True,
 )
+OBJECTS_PUT: Final = Event(
+    "objects_put",
+    "vault",
+    "replace(d.hushtag_put_objects, '_streams', '')",
+    {
+        "stored": Outcome("revisions of several objects stored"),
+        "limit_reached": Outcome("the vault is full", "limit_reached"),
+        **_CONFLICTS,
+    },
+    sensitive=True,
+)
 SEGMENT_PUT: Final = Event(
     "segment_put",
     "vault",
@@ -297,6 +309,7 @@ _KINDS: Final = (
     VAULTS_EXPORTED,
     OBJECT_READ,
     OBJECT_PUT,
+    OBJECTS_PUT,
     SEGMENT_PUT,
     SEGMENTS_LISTED,
     SEGMENTS_READ,

@@ -67,16 +67,19 @@ def vault_subject(
     events: EventSource, user_id: UUID, session_id: str, vault_id: UUID | None = None, **particulars: Any
 ) -> Subject:
     """Return whom an event inside a vault is about; ids among the particulars are hashed, each as its own kind."""
-    told = {
-        name: events.hashed(name.encode("ascii"), value.bytes) if isinstance(value, UUID) else value
-        for name, value in ({"vault": vault_id} | particulars).items()
-        if value is not None
-    }
+
+    def told_of(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [told_of(name, each) for each in value]
+        return events.hashed(name.encode("ascii"), value.bytes) if isinstance(value, UUID) else value
+
+    given = {"vault": vault_id} | particulars
+    told = {name: told_of(name, value) for name, value in given.items() if value is not None}
     return Subject(user_id, bytes.fromhex(session_id), None, told or None)
 
 
 def recorded_pool(
-    request: WireRequest, services: Services, event: Event, vault_id: UUID, **particulars: UUID | int
+    request: WireRequest, services: Services, event: Event, vault_id: UUID, **particulars: UUID | int | list[UUID]
 ) -> RecordedPool:
     """Return a pool whose next call stores an event about a vault, by the vault token of this request."""
     token = parse_bearer(request.headers.get("authorization"), VAULT)

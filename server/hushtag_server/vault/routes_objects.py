@@ -5,20 +5,24 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import anyio
-from litestar import Response, delete, get, put
+from litestar import Response, delete, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
-from litestar.params import FromPath, HeaderParameter, QueryParameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from hushtag.errors import MalformedError
 from hushtag.messages import (
     MAX_GENERATION,
     MAX_LISTED_CONTENT,
+    MAX_OBJECTS_MESSAGE,
     MAX_PAGE_WITH_ROWS,
     FieldProblem,
     ObjectEntry,
     ObjectList,
+    ObjectsStored,
     ObjectStored,
+    PutObject,
+    PutObjects,
     VaultState,
     decode_binary,
     encode_binary,
@@ -34,7 +38,13 @@ from hushtag.stream_messages import (
 from hushtag_server.auth import VAULT_SECURITY
 from hushtag_server.errors import MalformedRequestError, TooLargeError, UnauthenticatedError
 from hushtag_server.outcomes import check_outcome
-from hushtag_server.security_log.events import OBJECT_DELETED, OBJECT_PUT, OBJECT_READ, OBJECTS_LISTED
+from hushtag_server.security_log.events import (
+    OBJECT_DELETED,
+    OBJECT_PUT,
+    OBJECT_READ,
+    OBJECTS_LISTED,
+    OBJECTS_PUT,
+)
 from hushtag_server.services import Services, ServicesDep
 from hushtag_server.streams.downloading import BodyResponse, in_parts
 from hushtag_server.streams.limits import PART_BYTES
@@ -46,10 +56,10 @@ from hushtag_server.vault.callers import (
     vault_caller,
 )
 from hushtag_server.vault.in_use import absence, body_lane, in_use
-from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectSummary, StreamNamed
+from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectsChange, ObjectSummary, StreamNamed
 from hushtag_server.wire import ENTRIES_AT_ONCE, OCTETS, After, Limit, WireRequest, made_in_turns, read_octets
 
-__all__ = ["delete_object", "get_object", "list_objects", "put_object"]
+__all__ = ["delete_object", "get_object", "list_objects", "put_object", "put_objects"]
 
 _DECIMAL: Final = "^[1-9][0-9]{0,18}$"
 _HASH_IN_LOOP: Final = 256 * 1024
@@ -57,6 +67,8 @@ _HASH_IN_LOOP: Final = 256 * 1024
 
 _ROWS_AT_ONCE: Final = 25
 """Entries with their rows that are made in one go: up to 100 KiB are encoded."""
+_GIVEN_AT_ONCE: Final = 16
+"""Rows of a message that are decoded and hashed in one go: up to 144 KiB, and a quarter of that as a rule."""
 
 RevisionHeader = Annotated[str, HeaderParameter(name="Hushtag-Revision", pattern=_DECIMAL)]
 KeyVersionHeader = Annotated[str, HeaderParameter(name="Hushtag-Key-Version", pattern="^[1-9][0-9]{0,9}$")]
@@ -188,6 +200,44 @@ async def put_object(
         services.remover.kick(caller.user_id)
     stored = ObjectStored(object_id=object_id, revision=change.revision, generation=change.generation)
     return Response(stored, status_code=201 if outcome == "created" else 200)
+
+
+@post(
+    "/vaults/{vault_id:uuid}/objects",
+    status_code=200,
+    summary="Store one revision each of several small objects, all or none",
+    guards=[require_open_vault],  # before more is read than other messages have; the statement that writes checks again
+    security=VAULT_SECURITY,
+    request_max_body_size=MAX_OBJECTS_MESSAGE,
+    opt={"problems": ["not_found", "revision_conflict", "generation_conflict", "limit_reached"]},
+)
+async def put_objects(
+    data: JSONBody[PutObjects], vault_id: FromPath[UUID], request: WireRequest, services: ServicesDep
+) -> ObjectsStored:
+    """Compare and swap every revision and the generation, then store rows and head, in one transaction.
+
+    No row is the descriptor of a stream; the streams that the objects had before go.
+    """
+    ids = [each.object_id for each in data.objects]
+    if len(set(ids)) < len(ids):
+        raise MalformedRequestError([FieldProblem(field="$.objects", rule="must name each object once")])
+    most = services.settings.max_object_bytes
+
+    def given(each: PutObject) -> tuple[UUID, ObjectRow, bytes]:
+        row = ObjectRow.decode(decode_binary(each.row), key_version=data.key_version, revision=each.revision)
+        if row.content_size > most:
+            raise TooLargeError(most + ROW_OVERHEAD)
+        return each.object_id, row, row_digest(row)
+
+    rows = await made_in_turns(data.objects, given, _GIVEN_AT_ONCE)
+    change = ObjectsChange(vault_id, data.key_version, data.generation, decode_binary(data.head, 112))
+    caller = vault_caller(request, services)
+    pool = recorded_pool(request, services, OBJECTS_PUT, vault_id, object=ids)
+    outcome = await queries.put_objects(pool, caller, change, rows, most=services.settings.max_objects)
+    check_outcome(outcome, "stored", "stored_streams")
+    if outcome == "stored_streams":
+        services.remover.kick(caller.user_id)
+    return ObjectsStored(generation=data.generation, objects=len(rows))
 
 
 @get(

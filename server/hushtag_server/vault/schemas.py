@@ -16,6 +16,7 @@ __all__ = [
     "ObjectChange",
     "ObjectListing",
     "ObjectSummary",
+    "ObjectsChange",
     "OldKeyRow",
     "OpenedTag",
     "OpenedVault",
@@ -179,6 +180,15 @@ class ObjectChange(NamedTuple):
     vault_id: UUID
     object_id: UUID
     revision: int
+    generation: int
+    head: bytes
+
+
+class ObjectsChange(NamedTuple):
+    """Which vault comes to which generation by several objects at once, and the head (112 bytes) that says so."""
+
+    vault_id: UUID
+    key_version: int
     generation: int
     head: bytes
 

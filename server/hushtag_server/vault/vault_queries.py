@@ -3,6 +3,7 @@
 The calls authenticate in their own statement; the other queries run in a transaction of the user, after a guard.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from hushtag.objects import ObjectRow
@@ -14,6 +15,7 @@ from hushtag_server.vault.schemas import (
     FoundObject,
     ObjectChange,
     ObjectListing,
+    ObjectsChange,
     ObjectSummary,
     StreamNamed,
     TagSummary,
@@ -29,12 +31,16 @@ __all__ = [
     "list_objects",
     "list_tags",
     "put_object",
+    "put_objects",
     "tag_of",
 ]
 
 _PUT = """
     SELECT hushtag_put_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::integer, $9::bigint, $10, $11, $12, $13,
                               $14::integer, $15, $16::bigint, $17::uuid, $18::integer, $19::bigint)
+"""
+_PUT_TOGETHER = """
+    SELECT hushtag_put_objects($1, $2, $3, $4, $5, $6::integer, $7::bigint, $8, $9, $10, $11::bigint[], $12, $13)
 """
 _DELETE = """
     SELECT outcome, key_version, ring
@@ -83,6 +89,27 @@ async def put_object(
     parts = (row.iv, row.ciphertext, row.auth_tag)
     place = (change.vault_id, change.object_id, row.revision, row.key_version, change.generation, change.head)
     outcome: str = (await call(pool, _PUT, (*caller, *place, *parts, row.content_size, digest, most, *stream)))[0][0]
+    return outcome
+
+
+async def put_objects(
+    pool: AnyPool,
+    caller: VaultCaller,
+    change: ObjectsChange,
+    rows: Sequence[tuple[UUID, ObjectRow, bytes]],
+    *,
+    most: int,
+) -> str:
+    """Authenticate and store these objects' rows (each with its digest) with the vault's new head, all or none.
+
+    Returns `stored`, `stored_streams` (some of the objects had streams, which ended), `revision_conflict`,
+    `generation_conflict`, `limit_reached`, `not_found` or `unauthenticated`; only the first two wrote anything.
+    """
+    ids = [object_id for object_id, _, _ in rows]
+    revisions = [row.revision for _, row, _ in rows]
+    encoded, digests = [row.encoded for _, row, _ in rows], [digest for _, _, digest in rows]
+    values = (*caller, *change, most, ids, revisions, encoded, digests)
+    outcome: str = (await call(pool, _PUT_TOGETHER, values))[0][0]
     return outcome
 
 

@@ -13,17 +13,16 @@ from hushtag.cli.failures import UsageError
 from hushtag.cli.fetch_tree import counter, fetch_tree
 from hushtag.cli.here import Here
 from hushtag.cli.options import command_options, phrase_options
+from hushtag.cli.store_tree import Storing
 from hushtag.cli.tables import print_table
 from hushtag.cli.text import human_size, local_time, safe_file_name, safe_text
 from hushtag.cli.trees import (
-    DIRECTORY_TYPE,
     PutItem,
     PutPlan,
     is_below,
     plan_put,
     tree_lines,
 )
-from hushtag.errors import MisuseError
 
 if TYPE_CHECKING:
     from hushtag.client import Vault, VaultEntry
@@ -88,35 +87,25 @@ def put(
             raise UsageError(f"{safe_text(taken[0])} is there already ({len(taken)} in all); use --replace or --skip")
         if replace:
             _check_one_each(known)
+        replaced = {name: next(iter(ids)) for name, ids in known.items()} if replace else {}
         with here.progress("storing", sum(item.size for item in items)) as advance:
-            for item in items:
-                before = next(iter(known.get(item.name, {})), None) if replace else None
-                kind = DIRECTORY_TYPE if item.is_directory else content_type
-                told = counter(advance)
-                try:
-                    done = vault.put(item.source(), name=item.name, content_type=kind, replace=before, on_progress=told)
-                except (MisuseError, OSError) as error:
-                    if not (item.is_found and _is_of_file(error, item.path)):
-                        raise
-                    here.note(f"left out: {safe_text(str(item.path))} ({getattr(error, 'strerror', None) or error})")
-                    left_out.append(str(item.path))
-                    found.missing += 1
-                    continue
-                stored.append(done._asdict())
-                lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
+            Storing(
+                here,
+                vault,
+                found,
+                content_type=content_type,
+                replaced=replaced,
+                stored=stored,
+                left_out=left_out,
+                lines=lines,
+                advance=advance,
+            ).store(items)
         if not items:
             lines.append("Nothing to store: everything is there already, or was left out.")
         if found.missing:
             raise click.ClickException(
                 f"left out what could not be put: {found.missing}; put -r --skip tries them again"
             )
-
-
-def _is_of_file(error: MisuseError | OSError, path: Path) -> bool:
-    """Tell whether an error is about one file of many: others can be stored all the same."""
-    from hushtag.client import SourceChangedError
-
-    return isinstance(error, SourceChangedError) or getattr(error, "filename", None) == str(path)
 
 
 def _check_stdin(here: Here, name: str | None, *, alone: bool) -> None:

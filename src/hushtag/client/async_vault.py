@@ -1,6 +1,6 @@
 """The open vault of the client for an event loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Self
 from uuid import UUID
@@ -13,6 +13,7 @@ from hushtag.client.callbacks import guarded
 from hushtag.client.contents import (
     FailedAttempts,
     FetchedObject,
+    NewObject,
     Restoration,
     StoredObject,
     VaultEntry,
@@ -24,6 +25,7 @@ from hushtag.client.ids import uuid_of
 from hushtag.client.pinning import PinnedState
 from hushtag.client.resealing_steps import Progress
 from hushtag.client.row_steps import FoundObject
+from hushtag.client.storing_steps import groups_of
 from hushtag.client.stream_files import ContentTarget, Source
 from hushtag.client.vault_steps import OpenTag, VaultSteps
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
@@ -118,6 +120,26 @@ class AsyncVault:
         finally:
             with anyio.move_on_after(LEAVE_SECONDS, shield=True):
                 await self._driver.run(self._steps.release(putting))
+
+    async def put_many(
+        self, objects: Iterable[NewObject], *, on_stored: Callable[[StoredObject], None] | None = None
+    ) -> tuple[StoredObject, ...]:
+        """As `Vault.put_many`; iterator and `on_stored` run in the event loop, and must not block."""
+        told = guarded(on_stored)
+        stored: list[StoredObject] = []
+        for group in groups_of(objects):
+            done: tuple[StoredObject, ...]
+            if len(group) == 1:
+                content, name, content_type, replace = group[0]
+                done = (await self.put(content, name=name, content_type=content_type, replace=replace),)
+            else:
+                async with self._turn:
+                    done = await self._driver.run(self._steps.put_group(group))
+            stored += done
+            if told is not None:
+                for each in done:
+                    told(each)
+        return tuple(stored)
 
     async def get(self, object_id: UUID) -> VaultObject:
         """As `Vault.get`."""

@@ -13,6 +13,7 @@ __all__ = [
     "FeedAddress",
     "FetchedObject",
     "LostObject",
+    "NewObject",
     "Restoration",
     "StoredObject",
     "VaultEntry",
@@ -79,6 +80,18 @@ class VaultObject(NamedTuple):
 
     def __repr__(self) -> str:
         return f"VaultObject({self.object_id}, revision={self.revision}, {len(self.body)} bytes not shown)"
+
+
+class NewObject(NamedTuple):
+    """One of several objects to put: a new one, or the next revision of `replace`. Prints without name and content."""
+
+    content: bytes
+    name: str
+    content_type: str | None = None
+    replace: UUID | None = None
+
+    def __repr__(self) -> str:
+        return f"NewObject({len(self.content)} bytes not shown)"
 
 
 class StoredObject(NamedTuple):

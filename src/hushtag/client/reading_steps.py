@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -73,13 +74,13 @@ class ReadingSteps(RowSteps):
             return entries
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
-    def listed(self, object_id: UUID) -> Steps[Seen | None]:
-        """List the vault and return the row of an object, `None` if there is none: of the generation that was listed.
+    def listed(self, object_ids: Sequence[UUID]) -> Steps[list[Seen | None]]:
+        """List the vault and return the row of each object, `None` of one there is not: of the generation listed.
 
         Whoever looks at the head beside this may have seen a newer one since; that one's rows are not known.
         """
-        entries = yield from self.listing()
-        return next((_listed(entry) for entry in entries if entry.object_id == object_id), None)
+        entries = {entry.object_id: entry for entry in (yield from self.listing())}
+        return [_listed(entries[each]) if each in entries else None for each in object_ids]
 
     def _settle(self, entries: "list[ObjectEntry]") -> None:
         self.witness.settle(entries)

@@ -1,10 +1,10 @@
-"""Steps of re-sealing: after a rotation every object comes under the new data key, one by one.
+"""Steps of re-sealing: after a rotation every object comes under the new data key, many small ones in one change.
 
-Each is one change of its own, so it can be broken off anywhere and begun again. The old data keys are forgotten last.
+It can be broken off between any two changes and begun again. The old data keys are forgotten last.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hushtag.client.answers import expect_nothing
 from hushtag.client.callbacks import guarded
@@ -13,8 +13,10 @@ from hushtag.client.effects import Pause, Request, Steps, compute
 from hushtag.client.errors import ConflictError, IntegrityError, NotFoundError
 from hushtag.client.restoring_steps import RestoringSteps
 from hushtag.client.row_steps import UNREADABLE, VAULT_DENIED, row_key
+from hushtag.client.writing_steps import Change, together
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import ObjectEntry, decode_binary
+from hushtag.objects import ROW_OVERHEAD
 
 __all__ = ["Progress", "ResealingSteps"]
 
@@ -28,8 +30,8 @@ class ResealingSteps(RestoringSteps):
     def reseal(self, progress: Progress | None) -> Steps[int]:
         """Seal every object under the present data key that is not yet; returns how many were sealed now.
 
-        Each is one change of its own, so it can be broken off anywhere and begun again; only when nothing is left
-        are the old data keys forgotten, here and by the server.
+        It can be broken off between any two changes and begun again; only when nothing is left are the old data keys
+        forgotten, here and by the server.
 
         Raises:
             ConflictError: the vault's key was rotated, or the vault changes too fast.
@@ -43,9 +45,10 @@ class ResealingSteps(RestoringSteps):
             left = [each for each in entries if each.key_version < self.witness.head.key_version]
             total = done + len(left)
             _tell(progress, done, total)
-            for entry in left:
-                done += yield from self._reseal_one(entry)
-                _tell(progress, done, total)
+            for group in together(left, lambda entry: None if entry.stream_id else entry.content_size + ROW_OVERHEAD):
+                for _ in range((yield from self._reseal_group(group))):
+                    done += 1
+                    _tell(progress, done, total)
             if not left and (yield from self._forget_old_keys()):
                 return done
             stuck = [each for each in left if self._is_unreadable(each)]
@@ -59,31 +62,60 @@ class ResealingSteps(RestoringSteps):
         read = self._metas.get(row_key(entry))
         return read is not None and read.meta is None
 
-    def _reseal_one(self, entry: ObjectEntry) -> Steps[int]:
+    def _reseal_group(self, group: Sequence[ObjectEntry]) -> Steps[int]:
+        changes = []
+        for entry in group:
+            change = yield from self._resealed(entry)
+            if change is not None:
+                changes.append(change)
+        if not changes:
+            return 0
+        if (yield from self._commit_resealed(changes)):
+            return len(changes)
+        if len(changes) == 1:
+            return 0
+        # One of them was changed meanwhile, hardly all.
+        now = yield from self.listed([each.object_id for each in changes])
+        left = [each for each, found in zip(changes, now, strict=True) if found == each.before]
+        return len(left) if left and (yield from self._commit_resealed(left)) else 0
+
+    def _resealed(self, entry: ObjectEntry) -> Steps[Change | None]:
+        """Seal an object under the present data key; `None` if it was changed meanwhile, or is unreadable."""
         object_id = entry.object_id
         if self.witness.rows is None:
             yield from self.listing()
         before = (self.witness.rows or {}).get(object_id)
         try:
             row, opened = yield from self._open_row(object_id)
-            if row != before or row != (entry.revision, decode_binary(entry.digest)):
-                return 0  # changed or deleted meanwhile: the next look tells what is left
-            if self._metas[row_key(entry)].key_version != entry.key_version:
-                raise IntegrityError("listing of an object")
-            if opened is None:
-                return 0  # it is told of once nothing else is left
-            shown = self.shown.get(object_id) == before
-            sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
-            yield from self._commit((yield from compute(sealed)))
         except NotFoundError:
-            return 0
+            return None
         except ConflictError as error:
             if error.code != "revision_conflict":
                 raise
-            return 0
-        if not shown:
+            return None
+        if row != before or row != (entry.revision, decode_binary(entry.digest)):
+            return None  # changed or deleted meanwhile: the next look tells what is left
+        if self._metas[row_key(entry)].key_version != entry.key_version:
+            raise IntegrityError("listing of an object")
+        if opened is None:
+            return None  # it is told of once nothing else is left
+        sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
+        return (yield from compute(sealed))
+
+    def _commit_resealed(self, changes: Sequence[Change]) -> Steps[bool]:
+        """Store what was sealed anew; tell whether it is, and not what somebody has changed meanwhile."""
+        not_shown = [each.object_id for each in changes if self.shown.get(each.object_id) != each.before]
+        try:
+            yield from self._commit(changes)
+        except NotFoundError:
+            return False
+        except ConflictError as error:
+            if error.code != "revision_conflict":
+                raise
+            return False
+        for object_id in not_shown:
             self.shown.pop(object_id, None)  # nobody was shown what was only sealed anew
-        return 1
+        return True
 
     def _forget_old_keys(self) -> Steps[bool]:
         response = yield from fetch(Request("DELETE", f"{self.path}/old-keys", self.token), self.retry)

@@ -3,6 +3,7 @@
 import mimetypes
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 from blake3 import blake3
 
 from hushtag.client.archive_file import Progress
-from hushtag.client.contents import StoredObject
+from hushtag.client.contents import NewObject, StoredObject
 from hushtag.client.duress_steps import DuressSteps
 from hushtag.client.effects import Steps, compute
 from hushtag.client.errors import ConflictError, TransportError, UnavailableError
@@ -21,17 +22,59 @@ from hushtag.client.sending_steps import Sending, StartAgainError, StreamSender
 from hushtag.client.stream_files import ContentSource, Source
 from hushtag.client.upload_memory import UploadMemory, Wanted
 from hushtag.client.upload_pages import UploadPages
+from hushtag.client.witness import Seen
+from hushtag.client.writing_steps import Change, together
 from hushtag.errors import HushtagError, MisuseError
-from hushtag.objects import CONTENT_TYPE, ObjectMeta, encode_meta
+from hushtag.objects import CONTENT_TYPE, ObjectMeta, encode_meta, row_length
 from hushtag.streams import MAX_STREAM_SIZE, SEGMENT_SIZE, StreamInfo, new_stream
 
-__all__ = ["SMALL_OBJECT_BYTES", "Putting", "StoringSteps"]
+__all__ = ["SMALL_OBJECT_BYTES", "Putting", "StoringSteps", "groups_of"]
 
 SMALL_OBJECT_BYTES: Final = 256 * 1024
 """Content up to this length lies in the object's row, longer content in a stream: a listing reads every row."""
 
 _REMEMBERED: Final = 16  # streams that a vault may have under way
 _LONGEST: Final = StreamInfo(bytes(16), bytes(32), 2**31 - 1, SEGMENT_SIZE, bytes(32))
+
+
+def _meta(name: str | None, content_type: str | None, size: int) -> ObjectMeta:
+    """Return what is sealed of an object besides its content.
+
+    Raises:
+        MisuseError: there is no name, or it is no text.
+        LimitError: it is too long.
+    """
+    if not name:
+        raise MisuseError("content without a path needs a name")
+    if not isinstance(name, str):
+        raise MisuseError(f"a name is a str, not {type(name).__name__}")
+    meta = ObjectMeta(name, content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE, int(time.time()), size)
+    encode_meta(meta)
+    return meta
+
+
+def groups_of(given: Iterable[NewObject]) -> Iterator[list[NewObject]]:
+    """Yield what is to be put in its order, as many objects at a time as one change takes; a larger one alone.
+
+    Raises:
+        MisuseError: something that is no NewObject of bytes, without a name, or an object that is to be replaced twice.
+        LimitError: a name is too long.
+    """
+    replaced = set[UUID]()
+
+    def length(new: NewObject) -> int | None:
+        if not isinstance(new, NewObject) or not isinstance(new.content, bytes):
+            raise MisuseError("what is put together is NewObject, of content in bytes")
+        if new.replace is not None:
+            replaced_id = uuid_of(new.replace)
+            if replaced_id in replaced:
+                raise MisuseError(f"the object {replaced_id} is to be replaced twice")
+            replaced.add(replaced_id)
+        size = len(new.content)
+        row = row_length(_meta(new.name, new.content_type, size), size)
+        return row if size <= SMALL_OBJECT_BYTES else None
+
+    return together(given, length)
 
 
 @dataclass(slots=True)
@@ -78,16 +121,38 @@ class StoringSteps(DuressSteps):
         self.witness.check_open()
         replace = None if replace is None else uuid_of(replace)
         content = ContentSource(source)
-        name = content.name if name is None else name
-        if not name:
-            raise MisuseError("content without a path needs a name")
-        if not isinstance(name, str):
-            raise MisuseError(f"a name is a str, not {type(name).__name__}")
-        kind = content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE
-        encode_meta(ObjectMeta(name, kind, int(time.time()), SMALL_OBJECT_BYTES))
+        meta = _meta(content.name if name is None else name, content_type, SMALL_OBJECT_BYTES)
         if replace is not None:
             yield from self._current(replace)
-        return Putting(content, name, kind, replace is not None, replace or uuid4())
+        return Putting(content, meta.name, meta.content_type, replace is not None, replace or uuid4())
+
+    def put_group(self, group: Sequence[NewObject]) -> Steps[tuple[StoredObject, ...]]:
+        """Store several small objects, all or none.
+
+        Raises:
+            NotFoundError, ConflictError, OutcomeUnknownError, StoredNotPinnedError: as for `put`.
+        """
+        self.witness.check_open()
+        replaced = [None if new.replace is None else uuid_of(new.replace) for new in group]
+        before: dict[UUID, Seen] = {}
+        for object_id in replaced:
+            if object_id is not None:
+                before[object_id] = yield from self._current(object_id)
+
+        def seal() -> tuple[list[Change], list[StoredObject]]:
+            changes, stored = [], []
+            for new, replace in zip(group, replaced, strict=True):
+                object_id = uuid4() if replace is None else replace
+                meta = _meta(new.name, new.content_type, len(new.content))
+                was = before.get(object_id)
+                revision = 1 if was is None else was.revision + 1
+                changes.append(self._seal(object_id, was, revision, meta, new.content))
+                stored.append(StoredObject(object_id, meta.name, meta.content_type, meta.size, revision))
+            return changes, stored
+
+        changes, stored = yield from compute(seal)
+        yield from self._commit(changes)
+        return tuple(stored)
 
     def send_put(self, putting: Putting, on_progress: Progress | None) -> Steps[None]:
         """Send the segments of a large object. Nothing of it is visible yet.
@@ -266,14 +331,8 @@ class StoringSteps(DuressSteps):
 
 def _look(putting: Putting) -> None:
     """Open the source; take its content if that is small."""
-    source = putting.source
-    source.open()
-    if source.size is None or source.size <= SMALL_OBJECT_BYTES:
-        start = source.peek(SMALL_OBJECT_BYTES + 1)
-        if len(start) <= SMALL_OBJECT_BYTES:
-            putting.body = bytes(start)
-            putting.size = len(putting.body)
-            source.check_unchanged()
-            source.close()
-            return
-    putting.small = False
+    putting.source.open()
+    content = putting.source.read_short(SMALL_OBJECT_BYTES)
+    putting.small = content is not None
+    if content is not None:
+        putting.body, putting.size = content, len(content)

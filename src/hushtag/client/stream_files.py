@@ -143,6 +143,22 @@ class ContentSource:
             self._ahead = memoryview(room)[: self.read_into(memoryview(room))]
         return self._ahead[:length]
 
+    def read_short(self, most: int) -> bytes | None:
+        """Return all of the content if it is at most `most` bytes, and close it; `None`: it is longer, and goes on.
+
+        Raises:
+            SourceChangedError: the file was changed while it was read.
+        """
+        if self.size is not None and self.size > most:
+            return None
+        start = self.peek(most + 1)
+        if len(start) > most:
+            return None
+        content = bytes(start)
+        self.check_unchanged()
+        self.close()
+        return content
+
     def check_unchanged(self) -> None:
         """Refuse a file that was written while it was read.
 

@@ -1,6 +1,6 @@
 """The open vault of the blocking client."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -10,6 +10,7 @@ from hushtag.client.callbacks import guarded
 from hushtag.client.contents import (
     FailedAttempts,
     FetchedObject,
+    NewObject,
     Restoration,
     StoredObject,
     VaultEntry,
@@ -22,6 +23,7 @@ from hushtag.client.object_file import ObjectFile
 from hushtag.client.pinning import PinnedState
 from hushtag.client.resealing_steps import Progress
 from hushtag.client.row_steps import FoundObject
+from hushtag.client.storing_steps import groups_of
 from hushtag.client.stream_files import ContentTarget, Source
 from hushtag.client.threads import OneAtATime
 from hushtag.client.vault_steps import OpenTag, VaultSteps
@@ -144,6 +146,35 @@ class Vault:
                     return stored
         finally:
             self._driver.run(self._steps.release(putting))
+
+    def put_many(
+        self, objects: Iterable[NewObject], *, on_stored: Callable[[StoredObject], None] | None = None
+    ) -> tuple[StoredObject, ...]:
+        """Store any number of objects in their order, small ones many at a time, which over a network takes a fraction
+        of the time of a put for each.
+
+        Up to 64 of them, of about 128 KiB, are one change: they are stored together, or none of them. `objects` may be
+        an iterator, which is drawn from as it is stored; `on_stored` is told of each object that is.
+
+        Raises:
+            MisuseError: something that is no NewObject of bytes, or has no name, or would be replaced twice.
+            As `put`; of the change at which it happened nothing is stored, and of what was told of before, all.
+        """
+        told = guarded(on_stored)
+        stored: list[StoredObject] = []
+        for group in groups_of(objects):
+            done: tuple[StoredObject, ...]
+            if len(group) == 1:
+                content, name, content_type, replace = group[0]
+                done = (self.put(content, name=name, content_type=content_type, replace=replace),)
+            else:
+                with self._turn:
+                    done = self._driver.run(self._steps.put_group(group))
+            stored += done
+            if told is not None:
+                for each in done:
+                    told(each)
+        return tuple(stored)
 
     def get(self, object_id: UUID) -> VaultObject:
         """Return an object as the vault's newest head has it; if that is not known yet, the vault is listed first.

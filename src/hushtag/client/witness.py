@@ -4,7 +4,7 @@ The head only moves forward; two heads of one generation are one head; a listing
 exactly those the head sums up; a row is believed when it opens and is not older than what was seen before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
@@ -16,7 +16,7 @@ from hushtag.messages import ObjectEntry, VaultState, decode_binary
 from hushtag.types import DataKey, forget_all
 from hushtag.unlock import OpenVault
 
-__all__ = ["Sealed", "Seen", "Witness"]
+__all__ = ["Replaced", "Sealed", "Seen", "Witness"]
 
 
 class Seen(NamedTuple):
@@ -24,6 +24,14 @@ class Seen(NamedTuple):
 
     revision: int
     digest: bytes
+
+
+class Replaced(NamedTuple):
+    """One object's entry before a change and after it; `None` where there is none."""
+
+    object_id: UUID
+    before: Seen | None
+    after: Seen | None
 
 
 class Sealed(NamedTuple):
@@ -218,32 +226,34 @@ class Witness:
         if seen is None or seen.revision < row.revision:
             self._seen[object_id] = row
 
-    def propose(self, object_id: UUID, before: Seen | None, after: Seen | None) -> Sealed:
-        """Return the next head, in which `after` stands where `before` stood."""
-        removed = None if before is None else self._element(object_id, before)
-        added = None if after is None else self._element(object_id, after)
-        head = self.head.with_change(removed=removed, added=added)
+    def propose(self, entries: Sequence[Replaced]) -> Sealed:
+        """Return the next head, in which `after` stands where `before` stood, of each of these objects."""
+        removed = [self._element(each.object_id, each.before) for each in entries if each.before is not None]
+        added = [self._element(each.object_id, each.after) for each in entries if each.after is not None]
+        head = self.head.with_changes(removed=removed, added=added)
         if self.next_restorations is not None:
             head = replace(head, restorations=self.next_restorations)
         return Sealed(head, seal_head(self.data_key, self.vault_id, head))
 
-    def adopt(self, head: VaultHead, object_id: UUID, after: Seen | None) -> None:
+    def adopt(self, head: VaultHead, entries: Sequence[Replaced]) -> None:
         """Take over a change of ours that is stored: `head` was proposed on the head before it."""
         if self.locked:
             return  # meanwhile: what was seen is forgotten, and nothing is remembered in its place
+        gone = [each.object_id for each in entries if each.after is None]
+        there = {each.object_id: each.after for each in entries if each.after is not None}
         if head.generation == self.head.generation + 1:
             self.head = head
             self.next_restorations = None
             rows = self.rows  # which whoever sees a newer head meanwhile forgets
             if rows is not None:
-                rows.pop(object_id, None)
-                rows |= {} if after is None else {object_id: after}
-            self._changed[object_id] = after
+                for object_id in gone:
+                    rows.pop(object_id, None)
+                rows |= there
+            self._changed |= {each.object_id: each.after for each in entries}
         # Otherwise a newer head was seen meanwhile, and the listing that belongs to it is fetched when needed.
-        if after is None:
+        for object_id in gone:
             self._seen.pop(object_id, None)
-        else:
-            self._seen[object_id] = after
+        self._seen |= there
 
     def adopt_ring(self, head: VaultHead) -> None:
         """Take over a head of ours that is stored, of the same objects: of another ring, or of a tag that moved."""

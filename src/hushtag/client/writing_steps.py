@@ -1,4 +1,4 @@
-"""Steps that change an open vault: put and delete, each with the head that sums up the vault after it.
+"""Steps that change an open vault: puts and deletes, each with the head that sums up the vault after it.
 
 A change is sent for one generation and either wins it or does not. When the answer is lost, the next look at the
 vault tells: the head we proposed can stand at our generation only if our change is stored, because nobody else can
@@ -8,10 +8,11 @@ same change as the second.
 
 import enum
 import functools
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
-from hushtag.client.answers import expect, problem_of
+from hushtag.client.answers import encode, expect, problem_of
 from hushtag.client.calls import UNTOLD, outcome_unknown
 from hushtag.client.effects import Pause, Request, Response, Steps, compute, exchange
 from hushtag.client.errors import (
@@ -23,13 +24,28 @@ from hushtag.client.errors import (
 from hushtag.client.ids import uuid_of
 from hushtag.client.reading_steps import ReadingSteps
 from hushtag.client.row_steps import VAULT_DENIED
-from hushtag.client.witness import Sealed, Seen
+from hushtag.client.witness import Replaced, Sealed, Seen
 from hushtag.errors import MalformedError, RollbackError, StateError
-from hushtag.messages import ObjectStored, VaultState, encode_binary
+from hushtag.messages import (
+    MAX_OBJECTS_MESSAGE,
+    MAX_OBJECTS_TOGETHER,
+    ObjectsStored,
+    ObjectStored,
+    PutObject,
+    PutObjects,
+    VaultState,
+    encode_binary,
+)
 from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object, shape_of
 from hushtag.stream_messages import STREAM_HEADER, STREAM_SEGMENTS_HEADER, STREAM_SIZE_HEADER
 
-__all__ = ["WritingSteps"]
+__all__ = ["Change", "WritingSteps", "together"]
+
+_BESIDE_ROWS: Final = 512
+"""Bytes of a message with several objects besides the objects: two numbers, a head of 150 characters, names."""
+_BESIDE_ROW: Final = 128
+"""Bytes of one of them besides its row: an id, a number, names."""
+T = TypeVar("T")
 
 
 class _Outcome(enum.Enum):
@@ -41,7 +57,7 @@ class _Outcome(enum.Enum):
     UNKNOWN = enum.auto()
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
     """One object's step from `before` to `after`: put if there is a row, delete if there is none."""
 
     object_id: UUID
@@ -49,6 +65,30 @@ class _Change(NamedTuple):
     after: Seen | None
     row: ObjectRow | None
     meta: ObjectMeta | None = None
+
+    @property
+    def entry(self) -> Replaced:
+        """What becomes of the object's entry in the vault."""
+        return Replaced(self.object_id, self.before, self.after)
+
+
+def together(items: Iterable[T], row_length: Callable[[T], int | None]) -> Iterator[list[T]]:
+    """Yield items in their order, as many at a time as one message takes; what it cannot take, alone.
+
+    `row_length` tells the bytes of an item's row; `None`: it must go alone.
+    """
+    group: list[T] = []
+    size = _BESIDE_ROWS
+    for item in items:
+        length = row_length(item)
+        more = MAX_OBJECTS_MESSAGE if length is None else length * 4 // 3 + 1 + _BESIDE_ROW
+        if group and (len(group) == MAX_OBJECTS_TOGETHER or size + more > MAX_OBJECTS_MESSAGE):
+            yield group
+            group, size = [], _BESIDE_ROWS
+        group.append(item)
+        size += more
+    if group:
+        yield group
 
 
 class WritingSteps(ReadingSteps):
@@ -68,7 +108,7 @@ class WritingSteps(ReadingSteps):
         before = (yield from self._current(object_id)) if replace else None
         revision = 1 if before is None else before.revision + 1
         change = yield from compute(functools.partial(self._seal, object_id, before, revision, meta, body))
-        yield from self._commit(change)
+        yield from self._commit((change,))
         return revision
 
     def delete(self, object_id: UUID) -> Steps[None]:
@@ -79,9 +119,9 @@ class WritingSteps(ReadingSteps):
         """
         object_id = uuid_of(object_id)
         before = yield from self._current(object_id)
-        yield from self._commit(_Change(object_id, before, None, None))
+        yield from self._commit((Change(object_id, before, None, None),))
 
-    def _seal(self, object_id: UUID, before: Seen | None, revision: int, meta: ObjectMeta, body: bytes) -> _Change:
+    def _seal(self, object_id: UUID, before: Seen | None, revision: int, meta: ObjectMeta, body: bytes) -> Change:
         row = seal_object(
             self.witness.data_key,
             vault_id=self.witness.vault_id,
@@ -91,98 +131,126 @@ class WritingSteps(ReadingSteps):
             meta=meta,
             body=body,
         )
-        return _Change(object_id, before, Seen(revision, row_digest(row)), row, meta)
+        return Change(object_id, before, Seen(revision, row_digest(row)), row, meta)
 
     def _current(self, object_id: UUID) -> Steps[Seen]:
         rows = self.witness.rows
         if rows is not None and object_id not in rows:
             yield from self.refresh()  # somebody else may have stored it since the vault was listed
             rows = self.witness.rows
-        found = (yield from self.listed(object_id)) if rows is None else rows.get(object_id)
+        found = (yield from self.listed([object_id]))[0] if rows is None else rows.get(object_id)
         if found is None:
             raise NotFoundError("the vault has no such object", code="not_found")
         if self.shown.setdefault(object_id, found) != found:
             raise ConflictError("the object was changed by somebody else since it was read", code="revision_conflict")
         return found
 
-    def _commit(self, change: _Change) -> Steps[None]:
-        """Try until the change is stored, or somebody else's change of the same object makes it void."""
+    def _commit(self, changes: Sequence[Change]) -> Steps[None]:
+        """Try until the changes are stored, all at once, or somebody else's change of one object makes them void."""
         yield from self.catch_up()
+        entries = [change.entry for change in changes]
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
             try:
-                proposed = self.witness.propose(change.object_id, change.before, change.after)
-                outcome = yield from self._attempt(change, proposed)
+                proposed = self.witness.propose(entries)
+                outcome = yield from self._attempt(changes, proposed)
             except BaseException as error:
                 self.witness.rows = None  # what the vault holds now is for the next listing to say
                 if lost is not None and isinstance(error, StateError):
                     raise lost from None  # locked or closed meanwhile: what was sent before may be stored
                 raise
             if outcome is _Outcome.STORED:
-                yield from self._take(change, proposed)
+                yield from self._take(entries, proposed)
                 return
             if outcome is _Outcome.UNKNOWN:
                 lost = outcome_unknown()
             doubtful = lost is not None or outcome is _Outcome.OBJECT_CHANGED
-            if (yield from self._is_stored(change, proposed, lost, doubtful=doubtful)):
-                yield from self._take(change, proposed)
+            if (yield from self._is_stored(entries, proposed, lost, doubtful=doubtful)):
+                yield from self._take(entries, proposed)
                 return
             yield Pause(self.retry.pause(attempt))
         raise lost or ConflictError("the vault changes faster than it can be written; try again", code="busy")
 
-    def _take(self, change: _Change, proposed: Sealed) -> Steps[None]:
-        self.witness.adopt(proposed.head, change.object_id, change.after)
-        if change.after is None:
-            self.shown.pop(change.object_id, None)
-        else:
-            self.shown[change.object_id] = change.after
-        revision = None if change.after is None else change.after.revision
+    def _take(self, entries: Sequence[Replaced], proposed: Sealed) -> Steps[None]:
+        self.witness.adopt(proposed.head, entries)
+        for object_id, _, after in entries:
+            if after is None:
+                self.shown.pop(object_id, None)
+            else:
+                self.shown[object_id] = after
+        if len(entries) > 1:
+            yield from self.pin_stored(f"{len(entries)} objects are stored")
+            return
+        object_id, _, after = entries[0]
+        revision = None if after is None else after.revision
         done = "the object is deleted" if revision is None else f"the object is stored (revision {revision})"
-        yield from self.pin_stored(done, change.object_id, revision)
+        yield from self.pin_stored(done, object_id, revision)
 
     def _is_stored(
-        self, change: _Change, proposed: Sealed, lost: TransportError | None, *, doubtful: bool
+        self, entries: Sequence[Replaced], proposed: Sealed, lost: TransportError | None, *, doubtful: bool
     ) -> Steps[bool]:
-        """Look at the vault and tell whether the change is in it."""
+        """Look at the vault and tell whether the changes are in it."""
         before = self.witness.head
         try:
             yield from self.refresh()
             if self.witness.head == proposed.head:
                 return True
             moved = self.witness.head != before
-            # A new object that was merely late needs no listing: nobody else can have touched it.
-            if not moved or not (doubtful or change.before is not None):
+            # New objects that were merely late need no listing: nobody else can have touched them.
+            if not moved or not (doubtful or any(each.before is not None for each in entries)):
                 return False
-            now = yield from self.listed(change.object_id)
+            now = yield from self.listed([each.object_id for each in entries])
         except (*UNTOLD, ConflictError):  # somebody has replaced the key: what came before that, cannot be told
             if lost is not None:
                 raise lost from None
             raise
-        if now not in (change.before, change.after):
+        # They were stored together, and nobody else can make such a row: as one of them is there, so were all.
+        if any(found == each.after for found, each in zip(now, entries, strict=True)):
+            return True
+        if any(found != each.before for found, each in zip(now, entries, strict=True)):
             raise ConflictError("the object was changed by somebody else", code="revision_conflict")
-        return now == change.after
+        return False
 
-    def _attempt(self, change: _Change, proposed: Sealed) -> Steps[_Outcome]:
+    def _attempt(self, changes: Sequence[Change], proposed: Sealed) -> Steps[_Outcome]:
+        request = self._request(changes[0], proposed) if len(changes) == 1 else self._request_of(changes, proposed)
         try:
-            response = yield from exchange(self._request(change, proposed))
+            response = yield from exchange(request)
         except TransportError:
             return _Outcome.UNKNOWN
         if response.status >= 500 or response.status == 408:
             return _Outcome.UNKNOWN  # it may have failed before or after it was stored
         if response.status in (200, 201):
-            self._check_answer(change, proposed, response)
+            if len(changes) == 1:
+                self._check_answer(changes[0], proposed, response)
+            else:
+                self._check_answer_of(changes, proposed, response)
             return _Outcome.STORED
         error = problem_of(response)
         code = error.code if isinstance(error, ServerError) else None
         if code == "generation_conflict":
             return _Outcome.GENERATION_TAKEN
-        if code == "revision_conflict" or (code == "not_found" and change.after is None):
+        if code == "revision_conflict" or (code == "not_found" and changes[0].after is None):
             return _Outcome.OBJECT_CHANGED
         if code == "not_found":
             raise RollbackError(VAULT_DENIED)
         raise error
 
-    def _request(self, change: _Change, proposed: Sealed) -> Request:
+    def _request_of(self, changes: Sequence[Change], proposed: Sealed) -> Request:
+        rows = [(each.object_id, each.row) for each in changes if each.row is not None]
+        message = PutObjects(
+            generation=proposed.head.generation,
+            key_version=rows[0][1].key_version,
+            head=encode_binary(proposed.sealed),
+            objects=[PutObject(object_id, row.revision, encode_binary(bytes(row.encoded))) for object_id, row in rows],
+        )
+        body = encode(message, MAX_OBJECTS_MESSAGE)
+        return Request("POST", f"{self.path}/objects", self.token, body, "application/json")
+
+    def _check_answer_of(self, changes: Sequence[Change], proposed: Sealed, response: Response) -> None:
+        if expect(response, (200,), ObjectsStored) != ObjectsStored(proposed.head.generation, len(changes)):
+            raise MalformedError("answer to a put of several objects names another generation or number")
+
+    def _request(self, change: Change, proposed: Sealed) -> Request:
         path = f"{self.path}/objects/{change.object_id}"
         revision = (change.after or change.before or Seen(0, b"")).revision
         headers = {
@@ -200,7 +268,7 @@ class WritingSteps(ReadingSteps):
             headers[STREAM_SIZE_HEADER] = str(shape.sealed_size)
         return Request("PUT", path, self.token, change.row.encoded, CONTENT_TYPE, headers)
 
-    def _check_answer(self, change: _Change, proposed: Sealed, response: Response) -> None:
+    def _check_answer(self, change: Change, proposed: Sealed, response: Response) -> None:
         generation = proposed.head.generation
         if change.after is None:
             state = expect(response, (200,), VaultState)
