@@ -5,7 +5,8 @@ in the same process, with the same pool, into the same table, and checks nothing
 psycopg alone, which puts the same row into the table and takes it out again without any HTTP, and AES-256-GCM alone,
 which does to the same bytes what no client can be spared. Everything takes turns, object by object.
 
-Larger objects are streams, with figures of their own in `benchmarks.streams`.
+Small objects that are put together (`put_many`) stand beside as many puts, over loopback, where a round trip costs next
+to nothing. Larger objects are streams, with figures of their own in `benchmarks.streams`.
 """
 
 import json
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from benchmarks.figures import Figure, Measured, median_ratio
 from benchmarks.plain_stage import database
 from benchmarks.processes import running_server
-from hushtag.client import Client, Vault
+from hushtag.client import Client, NewObject, Vault
 from hushtag.objects import ROW_OVERHEAD, padded_length
 from hushtag.phrase import draw_phrase
 from hushtag_server.embedded import EmbeddedPostgres
@@ -33,6 +34,10 @@ KIB: Final = 1024
 SIZES: Final = {"1 KiB": KIB, "64 KiB": 64 * KIB, "1 MiB": KIB * KIB}
 OBJECTS: Final = {"1 KiB": 150, "64 KiB": 100, "1 MiB": 40}
 WARM_UP: Final = 5
+TOGETHER: Final = 64
+"""Objects of 1 KiB that are put in one change, and one by one."""
+CHANGES: Final = 20
+SEVERAL: Final = f"{TOGETHER} objects of 1 KiB up, together"
 META: Final = 64
 """About what name, type and times of an object take inside the row."""
 PASSWORD: Final = "correct horse battery"
@@ -167,6 +172,14 @@ def _one(ada: Person, plain: Plain, direct: Direct, body: bytes, row: bytes) -> 
     return {"up": up, "down": down}
 
 
+def _together(ada: Person) -> tuple[float, float]:
+    """Return the seconds in which as many small objects are put in one change, and one by one."""
+    news = [NewObject(os.urandom(KIB), "n") for _ in range(TOGETHER)]
+    return _timed(lambda: ada.vault.put_many(news)), _timed(
+        lambda: [ada.vault.put(each.content, name=each.name) for each in news]
+    )
+
+
 def measure(part: float = 1.0) -> dict[str, Any]:
     """Return, by size and direction, bytes a second of each way; `part` of the objects is measured."""
     found: dict[str, Any] = {}
@@ -179,11 +192,17 @@ def measure(part: float = 1.0) -> dict[str, Any]:
                 ways = zip(*(sample[direction] for sample in samples), strict=True)
                 rates = [[size / seconds / 1e6 for seconds in way] for way in ways]
                 found[f"{name} {direction}"] = dict(zip(("ours", "plain", "psycopg", "gcm"), rates, strict=True))
+        changes = [_together(ada) for _ in range(1 + max(4, int(CHANGES * part)))][1:]
+        for way, seconds in zip(("together", "alone"), zip(*changes, strict=True), strict=True):
+            found.setdefault(SEVERAL, {})[way] = [TOGETHER * KIB / each / 1e6 for each in seconds]
     return found
 
 
 def figures_of(where: str, rates: dict[str, list[float]]) -> Iterator[Figure]:
     """Return the figures of one size and direction: ours over each floor, and the plain endpoint over psycopg."""
+    if where == SEVERAL:
+        yield median_ratio(where, rates["together"], "one by one", rates["alone"], unit="MB/s", at_least=True)
+        return
     for floor in ("plain", "gcm"):
         name = f"object of {where}" if floor == "plain" else f"object of {where}, over its encryption"
         yield median_ratio(name, rates["ours"], FLOORS[floor], rates[floor], unit="MB/s", at_least=True)

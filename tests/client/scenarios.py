@@ -17,6 +17,7 @@ from hushtag.client import (
     AmbiguousNameError,
     ConflictError,
     LoginError,
+    NewObject,
     NotFoundError,
     PinFile,
     SessionExpiredError,
@@ -107,6 +108,28 @@ def many_objects_are_listed_with_the_rows_that_are_short(connect: Connect, tmp_p
             assert {entry.name: entry.size for entry in vault.list()} == sizes
             assert vault.get_by_name("number 4000").body == bytes(4000)
             assert resealed or vault.reseal() == 12
+
+
+def many_small_objects_are_put_together(connect: Connect, tmp_path: Path) -> None:
+    client, email = new_account(connect)
+    client.enrol(PHRASE)
+    bodies = {f"number {number}": os.urandom(number) for number in range(100)} | {"long": os.urandom(300_000)}
+    with client.unlock(PHRASE) as vault:
+        stored = vault.put_many(NewObject(body, name) for name, body in bodies.items())
+        assert [each.name for each in stored] == list(bodies)
+        again = [NewObject(b"again", each.name, replace=each.object_id) for each in stored[-3:]]
+        assert [each.revision for each in vault.put_many(again)] == [2, 2, 2]
+        bodies |= dict.fromkeys((each.name for each in again), b"again")
+        guest = vault.add_phrase(OTHER_PHRASE).tag_id
+        vault.revoke_phrase(guest)
+        assert vault.reseal() == len(bodies)
+        vault.delete(stored[0].object_id)
+    del bodies["number 0"]
+    other = connect()
+    other.log_in(email, PASSWORD)
+    with other.unlock(PHRASE) as vault:
+        assert {entry.name: vault.get(entry.object_id).body for entry in vault.list()} == bodies
+        assert vault.object_count == len(bodies)
 
 
 def a_wrong_phrase_opens_nothing(connect: Connect, tmp_path: Path) -> None:
@@ -358,6 +381,7 @@ SCENARIOS = [
     every_byte_comes_back_to_another_client,
     large_objects_come_back_whole_and_in_parts,
     many_objects_are_listed_with_the_rows_that_are_short,
+    many_small_objects_are_put_together,
     a_wrong_phrase_opens_nothing,
     the_right_one_of_several_candidates_opens,
     a_device_secret_is_needed_as_well,

@@ -29,7 +29,17 @@ from tests.server.vault_support import OpenedVault, enrol, new_id, new_password,
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = {"locate": 2, "start": 2, "finish": 3, "put": 2, "replace": 2, "list": 1, "get": 1, "delete": 2}
+LIMITS = {
+    "locate": 2,
+    "start": 2,
+    "finish": 3,
+    "put": 2,
+    "replace": 2,
+    "put_several": 2,
+    "list": 1,
+    "get": 1,
+    "delete": 2,
+}
 Note = Callable[[str], None]
 SOCKET = ".s.PGSQL.5432"
 MIB = 1024 * 1024
@@ -104,6 +114,8 @@ async def _go_through(client: Any, somebody: Any, password: OpaquePassword, size
     note("put")
     assert (await vault.put(object_id, bytes(size), revision=2)).status_code == 200
     note("replace")
+    assert (await vault.put_several(vault.several({new_id(): bytes(100) for _ in range(20)}))).status_code == 200
+    note("put_several")
     assert (await vault.get(f"{vault.url()}/objects")).status_code == 200
     note("list")
     assert (await vault.get(vault.url(object_id))).status_code == 200
