@@ -15,7 +15,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from hushtag.cli.failures import describe
-from hushtag.client import ExposedFileError, PinFile, PinsNotWrittenError, PinStoreError, StoredNotPinnedError
+from hushtag.client import (
+    ExposedFileError,
+    NewObject,
+    PinFile,
+    PinsNotWrittenError,
+    PinStoreError,
+    StoredNotPinnedError,
+)
 from hushtag.client.pinning import PinnedVault
 from hushtag.head import VaultHead
 from hushtag.phrase import draw_phrase
@@ -348,6 +355,19 @@ def test_a_change_that_is_stored_and_not_pinned_says_so(
         assert described is not None
         assert "reset-pins" not in described["next"]
         assert "room" in described["next"]
+
+
+def test_objects_that_are_stored_together_and_not_pinned_say_so(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, vault = _unlocked(connect, PinFile(tmp_path / "state"))
+    told: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("hushtag.client.pin_file.replace_private", _full)
+        with pytest.raises(StoredNotPinnedError, match="2 objects are stored, but") as stored:
+            vault.put_many([NewObject(b"a", "a"), NewObject(b"b", "b")], on_stored=told.append)
+    assert (stored.value.object_id, stored.value.revision, told) == (None, None, [])
+    assert {entry.name for entry in vault.list()} == {"a", "b"}
 
 
 def test_a_change_of_phrases_that_is_stored_and_not_pinned_says_so(

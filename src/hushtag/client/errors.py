@@ -171,8 +171,8 @@ class PinsNotWrittenError(PinStoreError):
 class StoredNotPinnedError(PinStoreError):
     """A change of a vault is stored, and could not be pinned on this device; do not make it again.
 
-    Of a change of an object `object_id` is its id and `revision` the present one, `None` if it was deleted; of a change
-    of the vault's phrases both are `None`. The next look at the vault pins it.
+    Of a change of an object `object_id` is its id and `revision` the present one, `None` if it was deleted; of several
+    objects, and of a change of the vault's phrases, both are `None`. The next look at the vault pins it.
     """
 
     def __init__(self, done: str, why: str, *, object_id: UUID | None = None, revision: int | None = None) -> None:
