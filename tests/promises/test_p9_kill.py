@@ -1,9 +1,10 @@
 """P9: what was acknowledged survives `kill -9`; what was not is there whole or not at all.
 
 Covered: every process of the server, and separately PostgreSQL (postmaster, backends, or all of it), killed inside
-the HTTP exchange of puts (new objects and replacements, 0 bytes to 200 KiB) of a real client on a real server with its
-embedded database: while the request is sent, inside the transaction (held there by a lock: before anything is written,
-and with the object written but not the head), at a random moment of the wait for the answer, and at the answer.
+the HTTP exchange of puts (new objects, alone and several together, and replacements, 0 bytes to 200 KiB) of a real
+client on a real server with its embedded database: while the request is sent, inside the transaction (held there by a
+lock: before anything is written, and with the objects written but not the head), at a random moment of the wait for the
+answer, and at the answer.
 Afterwards another client unlocks, verifies the listing against the head and opens everything.
 
 Not covered: loss of power, disks that lie about fsync.
@@ -29,7 +30,7 @@ import psutil
 import psycopg
 import pytest
 
-from hushtag.client import Client, RetryPolicy, TransportError, UnavailableError, Vault
+from hushtag.client import Client, NewObject, RetryPolicy, TransportError, UnavailableError, Vault
 from hushtag.phrase import draw_phrase
 from hushtag_server.embedded.files import load_passwords
 from tests.live_server import start_server, temporary_directory
@@ -37,6 +38,7 @@ from tests.live_server import start_server, temporary_directory
 ROUNDS = int(os.environ.get("HUSHTAG_KILL_ROUNDS", "1"))
 PUTS = 100 * ROUNDS  # per victim
 SIZES = (0, 1, 300, 4096, 50_000, 200_000)
+SHORT = (0, 1, 300, 4096)
 EMAIL, PASSWORD, PHRASE = "ada@example.org", "correct horse battery", draw_phrase().text
 QUICK = RetryPolicy(reads=2, changes=4, first_pause=0.01, longest_pause=0.05)
 SETTINGS = {"HUSHTAG_GUESS_CAPACITY": "10000", "HUSHTAG_POOL_WAIT": "1s"}
@@ -267,7 +269,8 @@ class Wire(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
-        if request.method != "PUT":
+        several = request.method == "POST" and request.url.path.endswith("/objects")
+        if request.method != "PUT" and not several:
             return super().handle_request(request)
         blow, self.next_blow = self.next_blow, None
         if blow is None:
@@ -301,10 +304,13 @@ class Ledger:
     sent: dict[str, bytes] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     acknowledged: dict[str, UUID] = field(default_factory=dict)
+    together: list[set[str]] = field(default_factory=list)
     _newest: list[str] = field(default_factory=list)
 
     def put(self, vault: Vault, name: str, chance: random.Random) -> bool:
-        """Put a new object or, one time in four, the next revision of one; tell whether it was acknowledged."""
+        """Put a new object, several together or the next revision of one; tell whether it was acknowledged."""
+        if chance.random() < 0.25:
+            return self._put_several(vault, name, chance)
         body = self.sent[name] = chance.randbytes(chance.choice(SIZES))
         before = None
         if self._newest and chance.random() < 0.25:
@@ -317,6 +323,19 @@ class Ledger:
             return False
         self.acknowledged[name] = stored.object_id
         self._newest.append(name)
+        return True
+
+    def _put_several(self, vault: Vault, name: str, chance: random.Random) -> bool:
+        names = [name, f"{name}, second", f"{name}, third"]
+        news = [NewObject(chance.randbytes(chance.choice(SHORT)), each) for each in names]
+        self.sent |= {each.name: each.content for each in news}
+        self.together.append(set(names))
+        try:
+            stored = vault.put_many(news)
+        except (TransportError, UnavailableError):
+            return False
+        self.acknowledged |= {each.name: each.object_id for each in stored}
+        self._newest += names
         return True
 
 
@@ -371,7 +390,10 @@ def check_with_a_fresh_unlock(place: Place, ledger: Ledger, generation: int) -> 
                 known = ledger.acknowledged.get(name) or ledger.acknowledged.get(ledger.replaced.get(name, ""))
                 assert known in (entry.object_id, None), f"{name} is another object than it was"
             assert sum(entry.revision for entry in entries) == len(committed)
-            assert vault_row(place) == (generation + len(committed), len(found), len(found))
+            whole = [names for names in ledger.together if names & committed]
+            assert all(names <= committed for names in whole), "a part of what was put together is there"
+            changes = len(committed) - sum(len(names) - 1 for names in whole)
+            assert vault_row(place) == (generation + changes, len(found), len(found))
             one_more = vault.put(b"one more", name="one more")
             assert vault.get(one_more.object_id).body == b"one more"
             assert len(vault.list()) == len(entries) + 1
@@ -388,7 +410,7 @@ def run_promise(victim: Victim, chance: random.Random) -> None:
         with client.unlock(PHRASE) as vault:
             blows = put_while_killing(vault, wire, ledger, victim, chance)
     committed = check_with_a_fresh_unlock(victim.place, ledger, generation)
-    assert len(ledger.sent) == PUTS
+    assert len(ledger.sent) - sum(len(names) - 1 for names in ledger.together) == PUTS
     interrupted = [blow.put for blow in blows if blow.interrupted]
     stored = [put for put in interrupted if put in committed]
     print(f"{len(interrupted)} of {len(blows)} puts interrupted; of these stored: {', '.join(stored) or 'none'}")
