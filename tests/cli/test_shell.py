@@ -42,6 +42,31 @@ def test_an_error_does_not_end_the_shell(logged_in: Run, process: Process, workp
     assert done.returncode == 2  # a script must not take a put that failed for one that is done
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [b"put \xff\xfe", b"ls " + b" " * 17_000 + b" rm --yes kept", b"x" * 200_000 + b" rm --yes kept"],
+    ids=["no UTF-8", "too long", "longer than what is read at once"],
+)
+def test_a_line_that_cannot_be_read_is_refused_alone(
+    logged_in: Run, process: Process, workplace: Path, refused: bytes
+) -> None:
+    (workplace / "kept").write_bytes(b"content")
+    lines = b"\n".join([PHRASE.encode(), b"put kept", refused, b"ls", b""])
+    done = process("unlock", "--shell", "--phrase-stdin", "--json", input=lines)
+    errors = [json.loads(line)["error"] for line in done.stderr.splitlines()]
+    assert [(error["code"], error["exit_code"]) for error in errors] == [("usage", 2)]
+    assert [each["name"] for each in json.loads(done.stdout.splitlines()[-1])["objects"]] == ["kept"]
+    assert done.returncode == 2
+
+
+def test_a_phrase_that_cannot_be_read_begins_no_shell(logged_in: Run, process: Process, server: FakeServer) -> None:
+    server.log.clear()
+    done = process("unlock", "--shell", "--phrase-stdin", "--json", input=b"\xff\nls\n")
+    assert [json.loads(line)["error"]["code"] for line in done.stderr.splitlines()] == ["usage"]
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert not any("unlock" in line for line in server.log)
+
+
 def test_a_line_that_asks_for_json_has_its_error_in_json(logged_in: Run, process: Process, workplace: Path) -> None:
     done = process("unlock", "--shell", "--phrase-stdin", input=script("put missing", "get nothing --json", "ls"))
     assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == "not_found"

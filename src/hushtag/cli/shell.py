@@ -46,6 +46,9 @@ def run_shell(here: "Here", vault: "Vault", idle: int) -> int:
         except IdleError:
             here.note(f"Locked after {idle} s without a line.")
             break
+        except UsageError as error:  # too long, or not UTF-8: no part of it is run
+            code = report(error, as_json=as_json)
+            continue
         if line is None:
             break
         code = _run_line(here, line, as_json=as_json) or code
