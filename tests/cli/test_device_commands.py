@@ -112,15 +112,15 @@ def _text_of(state: Path) -> str:
 def test_two_processes_pair(logged_in: Run, second: Run, second_state: Path, environment: dict[str, str]) -> None:
     """`offer` and `accept` without the server: two processes, three lines, one code."""
     old = _started("offer", environment, "--offline")
-    shown = _read(old, "code")
+    shown = _read(old, "offer", "code", "offer")
     new = _started("accept", {**environment, "HUSHTAG_STATE": str(second_state)}, "--code-stdin", "--offline")
     _write(new, shown["code"].upper(), shown["offer"])
-    _write(old, _read(new, "answer")["answer"])
-    _write(new, _read(old, "delivery")["delivery"])
-    name = _read(new, "name")["name"]
+    _write(old, _read(new, "answer", "answer")["answer"])
+    _write(new, _read(old, "delivery", "delivery")["delivery"])
+    name = _read(new, "paired", "name")["name"]
     for process in (old, new):
         assert process.wait(30) == 0
-        _close(process)
+        _nothing_more(process)
     assert as_json(second("device", "show", "--json"))["names"][0] == name
     assert as_json(logged_in("device", "show", "--json"))["names"] == [name]
 
@@ -130,22 +130,22 @@ def test_two_processes_pair_by_the_code_alone(
 ) -> None:
     assert error_of(second("device", "accept", "--code-stdin", "--json", input="one two three\n"))["exit_code"] == 9
     old = _started("offer", environment)
-    code = _read(old, "code")["code"]
+    code = _read(old, "code", "code")["code"]
     taken = as_json(second("device", "accept", "--code-stdin", "--json", input=code.upper() + "\n"))
-    assert _read(old, "name") == taken
+    assert _read(old, "paired", "name") == taken
     assert old.wait(30) == 0
-    _close(old)
+    _nothing_more(old)
     assert as_json(second("device", "show", "--json"))["names"][0] == taken["name"]
     assert as_json(logged_in("device", "show", "--json"))["names"] == [taken["name"]]
 
 
 def test_a_wrong_code_ends_it(logged_in: Run, second: Run, second_state: Path, environment: dict[str, str]) -> None:
     old = _started("offer", environment, "--offline")
-    shown = _read(old, "code")
+    shown = _read(old, "offer", "code", "offer")
     new = _started("accept", {**environment, "HUSHTAG_STATE": str(second_state)}, "--code-stdin", "--offline")
     words = shown["code"].split(" ")
     _write(new, " ".join([words[1], words[0], "abruptly" if words[2] != "abruptly" else "acrobat"]), shown["offer"])
-    _write(old, _read(new, "answer")["answer"])
+    _write(old, _read(new, "answer", "answer")["answer"])
     assert old.wait(30) == 4
     assert new.stdin is not None
     new.stdin.close()
@@ -166,13 +166,21 @@ def _started(command: str, environment: dict[str, str], *options: str) -> "subpr
     )
 
 
-def _read(process: "subprocess.Popen[str]", field: str) -> Any:
+def _read(process: "subprocess.Popen[str]", step: str, *fields: str) -> Any:
+    """The next line, which tells of this step with exactly these fields."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, process.stderr.read() if process.stderr else ""
     told = json.loads(line)
-    assert field in told
+    assert told["step"] == step
+    assert set(told) == {"step", *fields}
     return told
+
+
+def _nothing_more(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    assert process.stdout.read() == ""
+    _close(process)
 
 
 def _write(process: "subprocess.Popen[str]", *lines: str) -> None:

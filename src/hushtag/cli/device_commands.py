@@ -89,13 +89,17 @@ def offer(here: Here, offline: bool) -> None:
     The code goes from this screen to that keyboard by your eyes alone. It is good for one try and 5 minutes. The rest
     goes through the server, which learns nothing of it; with --offline three lines go over any way that suits you, a
     chat or a shared folder, and who reads them learns nothing either.
+
+    With --json each step is one object on a line of its own, written before the next is waited for: "step" is "code"
+    (with code), then "paired" (name). With --offline it is "offer" (code, offer), then, once the answer was read from
+    standard input, "delivery" (delivery).
     """
     from hushtag.pairing_messages import PAIRING_SECONDS
 
     if not offline:
         with here.logged_in() as client:
             name = client.device.give(lambda code: _show_code(here, code))
-        here.say(f"The other device now has the secret {name}", name=name)
+        here.say(f"The other device now has the secret {name}", step="paired", name=name)
         return
     with here.logged_in() as client:
         offering = client.device.offer()
@@ -104,13 +108,13 @@ def offer(here: Here, offline: bool) -> None:
             "Its program asks for this line:",
             needed=True,
         )
-        here.say(offering.offer, code=offering.code, offer=offering.offer)
+        here.say(offering.offer, step="offer", code=offering.code, offer=offering.offer)
         here.note("Paste here the line it answers with:")
         answer = _line(here, "answer", PAIRING_SECONDS)
         with _as_input():
             delivery = client.device.deliver(offering, answer)
     here.note("Give it this last line:")
-    here.say(delivery, delivery=delivery)
+    here.say(delivery, step="delivery", delivery=delivery)
 
 
 @device.command()
@@ -118,29 +122,33 @@ def offer(here: Here, offline: bool) -> None:
 @click.option("--offline", is_flag=True, help="The other device runs `offer --offline`: carry the lines yourself.")
 @command_options
 def accept(here: Here, code_stdin: bool, offline: bool) -> None:
-    """Take in the secret of another device, which runs `hushtag device offer`, and put it in use here."""
+    """Take in the secret of another device, which runs `hushtag device offer`, and put it in use here.
+
+    With --json each step is one object on a line of its own, written before the next is waited for: with --offline
+    "step" is "answer" (with answer), once the offer was read from standard input; the last is "paired" (name).
+    """
     with here.logged_in() as client:
         code = _line(here, "code") if code_stdin else here.secrets.hidden("Code", option="--code-stdin")
         if not offline:
             taken = client.device.take(code)
-            here.say(f"This device now uses the secret {taken}", name=taken)
+            here.say(f"This device now uses the secret {taken}", step="paired", name=taken)
             return
         here.note("Paste the line of the other device:")
         line = _line(here, "offer")
         with _as_input():
             accepting = client.device.answer(code, line)
         here.note("Give it this line:")
-        here.say(accepting.answer, answer=accepting.answer)
+        here.say(accepting.answer, step="answer", answer=accepting.answer)
         here.note("Paste its last line:")
         line = _line(here, "delivery")
         with _as_input():
             name = client.device.accept(accepting, line)
-    here.say(f"This device now uses the secret {name}", name=name)
+    here.say(f"This device now uses the secret {name}", step="paired", name=name)
 
 
 def _show_code(here: Here, code: str) -> None:
     if here.as_json:
-        here.say(code, code=code)
+        here.say(code, step="code", code=code)
     else:
         text = f"Code: {code}\nOn the other device: hushtag device accept\n\nWaiting for it, up to 5 minutes."
         here.note(text, needed=True)
