@@ -1,6 +1,9 @@
 """epoch: codes shown and checked, a restored backup accepted by typing what is lost, pins that are damaged or lost."""
 
 import copy
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +126,95 @@ def test_the_shell_of_an_open_vault_shows_and_checks_codes(logged_in: Run, insid
     result = logged_in("unlock", "--shell", "--phrase-stdin", input=lines)
     assert result.stdout.splitlines()[:2] == [code, "The vault is in the very state of the code."]
     assert "leave the shell first" in result.stderr
+
+
+# --- a state that can be read and not written ------------------------------------------------------------------
+
+
+def _read_only(patched: pytest.MonkeyPatch, state: Path) -> None:
+    opened, writing = os.open, os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def open_(path: Any, flags: int, *more: Any, **options: Any) -> int:
+        if flags & writing and Path(os.fsdecode(path)).is_relative_to(state):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *more, **options)
+
+    patched.setattr(os, "open", open_)
+
+
+def _full(patched: pytest.MonkeyPatch, _state: Path) -> None:
+    def replace(*_args: Any, **_options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patched.setattr("hushtag.client.pin_file.replace_private", replace)
+
+
+Unwritable = Callable[[pytest.MonkeyPatch, Path], None]
+unwritable = pytest.mark.parametrize("make", [_read_only, _full], ids=["read only", "full"])
+
+
+@unwritable
+def test_what_is_pinned_is_read_from_a_state_that_cannot_be_written(
+    inside: Run, logged_in: Run, letter: Path, state: Path, monkeypatch: pytest.MonkeyPatch, make: Unwritable
+) -> None:
+    inside("put", "letter")
+    before = inside("ls")
+    assert "cannot be written" not in before.stderr
+    with monkeypatch.context() as patched:
+        make(patched, state)
+        for _ in range(2):  # it is said every time
+            listed = inside("ls")
+            assert (listed.exit_code, listed.stdout) == (0, before.stdout)
+            assert f"{state} cannot be written" in listed.stderr
+        assert inside("get", "letter", "-o", "-").stdout == "Dear reader"
+        assert inside("ls", "--json").stderr == ""
+        named = logged_in("device", "show")
+        assert (named.exit_code, "cannot be written" in named.stderr) == (0, True)
+
+
+@unwritable
+def test_nothing_newer_is_shown_and_nothing_older_believed_where_nothing_can_be_pinned(
+    inside: Run,
+    letter: Path,
+    state: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Unwritable,
+    run: Run,
+    url: str,
+    tmp_path: Path,
+) -> None:
+    older = copy.deepcopy(server.users)
+    inside("put", "letter")
+    inside("ls")
+    other = str(tmp_path / "other")
+    log_in = ("login", EMAIL, "--server", url, "--state", other, "--password-stdin")
+    assert run(*log_in, input=PASSWORD + "\n").exit_code == 0
+    assert inside("put", "letter", "--name", "another", "--state", other).exit_code == 0
+    newer = copy.deepcopy(server.users)
+    with monkeypatch.context() as patched:
+        make(patched, state)
+        refused = inside("ls", "--json")
+        assert (refused.stdout, error_of(refused)["code"]) == ("", "pins_not_written")
+        go_back(server, older)
+        assert error_of(inside("ls", "--json"))["code"] == "vault_rolled_back"
+        go_back(server, newer)
+    assert len(as_json(inside("ls", "--json"))["objects"]) == 2
+
+
+@unwritable
+def test_a_change_from_a_state_that_cannot_be_written_is_told_as_stored(
+    inside: Run, letter: Path, state: Path, monkeypatch: pytest.MonkeyPatch, make: Unwritable
+) -> None:
+    inside("ls")
+    with monkeypatch.context() as patched:
+        make(patched, state)
+        assert error_of(inside("put", "letter", "--json"))["code"] == "stored_not_pinned"
+    assert len(as_json(inside("ls", "--json"))["objects"]) == 1
+
+
+def test_a_lock_that_is_a_link_is_no_state_that_cannot_be_written(inside: Run, state: Path) -> None:
+    inside("ls")
+    (state / "pins.lock").rename(state / "elsewhere")
+    (state / "pins.lock").symlink_to(state / "elsewhere")
+    assert error_of(inside("ls", "--json"))["code"] == "os"

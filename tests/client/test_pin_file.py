@@ -370,6 +370,14 @@ def test_objects_that_are_stored_together_and_not_pinned_say_so(
     assert {entry.name for entry in vault.list()} == {"a", "b"}
 
 
+def test_a_login_needs_no_pins(connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hushtag.client.pin_file.replace_private", _full)
+    client = connect(vault_pins=PinFile(tmp_path / "state"))
+    assert client.log_in(EMAIL, PASSWORD).user_id
+    with pytest.raises(PinsNotWrittenError):
+        client.unlock(PHRASE)
+
+
 def test_a_change_of_phrases_that_is_stored_and_not_pinned_says_so(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ import click
 
 from hushtag.cli.failures import UsageError
 from hushtag.cli.secret_input import SecretInput
-from hushtag.cli.text import local_time
+from hushtag.cli.text import local_time, safe_text
 
 if TYPE_CHECKING:
     from hushtag.client import Client, Session, Vault
@@ -102,9 +102,29 @@ class Here:
             yield client
 
     def renew_pages(self) -> None:
-        """Write anew what this device keeps of vaults: by every command, so that the time of the last tells of none."""
-        self.vault_pins.renew()
-        self.upload_pages.renew()
+        """Write anew what this device keeps of vaults: by every command, so that the time of the last tells of none.
+
+        Where it cannot be written, that is said each time and stops nobody: what is pinned is held against the server
+        all the same, and of a state that is newer nothing is shown before it is pinned.
+        """
+        from hushtag.client import PinsNotWrittenError
+        from hushtag.client.private_file import is_unwritable
+
+        try:
+            self.vault_pins.renew()
+            self.upload_pages.renew()
+        except PinsNotWrittenError:
+            self._tell_unwritable()
+        except OSError as error:
+            if not is_unwritable(error):
+                raise
+            self._tell_unwritable()
+
+    def _tell_unwritable(self) -> None:
+        self.note(
+            f"The state in {safe_text(str(self.state.directory))} cannot be written. A vault can be read if nothing of "
+            "it is newer than what this device has pinned; a change of it may be stored and not pinned."
+        )
 
     def this_device_secret(self) -> bytes:
         """Return the 32 bytes of the device secret in use here."""

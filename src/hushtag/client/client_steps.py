@@ -13,7 +13,7 @@ from hushtag.client.contents import EnrolledTag
 from hushtag.client.device_secrets import DeviceSecrets, MemoryDeviceSecrets
 from hushtag.client.device_steps import DeviceSteps
 from hushtag.client.effects import Steps, compute
-from hushtag.client.errors import ClientClosedError, InsecureServerError
+from hushtag.client.errors import ClientClosedError, InsecureServerError, PinsNotWrittenError
 from hushtag.client.journal_steps import JournalSteps
 from hushtag.client.pin_file import PinStore
 from hushtag.client.pinning import Pages
@@ -138,7 +138,8 @@ class ClientSteps(AccountSteps):
         session = yield from super().log_in(message, accept_new_salt=accept_new_salt)
         yield from self.device.prepare()
         if self._vault_pins is not None:
-            yield from compute(self._vault_pins.renew)
+            with suppress(PinsNotWrittenError):  # who opens a vault is told; a login needs no pins of vaults
+                yield from compute(self._vault_pins.renew)
         if self._upload_pages is not None:
             yield from compute(self._upload_pages.renew)
         return session

@@ -8,12 +8,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 from hushtag.client.errors import ExposedFileError, PinsNotWrittenError, PinStoreError, StateFileError
-from hushtag.client.private_file import locked, replace_private
+from hushtag.client.private_file import is_unwritable, locked, replace_private
 from hushtag.client.state import check_directory, read_private
 from hushtag.pins import HEADS, OBJECTS, PageShape, fresh_page
 
@@ -40,6 +40,7 @@ class PinStore(Protocol):
 
         Raises:
             PinStoreError: as for `read`; nothing was changed.
+            PinsNotWrittenError: the page would change, and cannot be written.
         """
 
     def renew(self) -> None:
@@ -47,6 +48,9 @@ class PinStore(Protocol):
 
         Called at every login, and for a program best at every start: then neither that the pages exist nor when they
         were written tells of a vault. Pages that are damaged or gone stay as they are.
+
+        Raises:
+            PinsNotWrittenError: they cannot be written; they can be read as ever.
         """
 
 
@@ -93,23 +97,34 @@ class PinFile:
 
     def change(self, shape: PageShape, change: Callable[[bytes], bytes]) -> None:
         """Replace a page by what `change` makes of it."""
-        with self._locked() as lock:
-            self._make_missing(lock)
-            before = self._load(shape)
-            after = change(before)
-            if after != before:
-                self._store(shape, _framed(shape, after))
+        try:
+            with self._locked() as lock:
+                self._make_missing(lock)
+                before = self._load(shape)
+                after = change(before)
+                if after != before:
+                    self._store(shape, _framed(shape, after))
+        except PinsNotWrittenError:
+            # What is pinned already need not be written: whoever sees nothing new can go on without a disk to write on.
+            before = self.read(shape)
+            if change(before) != before:
+                raise
 
     def renew(self) -> None:
         """Write both files again as they are, or for the first time."""
         with self._locked() as lock:
             try:
                 self._make_missing(lock)
+            except PinsNotWrittenError:
+                raise
             except PinStoreError:
                 return  # who needs the pins is told so; a plain command must not fail where it needs none
             for shape in (HEADS, OBJECTS):
-                with suppress(StateFileError, FileNotFoundError):
-                    self._store(shape, read_private(self._path(shape)))
+                try:
+                    content = read_private(self._path(shape))
+                except (StateFileError, FileNotFoundError):
+                    continue
+                self._store(shape, content)
 
     def reset(self) -> None:
         """Forget everything pinned on this device, and begin with fresh pages."""
@@ -160,8 +175,14 @@ class PinFile:
     def _locked(self) -> Iterator[int]:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_directory(self.directory)
-        with locked(self.directory / "pins.lock") as lock:
-            self._sweep()
+        with ExitStack() as held:
+            try:
+                lock = held.enter_context(locked(self.directory / "pins.lock"))
+                self._sweep()
+            except OSError as error:
+                if not is_unwritable(error):
+                    raise
+                raise _unwritten(self.directory, error) from None
             yield lock
 
     def _sweep(self) -> None:
@@ -173,9 +194,11 @@ class PinFile:
         try:
             replace_private(self._path(shape), content, prefix=".pins-")
         except OSError as error:
-            raise PinsNotWrittenError(
-                f"{self._path(shape)} cannot be written ({error.strerror}); nothing was pinned"
-            ) from None
+            raise _unwritten(self._path(shape), error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> PinsNotWrittenError:
+    return PinsNotWrittenError(f"{path} cannot be written ({error.strerror}); nothing was pinned")
 
 
 def _framed(shape: PageShape, page: bytes) -> bytes:

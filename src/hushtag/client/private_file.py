@@ -1,5 +1,6 @@
 """Files of the client that only their owner can read, each replaced as a whole by one process at a time."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -11,12 +12,18 @@ from typing import Final
 
 from hushtag.client.errors import StateFileError
 
-__all__ = ["locked", "replace_private"]
+__all__ = ["is_unwritable", "locked", "replace_private"]
 
 
 LOCK_SECONDS: Final = 10.0
 """How long another process is waited for; what is done under a lock takes milliseconds."""
 _LOOK: Final = 0.01
+_UNWRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
+
+
+def is_unwritable(error: OSError) -> bool:
+    """Tell whether the place cannot be written, as a full disk or one to read only, and may be read all the same."""
+    return error.errno in _UNWRITABLE
 
 
 @contextmanager
