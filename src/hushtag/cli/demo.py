@@ -165,7 +165,8 @@ def demo(as_json: bool) -> None:
 
     Starts a server, enrols a phrase, stores files of several types and sizes, reads them back from a second process,
     tries a wrong phrase, and then searches the database dump, the write-ahead log, the logs and the traffic for the
-    phrase, names, contents and keys. Exit code 0 only if everything held.
+    phrase, names, contents and keys. Exit code 0 only if everything held. If it is killed, the server ends with it, and
+    its directories (hushtag-demo-…) stay behind.
     """
     outcome = run_demo(report.silent if as_json else report.spoken)
     click.echo(json.dumps(report.as_json(outcome), indent=2)) if as_json else report.show(outcome)

