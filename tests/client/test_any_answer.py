@@ -1,5 +1,6 @@
 """Any answer at all gives a value or one of our errors, and is never read beyond its limit."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from hushtag.client import (
     CeremonyError,
     ConflictError,
     LoginError,
+    MalformedOutcomeError,
     NotFoundError,
     PinChangedError,
     RetryPolicy,
@@ -29,7 +31,7 @@ from hushtag.errors import HushtagError, MalformedError, UnknownSuiteError
 from hushtag.messages import MAX_JSON_BYTES, Account, ObjectList, SessionOpened, Unlocked, VaultState
 from hushtag.objects import MAX_ROW_BYTES
 from tests.client.fake_server import URL, FakeServer, problem
-from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
+from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 
 ONCE = RetryPolicy(reads=1, changes=1, first_pause=0.0, longest_pause=0.0)
 JSON_TYPES = ["application/json", "application/problem+json", "application/octet-stream", "text/html", ""]
@@ -313,3 +315,33 @@ def test_a_login_of_another_kind_of_token_is_malformed(connect: Any, server: Fak
     server.users[EMAIL].phrase_salt = bytes(16)
     with pytest.raises(PinChangedError):
         client.account()
+
+
+def test_a_garbled_answer_says_that_a_change_may_be_made_only_where_there_was_one(
+    connect: Any, server: FakeServer
+) -> None:
+    client = connect(retry=ONCE)
+
+    def raised(asked: str, call: Callable[[], Any]) -> type[Exception]:
+        def garble(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+            garbled = re.search(asked, f"{request.method} {request.url.path}")
+            return httpx.Response(response.status_code, headers=response.headers, content=b"{") if garbled else response
+
+        server.rewrite = garble
+        with pytest.raises(MalformedError) as error:
+            call()
+        server.rewrite = None
+        return error.type
+
+    assert raised("POST .*/sessions", lambda: client.log_in(EMAIL, PASSWORD)) is MalformedError
+    assert raised("POST .*/accounts", lambda: client.sign_up("eve@example.org", PASSWORD)) is MalformedOutcomeError
+    client.log_in(EMAIL, PASSWORD)
+    assert raised("POST .*/registrations", lambda: client.enrol(OTHER_PHRASE)) is MalformedError
+    assert raised("POST .*/tags", lambda: client.enrol(OTHER_PHRASE)) is MalformedOutcomeError
+    for step in ("locate", "start", "finish"):
+        assert raised(f"POST .*/unlock/{step}", lambda: client.unlock(PHRASE)) is MalformedError
+    with client.unlock(PHRASE) as vault:
+        assert raised("PUT .*/objects/", lambda: vault.put(b"x", name="x")) is MalformedOutcomeError
+        assert raised("PUT .*/segments/", lambda: vault.put(bytes(2**21), name="long")) is MalformedError
+        assert raised("GET .*/objects", vault.list) is MalformedError
+        assert raised("POST .*/tags", lambda: vault.add_phrase(OTHER_PHRASE)) is MalformedOutcomeError

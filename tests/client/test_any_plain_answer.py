@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hushtag.client import Journals, JournalTags, Profile, Reminders, ServerError
+from hushtag.client import Journals, JournalTags, MalformedOutcomeError, Profile, Reminders, ServerError
 from hushtag.client.answers import problem_of
 from hushtag.client.effects import Response
 from hushtag.client.event_stream import MAX_EVENT_BYTES, EventParser, ServerEvent
@@ -123,6 +123,30 @@ def test_a_time_without_a_zone_is_malformed(answering: Answering, name: str) -> 
         return  # it holds no time
     with pytest.raises(MalformedError, match="zone"):
         answering.call(call, call.status, call.kind, body_of(call.kind, naive(message)))
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("status", ["its own", 302, 418, 500])
+def test_a_garbled_answer_to_a_change_says_that_it_may_be_made(
+    answering: Answering, name: str, status: str | int
+) -> None:
+    call = CALLS[name]
+    asked: list[str] = []
+
+    def garbled(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        told = call.status if isinstance(status, str) else status
+        return httpx.Response(told, headers={"Content-Type": "application/json"}, content=b"{")
+
+    answering.answer = garbled
+    answering.client._steps.session = answering.session
+    with pytest.raises(MalformedError) as raised:
+        call.make(answering.client)
+    if asked[-1] == "GET":
+        assert type(raised.value) is MalformedError
+    else:
+        assert type(raised.value) is MalformedOutcomeError
+        assert str(raised.value).endswith("whether the change was made is not known")
 
 
 ONE_THING = [

@@ -41,6 +41,8 @@ _PINS_LOST: Final = (
     "put the file back from a copy; or give up what it held with: hushtag epoch reset-pins, "
     "and then compare each vault with: hushtag epoch check"
 )
+_CHECK_URL: Final = "check that the URL is that of a Hushtag server"
+_LOOK_FIRST: Final = "look whether it was stored before you try again"
 _NO_ROOM: Final = "make room on the disk of the state, or let it be written, and then try again"
 _STORED: Final = "do not repeat it; make room on the disk of the state, or let it be written: the next command pins it"
 
@@ -93,13 +95,14 @@ def _table() -> list[tuple[type[BaseException], Kind]]:
         (client.ContentLostError, Kind(1, "content_lost", _LOST)),
         (client.UnavailableError, Kind(7, "unavailable")),
         (client.ServerError, Kind(1, "server_refused")),
-        (client.OutcomeUnknownError, Kind(7, "outcome_unknown", "look whether it was stored before you try again")),
+        (client.OutcomeUnknownError, Kind(7, "outcome_unknown", _LOOK_FIRST)),
         (client.TransportError, Kind(7, "transport")),
         (client.StateFileError, Kind(1, "state_file")),
         (client.VaultLockedError, Kind(1, "vault_locked", "unlock it again")),
         (client.AmbiguousNameError, Kind(2, "ambiguous_name", "hushtag ls shows the ids")),
         (core.UnknownSuiteError, Kind(8, "unknown_suite", "update this program or the server")),
-        (core.MalformedError, Kind(8, "malformed", "check that the URL is that of a Hushtag server")),
+        (client.MalformedOutcomeError, Kind(8, "malformed_outcome", f"{_CHECK_URL}, and {_LOOK_FIRST}")),
+        (core.MalformedError, Kind(8, "malformed", _CHECK_URL)),
         (core.WeakPhraseError, Kind(2, "weak_phrase", "or let one be drawn: hushtag enrol --draw")),
         (core.PhraseError, Kind(2, "phrase")),
         (core.MisuseError, Kind(2, "misuse")),

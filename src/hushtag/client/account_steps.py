@@ -64,7 +64,7 @@ class AccountSteps:
 
     def log_in(self, message: LogIn, *, accept_new_salt: bool) -> Steps[Session]:
         """Open a session, and hold the account against its pin before the session counts."""
-        answer = yield from post("/v1/sessions", message, None, 201, SessionOpened)
+        answer = yield from post("/v1/sessions", message, None, 201, SessionOpened, changes=False)
         session = session_from(self.server, answer)
         try:
             yield from self._pin(message.email, session, accept_new_salt=accept_new_salt)

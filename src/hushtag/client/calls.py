@@ -1,5 +1,6 @@
 """How often a request may be sent: a read again after a failure, everything else once."""
 
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from hushtag.client.answers import encode, expect, problem_of
@@ -25,15 +26,25 @@ def outcome_unknown() -> OutcomeUnknownError:
 
 
 def post(
-    path: str, message: Message, token: str | None, status: int, kind: type[M], *, max_answer: int = MAX_JSON_BYTES
+    path: str,
+    message: Message,
+    token: str | None,
+    status: int,
+    kind: type[M],
+    *,
+    max_answer: int = MAX_JSON_BYTES,
+    changes: bool = True,
 ) -> Steps[M]:
     """Send a message once and return its answer: what a ceremony sends must never arrive twice.
+
+    `changes` is that of the request: not set for what only leads to a change, or to an open vault.
 
     Raises:
         LimitError: the message is outside the limits; nothing was sent.
         TransportError, ServerError, MalformedError: no answer, a refusal, or no answer of the contract.
     """
-    request = Request("POST", path, token, encode(message), "application/json", max_answer=max_answer)
+    body = encode(message)
+    request = Request("POST", path, token, body, "application/json", max_answer=max_answer, changes=changes)
     response = yield from exchange(request)
     return expect(response, (status,), kind)
 
@@ -69,6 +80,6 @@ def fetch(request: Request, retry: RetryPolicy) -> Steps[Response]:
 def send_quietly(request: Request) -> Steps[None]:
     """Tell the server once, and go on whatever comes of it: for ends that also come by themselves."""
     try:
-        yield from exchange(request)
+        yield from exchange(replace(request, changes=False))
     except HushtagError:
         return

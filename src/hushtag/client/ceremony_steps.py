@@ -183,7 +183,9 @@ def register(
         yield from stretched(functools.partial(passwords.add, canonical))
         awaiting = start_enrollment(passwords.kept[0], suite=suite)
         try:
-            started = yield from post("/v1/registrations", awaiting.message, session.token, 201, RegistrationStarted)
+            started = yield from post(
+                "/v1/registrations", awaiting.message, session.token, 201, RegistrationStarted, changes=False
+            )
             return (yield from stretched(functools.partial(finish, awaiting, started)))
         finally:
             awaiting.abandon()
@@ -204,7 +206,13 @@ def unlock(
     finishing = yield from _prove_one(session, phrases, device_secret)
     try:
         answer = yield from post(
-            "/v1/unlock/finish", finishing.message, session.token, 200, Unlocked, max_answer=MAX_LIST_BYTES
+            "/v1/unlock/finish",
+            finishing.message,
+            session.token,
+            200,
+            Unlocked,
+            max_answer=MAX_LIST_BYTES,
+            changes=False,
         )
         check_times(answer.expires_at, answer.last_failed_at)
         return (yield from compute(functools.partial(_open, finishing, answer)))
@@ -248,9 +256,9 @@ def _prove_one(
 def _prove(session: Session, passwords: Sequence[OpaquePassword], suite: Suite) -> Steps[Finishing]:
     locating = yield from compute(functools.partial(start_unlock, passwords, suite=suite))
     try:
-        located = yield from post("/v1/unlock/locate", locating.message, session.token, 200, Located)
+        located = yield from post("/v1/unlock/locate", locating.message, session.token, 200, Located, changes=False)
         proving = yield from stretched(functools.partial(locating.finish, located))
-        started = yield from post("/v1/unlock/start", proving.message, session.token, 200, UnlockStarted)
+        started = yield from post("/v1/unlock/start", proving.message, session.token, 200, UnlockStarted, changes=False)
         return (yield from stretched(functools.partial(proving.finish, started)))
     finally:
         # The login states are shared by both states, so this ends either of them.

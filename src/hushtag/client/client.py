@@ -42,9 +42,10 @@ class Client:
                 vault.put(Path("letter.pdf"))
 
     Every call may raise `TransportError` (no answer), `ServerError` and its kinds (a refusal), `SessionExpiredError`
-    (log in again), `MalformedError` (an answer outside the contract). Leaving the context locks every open vault and
-    keeps the account session, which `session` holds and a later `Client` can be given. Several threads may use one; a
-    process that was forked makes its own: in it, this one asks nothing.
+    (log in again), `MalformedError` (an answer outside the contract; `MalformedOutcomeError` to a change, which may be
+    made). Leaving the context locks every open vault and keeps the account session, which `session` holds and a later
+    `Client` can be given. Several threads may use one; a process that was forked makes its own: in it, this one asks
+    nothing.
 
     Args:
         server: `https://…`; `http://` only on this machine, unless `allow_insecure`.

@@ -147,7 +147,9 @@ class DeviceSteps:
         offering = yield from compute(functools.partial(_offering, secret, self._user_id))
         try:
             token = self._account.current().token
-            opened = yield from post("/v1/pairings", OpenPairing(offering.offer), token, 201, PairingOpened)
+            opened = yield from post(
+                "/v1/pairings", OpenPairing(offering.offer), token, 201, PairingOpened, changes=False
+            )
             path = f"/v1/pairings/{opened.pairing_id}"
             try:
                 yield from compute(functools.partial(show, offering.code))
@@ -192,7 +194,8 @@ class DeviceSteps:
 
     def _message(self, path: str, step: PairingStep, message: str) -> Request:
         body = encode(PairingMessage(message))
-        return Request("PUT", f"{path}/{step}", self._account.current().token, body, "application/json")
+        token = self._account.current().token
+        return Request("PUT", f"{path}/{step}", token, body, "application/json", changes=False)
 
     def _wait(self, path: str, step: PairingStep) -> Steps[str]:
         """Ask for a message until it is there, or its time is over."""

@@ -23,6 +23,7 @@ from hushtag.client.effects import (
     Steps,
     Turn,
     Upload,
+    error_after,
 )
 from hushtag.client.errors import TimedOutError
 from hushtag.client.policy import Timeouts
@@ -31,12 +32,14 @@ from hushtag.client.threads import Crew, call_waiting, in_thread, pause, stay_in
 from hushtag.client.transport import Reading, lower_names, quiet_failures, request_options, typed_failures
 from hushtag.client.unlogged import keep_unlogged, unlogged
 from hushtag.client.uploading import upload, upload_async
-from hushtag.errors import MisuseError
+from hushtag.errors import MalformedError, MisuseError
 
 __all__ = ["AsyncDriver", "SyncDriver"]
 
 T = TypeVar("T")
 
+_OF_THE_CLIENT: Final = (Compute, Pause, Turn)
+"""Effects that ask the server nothing."""
 WORKER_THREADS: Final = 2
 """Computations of one asynchronous client at a time: each stretch takes 64 MiB."""
 
@@ -54,9 +57,11 @@ class SyncDriver:
 
     def run(self, steps: Steps[T]) -> T:
         """Perform every effect of the steps and return their result."""
+        last: Effect | None = None
         try:
             effect = next(steps)
             while True:
+                last = last if isinstance(effect, _OF_THE_CLIENT) else effect
                 try:
                     result = self._perform(effect)
                 except BaseException as error:  # the steps decide; what they do not catch comes back out
@@ -66,6 +71,8 @@ class SyncDriver:
         except StopIteration as done:
             value: T = done.value
             return value
+        except MalformedError as error:
+            raise error_after(last, error) from error.__cause__
 
     def close(self) -> None:
         """Close all connections."""
@@ -151,9 +158,11 @@ class AsyncDriver:
 
     async def run(self, steps: Steps[T]) -> T:
         """Perform every effect of the steps and return their result."""
+        last: Effect | None = None
         try:
             effect = next(steps)
             while True:
+                last = last if isinstance(effect, _OF_THE_CLIENT) else effect
                 try:
                     result = await self._perform(effect)
                 except BaseException as error:  # also a cancellation, so that `finally` forgets keys
@@ -163,6 +172,8 @@ class AsyncDriver:
         except StopIteration as done:
             value: T = done.value
             return value
+        except MalformedError as error:
+            raise error_after(last, error) from error.__cause__
 
     async def close(self) -> None:
         """Close all connections.

@@ -9,7 +9,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from hushtag.client.errors import MalformedOutcomeError
 from hushtag.client.order import Order
+from hushtag.errors import MalformedError
 from hushtag.messages import MAX_JSON_BYTES
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Upload",
     "close_answer",
     "compute",
+    "error_after",
     "exchange",
     "gather",
     "open_answer",
@@ -39,7 +42,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request; `max_answer` bounds the bytes that are read of its answer. Prints without its secrets."""
+    """One HTTP request; `max_answer` bounds the bytes that are read of its answer. Prints without its secrets.
+
+    `changes`: whoever cannot read the answer has to look whether something was changed. Not so in what leads to an open
+    session, vault or pairing and can begin again, for a segment, of which only its object makes something, and where
+    nobody waits for the answer.
+    """
 
     method: str
     path: str
@@ -49,6 +57,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     max_answer: int = MAX_JSON_BYTES
+    changes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,19 @@ class Upload:
 
 Effect = Request | Open | Read | Close | Upload | Compute | Pause | Gather | Turn
 Steps = Generator[Effect, Any, T]
+
+
+def error_after(last: Effect | None, error: MalformedError) -> MalformedError:
+    """Return what a malformed answer means that the steps ended with; `last` is the last they have asked the server.
+
+    The answer to a change is the last thing that is read of it, so what is malformed then is this answer, or what came
+    in its place.
+    """
+    request = last.request if isinstance(last, Upload) else last
+    changing = isinstance(request, Request) and request.method != "GET" and request.changes
+    if not changing or type(error) is not MalformedError:  # a suite that the server does not know is a refusal
+        return error
+    return MalformedOutcomeError(f"{error}; whether the change was made is not known")
 
 
 def exchange(request: Request) -> Steps[Response]:

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from hushtag.epoch import Verdict
-from hushtag.errors import AuthenticationError, HushtagError, MisuseError, RollbackError, StateError
+from hushtag.errors import AuthenticationError, HushtagError, MalformedError, MisuseError, RollbackError, StateError
 from hushtag.messages import FieldProblem
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "IntegrityError",
     "LimitReachedError",
     "LoginError",
+    "MalformedOutcomeError",
     "NotFoundError",
     "NotLoggedInError",
     "OutcomeUnknownError",
@@ -53,6 +54,10 @@ class TimedOutError(TransportError):
 
 class OutcomeUnknownError(TransportError):
     """The connection broke during a change and the server could not be asked whether the change was made."""
+
+
+class MalformedOutcomeError(MalformedError):
+    """A change was answered, outside of the contract: whether it was made is not known; look before you repeat it."""
 
 
 class ServerError(HushtagError):

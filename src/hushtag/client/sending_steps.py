@@ -231,7 +231,7 @@ class StreamSender:
         Returns whether the server was told.
         """
         try:
-            yield from exchange(Request("DELETE", self.path(stream_id), self._token()))
+            yield from exchange(Request("DELETE", self.path(stream_id), self._token(), changes=False))
         except HushtagError:
             return False
         return True
@@ -292,7 +292,7 @@ class StreamSender:
         headers = {SEGMENT_DIGEST_HEADER: digest}
         attempt = 0
         while True:
-            request = Request("PUT", path, self._token(), content_type=CONTENT_TYPE, headers=headers)
+            request = Request("PUT", path, self._token(), content_type=CONTENT_TYPE, headers=headers, changes=False)
             try:
                 response: Response = yield Upload(request, _pieces(sealed), len(sealed), _PATIENCE)
                 self._accept(response, job, len(sealed), digest)

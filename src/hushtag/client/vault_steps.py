@@ -168,7 +168,8 @@ class OpenTag:
         try:
             moved = yield from self._prepare_move(offered)
             try:
-                answer = yield from post("/v1/unlock/move", moved.message, self._token, 200, TagMoved)
+                message = moved.message
+                answer = yield from post("/v1/unlock/move", message, self._token, 200, TagMoved, changes=False)
                 moved_id = answer.tag_id
             except (TransportError, UnavailableError):
                 if not (yield from self._has_moved(moved)):
