@@ -26,6 +26,7 @@ from tests.cli.conftest import command_line
 from tests.cli.plain_support import Process, failed, json_of, text_of
 from tests.cli.test_process import Terminal
 from tests.client.support import PASSWORD
+from tests.coming import COMING, last_sunday
 
 
 @pytest.fixture
@@ -225,28 +226,29 @@ def test_without_a_terminal_there_is_no_editor(ours: Process) -> None:
 
 def test_reminders_are_made_completed_and_put_off(ours: Process) -> None:
     text_of(ours("account", "settings", "--time-zone", "Europe/Berlin"))
-    call = json_of(ours("remind", "add", "Call Grace", "--at", "2031-12-24 18:00", "--json"))
-    assert call["reminder_time"] == "2031-12-24T17:00:00Z"
+    call = json_of(ours("remind", "add", "Call Grace", "--at", f"{COMING}-12-24 18:00", "--json"))
+    assert call["reminder_time"] == f"{COMING}-12-24T17:00:00Z"
     plants = json_of(ours("remind", "add", "Plants", "--in", "3d", "--repeat", "weekly", "--priority", "5", "--json"))
     assert (plants["repeat_pattern"], plants["priority"]) == ("FREQ=WEEKLY", 5)
     listed = text_of(ours("remind", "ls")).splitlines()
     assert [line.split("\t")[1] for line in listed] == ["Plants", "Call Grace"]
-    assert "2031-12-24 18:00 Europe/Berlin" in listed[1]
+    assert f"{COMING}-12-24 18:00 Europe/Berlin" in listed[1]
     done = text_of(ours("remind", "done", plants["id"][:8]))
     assert re.search(r"^Done: .*Plants\nNext: .*Plants$", done, re.MULTILINE)
     assert "Plants" in text_of(ours("remind", "ls", "--status", "done"))
     assert "Reopened" in text_of(ours("remind", "reopen", plants["id"]))
-    options = ("--title", "Call Ada", "--at", "2031-12-24 19:30", "--repeat", "yearly", "-m", "about the engine")
+    options = ("--title", "Call Ada", "--at", f"{COMING}-12-24 19:30", "--repeat", "yearly", "-m", "about the engine")
     changed = json_of(ours("remind", "edit", call["id"][:8], *options, "--priority", "4", "--json"))
-    assert (changed["title"], changed["reminder_time"], changed["priority"]) == ("Call Ada", "2031-12-24T18:30:00Z", 4)
+    at = f"{COMING}-12-24T18:30:00Z"
+    assert (changed["title"], changed["reminder_time"], changed["priority"]) == ("Call Ada", at, 4)
     assert (changed["repeat_pattern"], changed["description"]) == ("FREQ=YEARLY", "about the engine")
     emptied = json_of(ours("remind", "edit", call["id"], "--repeat", "none", "-m", "", "--json"))
     assert emptied.get("repeat_pattern") is emptied.get("description") is None
     assert emptied["title"] == "Call Ada"
     assert "say what is to change" in failed(ours("remind", "edit", call["id"], "--json"), 2)["message"]
-    put_off = json_of(ours("remind", "snooze", call["id"], "--until", "2032-01-01 9:00", "--json"))
-    assert put_off["reminders"][0]["snoozed_until"] == "2032-01-01T08:00:00Z"
-    for given in ((), ("--for", "2h", "--until", "2032-01-01 9:00"), ("--until", "soon")):
+    put_off = json_of(ours("remind", "snooze", call["id"], "--until", f"{COMING + 1}-01-01 9:00", "--json"))
+    assert put_off["reminders"][0]["snoozed_until"] == f"{COMING + 1}-01-01T08:00:00Z"
+    for given in ((), ("--for", "2h", "--until", f"{COMING + 1}-01-01 9:00"), ("--until", "soon")):
         assert ours("remind", "snooze", "nothing", *given).returncode == 2
     text_of(ours("remind", "done", plants["id"]))
     partly = ours("remind", "snooze", "--for", "2h", call["id"], plants["id"])
@@ -258,8 +260,8 @@ def test_reminders_are_made_completed_and_put_off(ours: Process) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--at", "2031-03-30 02:30"], 2, "does not exist"),
-        (["--at", "2031-10-26 02:30"], 2, "comes twice"),
+        (["--at", f"{last_sunday(3)} 02:30"], 2, "does not exist"),
+        (["--at", f"{last_sunday(10)} 02:30"], 2, "comes twice"),
         (["--at", "soon"], 2, "2026-12-24 18:00"),
         (["--in", "5m", "--at", "tomorrow 8:00"], 2, "either"),
         ([], 2, "either"),
@@ -286,13 +288,13 @@ def test_the_settings_are_asked_for_once_and_only_where_the_zone_counts(
         return settings(profile)
 
     monkeypatch.setattr(Profile, "settings", counted)
-    once = json_of(ours("remind", "add", "Rent", "--at", "2031-01-31 9:00", "--repeat", "monthly", "--json"))
+    once = json_of(ours("remind", "add", "Rent", "--at", f"{COMING}-01-31 9:00", "--repeat", "monthly", "--json"))
     assert (len(asked), "BYSETPOS" in once["repeat_pattern"]) == (1, True)
-    text_of(ours("remind", "add", "Rent", "--at", "2031-01-31T09:00+01:00"))
+    text_of(ours("remind", "add", "Rent", "--at", f"{COMING}-01-31T09:00+01:00"))
     text_of(ours("account", "audit", "--since", "2026-01-31T09:00+01:00"))
     assert len(asked) == 1
     other = json_of(ours("remind", "add", "Tea", "--in", "5m", "--json"))
-    text_of(ours("remind", "snooze", once["id"], other["id"], "--until", "2031-02-01 9:00"))
+    text_of(ours("remind", "snooze", once["id"], other["id"], "--until", f"{COMING}-02-01 9:00"))
     assert len(asked) == 2
     text_of(ours("journal", "ls", "--from", "yesterday", "--to", "today"))
     assert len(asked) == 3

@@ -1,7 +1,7 @@
 """The plain side as a client uses it: journal, tags, reminders, profile. Run on the real server, with both clients."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,9 @@ from hushtag.client import (
 from hushtag.errors import LimitError
 from hushtag.journal_messages import MAX_BULK_JOURNALS, NewJournal
 from tests.client.support import PASSWORD, Connect, new_account
+from tests.coming import COMING, last_sunday
+
+SOME_DAY = datetime(COMING, 3, 28, 9, 0, tzinfo=UTC)
 
 
 def an_entry_is_written_edited_deleted_and_restored(connect: Connect) -> None:
@@ -129,7 +132,7 @@ def what_is_beyond_the_limits_is_refused_here_or_named(connect: Connect) -> None
         client.reminders.create("x", datetime.now(UTC) + timedelta(days=1), repeat_pattern="FREQ=NEVER")
     assert caught.value.fields[0].field == "$.repeat_pattern"
     with pytest.raises(LimitError):
-        client.reminders.create("x", datetime(2031, 1, 1))  # noqa: DTZ001 - without a zone, which is the point
+        client.reminders.create("x", datetime(COMING, 1, 1))  # noqa: DTZ001 - without a zone, which is the point
     with pytest.raises(ServerError) as caught:
         client.profile.change_settings(time_zone="Europe/Atlantis")
     assert "IANA" in caught.value.fields[0].rule
@@ -168,10 +171,10 @@ def reminders_are_made_edited_completed_and_put_off(connect: Connect) -> None:
     client, _ = new_account(connect)
     reminders = client.reminders
     client.profile.change_settings(time_zone="Europe/Berlin")
-    first = datetime(2031, 3, 28, 9, 0, tzinfo=UTC)
+    first = datetime.combine(last_sunday(3) - timedelta(days=2), time(9), UTC)
     plants = reminders.create("Plants", first, repeat_pattern="FREQ=DAILY", priority=4, description="all of them")
     assert (plants.time_zone, plants.status, plants.priority) == ("Europe/Berlin", "pending", 4)
-    # The wall clock stays: on 30 March 2031 summer time begins.
+    # The wall clock stays: on the third day summer time begins.
     days = reminders.occurrences(plants, limit=3)
     assert [moment.astimezone(UTC).hour for moment in days] == [9, 9, 8]
     edited = reminders.edit(plants, title="Water the plants", description=None)
@@ -188,7 +191,7 @@ def reminders_are_made_edited_completed_and_put_off(connect: Connect) -> None:
     assert [each.id for each in reminders.list(status="pending")] == [done.successor.id]
     assert not reminders.reopen(plants.id).is_completed
     assert reminders.snooze(done.successor, minutes=5).snoozed_until is not None
-    until = datetime(2032, 1, 1, tzinfo=UTC)
+    until = datetime(COMING + 1, 1, 1, tzinfo=UTC)
     assert reminders.snooze(done.successor, until=until).snoozed_until == until
     with pytest.raises(ServerError):
         reminders.snooze(done.successor)
@@ -211,7 +214,7 @@ def the_calendar_feed_is_opened_and_revoked(connect: Connect) -> None:
     client, _ = new_account(connect)
     with pytest.raises(NotFoundError):
         client.reminders.feed()
-    client.reminders.create("Plants", datetime(2031, 3, 28, 9, 0, tzinfo=UTC))
+    client.reminders.create("Plants", SOME_DAY)
     address = client.reminders.open_feed()
     assert address.url not in repr(address)
     assert "SUMMARY:Plants" in httpx.get(address.url).text
@@ -276,7 +279,7 @@ def another_account_sees_nothing_of_it(connect: Connect) -> None:
     client, _ = new_account(connect)
     stranger, _ = new_account(connect)
     entry = client.journal.create("mine", tags=["t"])
-    reminder = client.reminders.create("mine", datetime(2031, 3, 28, 9, 0, tzinfo=UTC))
+    reminder = client.reminders.create("mine", SOME_DAY)
     attempts: list[Callable[[], Any]] = [
         lambda: stranger.journal.get(entry.id),
         lambda: stranger.journal.edit(entry, title="yours"),

@@ -30,6 +30,9 @@ from hushtag.errors import MalformedError
 from hushtag.journal_messages import NewJournal
 from hushtag.reminder_messages import MAX_STREAMS_PER_USER
 from tests.client.support import NO_PAUSE, PASSWORD, connect_sync
+from tests.coming import COMING
+
+SOME_DAY = datetime(COMING, 1, 1, tzinfo=UTC)
 
 
 class Fate:
@@ -148,7 +151,7 @@ def test_what_is_made_is_made_once(client: Client, fate: Fate, lost: list[str]) 
     fate.lost = list(lost)
     ids = client.journal.create_many([NewJournal("a"), NewJournal("b")])
     fate.lost = list(lost)
-    reminder = client.reminders.create("once", datetime(2031, 1, 1, tzinfo=UTC))
+    reminder = client.reminders.create("once", SOME_DAY)
     assert fate.lost == []
     assert {found.id for found in client.journal.list()} == {entry.id, *ids}
     assert [found.id for found in client.reminders.list()] == [reminder.id]
@@ -161,7 +164,7 @@ def test_what_arrives_twice_is_made_once(client: Client, fate: Fate) -> None:
     fate.lost = ["twice"]
     ids = client.journal.create_many([NewJournal("a"), NewJournal("b")])
     fate.lost = ["twice"]
-    reminder = client.reminders.create("once", datetime(2031, 1, 1, tzinfo=UTC))
+    reminder = client.reminders.create("once", SOME_DAY)
     assert fate.lost == []
     assert {found.id for found in client.journal.list()} == {entry.id, *ids}
     assert [found.id for found in client.reminders.list()] == [reminder.id]
@@ -169,7 +172,7 @@ def test_what_arrives_twice_is_made_once(client: Client, fate: Fate) -> None:
 
 def test_an_id_that_was_given_may_be_somebody_elses(client: Client) -> None:
     entry = client.journal.create("once")
-    reminder = client.reminders.create("once", datetime(2031, 1, 1, tzinfo=UTC))
+    reminder = client.reminders.create("once", SOME_DAY)
     for make in (
         lambda: client.journal.create("once", journal_id=entry.id),
         lambda: client.journal.create_many([NewJournal("once", id=entry.id), NewJournal("a")]),
@@ -188,7 +191,7 @@ def test_what_is_changed_is_changed_once(client: Client, fate: Fate, lost: list[
     fate.lost = list(lost)
     edited = client.journal.edit(entry, title="two", mood_rating=3, tags=["RIVER", "walks"])
     assert (edited.title, edited.version) == ("two", client.journal.get(entry.id).version)
-    reminder = client.reminders.create("one", datetime(2031, 1, 1, tzinfo=UTC))
+    reminder = client.reminders.create("one", SOME_DAY)
     fate.lost = list(lost)
     assert client.reminders.edit(reminder, title="two", repeat_pattern="freq=daily").version == 2
     fate.lost = list(lost)

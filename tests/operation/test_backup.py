@@ -34,6 +34,7 @@ from hushtag_server.operation.reach import Reached, connect
 from hushtag_server.operation.restore import Restored, check_backup, restore_backup
 from hushtag_server.operation.terminal import show_restored
 from hushtag_server.settings import Settings
+from tests.coming import COMING
 from tests.operation.conftest import PASSPHRASE, Silent
 from tests.server.test_migrations import _as_user, _fill
 
@@ -55,7 +56,7 @@ def filled(database: Any, keys: KeyRing) -> dict[UUID, str]:
             _as_user(connection, user)
             _fill(connection, user, email)
             connection.execute("INSERT INTO audit_logs (user_id, action, table_name, created_at)"
-                " VALUES (%s, 'UPDATE', 't', '2031-05-01')", [user])  # fmt: skip
+                " VALUES (%s, 'UPDATE', 't', %s)", [user, f"{COMING}-05-01"])  # fmt: skip
     return users
 
 

@@ -16,7 +16,11 @@ from hushtag_server.operation.maintain import maintain
 from hushtag_server.operation.partitions import missing_months
 from hushtag_server.operation.reach import Reached, as_maintainer, connect
 from hushtag_server.settings import Settings
+from tests.coming import COMING
 from tests.operation.conftest import Silent
+
+MAY = f"audit_logs_{COMING}_05"
+"""The partition of a month for which none is made ahead yet."""
 
 
 def add_user(connection: psycopg.Connection[Any], email: str = "ada@example.org") -> UUID:
@@ -155,13 +159,13 @@ def test_partitions_are_made_ahead_and_rows_that_came_too_early_moved(
 ) -> None:
     maintain(owner, reached, watcher)  # the month may have turned since the database was made
     user = add_user(admin)
-    for at in ("2031-05-01 00:00+00", "2031-05-31 23:59:59+00", "2031-06-01 00:00+00"):
-        _add_audit(admin, user, at)
+    for at in ("05-01 00:00+00", "05-31 23:59:59+00", "06-01 00:00+00"):
+        _add_audit(admin, user, f"{COMING}-{at}")
     assert admin.execute("SELECT count(*) FROM audit_logs_default").fetchone() == (3,)
     before = admin.execute("SELECT * FROM audit_logs ORDER BY id").fetchall()
     assert maintain(owner, reached, watcher).steps["audit_partitions"] == 2
-    assert {"audit_logs_2031_05", "audit_logs_2031_06"} <= _partitions(admin)
-    assert admin.execute("SELECT count(*) FROM audit_logs_2031_05").fetchone() == (2,)
+    assert {MAY, f"audit_logs_{COMING}_06"} <= _partitions(admin)
+    assert admin.execute(f"SELECT count(*) FROM {MAY}").fetchone() == (2,)
     assert admin.execute("SELECT count(*) FROM audit_logs_default").fetchone() == (0,)
     assert admin.execute("SELECT * FROM audit_logs ORDER BY id").fetchall() == before
     with connect(reached.owner_url) as connection:
@@ -178,20 +182,20 @@ def test_the_server_writes_into_a_partition_made_later_and_reads_its_own_alone(
     admin: Any, database: Any, owner: Settings, reached: Reached, watcher: Silent
 ) -> None:
     user = add_user(admin)
-    _add_audit(admin, user, "2031-05-01")
+    _add_audit(admin, user, f"{COMING}-05-01")
     maintain(owner, reached, watcher)
     with psycopg.connect(database.app_url) as connection:
         connection.execute("SELECT set_config('app.user_id', %s, true)", [str(user)])
         connection.execute(
-            "INSERT INTO audit_logs (user_id, action, table_name, created_at) VALUES (%s, 'UPDATE', 't', '2031-05-02')",
-            [user],
+            "INSERT INTO audit_logs (user_id, action, table_name, created_at) VALUES (%s, 'UPDATE', 't', %s)",
+            [user, f"{COMING}-05-02"],
         )
-        seen = "SELECT count(*) FROM audit_logs WHERE created_at >= '2031-05-01'"
+        seen = f"SELECT count(*) FROM audit_logs WHERE created_at >= '{COMING}-05-01'"
         assert connection.execute(seen).fetchone() == (2,)
         connection.execute("SELECT set_config('app.user_id', %s, true)", [str(uuid4())])
         assert connection.execute(seen).fetchone() == (0,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT FROM audit_logs_2031_05")
+            connection.execute(f"SELECT FROM {MAY}")
 
 
 def test_whole_months_go_when_their_retention_has_ended(
@@ -227,14 +231,14 @@ def test_a_long_transaction_does_not_block_writers_behind_maintenance(
 
     monkeypatch.setattr(partitions, "_ATTEMPTS", 2)
     monkeypatch.setattr(partitions, "_LOCK_WAIT", 50)
-    _add_audit(admin, None, "2031-05-01")
+    _add_audit(admin, None, f"{COMING}-05-01")
     with psycopg.connect(database.admin_url) as holder:
         holder.execute("SELECT FROM audit_logs_default")
         done = maintain(owner, reached, watcher)
         holder.rollback()
     assert "for too long" in done.failed.pop("audit_partitions")
     assert (done.failed, watcher.stages[-1]) == ({}, steps.STEPS[-1].name)
-    assert "audit_logs_2031_05" not in _partitions(admin)
+    assert MAY not in _partitions(admin)
     assert maintain(owner, reached, watcher).steps["audit_partitions"] >= 1
 
 

@@ -19,9 +19,13 @@ from hushtag.messages import decode_binary, encode_binary
 from hushtag_server.reminders import calendars, routes_feed
 from hushtag_server.reminders.calendar import ZONE_YEARS
 from hushtag_server.tokens import token_hash
+from tests.coming import COMING, last_sunday
 from tests.server.vault_support import comparable
 
 pytestmark = pytest.mark.anyio
+
+EVE = last_sunday(3) - timedelta(days=1)
+"""The day before summer time begins in Berlin."""
 
 
 async def open_feed(client: Any, who: Any) -> str:
@@ -32,7 +36,7 @@ async def open_feed(client: Any, who: Any) -> str:
 
 
 async def make(client: Any, who: Any, **fields: Any) -> Any:
-    body = {"title": "tea", "reminder_time": "2030-03-30T01:30:00Z", **fields}
+    body = {"title": "tea", "reminder_time": f"{EVE}T01:30:00Z", **fields}
     answer = await client.post("/v1/reminders", json=body, headers=who.headers)
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -56,19 +60,24 @@ async def test_the_feed_holds_the_open_reminders(app_client: Any, ada: Any, sign
     assert set(events) == {f"{single['id']}@hushtag", f"{repeating['id']}@hushtag"}
     event = events[f"{single['id']}@hushtag"]
     assert str(event["summary"]) == "once; with, signs\nand lines"
-    assert event["dtstart"].dt == datetime(2030, 3, 30, 1, 30, tzinfo=UTC)
+    assert event["dtstart"].dt == datetime(EVE.year, EVE.month, EVE.day, 1, 30, tzinfo=UTC)
     assert (int(event["priority"]), str(event["status"])) == (1, "CONFIRMED")
     assert [alarm["trigger"].dt for alarm in event.walk("VALARM")] == [timedelta(0)]
     event = events[f"{repeating['id']}@hushtag"]
     assert event["dtstart"].params["TZID"] == "Europe/Berlin"
-    assert event["dtstart"].dt.isoformat() == "2030-03-30T02:30:00+01:00"
+    assert event["dtstart"].dt.isoformat() == f"{EVE}T02:30:00+01:00"
     assert event["rrule"].to_ical() == b"FREQ=DAILY;COUNT=5"
     assert event["last-modified"].dt.tzinfo is not None
 
 
 async def test_a_zone_is_defined_whenever_a_repetition_begins(app_client: Any, ada: Any, database: Any) -> None:
+    decades = COMING + 30
     late = await make(
-        app_client, ada, reminder_time="2058-07-01T10:00:00Z", repeat_pattern="FREQ=DAILY", time_zone="Europe/Berlin"
+        app_client,
+        ada,
+        reminder_time=f"{decades}-07-01T10:00:00Z",
+        repeat_pattern="FREQ=DAILY",
+        time_zone="Europe/Berlin",
     )
     early = await make(app_client, ada, repeat_pattern="FREQ=DAILY", time_zone="Europe/Berlin")
     with psycopg.connect(database.admin_url) as connection:  # one that nobody has done for years
@@ -83,7 +92,7 @@ async def test_a_zone_is_defined_whenever_a_repetition_begins(app_client: Any, a
     defined = zone.to_tz(lookup_tzid=False)  # as a reader does that knows no zone of this name
     begins = {str(event["uid"]): event["dtstart"].dt.replace(tzinfo=None) for event in calendar.walk("VEVENT")}
     assert {begun.replace(tzinfo=defined).utcoffset() for begun in begins.values()} == {timedelta(hours=2)}
-    assert begins[f"{late['id']}@hushtag"] == datetime(2058, 7, 1, 12)  # noqa: DTZ001  (a wall clock)
+    assert begins[f"{late['id']}@hushtag"] == datetime(decades, 7, 1, 12)  # noqa: DTZ001  (a wall clock)
 
 
 async def test_clocks_that_are_changed_for_a_month_are_defined(app_client: Any, ada: Any) -> None:
@@ -138,12 +147,12 @@ async def test_a_successor_carries_what_is_left_of_its_rule(app_client: Any, ada
     done = await app_client.post(f"/v1/reminders/{first['id']}/complete", headers=ada.headers)
     await app_client.post(
         f"/v1/reminders/{done.json()['successor']['id']}/snooze",
-        json={"until": "2031-01-01T00:00:00Z"},
+        json={"until": f"{COMING + 1}-01-01T00:00:00Z"},
         headers=ada.headers,
     )
     [event] = await read(app_client, await open_feed(app_client, ada))
     assert event["rrule"].to_ical() == b"FREQ=DAILY;COUNT=2"
-    assert [alarm["trigger"].dt for alarm in event.walk("VALARM")] == [datetime(2031, 1, 1, tzinfo=UTC)]
+    assert [alarm["trigger"].dt for alarm in event.walk("VALARM")] == [datetime(COMING + 1, 1, 1, tzinfo=UTC)]
 
 
 async def test_a_title_cannot_add_lines_to_the_calendar(app_client: Any, ada: Any) -> None:
@@ -198,10 +207,10 @@ async def test_an_account_that_is_not_active_has_no_feed(app_client: Any, ada: A
 
 async def test_the_feed_is_bounded(app_client: Any, ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes_feed, "MAX_FEED_REMINDERS", 2)
-    for year in (2032, 2030, 2031):
+    for year in (COMING + 2, COMING, COMING + 1):
         await make(app_client, ada, title=str(year), reminder_time=f"{year}-01-01T00:00:00Z")
     events = await read(app_client, await open_feed(app_client, ada))
-    assert {str(event["summary"]) for event in events} == {"2030", "2031"}
+    assert {str(event["summary"]) for event in events} == {str(COMING), str(COMING + 1)}
 
 
 async def test_only_the_hash_of_the_secret_is_stored(app_client: Any, ada: Any, database: Any) -> None:
