@@ -41,7 +41,7 @@ ROWS = {
     "row digest": {"suite.row_digest"},
     "set hash": {"suite.set_hash"},
     "listing": {"suite.verify_listing"},
-    "next head": {"suite.next_head"},
+    "next head": {"suite.next_head", "suite.next_head_of_several"},
     "vault head, sealing": {"suite.seal_head"},
     "vault head, opening": {"suite.open_head"},
     "epoch code": {"suite.epoch_code", "suite.judge_code"},

@@ -124,6 +124,31 @@ def _changes() -> list[Vector]:
     ]
 
 
+def _changes_of_several() -> list[Vector]:
+    news = [octets(f"new element {number}", 32) for number in range(3)]
+    several = "suite.next_head_of_several"
+    empty = {"generation": 1, "object_count": 0, "key_version": 1, "set_hash": bytes(32)}
+    puts = {"generation": 2, "object_count": 3, "key_version": 1, "set_hash": spec.set_hash(news)}
+    left = [*_ELEMENTS[2:], *news]
+    mixed = {"generation": 5, "object_count": len(left), "key_version": 1, "set_hash": spec.set_hash(left)}
+    return [
+        accepted("head_several_put", "three objects at once", several, {**empty, "removed": [], "added": news}, puts),
+        accepted(
+            "head_several_mixed",
+            "two are replaced and one is new",
+            several,
+            {**_PLAIN, "removed": _ELEMENTS[:2], "added": news},
+            mixed,
+        ),
+        malformed(
+            "head_several_more_than_there_are",
+            "four leave a vault of three",
+            several,
+            {**_PLAIN, "removed": [*_ELEMENTS, news[0]], "added": []},
+        ),
+    ]
+
+
 def _heads() -> list[Vector]:
     opening = {**_SET, "generation": 4, "sealed_head": _SEALED}
     first = {"generation": 1, "object_count": 0, "key_version": 1, "set_hash": bytes(32)}
@@ -208,5 +233,5 @@ def _heads() -> list[Vector]:
 
 def generate() -> dict[str, dict[str, Any]]:
     """The path under `vectors/` and the document."""
-    vectors = [*_set_hashes(), *_listings(), *_changes(), *_heads()]
+    vectors = [*_set_hashes(), *_listings(), *_changes(), *_changes_of_several(), *_heads()]
     return document("head", "SPEC.md section 10, implemented apart from the library", vectors)

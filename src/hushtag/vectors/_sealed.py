@@ -118,6 +118,13 @@ def _next_head(
     return _head(head.with_change(removed=removed, added=added))
 
 
+def _next_head_of_several(
+    generation: int, object_count: int, key_version: int, set_hash: Octets, removed: list[Octets], added: list[Octets]
+) -> _Result:
+    head = VaultHead(generation, object_count, key_version, set_hash)
+    return _head(head.with_changes(removed=removed, added=added))
+
+
 def _seal_head(
     data_key: Octets,
     vault_id: UUID,
@@ -187,6 +194,7 @@ OPERATIONS: Final[dict[str, Implementation]] = {
     "suite.set_hash": _set_hash,
     "suite.verify_listing": _verify_listing,
     "suite.next_head": _next_head,
+    "suite.next_head_of_several": _next_head_of_several,
     "suite.seal_head": _seal_head,
     "suite.open_head": _open_head,
     "suite.seal_label": _seal_label,
