@@ -21,7 +21,7 @@ from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, seal_object
 from tests.client.fake_server import URL, FakeServer, FakeVault, Fault, answer, problem, the_vault
-from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
+from tests.client.support import EMAIL, OTHER_PHRASE, PASSWORD, PHRASE, connect_sync
 
 M = TypeVar("M", bound=Message)
 replace = msgspec.structs.replace
@@ -463,6 +463,22 @@ def test_a_row_in_a_listing_that_is_not_the_entrys_is_not_authentic(
     rewrite(many, ObjectList, lie)
     with pytest.raises(IntegrityError):
         sync_vault.list()
+
+
+@pytest.mark.parametrize("size", [0, 512])
+def test_a_listing_that_lies_about_sizes_makes_nobody_hold_more_rows_at_once(
+    sync_vault: Any, server: FakeServer, size: int
+) -> None:
+    for number in range(3):
+        sync_vault.put(bytes(10), name=f"number {number}")
+    sync_vault.revoke_phrase(sync_vault.add_phrase(OTHER_PHRASE).tag_id)
+    lies = partial(replace, content_size=size)
+    rewrite(server, ObjectList, lambda page: replace(page, objects=[lies(entry) for entry in page.objects]))
+    server.log.clear()
+    with pytest.raises(IntegrityError, match="listing of an object"):
+        sync_vault.reseal()
+    assert sum(line.startswith("GET") and "/objects/" in line for line in server.log) == 1
+    assert {stored.row.key_version for stored in the_vault(server).objects.values()} == {1}
 
 
 def test_an_older_row_in_a_listing_is_not_that_of_its_digest(sync_vault: Any, many: FakeServer) -> None:

@@ -95,8 +95,9 @@ class ResealingSteps(RestoringSteps):
             return None
         if row != before or row != (entry.revision, decode_binary(entry.digest)):
             return None  # changed or deleted meanwhile: the next look tells what is left
-        if self._metas[row_key(entry)].key_version != entry.key_version:
-            raise IntegrityError("listing of an object")
+        read = self._metas[row_key(entry)]
+        if (read.key_version, read.content_size) != (entry.key_version, entry.content_size):
+            raise IntegrityError("listing of an object")  # which also says how many rows are held at once
         if opened is None:
             return None  # it is told of once nothing else is left
         sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
