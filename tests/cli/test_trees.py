@@ -78,6 +78,26 @@ def test_small_files_are_stored_many_at_a_time(inside: Run, workplace: Path, ser
     assert contents(workplace / "out") == {"notes": None} | bodies
 
 
+def test_a_directory_is_deleted_with_everything_in_it(inside: Run, photos: Path, workplace: Path) -> None:
+    (workplace / "photos.txt").write_bytes(b"beside it")
+    inside("put", "-r", "photos", "photos.txt")
+    assert inside("rm", "photos", "--yes").exit_code == 9
+    refused = inside("rm", "-r", "photos", "no such", "--yes", "--json")
+    assert (refused.exit_code, error_of(refused)["code"]) == (9, "not_found")
+    assert len(as_json(inside("ls", "--json"))["objects"]) == len(FILES) + 2
+    asked = inside("rm", "-r", "photos/2026")
+    assert (asked.exit_code, "--yes" in asked.stderr) == (2, True)
+    below = [name for name in FILES if name.startswith("photos/2026/")]
+    deleted = as_json(inside("rm", "-r", "photos/2026/", "photos/2026", "--yes", "--json"))["deleted"]
+    assert len(deleted) == len(below) == 3
+    left = {each["name"] for each in as_json(inside("ls", "--json"))["objects"]}
+    assert left == {*FILES, "photos/empty/", "photos.txt"} - {*below}
+    assert inside("rm", "-r", "photos", "--yes").exit_code == 0
+    assert [each["name"] for each in as_json(inside("ls", "--json"))["objects"]] == ["photos.txt"]
+    assert inside("rm", "-r", ".", "--yes").exit_code == 0
+    assert as_json(inside("ls", "--json"))["objects"] == []
+
+
 def test_what_was_stored_before_a_group_failed_is_told(inside: Run, workplace: Path, server: FakeServer) -> None:
     (workplace / "notes").mkdir()
     for number in range(70):

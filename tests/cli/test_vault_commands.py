@@ -80,6 +80,12 @@ def test_an_object_that_breaks_the_rules_is_named_by_its_id_and_removed(
     assert inside("get", broken, "-o", "x").exit_code == 8
     assert as_json(inside("rm", broken, "--yes", "--json"))["deleted"] == [broken]
     assert [each["name"] for each in as_json(inside("ls", "--json"))["objects"]] == ["letter.pdf"]
+    with patch("hushtag.objects._frame", unpadded_frame):
+        broken = put_named(inside, workplace, "broken again")
+    assert (
+        broken in as_json(inside("rm", "-r", ".", "--yes", "--json"))["deleted"]
+    )  # it has no name, and is in the vault
+    assert as_json(inside("ls", "--json"))["objects"] == []
 
 
 def test_every_command_locks_what_it_opened(inside: Run, letter: Path, server: FakeServer) -> None:

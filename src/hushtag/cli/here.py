@@ -232,6 +232,20 @@ class Here:
             bar.stop()
 
     @contextmanager
+    def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Yield what is told how many are done and how many there are; a bar shows it, if somebody is watching."""
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda _done, _total: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextmanager
     def open_vault(self, *, epoch_code: str | None = None, review_restored: bool = False) -> "Iterator[Vault]":
         """Ask for the phrase, unlock, and lock again at the end; inside a shell, the vault that is open already."""
         if self.opened is not None:

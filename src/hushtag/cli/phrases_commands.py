@@ -206,7 +206,7 @@ def revoke(here: Here, named: str, keep_sealed: bool, yes: bool) -> None:
         old: Sequence[VaultEntry] = ()
         try:
             if not (keep_sealed or vault.locked):
-                with _counting(here) as tell:
+                with here.counting("re-sealing") as tell:
                     resealed = vault.reseal(tell)
                 old = vault.old_streams()
         except BaseException:
@@ -254,7 +254,7 @@ def change(here: Here, named: str, label: str | None, **new: Any) -> None:
 def reseal(here: Here) -> None:
     """Seal under the present key whatever a revocation left under an old one. May be broken off and repeated."""
     with here.open_vault() as vault:
-        with _counting(here) as tell:
+        with here.counting("re-sealing") as tell:
             resealed = vault.reseal(tell)
         old = vault.old_streams()
     _offer(here, old)
@@ -368,18 +368,3 @@ def duress(
             )
     fields = {"tag_id": tag_id, "phrase_only": only, "lock_days": days, "place": place or 1}
     here.say(f"Unlocking the duress phrase will {does}.", **fields)
-
-
-@contextmanager
-def _counting(here: Here) -> Iterator[Callable[[int, int], None]]:
-    """Yield what re-sealing tells its progress; a bar shows it, if somebody is watching."""
-    if here.as_json or not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("re-sealing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -246,28 +247,55 @@ def _print_table(entries: "list[VaultEntry]", *, long_: bool) -> None:
 
 @click.command()
 @click.argument("objects", nargs=-1, required=True, metavar="NAME|ID...")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Everything whose name begins with NAME/; of all objects for `.`."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command_options
 @phrase_options
-def rm(here: Here, objects: tuple[str, ...], yes: bool) -> None:
-    """Delete objects by name or id, for good.
+def rm(here: Here, objects: tuple[str, ...], recursive: bool, yes: bool) -> None:
+    """Delete objects by name or id, or whole directories, for good.
 
     \b
     Examples:
       hushtag rm letter.pdf
       hushtag rm --yes 3f0c2a9e-5d0f-4b7e-9b1c-0d9a6a4f0b11
+      hushtag rm -r Photos
     """
     if not yes and (here.as_json or not sys.stdin.isatty()):
         raise UsageError("nobody to ask; use --yes")
     deleted: list[UUID] = []
     with here.telling(deleted=deleted) as lines, here.open_vault() as vault:
-        ids = dict.fromkeys(_object_id(vault, each) for each in objects)  # what is named twice is deleted once
+        # What is named twice is deleted once.
+        ids = dict.fromkeys(_below(vault, objects) if recursive else (_object_id(vault, each) for each in objects))
         if not yes:
-            click.confirm(f"Delete {', '.join(map(safe_text, objects))} for good?", abort=True, err=True)
-        for object_id in ids:
-            vault.delete(object_id)
-            deleted.append(object_id)
-            lines.append(f"deleted {object_id}")
+            what = ", ".join(map(safe_text, objects))
+            click.confirm(
+                f"Delete {what}{f' ({len(ids)} in all)' if recursive else ''} for good?", abort=True, err=True
+            )
+        with here.counting("deleting") as tell:
+            for object_id in ids:
+                vault.delete(object_id)
+                deleted.append(object_id)
+                lines.append(f"deleted {object_id}")
+                tell(len(deleted), len(ids))
+
+
+def _below(vault: "Vault", names: tuple[str, ...]) -> Iterator[UUID]:
+    """Yield the ids of what lies in each of these directories, or is called so.
+
+    Raises:
+        NotFoundError: nothing is, of one of them.
+    """
+    from hushtag.client import NotFoundError
+
+    entries = sorted(vault.list(), key=lambda entry: (entry.name, entry.object_id))
+    for name in names:
+        found = [entry.object_id for entry in entries if is_below(entry.name, name)]  # one without a name is below `.`
+        if not found:
+            text = f"nothing is called {safe_text(name)}/…; hushtag ls shows what there is"
+            raise NotFoundError(text, code="not_found")
+        yield from found
 
 
 @click.command()
