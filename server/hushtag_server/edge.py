@@ -204,7 +204,8 @@ def _read_headers(scope: Scope) -> str | None:
 
 def _spelt_otherwise(scope: Scope) -> bool:
     # Whoever filters paths in front of the server reads them as they were sent; routes see them decoded and without
-    # empty segments. No path that is served needs any of this, so that each has one spelling, and one with a slash.
+    # empty segments. No path that is served needs any of this, so that each has one spelling, and one with a slash, but
+    # for the ids in it.
     path = scope.get("raw_path") or scope["path"].encode()
     return b"%" in path or b"//" in path or b"/." in path
 

@@ -19,7 +19,8 @@ from hushtag.client import SourceChangedError, Vault, new_file, storing_steps, s
 from hushtag.client.stream_files import ContentSource
 from tests.cli.conftest import Run, as_json, error_of
 from tests.cli.test_vault_commands import put_named
-from tests.client.fake_server import FakeServer, Fault, problem
+from tests.client.fake_server import URL, FakeServer, Fault, problem, the_vault
+from tests.client.support import EMAIL, PASSWORD, PHRASE, connect_sync
 
 LARGE = os.urandom(300_000)
 FILES = {
@@ -94,8 +95,48 @@ def test_a_directory_is_deleted_with_everything_in_it(inside: Run, photos: Path,
     assert left == {*FILES, "photos/empty/", "photos.txt"} - {*below}
     assert inside("rm", "-r", "photos", "--yes").exit_code == 0
     assert [each["name"] for each in as_json(inside("ls", "--json"))["objects"]] == ["photos.txt"]
+    for nothing in ("", "/", "//"):  # as `rm -r "$DIR/"` where DIR is not set
+        refused = inside("rm", "-r", "photos.txt", nothing, "--yes")
+        assert (refused.exit_code, "name is empty" in refused.stderr) == (2, True)
+    assert len(as_json(inside("ls", "--json"))["objects"]) == 1
     assert inside("rm", "-r", ".", "--yes").exit_code == 0
     assert as_json(inside("ls", "--json"))["objects"] == []
+
+
+def test_what_somebody_else_deletes_meanwhile_is_deleted_as_well(inside: Run, photos: Path, server: FakeServer) -> None:
+    inside("put", "-r", "photos")
+
+    def meanwhile(request: httpx.Request) -> None:
+        if request.method == "DELETE" and "/objects/" in request.url.path:
+            server.on_request = None
+            with connect_sync(URL, server.transport()) as client:
+                client.log_in(EMAIL, PASSWORD)
+                vault = client.unlock(PHRASE)
+                for object_id in list(the_vault(server).objects)[1:4]:
+                    vault.delete(object_id)
+
+    server.on_request = meanwhile
+    assert inside("rm", "-r", "photos", "--yes").exit_code == 0
+    assert as_json(inside("ls", "--json"))["objects"] == []
+
+
+def test_files_before_one_that_cannot_be_read_are_stored(
+    inside: Run, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (workplace / name).write_bytes(name.encode())
+    really = ContentSource.open
+
+    def denied(self: ContentSource) -> None:
+        if self.name == "b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "b")
+        really(self)
+
+    monkeypatch.setattr(ContentSource, "open", denied)
+    failed = inside("put", "a", "b", "c", "--json")
+    assert failed.exit_code == 1
+    assert [each["name"] for each in json.loads(failed.stdout)["stored"]] == ["a"]
+    assert [each["name"] for each in as_json(inside("ls", "--json"))["objects"]] == ["a"]
 
 
 def test_what_was_stored_before_a_group_failed_is_told(inside: Run, workplace: Path, server: FakeServer) -> None:

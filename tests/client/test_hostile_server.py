@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from hushtag.client import ConflictError, FailedAttempts, IntegrityError, NotFoundError
+from hushtag.client import ConflictError, FailedAttempts, IntegrityError, NewObject, NotFoundError
 from hushtag.errors import MalformedError, RollbackError
 from hushtag.messages import Message, ObjectList, ObjectStored, TagList, Unlocked, VaultState, encode_binary
 from hushtag.objects import ObjectMeta, ObjectRow, seal_object
@@ -479,6 +479,20 @@ def test_a_listing_that_lies_about_sizes_makes_nobody_hold_more_rows_at_once(
         sync_vault.reseal()
     assert sum(line.startswith("GET") and "/objects/" in line for line in server.log) == 1
     assert {stored.row.key_version for stored in the_vault(server).objects.values()} == {1}
+
+
+def test_a_listing_that_hides_a_stream_does_not_make_re_sealing_end_it(sync_vault: Any, server: FakeServer) -> None:
+    film = sync_vault.put(bytes(300_000), name="film").object_id
+    sync_vault.put_many([NewObject(b"x", f"number {number}") for number in range(3)])
+    sync_vault.revoke_phrase(sync_vault.add_phrase(OTHER_PHRASE).tag_id)
+    hide = partial(replace, stream_id=None)
+    rewrite(server, ObjectList, lambda page: replace(page, objects=[hide(entry) for entry in page.objects]))
+    with pytest.raises(IntegrityError, match="listing of an object"):
+        sync_vault.reseal()
+    server.rewrite = None
+    assert len(the_vault(server).streams) == 1
+    assert sync_vault.reseal() >= 1
+    assert sync_vault.get(film).body == bytes(300_000)
 
 
 def test_an_older_row_in_a_listing_is_not_that_of_its_digest(sync_vault: Any, many: FakeServer) -> None:

@@ -1,5 +1,6 @@
 """Pins on disk: whole, private, shared by processes without loss, never begun anew unasked, and telling nothing."""
 
+import copy
 import errno
 import os
 import signal
@@ -22,6 +23,7 @@ from hushtag.client import (
     PinsNotWrittenError,
     PinStoreError,
     StoredNotPinnedError,
+    VaultRolledBackError,
 )
 from hushtag.client.pinning import PinnedVault
 from hushtag.head import VaultHead
@@ -29,6 +31,7 @@ from hushtag.phrase import draw_phrase
 from hushtag.pins import HEADS, OBJECTS, HeadPin
 from hushtag.types import DataKey, PinKey
 from hushtag.unlock import OpenVault
+from tests.client.fake_server import FakeServer
 from tests.client.support import EMAIL, PASSWORD, PHRASE, Connect
 
 Shape = type(HEADS)
@@ -355,6 +358,39 @@ def test_a_change_that_is_stored_and_not_pinned_says_so(
         assert described is not None
         assert "reset-pins" not in described["next"]
         assert "room" in described["next"]
+
+
+@pytest.mark.parametrize("for_ever", [True, False])
+def test_what_could_not_be_pinned_is_not_shown_and_cannot_be_taken_back_unnoticed(
+    connect: Connect, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, for_ever: bool
+) -> None:
+    """A disk that is full, for ever or for a moment, while another device stores something."""
+    _, vault = _unlocked(connect, PinFile(tmp_path / "state"))
+    vault.list()
+    older = copy.deepcopy(server.users)
+    elsewhere = connect()
+    elsewhere.log_in(EMAIL, PASSWORD)
+    new = elsewhere.unlock(PHRASE).put(b"new", name="new")
+    with monkeypatch.context() as patched:
+        patched.setattr("hushtag.client.pin_file.replace_private", _full)
+        for _ in range(2):
+            for look in (vault.list, lambda: vault.get(new.object_id), lambda: vault.find("new"), vault.epoch_code):
+                with pytest.raises(PinsNotWrittenError):
+                    look()
+                if not for_ever:
+                    break
+            if not for_ever:
+                break
+    if not for_ever:
+        assert [entry.name for entry in vault.list()] == ["new"]
+        assert vault.get(new.object_id).body == b"new"
+    vault.lock()
+    server.users = older
+    if for_ever:
+        assert _unlocked(connect, PinFile(tmp_path / "state"))[1].list() == ()
+    else:
+        with pytest.raises(VaultRolledBackError):
+            _unlocked(connect, PinFile(tmp_path / "state"))
 
 
 def test_objects_that_are_stored_together_and_not_pinned_say_so(

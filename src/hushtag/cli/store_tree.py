@@ -42,6 +42,7 @@ class Storing:
         self._stored, self._left_out, self._lines = stored, left_out, lines
         self._advance = advance
         self._grown: list[PutItem] = []
+        self._failure: MisuseError | OSError | None = None
 
     def store(self, items: Sequence[PutItem]) -> None:
         """Store items in their order, small ones that follow each other together.
@@ -53,6 +54,8 @@ class Storing:
         for small, run in groupby(items, _is_small):
             if small:
                 self._vault.put_many(self._read(run), on_stored=self._tell_small)
+                if self._failure is not None:
+                    raise self._failure
                 alone, self._grown = self._grown, []
             else:
                 alone = list(run)
@@ -70,7 +73,9 @@ class Storing:
                 source.open()
                 content = source.read_short(SMALL_OBJECT_BYTES)
             except (MisuseError, OSError) as error:
-                self._leave_out(item, error)
+                if not self._leaves_out(item, error):
+                    self._failure = error  # once what was read before is stored
+                    return
                 continue
             finally:
                 source.close()
@@ -85,7 +90,8 @@ class Storing:
         try:
             done = self._vault.put(item.source(), name=item.name, content_type=kind, replace=replace, on_progress=told)
         except (MisuseError, OSError) as error:
-            self._leave_out(item, error)
+            if not self._leaves_out(item, error):
+                raise
         else:
             self._tell(done)
 
@@ -100,16 +106,17 @@ class Storing:
         self._stored.append(done._asdict())
         self._lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
 
-    def _leave_out(self, item: PutItem, error: MisuseError | OSError) -> None:
-        """Leave out one file of many that an error is about; any other error is everybody's."""
+    def _leaves_out(self, item: PutItem, error: MisuseError | OSError) -> bool:
+        """Leave out one file of many that an error is about; tell whether it is, any other error is everybody's."""
         from hushtag.client import SourceChangedError
 
         of_file = isinstance(error, SourceChangedError) or getattr(error, "filename", None) == str(item.path)
         if not (item.is_found and of_file):
-            raise error
+            return False
         self._here.note(f"left out: {safe_text(str(item.path))} ({getattr(error, 'strerror', None) or error})")
         self._left_out.append(str(item.path))
         self._plan.missing += 1
+        return True
 
 
 def _is_small(item: PutItem) -> bool:

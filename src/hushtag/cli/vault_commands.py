@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -262,8 +263,12 @@ def rm(here: Here, objects: tuple[str, ...], recursive: bool, yes: bool) -> None
       hushtag rm --yes 3f0c2a9e-5d0f-4b7e-9b1c-0d9a6a4f0b11
       hushtag rm -r Photos
     """
+    from hushtag.client import NotFoundError
+
     if not yes and (here.as_json or not sys.stdin.isatty()):
         raise UsageError("nobody to ask; use --yes")
+    if recursive and any(not each.strip("/") for each in objects):
+        raise UsageError("a name is empty; name a directory, or . for everything in the vault")
     deleted: list[UUID] = []
     with here.telling(deleted=deleted) as lines, here.open_vault() as vault:
         # What is named twice is deleted once.
@@ -274,11 +279,12 @@ def rm(here: Here, objects: tuple[str, ...], recursive: bool, yes: bool) -> None
                 f"Delete {what}{f' ({len(ids)} in all)' if recursive else ''} for good?", abort=True, err=True
             )
         with here.counting("deleting") as tell:
-            for object_id in ids:
-                vault.delete(object_id)
+            for number, object_id in enumerate(ids, start=1):
+                with suppress(NotFoundError):  # somebody else has deleted it since
+                    vault.delete(object_id)
                 deleted.append(object_id)
                 lines.append(f"deleted {object_id}")
-                tell(len(deleted), len(ids))
+                tell(number, len(ids))
 
 
 def _below(vault: "Vault", names: tuple[str, ...]) -> Iterator[UUID]:

@@ -7,16 +7,16 @@ from hushtag.client.answers import encode, expect, problem_of
 from hushtag.client.effects import Pause, Request, Response, Steps, exchange
 from hushtag.client.errors import OutcomeUnknownError, TimedOutError, TransportError, UnavailableError
 from hushtag.client.policy import RetryPolicy
-from hushtag.errors import HushtagError, StateError
+from hushtag.errors import HushtagError, MalformedError, StateError
 from hushtag.messages import MAX_JSON_BYTES, Message
 
 __all__ = ["UNTOLD", "fetch", "outcome_unknown", "post", "send_quietly"]
 
 M = TypeVar("M", bound=Message)
 
-UNTOLD: Final = (TransportError, UnavailableError, StateError)
-"""What keeps a client from learning what became of a change: no line to the server, or a vault that was locked, or a
-client that was closed, meanwhile."""
+UNTOLD: Final = (TransportError, UnavailableError, StateError, MalformedError)
+"""What keeps a client from learning what became of a change: no line to the server, or somebody on it who answers in
+its place, or a vault that was locked, or a client that was closed, meanwhile."""
 _RETRIED = (502, 503, 504)
 
 

@@ -173,10 +173,10 @@ class PinFile:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_directory(self.directory)
         with ExitStack() as held:
             try:
+                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                check_directory(self.directory)
                 lock = held.enter_context(locked(self.directory / "pins.lock"))
                 self._sweep()
             except OSError as error:

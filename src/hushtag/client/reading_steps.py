@@ -71,6 +71,7 @@ class ReadingSteps(RowSteps):
             for entry in entries:
                 check_times(entry.created_at, entry.updated_at)
             yield from compute(functools.partial(self._settle, entries))
+            yield from self.pin()  # again, where that failed when this head was seen first
             return entries
         raise ConflictError("the vault changes faster than it can be listed; try again", code="busy")
 
@@ -86,7 +87,11 @@ class ReadingSteps(RowSteps):
         self.witness.settle(entries)
         head, rows = self.witness.head, self.witness.rows
         if self.pinned is not None and rows is not None:
-            self.pinned.keep_rows(head, rows)
+            try:
+                self.pinned.keep_rows(head, rows)
+            except BaseException:
+                self.witness.rows = None  # they are not pinned: nothing of them is shown
+                raise
 
     def _accept(self, page: ObjectList, count: int) -> None:
         head = self.witness.head

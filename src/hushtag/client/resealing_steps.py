@@ -100,6 +100,8 @@ class ResealingSteps(RestoringSteps):
             raise IntegrityError("listing of an object")  # which also says how many rows are held at once
         if opened is None:
             return None  # it is told of once nothing else is left
+        if entry.stream_id != (opened.meta.stream and opened.meta.stream.id):
+            raise IntegrityError("listing of an object")  # put together with others, the stream would end
         sealed = functools.partial(self._seal, object_id, before, before.revision + 1, opened.meta, opened.body)
         return (yield from compute(sealed))
 

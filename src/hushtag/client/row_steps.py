@@ -183,6 +183,7 @@ class RowSteps:
         """
         if not self.witness.knows(object_id):
             return None
+        yield from self.pin()  # what could not be pinned when it was seen first is not shown before it is
         before, generation = self.witness.entry(object_id), self.witness.head.generation
         try:
             row, opened = yield from self._open_row(object_id)

@@ -154,7 +154,7 @@ class Vault:
         of the time of a put for each.
 
         Up to 64 of them, of about 128 KiB, are one change: they are stored together, or none of them. `objects` may be
-        an iterator, which is drawn from as it is stored; `on_stored` is told of each object that is.
+        an iterator, which is drawn from as it is stored; `on_stored` is told of each object that is, and may not raise.
 
         Raises:
             MisuseError: something that is no NewObject of bytes, or has no name, or would be replaced twice.

@@ -253,7 +253,10 @@ class Witness:
         # Otherwise a newer head was seen meanwhile, and the listing that belongs to it is fetched when needed.
         for object_id in gone:
             self._seen.pop(object_id, None)
-        self._seen |= there
+        for object_id, after in there.items():
+            seen = self._seen.get(object_id)
+            if seen is None or seen.revision <= after.revision:  # somebody may have gone on from ours since
+                self._seen[object_id] = after
 
     def adopt_ring(self, head: VaultHead) -> None:
         """Take over a head of ours that is stored, of the same objects: of another ring, or of a tag that moved."""

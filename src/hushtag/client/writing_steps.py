@@ -82,11 +82,14 @@ def together(items: Iterable[T], row_length: Callable[[T], int | None]) -> Itera
     for item in items:
         length = row_length(item)
         more = MAX_OBJECTS_MESSAGE if length is None else length * 4 // 3 + 1 + _BESIDE_ROW
-        if group and (len(group) == MAX_OBJECTS_TOGETHER or size + more > MAX_OBJECTS_MESSAGE):
+        if group and size + more > MAX_OBJECTS_MESSAGE:
             yield group
             group, size = [], _BESIDE_ROWS
         group.append(item)
         size += more
+        if len(group) == MAX_OBJECTS_TOGETHER or size >= MAX_OBJECTS_MESSAGE:  # what comes next may be long in coming
+            yield group
+            group, size = [], _BESIDE_ROWS
     if group:
         yield group
 
