@@ -31,6 +31,14 @@ def server(enrolled_server: FakeServer) -> FakeServer:
     return enrolled_server.clone()
 
 
+@pytest.fixture
+def other_vault(server: FakeServer) -> Iterator[Any]:
+    """The same vault on another device."""
+    with connect_sync(URL, server.transport()) as client:
+        client.log_in(EMAIL, PASSWORD)
+        yield client.unlock(PHRASE)
+
+
 @pytest.fixture(scope="session")
 def portal() -> Iterator[Any]:
     with start_blocking_portal() as running:

@@ -1,7 +1,7 @@
 """Changes under bad luck: connections that break before or after the server acted, and others who write as well."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -27,14 +27,6 @@ from tests.client.support import EMAIL, NO_PAUSE, OTHER_PHRASE, PASSWORD, PHRASE
 
 ROW = "/objects/"
 HEAD = r"/vaults/[^/]+$"
-
-
-@pytest.fixture
-def other_vault(server: FakeServer) -> Iterator[Any]:
-    """The same vault on another device."""
-    with connect_sync(URL, server.transport()) as client:
-        client.log_in(EMAIL, PASSWORD)
-        yield client.unlock(PHRASE)
 
 
 def count(server: FakeServer, method: str) -> int:

@@ -23,20 +23,12 @@ from hushtag.client import (
 from hushtag.errors import LimitError, MalformedError, MisuseError, RollbackError
 from hushtag.messages import MAX_OBJECTS_MESSAGE, MAX_OBJECTS_TOGETHER, ObjectsStored, PutObjects
 from hushtag.objects import MAX_META_BYTES
-from tests.client.fake_server import URL, FakeServer, Fault, problem, the_vault
-from tests.client.support import EMAIL, NO_PAUSE, PASSWORD, PHRASE, connect_sync
+from tests.client.fake_server import FakeServer, Fault, problem, the_vault
+from tests.client.support import NO_PAUSE
 from tests.client.test_changes import BREAKS, HEAD, meanwhile
 
 SEVERAL = r"/objects$"
 THREE = [NewObject(b"one", "a.txt"), NewObject(b"", "b"), NewObject(b"three", "c", "image/x-mine")]
-
-
-@pytest.fixture
-def other_vault(server: FakeServer) -> Iterator[Any]:
-    """The same vault on another device."""
-    with connect_sync(URL, server.transport()) as client:
-        client.log_in(EMAIL, PASSWORD)
-        yield client.unlock(PHRASE)
 
 
 def sent(server: FakeServer, method: str = "POST") -> int:

@@ -206,8 +206,7 @@ def _unlock_moving(scene: Scene) -> Any:
 
 
 def _put(scene: Scene) -> Any:
-    stored = scene.vault.put(b"a new thing", name="new")  # type: ignore[union-attr]
-    return stored.name, stored.content_type, stored.size, stored.revision
+    return _stored(scene.vault.put(b"a new thing", name="new"))  # type: ignore[union-attr]
 
 
 def _replace(scene: Scene) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hushtag.cli.failures import UsageError
 from hushtag.cli.here import Here
 from hushtag.cli.text import human_size, safe_text
-from hushtag.cli.trees import GetItem, make_directories, plan_get
+from hushtag.cli.trees import GetItem, make_directories, nothing_below, plan_get
 
 if TYPE_CHECKING:
     from hushtag.client import ContentLostError, IntegrityError, Vault, VaultEntry
@@ -111,12 +111,10 @@ def fetch_tree(here: Here, vault: "Vault", prefix: str, target: Path, *, force: 
         leave_out(*each)
     if left_out and not items:
         raise UsageError(f"nothing was fetched: all of it is left out: {left_out[0][1]}")
-    from hushtag.client import ContentLostError, IntegrityError, NotFoundError
+    from hushtag.client import ContentLostError, IntegrityError
 
     if not items:
-        raise NotFoundError(
-            f"nothing is called {safe_text(prefix)}/…; hushtag ls shows what there is", code="not_found"
-        )
+        raise nothing_below(prefix)
     told: list[dict[str, Any]] = []
     total = sum(item.entry.size for item in items)
     with here.telling(fetched=told, left_out=left) as lines, here.progress("fetching", total) as advance:

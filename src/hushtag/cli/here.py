@@ -113,18 +113,13 @@ class Here:
         try:
             self.vault_pins.renew()
             self.upload_pages.renew()
-        except PinsNotWrittenError:
-            self._tell_unwritable()
-        except OSError as error:
-            if not is_unwritable(error):
+        except (PinsNotWrittenError, OSError) as error:
+            if isinstance(error, OSError) and not is_unwritable(error):
                 raise
-            self._tell_unwritable()
-
-    def _tell_unwritable(self) -> None:
-        self.note(
-            f"The state in {safe_text(str(self.state.directory))} cannot be written. A vault can be read if nothing of "
-            "it is newer than what this device has pinned; a change of it may be stored and not pinned."
-        )
+            self.note(
+                f"The state in {safe_text(str(self.state.directory))} cannot be written. A vault can be read if "
+                "nothing of it is newer than what this device has pinned; a change of it may be stored and not pinned."
+            )
 
     def this_device_secret(self) -> bytes:
         """Return the 32 bytes of the device secret in use here."""

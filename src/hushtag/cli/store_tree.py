@@ -1,6 +1,7 @@
 """put: files and whole directories into a vault, small files many at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,32 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["Storing"]
 
 
+@dataclass
 class Storing:
-    """Stores items of a plan, and keeps what became of each.
+    """Stores items of a plan. What is stored, and what is left out, is added to the lists it is given.
 
-    `stored`, `left_out` and `lines` are added to as something is stored or left out; `missing` counts what somebody may
-    miss. `replaced` has the ids of objects by the names of what takes their place.
+    `replaced` has the ids of objects by the names of what takes their place.
     """
 
-    def __init__(
-        self,
-        here: Here,
-        vault: "Vault",
-        plan: PutPlan,
-        *,
-        content_type: str | None,
-        replaced: Mapping[str, UUID],
-        stored: list[dict[str, Any]],
-        left_out: list[str],
-        lines: list[str],
-        advance: Callable[[int], None],
-    ) -> None:
-        self._here, self._vault, self._plan = here, vault, plan
-        self._content_type, self._replaced = content_type, replaced
-        self._stored, self._left_out, self._lines = stored, left_out, lines
-        self._advance = advance
-        self._grown: list[PutItem] = []
-        self._failure: MisuseError | OSError | None = None
+    here: Here
+    vault: "Vault"
+    plan: PutPlan
+    content_type: str | None
+    replaced: Mapping[str, UUID]
+    stored: list[dict[str, Any]]
+    left_out: list[str]
+    lines: list[str]
+    advance: Callable[[int], None]
+    _grown: list[PutItem] = field(default_factory=list, init=False)
+    _failure: MisuseError | OSError | None = field(default=None, init=False)
 
     def store(self, items: Sequence[PutItem]) -> None:
         """Store items in their order, small ones that follow each other together.
@@ -53,7 +46,7 @@ class Storing:
         """
         for small, run in groupby(items, _is_small):
             if small:
-                self._vault.put_many(self._read(run), on_stored=self._tell_small)
+                self.vault.put_many(self._read(run), on_stored=self._tell_small)
                 if self._failure is not None:
                     raise self._failure
                 alone, self._grown = self._grown, []
@@ -82,13 +75,13 @@ class Storing:
             if content is None:
                 self._grown.append(item)  # since it was looked at
             else:
-                yield NewObject(content, item.name, self._type_of(item), self._replaced.get(item.name))
+                yield NewObject(content, item.name, self._type_of(item), self.replaced.get(item.name))
 
     def _put(self, item: PutItem) -> None:
-        told = counter(self._advance)
-        kind, replace = self._type_of(item), self._replaced.get(item.name)
+        told = counter(self.advance)
+        kind, replace = self._type_of(item), self.replaced.get(item.name)
         try:
-            done = self._vault.put(item.source(), name=item.name, content_type=kind, replace=replace, on_progress=told)
+            done = self.vault.put(item.source(), name=item.name, content_type=kind, replace=replace, on_progress=told)
         except (MisuseError, OSError) as error:
             if not self._leaves_out(item, error):
                 raise
@@ -96,15 +89,15 @@ class Storing:
             self._tell(done)
 
     def _type_of(self, item: PutItem) -> str | None:
-        return DIRECTORY_TYPE if item.is_directory else self._content_type
+        return DIRECTORY_TYPE if item.is_directory else self.content_type
 
     def _tell_small(self, done: "StoredObject") -> None:
-        self._advance(done.size)
+        self.advance(done.size)
         self._tell(done)
 
     def _tell(self, done: "StoredObject") -> None:
-        self._stored.append(done._asdict())
-        self._lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
+        self.stored.append(done._asdict())
+        self.lines.append(f"{done.object_id}  {human_size(done.size):>10}  {safe_text(done.name)}")
 
     def _leaves_out(self, item: PutItem, error: MisuseError | OSError) -> bool:
         """Leave out one file of many that an error is about; tell whether it is, any other error is everybody's."""
@@ -113,9 +106,10 @@ class Storing:
         of_file = isinstance(error, SourceChangedError) or getattr(error, "filename", None) == str(item.path)
         if not (item.is_found and of_file):
             return False
-        self._here.note(f"left out: {safe_text(str(item.path))} ({getattr(error, 'strerror', None) or error})")
-        self._left_out.append(str(item.path))
-        self._plan.missing += 1
+        why = str(getattr(error, "strerror", None) or error)
+        self.plan.miss(item.path, why)
+        self.here.note(f"left out: {safe_text(str(item.path))} ({why})")
+        self.left_out.append(str(item.path))
         return True
 
 

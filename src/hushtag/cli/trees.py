@@ -11,7 +11,7 @@ from hushtag.cli.failures import UsageError
 from hushtag.cli.text import clean_name, safe_file_name, safe_text
 
 if TYPE_CHECKING:
-    from hushtag.client import VaultEntry
+    from hushtag.client import NotFoundError, VaultEntry
     from hushtag.client.stream_files import Reader, Source
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "PutPlan",
     "is_below",
     "make_directories",
+    "nothing_below",
     "plan_get",
     "plan_put",
     "tree_lines",
@@ -208,6 +209,13 @@ def is_below(name: str, prefix: str) -> bool:
     """Tell whether an object lies in a directory of the vault, or is what the prefix names; `.` is the whole vault."""
     wanted = prefix.strip("/")
     return wanted in ("", ".") or name.rstrip("/") == wanted or name.startswith(f"{wanted}/")
+
+
+def nothing_below(prefix: str) -> "NotFoundError":
+    """Return the error of a prefix that nothing lies below."""
+    from hushtag.client import NotFoundError
+
+    return NotFoundError(f"nothing is called {safe_text(prefix)}/…; hushtag ls shows what there is", code="not_found")
 
 
 def _parts(name: str) -> list[str] | None:

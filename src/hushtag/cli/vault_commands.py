@@ -22,6 +22,7 @@ from hushtag.cli.trees import (
     PutItem,
     PutPlan,
     is_below,
+    nothing_below,
     plan_put,
     tree_lines,
 )
@@ -293,14 +294,11 @@ def _below(vault: "Vault", names: tuple[str, ...]) -> Iterator[UUID]:
     Raises:
         NotFoundError: nothing is, of one of them.
     """
-    from hushtag.client import NotFoundError
-
     entries = sorted(vault.list(), key=lambda entry: (entry.name, entry.object_id))
     for name in names:
         found = [entry.object_id for entry in entries if is_below(entry.name, name)]  # one without a name is below `.`
         if not found:
-            text = f"nothing is called {safe_text(name)}/…; hushtag ls shows what there is"
-            raise NotFoundError(text, code="not_found")
+            raise nothing_below(name)
         yield from found
 
 

@@ -42,15 +42,12 @@ def _meta(name: str | None, content_type: str | None, size: int) -> ObjectMeta:
 
     Raises:
         MisuseError: there is no name, or it is no text.
-        LimitError: it is too long.
     """
     if not name:
         raise MisuseError("content without a path needs a name")
     if not isinstance(name, str):
         raise MisuseError(f"a name is a str, not {type(name).__name__}")
-    meta = ObjectMeta(name, content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE, int(time.time()), size)
-    encode_meta(meta)
-    return meta
+    return ObjectMeta(name, content_type or mimetypes.guess_type(name)[0] or CONTENT_TYPE, int(time.time()), size)
 
 
 def groups_of(given: Iterable[NewObject]) -> Iterator[list[NewObject]]:
@@ -122,6 +119,7 @@ class StoringSteps(DuressSteps):
         replace = None if replace is None else uuid_of(replace)
         content = ContentSource(source)
         meta = _meta(content.name if name is None else name, content_type, SMALL_OBJECT_BYTES)
+        encode_meta(meta)  # before anything is asked for
         if replace is not None:
             yield from self._current(replace)
         return Putting(content, meta.name, meta.content_type, replace is not None, replace or uuid4())
