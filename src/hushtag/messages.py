@@ -572,6 +572,28 @@ class ObjectsStored(Message, frozen=True):
     objects: Annotated[int, Meta(ge=1, le=MAX_OBJECTS_TOGETHER)]
 
 
+class DeleteObject(Message, frozen=True):
+    """One of several objects that are deleted, and the revision it has."""
+
+    object_id: UUID
+    revision: Revision
+
+
+class DeleteObjects(Message, frozen=True):
+    """`POST /v1/vaults/{vault_id}/objects/deletion`: all or none, under one new head of the next generation."""
+
+    generation: Generation
+    head: B112
+    objects: Annotated[list[DeleteObject], Meta(min_length=1, max_length=MAX_OBJECTS_TOGETHER)]
+
+
+class ObjectsDeleted(Message, frozen=True):
+    """Answer to `DeleteObjects`: how many objects were deleted, and the vault's generation since."""
+
+    generation: Generation
+    objects: Annotated[int, Meta(ge=1, le=MAX_OBJECTS_TOGETHER)]
+
+
 class FieldProblem(Message, frozen=True):
     """One field of the request and the rule it broke; never its value."""
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from hushtag.cli.text import local_time
-from hushtag.messages import Unlocked
+from hushtag.messages import MAX_OBJECTS_TOGETHER, Unlocked
 from hushtag.phrase import check_phrase
 from tests.cli.conftest import Run, as_json, command_line, error_of
 from tests.client.fake_server import FakeServer, Fault, problem, the_vault
@@ -242,11 +242,17 @@ def test_what_was_done_before_one_failed_is_told(
     server.on_request = None
     server.faults.clear()
     other = put_named(inside, workplace, "photo.png")
-    breaks_at_second("DELETE", "/objects/")
-    failed = inside("rm", "letter.pdf", "photo.png", "--yes")
-    assert (failed.exit_code, failed.stdout) == (1, f"deleted {stored['object_id']}\n")
+    (workplace / "notes").mkdir()
+    for number in range(2 * MAX_OBJECTS_TOGETHER):
+        (workplace / "notes" / f"{number:03}").touch()
+    notes = [each["object_id"] for each in as_json(inside("put", "-r", "notes", "--json"))["stored"]]
+    breaks_at_second("POST", "/objects/deletion")
+    failed = inside("rm", "-r", "notes", "--yes")
+    deleted = [line.removeprefix("deleted ") for line in failed.stdout.splitlines()]
+    assert (failed.exit_code, deleted) == (1, notes[:MAX_OBJECTS_TOGETHER])
     server.on_request = None
-    assert [each["object_id"] for each in as_json(inside("ls", "--json"))["objects"]] == [other]
+    left = {each["object_id"] for each in as_json(inside("ls", "--json"))["objects"]}
+    assert left == {stored["object_id"], other, *notes[MAX_OBJECTS_TOGETHER:]}
     refused = inside("rm", "photo.png", "no-such", "--yes", "--json")
     assert (refused.exit_code, refused.stdout) == (9, "")  # nothing was done, and nothing is told
 

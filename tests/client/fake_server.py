@@ -29,6 +29,7 @@ from hushtag.messages import (
     Account,
     AddTag,
     ChangePassword,
+    DeleteObjects,
     EnrolTag,
     FinishUnlock,
     KeyStep,
@@ -40,6 +41,7 @@ from hushtag.messages import (
     NewVault,
     ObjectEntry,
     ObjectList,
+    ObjectsDeleted,
     ObjectsStored,
     ObjectStored,
     OldKey,
@@ -792,6 +794,21 @@ class FakeServer:
         vault.objects |= rows
         return answer(200, ObjectsStored(vault.generation, len(rows)))
 
+    def delete_several(self, request: httpx.Request, vault_id: UUID) -> httpx.Response:
+        vault = self._vault(request, vault_id)[2]
+        message = msgspec.json.decode(request.content, type=DeleteObjects)
+        if any(each.object_id not in vault.objects for each in message.objects):
+            raise RefusedError(404, "not_found")
+        if any(vault.objects[each.object_id].row.revision != each.revision for each in message.objects):
+            raise RefusedError(409, "revision_conflict")
+        if message.generation != vault.generation + 1:
+            raise RefusedError(409, "generation_conflict")
+        for each in message.objects:
+            vault.streams.pop(vault.stream_of(each.object_id), None)  # type: ignore[arg-type]
+            del vault.objects[each.object_id]
+        vault.generation, vault.head = message.generation, message.head
+        return answer(200, ObjectsDeleted(vault.generation, len(message.objects)))
+
     def delete(self, request: httpx.Request, vault_id: UUID, object_id: UUID) -> httpx.Response:
         vault = self._vault(request, vault_id)[2]
         held = vault.objects.get(object_id)
@@ -918,6 +935,7 @@ ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("DELETE", f"/v1/vaults/{_ID}/old-keys", FakeServer.forget_old_keys),
     ("GET", f"/v1/vaults/{_ID}/objects", FakeServer.objects),
     ("POST", f"/v1/vaults/{_ID}/objects", FakeServer.put_several),
+    ("POST", f"/v1/vaults/{_ID}/objects/deletion", FakeServer.delete_several),
     ("GET", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.get),
     ("PUT", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.put),
     ("DELETE", f"/v1/vaults/{_ID}/objects/{_ID}", FakeServer.delete),

@@ -123,8 +123,10 @@ def many_small_objects_are_put_together(connect: Connect, tmp_path: Path) -> Non
         guest = vault.add_phrase(OTHER_PHRASE).tag_id
         vault.revoke_phrase(guest)
         assert vault.reseal() == len(bodies)
-        vault.delete(stored[0].object_id)
-    del bodies["number 0"]
+        gone = [each.object_id for each in stored[:70]]
+        assert vault.delete_many([*gone, *gone]) == tuple(gone)
+    for each in stored[:70]:
+        del bodies[each.name]
     other = connect()
     other.log_in(email, PASSWORD)
     with other.unlock(PHRASE) as vault:

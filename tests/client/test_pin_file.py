@@ -393,7 +393,7 @@ def test_what_could_not_be_pinned_is_not_shown_and_cannot_be_taken_back_unnotice
             _unlocked(connect, PinFile(tmp_path / "state"))
 
 
-def test_objects_that_are_stored_together_and_not_pinned_say_so(
+def test_objects_that_are_stored_or_deleted_together_and_not_pinned_say_so(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, vault = _unlocked(connect, PinFile(tmp_path / "state"))
@@ -403,7 +403,13 @@ def test_objects_that_are_stored_together_and_not_pinned_say_so(
         with pytest.raises(StoredNotPinnedError, match="2 objects are stored, but") as stored:
             vault.put_many([NewObject(b"a", "a"), NewObject(b"b", "b")], on_stored=told.append)
     assert (stored.value.object_id, stored.value.revision, told) == (None, None, [])
-    assert {entry.name for entry in vault.list()} == {"a", "b"}
+    there = vault.list()
+    assert {entry.name for entry in there} == {"a", "b"}
+    with monkeypatch.context() as patched:
+        patched.setattr("hushtag.client.pin_file.replace_private", _full)
+        with pytest.raises(StoredNotPinnedError, match="2 objects are deleted, but"):
+            vault.delete_many([entry.object_id for entry in there], on_deleted=told.append)
+    assert (told, vault.list()) == ([], ())
 
 
 def test_a_login_needs_no_pins(connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ ANSWERS: dict[str, type[msgspec.Struct] | str | None] = {
     "GET /v1/vaults/*/objects": messages.ObjectList,
     "GET /v1/vaults/*/objects/*": "row",
     "POST /v1/vaults/*/objects": messages.ObjectsStored,
+    "POST /v1/vaults/*/objects/deletion": messages.ObjectsDeleted,
     "PUT /v1/vaults/*/objects/*": messages.ObjectStored,
     "DELETE /v1/vaults/*/objects/*": messages.VaultState,
     "POST /v1/vaults/*/tags": messages.VaultState,
@@ -78,6 +79,8 @@ REQUESTS = {
     messages.PutOrders,
     messages.PutObject,
     messages.PutObjects,
+    messages.DeleteObject,
+    messages.DeleteObjects,
 }
 """Messages a client sends: the man may read them, not alter what the client makes of its own."""
 
@@ -222,6 +225,10 @@ def _replace_many(scene: Scene) -> Any:
     both = [NewObject(b"a third letter", "letter", replace=scene.ids["letter"]), NewObject(b"", "new")]
     first, second = scene.vault.put_many(both)  # type: ignore[union-attr]
     return first, _stored(second)
+
+
+def _delete_many(scene: Scene) -> Any:
+    return scene.vault.delete_many([scene.ids["photo"], scene.ids["letter"]])  # type: ignore[union-attr]
 
 
 def _put_late(scene: Scene) -> Any:
@@ -389,6 +396,7 @@ OPERATIONS: list[Operation] = [
     *_vault("find", "find", _find, composed=True, forbidden=(NotFoundError,)),
     *_vault("list", "list", _list),
     Operation("list_with_rows", "Vault.list", _list_with_rows, unlocked=True),
+    *_vault("delete_many", "delete_many", _delete_many, lists=True),
     *_vault("delete", "delete", lambda s: s.vault.delete(s.ids["photo"]), lists=True, forbidden=(NotFoundError,)),  # type: ignore[union-attr]
     *_vault("phrases", "phrases", _phrases),
     Operation("epoch_code", "Vault.epoch_code", lambda s: s.vault.epoch_code(), unlocked=True),  # type: ignore[union-attr]

@@ -23,6 +23,8 @@ from hushtag.enrollment import AcceptedTag, accept_enrollment, answer_enrollment
 from hushtag.head import VaultHead, seal_head, set_element, set_key
 from hushtag.messages import (
     AddTag,
+    DeleteObject,
+    DeleteObjects,
     KeyStep,
     Located,
     MemberKey,
@@ -354,6 +356,7 @@ def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[l
     )
     put = PutObject(OBJECT, 1, encode_binary(row.encoded))
     several = PutObjects(rotated.generation, 2, rotated.head, [put])
+    gone = DeleteObjects(rotated.generation, rotated.head, [DeleteObject(OBJECT, 1)])
     state = VaultState(vault.vault_id, rotated.generation, 2, rotated.head, rotated.ring)
     info = TagInfo(
         tag_id=tag.message.tag_id,
@@ -363,7 +366,7 @@ def _put(opened: UnlockedTag, tag: AcceptedTag, rotated: RotateVault) -> tuple[l
         current=True,
     )
     columns = {"row.iv": row.iv, "row.ciphertext": bytes(row.ciphertext), "row.auth_tag": row.auth_tag}
-    return [state, info, entry, put, several], columns
+    return [state, info, entry, put, several, gone], columns
 
 
 def run(transcript: str, price: Price) -> Trace:

@@ -161,6 +161,8 @@ CEREMONY: Final[Table] = {
     },
     "PutObject": {"object_id": "free", "revision": "free", "row": "free"},
     "PutObjects": {"generation": "free", "key_version": "free", "head": _HEAD},
+    "DeleteObject": {"object_id": "free", "revision": "free"},
+    "DeleteObjects": {"generation": "free", "head": _HEAD},
 }
 """Messages of an enrolment, an unlock and an open vault; a run makes each of them."""
 
@@ -176,6 +178,7 @@ NESTED: Final = {
     "RotateVault": {"members", "added"},
     "OldKeys": {"old_keys"},
     "PutObjects": {"objects"},
+    "DeleteObjects": {"objects"},
 }
 """Members that are messages themselves, classified under their own name."""
 
@@ -317,6 +320,7 @@ APART: Final[dict[str, set[str]]] = {
     "ObjectList": {"generation", "objects", "next"},
     "ObjectStored": {"object_id", "revision", "generation"},
     "ObjectsStored": {"generation", "objects"},
+    "ObjectsDeleted": {"generation", "objects"},
     "SegmentEntry": {"seq", "size", "digest"},
     "SegmentStored": {"seq", "size", "digest"},
     "SegmentList": {"committed", "segments", "next"},

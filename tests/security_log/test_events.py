@@ -46,6 +46,7 @@ OF_ROUTE = {
     "put_objects": "objects_put",
     "get_object": "object_read",
     "delete_object": "object_deleted",
+    "delete_objects": "objects_deleted",
     "put_segment": "segment_put",
     "list_segments": "segments_listed",
     "get_segment": "segments_read",

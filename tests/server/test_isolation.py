@@ -27,6 +27,7 @@ from hushtag_server.vault.schemas import (
     MoveOffer,
     ObjectChange,
     ObjectsChange,
+    ObjectsDeletion,
     RingChange,
     Rotation,
     VaultCaller,
@@ -87,6 +88,11 @@ MESSAGES: dict[tuple[str, str], Any] = {
         "orders": [{"place": 1, "ticket": encode_binary(bytes(16))}]
     },
     ("put", "/v1/vaults/{vault_id}/keys/{wrapped_key_id}"): {"key_version": 1, "wrapped_key": encode_binary(bytes(40))},
+    ("post", "/v1/vaults/{vault_id}/objects/deletion"): {
+        "generation": 3,
+        "head": encode_binary(bytes(112)),
+        "objects": [{"object_id": str(UUID(int=1)), "revision": 1}],
+    },
     ("post", "/v1/vaults/{vault_id}/objects"): {
         "generation": 3,
         "key_version": 1,
@@ -378,7 +384,9 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
     several = ObjectsChange(hers.vault_id, 1, 3, bytes(112))
     new = hers.seal(new_id(), b"forged", revision=1)
     rows = [(ada.object_id, row, row_digest(row)), (new_id(), new, row_digest(new))]
-    results: dict[str, list[Any]] = {"put_object": [], "put_objects": [], "delete_object": [], "get_object": []}
+    going = ObjectsDeletion(hers.vault_id, 3, bytes(112))
+    asked = ("put_object", "put_objects", "delete_object", "delete_objects", "get_object")
+    results: dict[str, list[Any]] = {name: [] for name in asked}
     results["tag_of"] = [await vault_queries.tag_of(pool, caller) for caller, _ in callers[:2]]
     for caller, outcome in callers:
         put = await vault_queries.put_object(pool, caller, change, row, digest=row_digest(row), most=100)
@@ -388,6 +396,8 @@ async def _vault_calls(client, ada: Person, eve: Person) -> dict[str, list[Any]]
         results["delete_object"].append(
             (await vault_queries.delete_object(pool, caller, gone)).outcome.replace(outcome, "")
         )
+        deleted = await vault_queries.delete_objects(pool, caller, going, [(ada.object_id, 1)])
+        results["delete_objects"].append(deleted.replace(outcome, ""))
         results["get_object"].append((await vault_queries.get_object(pool, caller, hers.vault_id, ada.object_id)).body)
     page: dict[str, Any] = {"after": None, "limit": 10}
     for caller, _ in callers[:2]:

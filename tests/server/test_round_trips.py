@@ -39,6 +39,7 @@ LIMITS = {
     "list": 1,
     "get": 1,
     "delete": 2,
+    "delete_several": 2,
 }
 Note = Callable[[str], None]
 SOCKET = ".s.PGSQL.5432"
@@ -122,6 +123,8 @@ async def _go_through(client: Any, somebody: Any, password: OpaquePassword, size
     note("get")
     assert (await vault.delete(object_id, revision=2)).status_code == 200
     note("delete")
+    assert (await vault.delete_several(vault.several_deletions(list(vault.rows)))).status_code == 200
+    note("delete_several")
 
 
 @pytest.mark.parametrize("size", [100, MIB])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from hushtag.duress import Verdict
 from hushtag.enrollment import Enrolled, start_enrollment
 from hushtag.head import VaultHead, seal_head, set_element, set_key
 from hushtag.messages import (
+    DeleteObject,
+    DeleteObjects,
     Located,
     PutObject,
     PutObjects,
@@ -171,6 +174,24 @@ class OpenedVault:
         if answer.status_code == 200:
             self.head, rows = self.proposed
             self.rows |= rows
+        return answer
+
+    def several_deletions(self, object_ids: Sequence[UUID], **changed: Any) -> DeleteObjects:
+        """The message that deletes these objects, under the next head; `changed` replaces fields."""
+        removed = [self._element(each, self.rows[each]) for each in object_ids]
+        head = self.head.with_changes(removed=[each for each in removed if each is not None], added=[])
+        self.proposed_without = head, list(object_ids)
+        sealed = encode_binary(seal_head(self.vault.data_key, self.vault_id, head))
+        objects = [DeleteObject(each, self.rows[each].revision) for each in object_ids]
+        return msgspec.structs.replace(DeleteObjects(head.generation, sealed, objects), **changed)
+
+    async def delete_several(self, message: DeleteObjects) -> httpx.Response:
+        """Send a message of `several_deletions`; on success the head moves on."""
+        answer = await send(self.client, self.headers, f"{self.url()}/objects/deletion", message)
+        if answer.status_code == 200:
+            self.head, gone = self.proposed_without
+            for each in gone:
+                del self.rows[each]
         return answer
 
     async def delete(self, object_id: UUID, *, revision: int, generation: int | None = None) -> httpx.Response:

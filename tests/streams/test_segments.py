@@ -208,6 +208,22 @@ async def test_the_streams_of_objects_that_are_replaced_together_end(streams, da
     assert left == [(kept, ids["kept"])]
 
 
+async def test_the_streams_of_objects_that_are_deleted_together_end(streams, database) -> None:
+    vault, note = streams.vault, uuid4()
+    film, photo, kept = [await streams.upload(body) for body in (b"film", b"photo", b"kept")]
+    ids = {stream_id: uuid4() for stream_id in (film, photo, kept)}
+    for stream_id, object_id in ids.items():
+        assert (await streams.commit(stream_id, 1, 5 - (stream_id != photo), object_id=object_id)).status_code == 201
+    await vault.put(note, b"beside them")
+    message = vault.several_deletions([ids[film], note, ids[photo]])
+    assert (await vault.delete_several(message)).status_code == 200
+    for stream_id, status in ((film, 404), (photo, 404), (kept, 200)):
+        assert (await streams.read(stream_id, 0)).status_code == status
+        assert (await vault.get(vault.url(ids[stream_id]))).status_code == status
+    left = run_sql(database, "SELECT id, object_id FROM vault_streams WHERE state = 'committed'")
+    assert left == [(kept, ids[kept])]
+
+
 async def test_a_conflict_commits_nothing(streams, database) -> None:
     stream_id = await streams.upload(b"x")
     answer = await streams.commit(stream_id, 1, 1, generation=7)

@@ -140,6 +140,20 @@ def _changes_of_several() -> list[Vector]:
             {**_PLAIN, "removed": _ELEMENTS[:2], "added": news},
             mixed,
         ),
+        accepted(
+            "head_several_deleted",
+            "two of three are deleted",
+            several,
+            {**_PLAIN, "removed": _ELEMENTS[:2], "added": []},
+            {"generation": 5, "object_count": 1, "key_version": 1, "set_hash": spec.set_hash(_ELEMENTS[2:])},
+        ),
+        accepted(
+            "head_several_all_deleted",
+            "all are deleted: the set hash is that of an empty vault",
+            several,
+            {**_PLAIN, "removed": _ELEMENTS, "added": []},
+            {"generation": 5, "object_count": 0, "key_version": 1, "set_hash": bytes(32)},
+        ),
         malformed(
             "head_several_more_than_there_are",
             "four leave a vault of three",

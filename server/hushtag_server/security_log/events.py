@@ -8,6 +8,7 @@ __all__ = [
     "EVENTS",
     "KEY_REWRAPPED",
     "MOVE_REFUSED",
+    "OBJECTS_DELETED",
     "OBJECTS_LISTED",
     "OBJECTS_PUT",
     "OBJECT_DELETED",
@@ -293,6 +294,13 @@ OBJECT_DELETED: Final = Event(
     {"deleted": Outcome("an object deleted"), **_CONFLICTS},
     sensitive=True,
 )
+OBJECTS_DELETED: Final = Event(
+    "objects_deleted",
+    "vault",
+    "replace(d.hushtag_delete_objects, '_streams', '')",
+    {"deleted": Outcome("several objects deleted"), **_CONFLICTS},
+    sensitive=True,
+)
 
 _KINDS: Final = (
     ENROLMENT_STARTED,
@@ -322,6 +330,7 @@ _KINDS: Final = (
     OLD_KEYS_FORGOTTEN,
     VAULT_DESTROYED,
     OBJECT_DELETED,
+    OBJECTS_DELETED,
 )
 EVENTS: Final = {event.name: event for event in _KINDS}
 """Every kind of event by its name."""

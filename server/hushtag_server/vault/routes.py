@@ -3,7 +3,14 @@
 from litestar import Router
 
 from hushtag_server.vault.routes_enrolment import enrol_tag, start_registration
-from hushtag_server.vault.routes_objects import delete_object, get_object, list_objects, put_object, put_objects
+from hushtag_server.vault.routes_objects import (
+    delete_object,
+    delete_objects,
+    get_object,
+    list_objects,
+    put_object,
+    put_objects,
+)
 from hushtag_server.vault.routes_phrases import (
     add_tag,
     destroy_vault,
@@ -24,7 +31,7 @@ VAULT_ROUTES = [
     Router(
         path="/v1",
         route_handlers=[
-            *(lock, read_vault, list_objects, put_objects, put_object, get_object, delete_object),
+            *(lock, read_vault, list_objects, put_objects, delete_objects, put_object, get_object, delete_object),
             *(list_tags, add_tag, rotate_vault, rewrap_key, put_orders, list_old_keys, forget_old_keys, destroy_vault),
         ],
         tags=["vault"],

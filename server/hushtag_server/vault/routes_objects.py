@@ -1,5 +1,6 @@
 """Routes of objects: sealed rows, stored and returned as they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -16,9 +17,12 @@ from hushtag.messages import (
     MAX_LISTED_CONTENT,
     MAX_OBJECTS_MESSAGE,
     MAX_PAGE_WITH_ROWS,
+    DeleteObject,
+    DeleteObjects,
     FieldProblem,
     ObjectEntry,
     ObjectList,
+    ObjectsDeleted,
     ObjectsStored,
     ObjectStored,
     PutObject,
@@ -42,6 +46,7 @@ from hushtag_server.security_log.events import (
     OBJECT_DELETED,
     OBJECT_PUT,
     OBJECT_READ,
+    OBJECTS_DELETED,
     OBJECTS_LISTED,
     OBJECTS_PUT,
 )
@@ -56,10 +61,17 @@ from hushtag_server.vault.callers import (
     vault_caller,
 )
 from hushtag_server.vault.in_use import absence, body_lane, in_use
-from hushtag_server.vault.schemas import NO_STREAM, ObjectChange, ObjectsChange, ObjectSummary, StreamNamed
+from hushtag_server.vault.schemas import (
+    NO_STREAM,
+    ObjectChange,
+    ObjectsChange,
+    ObjectsDeletion,
+    ObjectSummary,
+    StreamNamed,
+)
 from hushtag_server.wire import ENTRIES_AT_ONCE, OCTETS, After, Limit, WireRequest, made_in_turns, read_octets
 
-__all__ = ["delete_object", "get_object", "list_objects", "put_object", "put_objects"]
+__all__ = ["delete_object", "delete_objects", "get_object", "list_objects", "put_object", "put_objects"]
 
 _DECIMAL: Final = "^[1-9][0-9]{0,18}$"
 _HASH_IN_LOOP: Final = 256 * 1024
@@ -146,6 +158,13 @@ async def _digest(services: Services, row: ObjectRow) -> bytes:
     return await anyio.to_thread.run_sync(row_digest, row, limiter=services.threads)
 
 
+def _named_once(objects: Sequence[PutObject] | Sequence[DeleteObject]) -> list[UUID]:
+    ids = [each.object_id for each in objects]
+    if len(set(ids)) < len(ids):
+        raise MalformedRequestError([FieldProblem(field="$.objects", rule="must name each object once")])
+    return ids
+
+
 @put(
     "/vaults/{vault_id:uuid}/objects/{object_id:uuid}",
     summary="Store one revision of an object",
@@ -218,9 +237,7 @@ async def put_objects(
 
     No row is the descriptor of a stream; the streams that the objects had before go.
     """
-    ids = [each.object_id for each in data.objects]
-    if len(set(ids)) < len(ids):
-        raise MalformedRequestError([FieldProblem(field="$.objects", rule="must name each object once")])
+    ids = _named_once(data.objects)
     most = services.settings.max_object_bytes
 
     def given(each: PutObject) -> tuple[UUID, ObjectRow, bytes]:
@@ -305,6 +322,30 @@ async def delete_object(
         head=head,
         ring=None if done.ring is None else encode_binary(done.ring),
     )
+
+
+@post(
+    "/vaults/{vault_id:uuid}/objects/deletion",
+    status_code=200,
+    summary="Delete several objects, all or none",
+    guards=[require_vault_token],
+    security=VAULT_SECURITY,
+    opt={"problems": ["not_found", "revision_conflict", "generation_conflict"]},
+)
+async def delete_objects(
+    data: JSONBody[DeleteObjects], vault_id: FromPath[UUID], request: WireRequest, services: ServicesDep
+) -> ObjectsDeleted:
+    """Compare and swap every revision and the generation, then delete rows and replace the head, in one transaction."""
+    ids = _named_once(data.objects)
+    change = ObjectsDeletion(vault_id, data.generation, decode_binary(data.head, 112))
+    caller = vault_caller(request, services)
+    pool = recorded_pool(request, services, OBJECTS_DELETED, vault_id, object=ids)
+    named = [(each.object_id, each.revision) for each in data.objects]
+    outcome = await queries.delete_objects(pool, caller, change, named)
+    check_outcome(outcome, "deleted", "deleted_streams")
+    if outcome == "deleted_streams":
+        services.remover.kick(caller.user_id)
+    return ObjectsDeleted(generation=data.generation, objects=len(ids))
 
 
 def _entry(row: ObjectSummary) -> ObjectEntry:

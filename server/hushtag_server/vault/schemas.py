@@ -193,6 +193,14 @@ class ObjectsChange(NamedTuple):
     head: bytes
 
 
+class ObjectsDeletion(NamedTuple):
+    """Which vault comes to which generation as several objects go, and the head (112 bytes) that says so."""
+
+    vault_id: UUID
+    generation: int
+    head: bytes
+
+
 class RingChange(NamedTuple):
     """The vault's next generation, and the head (112 bytes) and ring (32 bytes) it has then."""
 

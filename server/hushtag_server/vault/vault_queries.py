@@ -16,6 +16,7 @@ from hushtag_server.vault.schemas import (
     ObjectChange,
     ObjectListing,
     ObjectsChange,
+    ObjectsDeletion,
     ObjectSummary,
     StreamNamed,
     TagSummary,
@@ -25,6 +26,7 @@ from hushtag_server.vault.schemas import (
 
 __all__ = [
     "delete_object",
+    "delete_objects",
     "end_vault_session",
     "find_vault",
     "get_object",
@@ -46,6 +48,7 @@ _DELETE = """
     SELECT outcome, key_version, ring
     FROM hushtag_delete_object($1, $2, $3, $4, $5, $6, $7::bigint, $8::bigint, $9)
 """
+_DELETE_TOGETHER = "SELECT hushtag_delete_objects($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9::bigint[])"
 _TAG_OF = "SELECT hushtag_vault_session($1, $2, $3, $4)"
 _GET = "SELECT tag_id, revision, key_version, body, stream_id FROM hushtag_get_object($1, $2, $3, $4, $5, $6)"
 
@@ -119,6 +122,19 @@ async def delete_object(pool: AnyPool, caller: VaultCaller, change: ObjectChange
     `deleted_stream`: the object had a stream, which ended with it.
     """
     return DeletedObject(*(await call(pool, _DELETE, (*caller, *change)))[0])
+
+
+async def delete_objects(
+    pool: AnyPool, caller: VaultCaller, change: ObjectsDeletion, objects: Sequence[tuple[UUID, int]]
+) -> str:
+    """Authenticate and delete these revisions of objects with the vault's new head, all or none.
+
+    Returns `deleted`, `deleted_streams` (some of the objects had streams, which ended), `not_found`,
+    `revision_conflict`, `generation_conflict` or `unauthenticated`; only the first two wrote anything.
+    """
+    ids, revisions = [object_id for object_id, _ in objects], [revision for _, revision in objects]
+    outcome: str = (await call(pool, _DELETE_TOGETHER, (*caller, *change, ids, revisions)))[0][0]
+    return outcome
 
 
 async def tag_of(pool: AnyPool, caller: VaultCaller) -> UUID | None:

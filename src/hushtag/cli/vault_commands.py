@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -264,8 +263,6 @@ def rm(here: Here, objects: tuple[str, ...], recursive: bool, yes: bool) -> None
       hushtag rm --yes 3f0c2a9e-5d0f-4b7e-9b1c-0d9a6a4f0b11
       hushtag rm -r Photos
     """
-    from hushtag.client import NotFoundError
-
     if not yes and (here.as_json or not sys.stdin.isatty()):
         raise UsageError("nobody to ask; use --yes")
     if recursive and any(not each.strip("/") for each in objects):
@@ -280,12 +277,13 @@ def rm(here: Here, objects: tuple[str, ...], recursive: bool, yes: bool) -> None
                 f"Delete {what}{f' ({len(ids)} in all)' if recursive else ''} for good?", abort=True, err=True
             )
         with here.counting("deleting") as tell:
-            for number, object_id in enumerate(ids, start=1):
-                with suppress(NotFoundError):  # somebody else has deleted it since
-                    vault.delete(object_id)
+
+            def note(object_id: UUID) -> None:
                 deleted.append(object_id)
                 lines.append(f"deleted {object_id}")
-                tell(number, len(ids))
+                tell(len(deleted), len(ids))
+
+            vault.delete_many(ids, on_deleted=note)  # what somebody else has deleted since is passed over
 
 
 def _below(vault: "Vault", names: tuple[str, ...]) -> Iterator[UUID]:

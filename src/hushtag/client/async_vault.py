@@ -28,6 +28,7 @@ from hushtag.client.row_steps import FoundObject
 from hushtag.client.storing_steps import groups_of
 from hushtag.client.stream_files import ContentTarget, Source
 from hushtag.client.vault_steps import OpenTag, VaultSteps
+from hushtag.client.writing_steps import deletions_of
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
 from hushtag.recovery import RecoveryCode
 from hushtag.types import DeviceSecret
@@ -183,6 +184,21 @@ class AsyncVault:
         """As `Vault.delete`."""
         async with self._turn:
             await self._driver.run(self._steps.delete(object_id))
+
+    async def delete_many(
+        self, object_ids: Iterable[UUID], *, on_deleted: Callable[[UUID], None] | None = None
+    ) -> tuple[UUID, ...]:
+        """As `Vault.delete_many`; `on_deleted` runs in the event loop, and must not block."""
+        told = guarded(on_deleted)
+        deleted: list[UUID] = []
+        for group in deletions_of(object_ids):
+            async with self._turn:
+                done = await self._driver.run(self._steps.delete_group(group))
+            deleted += done
+            if told is not None:
+                for each in done:
+                    told(each)
+        return tuple(deleted)
 
     async def phrases(self) -> tuple[VaultPhrase, ...]:
         """As `Vault.phrases`."""

@@ -27,6 +27,7 @@ from hushtag.client.storing_steps import groups_of
 from hushtag.client.stream_files import ContentTarget, Source
 from hushtag.client.threads import OneAtATime
 from hushtag.client.vault_steps import OpenTag, VaultSteps
+from hushtag.client.writing_steps import deletions_of
 from hushtag.phrase import FLOOR_BITS, DrawnPhrase
 from hushtag.recovery import RecoveryCode
 from hushtag.types import DeviceSecret
@@ -254,6 +255,31 @@ class Vault:
         """
         with self._turn:
             self._driver.run(self._steps.delete(object_id))
+
+    def delete_many(
+        self, object_ids: Iterable[UUID], *, on_deleted: Callable[[UUID], None] | None = None
+    ) -> tuple[UUID, ...]:
+        """Delete any number of objects in their order, many at a time, which over a network takes a fraction of the
+        time of a deletion for each; returns which there were. What is not there, or not any more, is passed over.
+
+        Up to 64 of them are one change: they are deleted together, or none of them. `on_deleted` is told of each object
+        that is deleted, and may not raise.
+
+        Raises:
+            MisuseError: something that is no id; nothing is deleted.
+            As `delete`, but for NotFoundError; of the change at which it happened nothing is deleted, and of what was
+            told of before, all.
+        """
+        told = guarded(on_deleted)
+        deleted: list[UUID] = []
+        for group in deletions_of(object_ids):
+            with self._turn:
+                done = self._driver.run(self._steps.delete_group(group))
+            deleted += done
+            if told is not None:
+                for each in done:
+                    told(each)
+        return tuple(deleted)
 
     def phrases(self) -> tuple[VaultPhrase, ...]:
         """Return the phrases that open this vault, exactly those its head counts."""

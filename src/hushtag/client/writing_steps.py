@@ -29,6 +29,9 @@ from hushtag.errors import MalformedError, RollbackError, StateError
 from hushtag.messages import (
     MAX_OBJECTS_MESSAGE,
     MAX_OBJECTS_TOGETHER,
+    DeleteObject,
+    DeleteObjects,
+    ObjectsDeleted,
     ObjectsStored,
     ObjectStored,
     PutObject,
@@ -39,7 +42,7 @@ from hushtag.messages import (
 from hushtag.objects import CONTENT_TYPE, ObjectMeta, ObjectRow, row_digest, seal_object, shape_of
 from hushtag.stream_messages import STREAM_HEADER, STREAM_SEGMENTS_HEADER, STREAM_SIZE_HEADER
 
-__all__ = ["Change", "WritingSteps", "together"]
+__all__ = ["Change", "WritingSteps", "deletions_of", "together"]
 
 _BESIDE_ROWS: Final = 512
 """Bytes of a message with several objects besides the objects: two numbers, a head of 150 characters, names."""
@@ -94,6 +97,15 @@ def together(items: Iterable[T], row_length: Callable[[T], int | None]) -> Itera
         yield group
 
 
+def deletions_of(object_ids: Iterable[UUID]) -> Iterator[list[UUID]]:
+    """Yield what is to be deleted in its order, each object once, as many at a time as one change takes.
+
+    Raises:
+        MisuseError: something that is no id; nothing was deleted.
+    """
+    return together(dict.fromkeys(uuid_of(each) for each in object_ids), lambda _: 0)
+
+
 class WritingSteps(ReadingSteps):
     """Reading and changing one open vault."""
 
@@ -124,6 +136,19 @@ class WritingSteps(ReadingSteps):
         before = yield from self._current(object_id)
         yield from self._commit((Change(object_id, before, None, None),))
 
+    def delete_group(self, object_ids: Sequence[UUID]) -> Steps[tuple[UUID, ...]]:
+        """Delete those of these objects that the vault has, all or none; returns which it had.
+
+        Raises:
+            ConflictError, OutcomeUnknownError: as for `put`.
+        """
+        self.witness.check_open()
+        found = zip(object_ids, (yield from self._entries_of(object_ids)), strict=True)
+        changes = [Change(each, self._as_shown(each, seen), None, None) for each, seen in found if seen is not None]
+        if changes:
+            yield from self._commit(changes)
+        return tuple(change.object_id for change in changes)
+
     def _seal(self, object_id: UUID, before: Seen | None, revision: int, meta: ObjectMeta, body: bytes) -> Change:
         row = seal_object(
             self.witness.data_key,
@@ -137,24 +162,33 @@ class WritingSteps(ReadingSteps):
         return Change(object_id, before, Seen(revision, row_digest(row)), row, meta)
 
     def _current(self, object_id: UUID) -> Steps[Seen]:
-        rows = self.witness.rows
-        if rows is not None and object_id not in rows:
-            yield from self.refresh()  # somebody else may have stored it since the vault was listed
-            rows = self.witness.rows
-        found = (yield from self.listed([object_id]))[0] if rows is None else rows.get(object_id)
+        found = (yield from self._entries_of([object_id]))[0]
         if found is None:
             raise NotFoundError("the vault has no such object", code="not_found")
+        return self._as_shown(object_id, found)
+
+    def _entries_of(self, object_ids: Sequence[UUID]) -> Steps[list[Seen | None]]:
+        rows = self.witness.rows
+        if rows is not None and any(each not in rows for each in object_ids):
+            yield from self.refresh()  # somebody else may have stored it since the vault was listed
+            rows = self.witness.rows
+        return (yield from self.listed(object_ids)) if rows is None else [rows.get(each) for each in object_ids]
+
+    def _as_shown(self, object_id: UUID, found: Seen) -> Seen:
         if self.shown.setdefault(object_id, found) != found:
             raise ConflictError("the object was changed by somebody else since it was read", code="revision_conflict")
         return found
 
     def _commit(self, changes: Sequence[Change]) -> Steps[None]:
-        """Try until the changes are stored, all at once, or somebody else's change of one object makes them void."""
+        """Try until the changes are stored, all at once, or somebody else's change of one object makes them void.
+
+        All of them are puts, or all are deletions; what somebody else deletes of those is left out of the next attempt.
+        """
         yield from self.catch_up()
-        entries = [change.entry for change in changes]
         lost: TransportError | None = None
         for attempt in range(self.retry.changes):
             try:
+                entries = [change.entry for change in changes]
                 proposed = self.witness.propose(entries)
                 outcome = yield from self._attempt(changes, proposed)
             except BaseException as error:
@@ -168,7 +202,8 @@ class WritingSteps(ReadingSteps):
             if outcome is _Outcome.UNKNOWN:
                 lost = outcome_unknown()
             doubtful = lost is not None or outcome is _Outcome.OBJECT_CHANGED
-            if (yield from self._is_stored(entries, proposed, lost, doubtful=doubtful)):
+            changes = yield from self._left(changes, proposed, lost, doubtful=doubtful)
+            if not changes:
                 yield from self._take(entries, proposed)
                 return
             yield Pause(self.retry.pause(attempt))
@@ -182,37 +217,41 @@ class WritingSteps(ReadingSteps):
             else:
                 self.shown[object_id] = after
         if len(entries) > 1:
-            yield from self.pin_stored(f"{len(entries)} objects are stored")
+            done = "deleted" if entries[0].after is None else "stored"
+            yield from self.pin_stored(f"{len(entries)} objects are {done}")
             return
         object_id, _, after = entries[0]
         revision = None if after is None else after.revision
         done = "the object is deleted" if revision is None else f"the object is stored (revision {revision})"
         yield from self.pin_stored(done, object_id, revision)
 
-    def _is_stored(
-        self, entries: Sequence[Replaced], proposed: Sealed, lost: TransportError | None, *, doubtful: bool
-    ) -> Steps[bool]:
-        """Look at the vault and tell whether the changes are in it."""
+    def _left(
+        self, changes: Sequence[Change], proposed: Sealed, lost: TransportError | None, *, doubtful: bool
+    ) -> Steps[Sequence[Change]]:
+        """Look at the vault and return which of the changes are not in it."""
         before = self.witness.head
         try:
             yield from self.refresh()
             if self.witness.head == proposed.head:
-                return True
+                return ()
             moved = self.witness.head != before
             # New objects that were merely late need no listing: nobody else can have touched them.
-            if not moved or not (doubtful or any(each.before is not None for each in entries)):
-                return False
-            now = yield from self.listed([each.object_id for each in entries])
+            if not moved or not (doubtful or any(each.before is not None for each in changes)):
+                return changes
+            now = yield from self.listed([each.object_id for each in changes])
         except (*UNTOLD, ConflictError):  # somebody has replaced the key: what came before that, cannot be told
             if lost is not None:
                 raise lost from None
             raise
-        # They were stored together, and nobody else can make such a row: as one of them is there, so were all.
-        if any(found == each.after for found, each in zip(now, entries, strict=True)):
-            return True
-        if any(found != each.before for found, each in zip(now, entries, strict=True)):
+        left = [each for found, each in zip(now, changes, strict=True) if found != each.after]
+        if len(left) < len(changes) and changes[0].after is not None:
+            return ()  # stored together: nobody else can make such a row, so as one of them is there, so were all
+        if any(found not in (each.before, each.after) for found, each in zip(now, changes, strict=True)):
             raise ConflictError("the object was changed by somebody else", code="revision_conflict")
-        return False
+        for each in changes:
+            if each not in left:
+                self.shown.pop(each.object_id, None)
+        return left
 
     def _attempt(self, changes: Sequence[Change], proposed: Sealed) -> Steps[_Outcome]:
         request = self._request(changes[0], proposed) if len(changes) == 1 else self._request_of(changes, proposed)
@@ -239,6 +278,10 @@ class WritingSteps(ReadingSteps):
         raise error
 
     def _request_of(self, changes: Sequence[Change], proposed: Sealed) -> Request:
+        if changes[0].after is None:
+            going = [DeleteObject(each.object_id, each.before.revision) for each in changes if each.before is not None]
+            asked = encode(DeleteObjects(proposed.head.generation, encode_binary(proposed.sealed), going))
+            return Request("POST", f"{self.path}/objects/deletion", self.token, asked, "application/json")
         rows = [(each.object_id, each.row) for each in changes if each.row is not None]
         message = PutObjects(
             generation=proposed.head.generation,
@@ -250,7 +293,11 @@ class WritingSteps(ReadingSteps):
         return Request("POST", f"{self.path}/objects", self.token, body, "application/json")
 
     def _check_answer_of(self, changes: Sequence[Change], proposed: Sealed, response: Response) -> None:
-        if expect(response, (200,), ObjectsStored) != ObjectsStored(proposed.head.generation, len(changes)):
+        if changes[0].after is None:
+            deleted = expect(response, (200,), ObjectsDeleted)
+            if deleted != ObjectsDeleted(proposed.head.generation, len(changes)):
+                raise MalformedError("answer to a deletion of several objects names another generation or number")
+        elif expect(response, (200,), ObjectsStored) != ObjectsStored(proposed.head.generation, len(changes)):
             raise MalformedError("answer to a put of several objects names another generation or number")
 
     def _request(self, change: Change, proposed: Sealed) -> Request:

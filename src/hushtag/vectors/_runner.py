@@ -38,7 +38,7 @@ GROUPS: Final = {
     "phrase/strength": 23,
     "suite/device": 33,
     "suite/epoch": 29,
-    "suite/head": 46,
+    "suite/head": 48,
     "suite/keys": 47,
     "suite/login": 36,
     "suite/objects": 96,

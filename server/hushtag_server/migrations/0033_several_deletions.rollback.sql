@@ -1,0 +1,1 @@
+DROP FUNCTION hushtag_delete_objects;
