@@ -57,7 +57,7 @@ class Answering:
 
 @pytest.fixture(scope="module")
 def opened(enrolled_server: FakeServer) -> Iterator[tuple[Answering, Any, Any]]:
-    """A logged-in client, an open vault with one object, and the power over their answers."""
+    """A logged-in client, an open vault with two objects, and the power over their answers."""
     answering = Answering()
     answering.server = enrolled_server.clone()
 
@@ -69,6 +69,7 @@ def opened(enrolled_server: FakeServer) -> Iterator[tuple[Answering, Any, Any]]:
         client.log_in(EMAIL, PASSWORD)
         vault = client.unlock(PHRASE)
         vault.put(b"one", name="a")
+        vault.put(b"two", name="b")
         yield answering, client, vault
         answering.answer = None
 
@@ -84,6 +85,7 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "get": lambda client, vault: vault.get(uuid4()),
     "put": lambda client, vault: vault.put(b"", name="x"),
     "delete": lambda client, vault: vault.delete(next(iter(vault._steps.witness.rows or {uuid4(): 0}))),
+    "delete_many": lambda client, vault: vault.delete_many(vault._steps.witness.rows or [uuid4(), uuid4()]),
     "phrases": lambda client, vault: vault.phrases(),
 }
 

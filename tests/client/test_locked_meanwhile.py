@@ -38,6 +38,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "put": ("/objects/", lambda vault: vault.put(b"body", name="new")),
     "replace": ("/objects/", lambda vault: vault.put(b"body", name="old", replace=vault.list()[0].object_id)),
     "delete": ("/objects/", lambda vault: vault.delete(vault.list()[0].object_id)),
+    "delete several": ("/objects/", lambda vault: vault.delete_many([each.object_id for each in vault.list()])),
     "put several": ("/objects", lambda vault: vault.put_many([NewObject(b"a", "a"), NewObject(b"b", "b")])),
     "add a phrase": ("/tags", lambda vault: vault.add_phrase(THIRD_PHRASE)),
     "revoke a phrase": ("/rotations", lambda vault: vault.revoke_phrase(_other(vault))),
@@ -55,12 +56,13 @@ def _other(vault: Any) -> UUID:
 
 @pytest.fixture(scope="module")
 def filled(enrolled_server: FakeServer) -> FakeServer:
-    """A server with an object and a second phrase in the vault."""
+    """A server with two objects and a second phrase in the vault."""
     server = enrolled_server.clone()
     with connect_sync(URL, server.transport()) as client:
         client.log_in(EMAIL, PASSWORD)
         with client.unlock(PHRASE) as vault:
             vault.put(b"body", name="old")
+            vault.put(b"body", name="older")
             vault.add_phrase(OTHER_PHRASE)
     return server
 
