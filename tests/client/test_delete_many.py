@@ -142,6 +142,18 @@ def test_what_somebody_else_changed_keeps_all_of_them(
     assert sync_vault.delete_many([one, two]) == (one, two)  # as they were shown now
 
 
+def test_what_was_changed_unseen_is_not_deleted_unread(sync_vault: Any, other_vault: Any, server: FakeServer) -> None:
+    one, two = stored(sync_vault, 2)
+    other_vault.list()
+    other_vault.put(b"theirs", name="theirs", replace=two)
+    server.log.clear()
+    with pytest.raises(ConflictError) as refused:
+        sync_vault.delete_many([one, two, uuid4()])  # what is unknown leads to a look, and that shows nobody anything
+    assert refused.value.code == "revision_conflict"
+    assert "POST" not in methods(server)
+    assert len(other_vault.list()) == 2
+
+
 def test_a_server_that_stays_away_leaves_the_outcome_unknown(sync_vault: Any, server: FakeServer) -> None:
     ids = stored(sync_vault, 3)
     server.faults = [Fault("POST", DELETION, "before", times=99)]

@@ -537,7 +537,7 @@ def test_every_query_of_the_vault_names_its_user() -> None:
             assert {"caller", "user_id"} & set(names), name
 
 
-async def test_two_tags_of_one_account_are_kept_apart_like_two_accounts(app_client, ada) -> None:
+async def test_two_tags_of_one_account_are_kept_apart_like_two_accounts(app_client, ada, database) -> None:
     other, hers = await open_vault(app_client, ada.account), ada.vault.vault_id
     services = app_client.app.application.application.state["services"]
     caller = VaultCaller(other.user_id, parse_bearer(f"Bearer {other.token}", "htv_").secret_hash.hex(), HOUR, HOUR)
@@ -547,3 +547,18 @@ async def test_two_tags_of_one_account_are_kept_apart_like_two_accounts(app_clie
         assert await vault_queries.find_vault(*names) is None
         assert await vault_queries.list_tags(*names, after=None, limit=10) == []
     assert await vault_queries.list_objects(services.pool, caller, hers, after=None, limit=10) is None
+    # What the other tag knows of this vault is all that a change names, but for the key.
+    before, generation = everything(database), ada.vault.head.generation + 1
+    row = ada.vault.seal(ada.object_id, b"forged", revision=2)
+    put, gone = (ObjectChange(hers, ada.object_id, revision, generation, bytes(112)) for revision in (2, 1))
+    several, going = ObjectsChange(hers, 1, generation, bytes(112)), ObjectsDeletion(hers, generation, bytes(112))
+    pool, digest = services.pool, row_digest(row)
+    assert [
+        await vault_queries.put_object(pool, caller, put, row, digest=digest, most=100),
+        await vault_queries.put_objects(pool, caller, several, [(ada.object_id, row, digest)], most=100),
+        (await vault_queries.delete_object(pool, caller, gone)).outcome,
+        await vault_queries.delete_objects(pool, caller, going, [(ada.object_id, 1)]),
+    ] == ["not_found"] * 4
+    assert everything(database) == before
+    # The same words of the tag that has the key are heard.
+    assert await vault_queries.delete_objects(pool, ada.vault_caller(), going, [(ada.object_id, 1)]) == "deleted"

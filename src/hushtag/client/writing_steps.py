@@ -248,9 +248,6 @@ class WritingSteps(ReadingSteps):
             return ()  # stored together: nobody else can make such a row, so as one of them is there, so were all
         if any(found not in (each.before, each.after) for found, each in zip(now, changes, strict=True)):
             raise ConflictError("the object was changed by somebody else", code="revision_conflict")
-        for each in changes:
-            if each not in left:
-                self.shown.pop(each.object_id, None)
         return left
 
     def _attempt(self, changes: Sequence[Change], proposed: Sealed) -> Steps[_Outcome]:
