@@ -11,7 +11,9 @@ DECLARE
     v_tag uuid := hushtag_vault_session(p_user, p_session_id, p_idle, p_touch);
     v_vault vaults%ROWTYPE;
     v_revisions bigint[];
+    v_object uuid;
     v_streams uuid[];
+    v_stream uuid;
 BEGIN
     IF v_tag IS NULL THEN
         RETURN 'unauthenticated';
@@ -21,11 +23,13 @@ BEGIN
     IF v_vault.id IS NULL OR hushtag_held_key(p_user, p_session_id, v_tag, p_vault) IS NULL THEN
         RETURN hushtag_not_held(p_user, p_session_id);
     END IF;
-    -- The vault is held, so what its objects are now they stay.
+    -- The vault is held, so what its objects are now they stay. Each is looked up by itself, as for a put of several.
     SELECT array_agg(b.revision ORDER BY o.place), array_agg(b.stream_id) FILTER (WHERE b.stream_id IS NOT NULL)
     INTO v_revisions, v_streams
     FROM unnest(p_objects) WITH ORDINALITY o (id, place)
-    LEFT JOIN vault_blobs b ON b.user_id = p_user AND b.vault_id = p_vault AND b.object_id = o.id;
+    LEFT JOIN LATERAL (
+        SELECT v.revision, v.stream_id FROM vault_blobs v
+        WHERE v.user_id = p_user AND v.vault_id = p_vault AND v.object_id = o.id OFFSET 0) b ON true;
     IF array_position(v_revisions, NULL) IS NOT NULL THEN
         RETURN 'not_found';
     END IF;
@@ -35,11 +39,13 @@ BEGIN
     IF v_vault.generation <> p_generation - 1 THEN
         RETURN 'generation_conflict';
     END IF;
-    DELETE FROM vault_blobs b WHERE b.user_id = p_user AND b.vault_id = p_vault AND b.object_id = ANY (p_objects);
-    IF v_streams IS NOT NULL THEN
+    FOREACH v_object IN ARRAY p_objects LOOP
+        DELETE FROM vault_blobs b WHERE b.user_id = p_user AND b.vault_id = p_vault AND b.object_id = v_object;
+    END LOOP;
+    FOREACH v_stream IN ARRAY coalesce(v_streams, '{}') LOOP
         UPDATE vault_streams s SET state = 'ended', object_id = NULL
-        WHERE s.user_id = p_user AND s.vault_id = p_vault AND s.id = ANY (v_streams);
-    END IF;
+        WHERE s.user_id = p_user AND s.vault_id = p_vault AND s.id = v_stream;
+    END LOOP;
     UPDATE vaults v SET generation = p_generation, head = p_head, object_count = v.object_count - cardinality(p_objects)
     WHERE v.user_id = p_user AND v.id = p_vault;
     RETURN CASE WHEN v_streams IS NOT NULL THEN 'deleted_streams' ELSE 'deleted' END;
