@@ -9,7 +9,7 @@ from uuid import UUID
 
 import psycopg
 
-__all__ = ["fill_users", "fill_vault", "object_ids"]
+__all__ = ["fill_empty_vaults", "fill_users", "fill_vault", "object_ids"]
 
 _QUICKLY: Final = (
     "SET session_replication_role = replica",
@@ -38,13 +38,19 @@ _TABLES: Final = (
     " SELECT id, tag, vault, decode(repeat('5a', 40), 'hex') FROM somebody",
     "INSERT INTO unlock_budget (user_id, tokens) SELECT id, 20 FROM somebody",
 )
-_OBJECTS: Final = f"""
+_ROWS: Final = f"""
     INSERT INTO vault_blobs (user_id, vault_id, object_id, wrapped_key_id, iv, ciphertext, auth_tag, content_size,
                              key_version, revision, row_digest)
     SELECT k.user_id, k.vault_id, o.id, k.id, decode(repeat('5a', 12), 'hex'), decode(repeat('5a', 288), 'hex'),
            decode(repeat('5a', 16), 'hex'), 256, 1, 1, {_H.format("o.id")} || {_H.format("o.id")}
+"""
+_OBJECTS: Final = f"""{_ROWS}
     FROM wrapped_keys k, (SELECT gen_random_uuid() AS id FROM generate_series(1, %(count)s) ORDER BY 1) o
     WHERE k.user_id = %(user)s AND k.vault_id = %(vault)s
+"""
+_FIRST_OBJECTS: Final = f"""{_ROWS}
+    FROM wrapped_keys k CROSS JOIN LATERAL (SELECT gen_random_uuid() AS id WHERE k.id IS NOT NULL) o
+    WHERE NOT EXISTS (SELECT FROM vault_blobs b WHERE b.user_id = k.user_id)
 """
 _COUNT: Final = "UPDATE vaults SET object_count = object_count + %(count)s WHERE user_id = %(user)s AND id = %(vault)s"
 
@@ -70,6 +76,16 @@ def fill_vault(url: str, user_id: UUID, vault_id: UUID, count: int) -> None:
         connection.execute(_OBJECTS.encode(), values)
         connection.execute(_COUNT, values)
         connection.execute("VACUUM ANALYZE vault_blobs")
+
+
+def fill_empty_vaults(url: str) -> None:
+    """Make an object in the vault of everybody who has none: the planner then knows of many small vaults."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in _QUICKLY:
+            connection.execute(statement)
+        connection.execute(_FIRST_OBJECTS.encode())
+        connection.execute("UPDATE vaults SET object_count = 1 WHERE object_count = 0")
+        connection.execute("VACUUM ANALYZE")
 
 
 def object_ids(url: str, user_id: UUID, vault_id: UUID) -> list[UUID]:
