@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from hushtag import _labels
 from hushtag._kdf import lp, u32
 from hushtag._padding import padded_length
-from hushtag.errors import AuthenticationError, LimitError, MalformedError
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError
 from hushtag.messages import KeyVersion
 from hushtag.suites import HUSHTAG_V1, Suite
 from hushtag.types import StreamKey
@@ -178,11 +178,21 @@ def new_stream(*, _entropy: Callable[[int], bytes] = os.urandom) -> tuple[UUID, 
     return UUID(bytes=_entropy(16), version=4), StreamKey(_entropy(StreamKey.LENGTH))
 
 
+def _check_apart(source: memoryview, room: bytearray) -> None:
+    # Output over what is still to be read: releases of `cryptography` seal the wrong bytes then, under a valid tag.
+    if source.obj is room:
+        raise MisuseError("a segment is sealed and opened into other memory than it lies in")
+
+
 def seal_segment(key: StreamKey, context: bytes, plain: memoryview, room: bytearray) -> int:
     """Seal one segment into `room`, of `sealed_length` bytes or more, and return how many bytes it takes.
 
     Cobblestone draws a salt for each message, so the same segment sealed twice are two ciphertexts.
+
+    Raises:
+        MisuseError: `plain` lies in `room`.
     """
+    _check_apart(plain, room)
     encryptor = Cobblestone256Encryptor(key.expose(), context)
     length = encryptor.update_into(plain, room)
     rest = encryptor.finalize()
@@ -198,7 +208,9 @@ def open_segment(key: StreamKey, context: bytes, sealed: memoryview, room: bytea
         MalformedError: too short to be a segment.
         AuthenticationError: altered, cut, extended, or another segment than the context names. What `room` holds then
             must not be used.
+        MisuseError: `sealed` lies in `room`.
     """
+    _check_apart(sealed, room)
     if len(sealed) < SEGMENT_OVERHEAD + TAG_BYTES:
         raise MalformedError(f"segment is {len(sealed)} bytes, expected at least {SEGMENT_OVERHEAD + TAG_BYTES}")
     try:

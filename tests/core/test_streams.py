@@ -15,7 +15,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushtag.errors import AuthenticationError, LimitError, MalformedError
+from hushtag.errors import AuthenticationError, LimitError, MalformedError, MisuseError
 from hushtag.objects import ObjectMeta, open_object, padded_length, seal_object, shape_of
 from hushtag.stream_index import GrowingIndex, StreamIndex, segment_digest
 from hushtag.stream_messages import MAX_SEGMENTS, MAX_STREAM_BYTES
@@ -61,6 +61,18 @@ def seal(plain: bytes, context: bytes, key: StreamKey = KEY) -> bytes:
 def opened(sealed: bytes, context: bytes, key: StreamKey = KEY) -> bytes:
     room = bytearray(len(sealed))
     return bytes(room[: open_segment(key, context, memoryview(sealed), room)])
+
+
+def test_a_segment_is_neither_sealed_nor_opened_into_its_own_memory() -> None:
+    context = segment_context(VAULT, STREAM, 1, 0, SegmentKind.LAST)
+    room = bytearray(sealed_length(3 * CHUNK))
+    with pytest.raises(MisuseError, match="other memory"):
+        seal_segment(KEY, context, memoryview(room)[: 3 * CHUNK], room)
+    assert not any(room)
+    room[:] = before = seal(os.urandom(3 * CHUNK), context)
+    with pytest.raises(MisuseError, match="other memory"):
+        open_segment(KEY, context, memoryview(room), room)
+    assert room == before
 
 
 def test_published_vectors_hold_for_the_construction_and_the_library_follows_it() -> None:

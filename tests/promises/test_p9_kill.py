@@ -1,10 +1,10 @@
 """P9: what was acknowledged survives `kill -9`; what was not is there whole or not at all.
 
 Covered: every process of the server, and separately PostgreSQL (postmaster, backends, or all of it), killed inside
-the HTTP exchange of puts (new objects, alone and several together, and replacements, 0 bytes to 200 KiB) of a real
-client on a real server with its embedded database: while the request is sent, inside the transaction (held there by a
-lock: before anything is written, and with the objects written but not the head), at a random moment of the wait for the
-answer, and at the answer.
+the HTTP exchange of puts (new objects, alone and several together, and replacements, 0 bytes to 200 KiB) and of
+deletions of several objects, of a real client on a real server with its embedded database: while the request is sent,
+inside the transaction (held there by a lock: before anything is written, and with the objects written or deleted but
+not the head), at a random moment of the wait for the answer, and at the answer.
 Afterwards another client unlocks, verifies the listing against the head and opens everything.
 
 Not covered: loss of power, disks that lie about fsync.
@@ -36,7 +36,7 @@ from hushtag_server.embedded.files import load_passwords
 from tests.live_server import start_server, temporary_directory
 
 ROUNDS = int(os.environ.get("HUSHTAG_KILL_ROUNDS", "1"))
-PUTS = 100 * ROUNDS  # per victim
+PUTS = 100 * ROUNDS  # per victim; some of them are deletions
 SIZES = (0, 1, 300, 4096, 50_000, 200_000)
 SHORT = (0, 1, 300, 4096)
 EMAIL, PASSWORD, PHRASE = "ada@example.org", "correct horse battery", draw_phrase().text
@@ -46,13 +46,13 @@ WAIT = 30.0  # seconds until a process that must do something counts as stuck
 
 
 class Moment(enum.Enum):
-    """Where in a put's exchange a kill falls."""
+    """Where in the exchange of a put or deletion a kill falls."""
 
     SENDING = "while the request was sent"
     UNWRITTEN = "in the transaction, nothing written"
     UNWRITTEN_LET_GO = "in the transaction, nothing written, let go"
-    HALF = "in the transaction, object written and head not"
-    HALF_LET_GO = "in the transaction, object written and head not, let go"
+    HALF = "in the transaction, objects written or deleted and head not"
+    HALF_LET_GO = "in the transaction, objects written or deleted and head not, let go"
     WAITING = "while the answer was awaited"
     ANSWERED = "at the answer"
 
@@ -206,7 +206,7 @@ class PostgresVictim(Victim):
 
 @dataclass
 class Blow:
-    """One kill inside one put."""
+    """One kill inside one put or deletion."""
 
     put: str
     moment: Moment
@@ -269,7 +269,7 @@ class Wire(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
-        several = request.method == "POST" and request.url.path.endswith("/objects")
+        several = request.method == "POST" and request.url.path.endswith(("/objects", "/objects/deletion"))
         if request.method != "PUT" and not several:
             return super().handle_request(request)
         blow, self.next_blow = self.next_blow, None
@@ -305,12 +305,24 @@ class Ledger:
     replaced: dict[str, str] = field(default_factory=dict)
     acknowledged: dict[str, UUID] = field(default_factory=dict)
     together: list[set[str]] = field(default_factory=list)
+    going: dict[str, set[str]] = field(default_factory=dict)
+    """What was to be deleted together, by the name of the deletion."""
+    gone: set[str] = field(default_factory=set)
+    """Deletions that were acknowledged."""
     _newest: list[str] = field(default_factory=list)
 
-    def put(self, vault: Vault, name: str, chance: random.Random) -> bool:
-        """Put a new object, several together or the next revision of one; tell whether it was acknowledged."""
-        if chance.random() < 0.25:
+    def change(self, vault: Vault, name: str, chance: random.Random) -> bool:
+        """Put a new object, several together or the next revision of one, or delete several; tell whether it was
+        acknowledged.
+        """
+        draw = chance.random()
+        if draw < 0.25:
             return self._put_several(vault, name, chance)
+        if draw < 0.45 and len(self._newest) >= 3:
+            return self._delete_several(vault, name, chance)
+        return self._put(vault, name, chance)
+
+    def _put(self, vault: Vault, name: str, chance: random.Random) -> bool:
         body = self.sent[name] = chance.randbytes(chance.choice(SIZES))
         before = None
         if self._newest and chance.random() < 0.25:
@@ -338,6 +350,23 @@ class Ledger:
         self._newest += names
         return True
 
+    def _delete_several(self, vault: Vault, name: str, chance: random.Random) -> bool:
+        # Taken out for good, for they may be gone already if the deletion stays in doubt.
+        names = [self._newest.pop(chance.randrange(len(self._newest))) for _ in range(3)]
+        self.going[name] = set(names)
+        try:
+            deleted = vault.delete_many(self.acknowledged[each] for each in names)
+        except (TransportError, UnavailableError):
+            return False
+        assert len(deleted) == len(names)
+        self.gone.add(name)
+        return True
+
+    def revisions(self, name: str) -> int:
+        """Return how many puts an object had when this one was made."""
+        before = self.replaced.get(name)
+        return 1 if before is None else 1 + self.revisions(before)
+
 
 def put_while_killing(vault: Vault, wire: Wire, ledger: Ledger, victim: Victim, chance: random.Random) -> list[Blow]:
     """Make the puts and return the blows that fell into some of them."""
@@ -349,14 +378,15 @@ def put_while_killing(vault: Vault, wire: Wire, ledger: Ledger, victim: Victim, 
         name = f"put {number}"
         if number not in moments:
             # Only a kill excuses a put: between them the server must answer.
-            assert ledger.put(vault, name, chance), f"{name} failed although nothing was killed"
+            assert ledger.change(vault, name, chance), f"{name} failed although nothing was killed"
             continue
         with contextlib.closing(Grip(victim.place)) as grip:
             tried_again = chance.random() < 0.5
             blow = wire.next_blow = Blow(name, moments[number], chance.random(), victim, grip, tried_again)
             blow.prepare()
-            told = "acknowledged" if ledger.put(vault, name, chance) else "in doubt"
-            print(f"{name}: killed {blow.moment.value}; first answer: {blow.ended}; {told}")
+            told = "acknowledged" if ledger.change(vault, name, chance) else "in doubt"
+            what = f"{name}, a deletion" if name in ledger.going else name
+            print(f"{what}: killed {blow.moment.value}; first answer: {blow.ended}; {told}")
             victim.repair(grip)
         wire.takes_puts = True
         blows.append(blow)
@@ -384,20 +414,23 @@ def check_with_a_fresh_unlock(place: Place, ledger: Ledger, generation: int) -> 
                 assert vault.get(entry.object_id).body == ledger.sent[name], f"{name} is not what was sent"
             committed = set(ledger.acknowledged) | set(found)
             outdated = {ledger.replaced[name] for name in committed if name in ledger.replaced}
-            assert committed - outdated <= set(found), "an acknowledged object is gone"
+            deletions = {each for each, names in ledger.going.items() if not names & set(found)}
+            assert ledger.gone <= deletions, "a deleted object is back"
+            deleted = set().union(*(ledger.going[each] for each in deletions))
+            assert committed - outdated - deleted <= set(found), "an acknowledged object is gone"
             assert not outdated & set(found), "a replaced object is back"
             for name, entry in found.items():
                 known = ledger.acknowledged.get(name) or ledger.acknowledged.get(ledger.replaced.get(name, ""))
                 assert known in (entry.object_id, None), f"{name} is another object than it was"
-            assert sum(entry.revision for entry in entries) == len(committed)
+            assert sum(entry.revision for entry in entries) == len(committed) - sum(map(ledger.revisions, deleted))
             whole = [names for names in ledger.together if names & committed]
             assert all(names <= committed for names in whole), "a part of what was put together is there"
-            changes = len(committed) - sum(len(names) - 1 for names in whole)
+            changes = len(committed) - sum(len(names) - 1 for names in whole) + len(deletions)
             assert vault_row(place) == (generation + changes, len(found), len(found))
             one_more = vault.put(b"one more", name="one more")
             assert vault.get(one_more.object_id).body == b"one more"
             assert len(vault.list()) == len(entries) + 1
-    return committed
+    return committed | deletions
 
 
 def run_promise(victim: Victim, chance: random.Random) -> None:
@@ -410,7 +443,7 @@ def run_promise(victim: Victim, chance: random.Random) -> None:
         with client.unlock(PHRASE) as vault:
             blows = put_while_killing(vault, wire, ledger, victim, chance)
     committed = check_with_a_fresh_unlock(victim.place, ledger, generation)
-    assert len(ledger.sent) - sum(len(names) - 1 for names in ledger.together) == PUTS
+    assert len(ledger.sent) - sum(len(names) - 1 for names in ledger.together) + len(ledger.going) == PUTS
     interrupted = [blow.put for blow in blows if blow.interrupted]
     stored = [put for put in interrupted if put in committed]
     print(f"{len(interrupted)} of {len(blows)} puts interrupted; of these stored: {', '.join(stored) or 'none'}")
