@@ -8,7 +8,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,6 +34,7 @@ ANSWER_PIECE: Final = 256 * 1024
 """Bytes of a whole answer that are handed over at once: what waits for a reader who does not read is at most a few of
 them, and the request that waits is still counted and timed."""
 _IDS_AT_ONCE: Final = 64
+_LISTENS: Final = 0.1  # seconds from the end of the start until the server around this listens, and more
 _log = logging.getLogger("hushtag.server")
 
 
@@ -275,6 +276,8 @@ class Edge:
         self._turns = Turns(settings)
         self._records = RequestRecords(metrics)
         self._ids = RequestIds()
+        self.when_serving: Callable[[], None] | None = None
+        """Called once when the server around this has begun to take connections."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request; lifespan events pass through, WebSockets are turned away."""
@@ -285,8 +288,14 @@ class Edge:
         return send({"type": "websocket.close", "code": 1008})
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete" and self.when_serving is not None:
+                # Granian listens before its loop goes on: what it runs later than this turn, it runs while it listens.
+                asyncio.get_running_loop().call_later(_LISTENS, self.when_serving)
+
         try:
-            await self.application(scope, receive, send)
+            await self.application(scope, receive, watched)
         finally:
             self._records.flush()
 

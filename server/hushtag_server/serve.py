@@ -219,6 +219,7 @@ def _run_granian(settings: Settings, port: int) -> None:
     Supervisor(
         _TARGET,
         check=partial(present_keys, settings),
+        ready_wait=settings.ready_wait.total_seconds(),
         factory=True,
         interface=Interfaces.ASGI,
         # Named: whichever loop happens to be installed would be taken, and another server be served than tested.

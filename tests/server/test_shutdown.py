@@ -228,6 +228,71 @@ def test_a_reload_without_usable_keys_leaves_the_workers_that_serve(
         assert server.stop() == 0
 
 
+def _takes_connections(server: Any) -> bool:
+    with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError):  # it came to a worker that was ending
+        try:
+            httpx.get(f"{server.url}/health/live")
+        except httpx.ConnectError:
+            return False
+    return True
+
+
+def test_a_worker_stays_until_the_one_in_its_place_serves(
+    data_directory: Path, run_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    with run_server(data_directory, TEST_WORKER_GATE=str(gate)) as server:
+        before = _workers(server)
+        gate.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(1, lambda: len(_workers(server) - before))
+        enough = time.monotonic() + 5  # time is what this is about: granian's own would end the old one after 3.5 s
+        while time.monotonic() < enough:
+            assert httpx.get(f"{server.url}/health/ready").status_code == 200
+            time.sleep(0.05)
+        assert before <= _workers(server)
+        gate.touch()
+        while before & _workers(server):
+            assert _takes_connections(server)
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert server.stop() == 0
+
+
+def test_a_worker_stays_if_none_in_its_place_comes_to_serve(
+    data_directory: Path, run_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    with run_server(data_directory, TEST_WORKER_GATE=str(gate)) as server:
+        before = _workers(server)
+        gate.write_text("closed")
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(True, lambda: "a worker was not replaced" in server.log.read_text())
+        assert (_workers(server), httpx.get(f"{server.url}/health/ready").status_code) == (before, 200)
+        gate.write_text("")
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(True, lambda: bool(_workers(server)) and before.isdisjoint(_workers(server)))
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert server.stop() == 0
+
+
+def test_a_server_is_stopped_while_a_worker_comes_up(
+    data_directory: Path, run_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    with run_server(data_directory, TEST_WORKER_GATE=str(gate)) as server:
+        before = _workers(server)
+        gate.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        _comes_to(1, lambda: len(_workers(server) - before))
+        workers = _workers(server)
+        assert server.stop() == 0
+        assert not any(psutil.pid_exists(worker) for worker in workers)
+        assert "not replaced" not in server.log.read_text()
+
+
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_process_group_stops_every_worker(
     data_directory: Path, run_server: Callable[..., Any], sign: signal.Signals
