@@ -79,29 +79,31 @@ class Supervisor(MPServer):
                 return
             old, self.wrks[index] = self.wrks[index], worker
             _end(old, self.workers_kill_timeout)
-            self._forget_the_end_of(index)  # the old one may have been killed meanwhile: its place is taken
+            self._watch_alone(index, worker)
+
+    def _watch_alone(self, index: int, worker: Any) -> None:
+        """From now on the end of the new worker is the one that counts."""
+        # The old one may have been killed meanwhile: its place is taken.
+        self.interrupt_children[:] = [each for each in self.interrupt_children if each != index]
+        worker.interrupt_by_parent = False
+        if not worker.is_alive() and index not in self.interrupt_children:
+            self.interrupt_children.append(index)
 
     def _come_up(self, index: int, spawn_target: Any, target_loader: Any) -> Any:
         """Return a new worker that serves; `None` if it does not come to that, and is gone."""
         heard, told = multiprocessing.Pipe(duplex=False)
         loader = partial(_load, target_loader, told)
         worker: Any = self._spawn_worker(index, spawn_target, loader)
-        worker.interrupt_by_parent = True  # as long as the old one serves, its end is no reason to start another
+        worker.interrupt_by_parent = True  # so that its end, while the old one is there, has nobody started for it
         with heard:
             with told:
                 worker.start()
             serves = self._hear(heard)
-        if serves:
-            worker.interrupt_by_parent = False
-            if worker.is_alive():
-                return worker
-            self._forget_the_end_of(index)
+        if serves and worker.is_alive():
+            return worker
         worker.kill()
         worker.join()
         return None
-
-    def _forget_the_end_of(self, index: int) -> None:
-        self.interrupt_children[:] = [each for each in self.interrupt_children if each != index]
 
     def _hear(self, heard: Connection) -> bool:
         deadline = time.monotonic() + self._ready_wait

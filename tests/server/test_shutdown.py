@@ -277,6 +277,29 @@ def test_a_worker_stays_if_none_in_its_place_comes_to_serve(
         assert server.stop() == 0
 
 
+def _listens(worker: int) -> bool:
+    return any(each.status == psutil.CONN_LISTEN for each in psutil.Process(worker).net_connections("tcp"))
+
+
+def test_a_worker_that_is_killed_while_the_old_one_ends_is_replaced_too(
+    data_directory: Path, run_server: Callable[..., Any]
+) -> None:
+    patient = {"HUSHTAG_BODY_PAUSE": "60s", "HUSHTAG_BODY_RATE": "1"}  # a busy host takes long to start a worker
+    with run_server(data_directory, **patient) as server:
+        (old,) = _workers(server)
+        with _slow_sign_up(server.url) as connection:
+            server.process.send_signal(signal.SIGHUP)
+            _comes_to(2, lambda: len(_workers(server)))
+            (new,) = _workers(server) - {old}
+            _comes_to((True, False), lambda: (_listens(new), _listens(old)))  # the old one finishes what it has begun
+            os.kill(new, signal.SIGKILL)
+            connection.sendall(b"}")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 202 ")
+        _comes_to(1, lambda: len(_workers(server) - {old, new}))
+        _comes_to(True, lambda: _takes_connections(server))
+        assert server.stop() == 0
+
+
 def test_a_server_is_stopped_while_a_worker_comes_up(
     data_directory: Path, run_server: Callable[..., Any], tmp_path: Path
 ) -> None:
